@@ -1,0 +1,73 @@
+"""The one error tree of vesselrt.
+
+    VesselrtError                     every error that vesselrt raises on purpose
+    ├── ImageError                    the photograph can't be used
+    │   ├── ImageDecodeError          not an image, truncated, or of an unsupported kind
+    │   ├── ImageTooLargeError        over the limit on bytes or pixels
+    │   └── FieldOfViewError          nothing to see: no field of view in the photograph
+    ├── ModelError                    the model file can't be used
+    │   ├── ModelNotFoundError        no such file or built-in model
+    │   └── ManifestError             the manifest is missing, damaged, or of a newer schema
+    ├── DeviceError                   the device or precision asked for is not to be had here
+    ├── OptionError                   an argument is out of range (threshold, format, ...)
+    ├── DataError                     a data set, recipe or annotation can't be used
+    ├── ExportError                   the exported file does not do what the network does
+    └── MissingExtraError             an optional dependency is not installed
+
+Each message says what came, what was expected and what to do next.
+"""
+
+
+class VesselrtError(Exception):
+    """Every error that vesselrt raises on purpose."""
+
+
+class ImageError(VesselrtError):
+    """The photograph can't be used."""
+
+
+class ImageDecodeError(ImageError):
+    """Not an image, truncated, or of an unsupported kind."""
+
+
+class ImageTooLargeError(ImageError):
+    """Over the limit on bytes or pixels."""
+
+
+class FieldOfViewError(ImageError):
+    """Nothing to see: no field of view in the photograph."""
+
+
+class ModelError(VesselrtError):
+    """The model file can't be used."""
+
+
+class ModelNotFoundError(ModelError):
+    """No such file or built-in model."""
+
+
+class ManifestError(ModelError):
+    """The manifest is missing, damaged, or of a newer schema."""
+
+
+class DeviceError(VesselrtError):
+    """The device or precision asked for is not to be had here."""
+
+
+class OptionError(VesselrtError, ValueError):
+    """An argument is out of range."""
+
+
+class DataError(VesselrtError):
+    """A data set, recipe or annotation can't be used."""
+
+
+class ExportError(VesselrtError):
+    """The exported file does not do what the network does."""
+
+
+class MissingExtraError(VesselrtError, ImportError):
+    """An optional dependency is not installed."""
+
+    def __init__(self, doing: str, extra: str) -> None:
+        super().__init__(f"{doing} needs packages that are not installed. Run: pip install 'vesselrt[{extra}]'")

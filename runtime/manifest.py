@@ -1,0 +1,151 @@
+"""What is a fact about a model and not an algorithm: one definition, carried inside the model file."""
+
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from vesselrt.runtime.errors import ManifestError
+
+SCHEMA = 1
+METADATA_KEY = "vesselrt.manifest"
+
+Precision = Literal["f32", "bf16", "fp16"]
+
+
+class Facts(BaseModel):
+    """Base of everything that is read from a file: immutable, and unknown keys are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Clahe(Facts):
+    """Contrast-limited adaptive histogram equalisation, applied to every channel after scaling."""
+
+    clip_limit: Annotated[float, Field(gt=0)]
+    grid: Annotated[int, Field(ge=1)]
+    """Number of histogram cells along each side of the image."""
+
+
+class Preparation(Facts):
+    """What the host does to a photograph before the network sees it; training and serving share it."""
+
+    channels: Literal["rgb", "green"] = "rgb"
+    """The channels that the network reads, in this order. `green` carries most of a vessel's contrast."""
+    field_of_view: Annotated[int, Field(ge=64, le=4096)] | None = None
+    """Diameter in pixels to which the photograph's field of view is scaled; null: native resolution."""
+    clahe: Clahe | None = None
+
+
+class Input(Facts):
+    """The graph's input is (N, C, H, W) uint8, 0 to 255; it computes (value / 255 - mean) / std itself."""
+
+    mean: tuple[float, ...]
+    """One value a channel, on the scale 0 to 1."""
+    std: tuple[Annotated[float, Field(gt=0)], ...]
+
+
+class Tile(Facts):
+    """How a large image is cut for the network, in pixels of the prepared image."""
+
+    size: Annotated[int, Field(ge=16)]
+    """Side of the largest window that is run at once."""
+    multiple: Annotated[int, Field(ge=1)]
+    """Window sides and origins are multiples of this: the network's total stride."""
+    margin: Annotated[int, Field(ge=0)]
+    """Pixels at an inner window edge that are not used. At or above the network's receptive-field
+    radius the tiled result equals the whole-image result."""
+    blend: Literal["exact", "gaussian"] = "exact"
+    """`exact`: each pixel comes from one window, margins dropped. `gaussian`: overlapping windows are
+    averaged with Gaussian weights, for networks with operations that see the whole window."""
+
+    @model_validator(mode="after")
+    def _leaves_room(self) -> "Tile":
+        if self.size % self.multiple or self.margin % self.multiple:
+            raise ValueError(f"size {self.size} and margin {self.margin} must be multiples of {self.multiple}")
+        if self.size <= 2 * self.margin:
+            raise ValueError(f"size {self.size} must be larger than two margins of {self.margin}")
+        return self
+
+
+class DataSource(Facts):
+    """A data set that the weights were trained on."""
+
+    name: str
+    split: str
+    terms: str
+
+
+class Provenance(Facts):
+    """Where the model comes from and what was measured on it."""
+
+    recipe: str = ""
+    data: tuple[DataSource, ...] = ()
+    weights_sha256: str = ""
+    commit: str = ""
+    metrics: dict[str, dict[str, float]] = {}
+    """Data set and split → metric → value, computed through the runtime on this file."""
+    parity: dict[str, dict[str, float]] = {}
+    """Precision → largest probability difference and flipped pixels against the PyTorch network."""
+
+
+class Manifest(Facts):
+    """Everything the runtime needs to know of a model. `provenance` is for people."""
+
+    schema_version: Literal[1] = SCHEMA
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
+    version: str
+    licence: str
+    description: str
+    preparation: Preparation
+    input: Input
+    tile: Tile
+    threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """The default operating threshold on the probability."""
+    classes: tuple[str, ...] = ("vessel",)
+    tolerance: dict[Precision, Annotated[float, Field(gt=0)]] = {"f32": 1e-4}
+    """Largest difference in probability from the PyTorch network that each precision may show."""
+    provenance: Provenance = Provenance()
+
+    @property
+    def channel_count(self) -> int:
+        return 1 if self.preparation.channels == "green" else 3
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> "Manifest":
+        if not len(self.input.mean) == len(self.input.std) == self.channel_count:
+            raise ValueError(f"input.mean and input.std need {self.channel_count} value(s), one a channel")
+        return self
+
+    def to_json(self) -> str:
+        return self.model_dump_json()
+
+    @classmethod
+    def from_json(cls, text: str, *, source: str) -> "Manifest":
+        """Reads a manifest; `source` names the file in error messages.
+
+        Raises ManifestError when `text` is not JSON, is of another schema, or has a wrong field.
+        """
+        try:
+            fields = json.loads(text)
+        except ValueError as error:
+            raise ManifestError(f"{source}: the manifest is damaged (not JSON: {error}). Export the model again.") from None
+        return cls.from_fields(fields, source=source)
+
+    @classmethod
+    def from_fields(cls, fields: Any, *, source: str) -> "Manifest":
+        """Checks manifest fields that were read from JSON or YAML. Raises ManifestError."""
+        found = fields.get("schema_version", SCHEMA) if isinstance(fields, dict) else None
+        if isinstance(found, int) and found > SCHEMA:
+            raise ManifestError(
+                f"{source}: its manifest has schema {found}, this vesselrt reads up to {SCHEMA}. Run: pip install -U vesselrt"
+            )
+        try:
+            return cls.model_validate(fields)
+        except ValidationError as error:
+            raise ManifestError(f"{source}: the manifest is not valid: {explain(error)}") from None
+
+
+def explain(error: ValidationError) -> str:
+    """One line that names each wrong field of a validated file and says what is wrong with it."""
+    return "; ".join(f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in error.errors(include_url=False))

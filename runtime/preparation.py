@@ -1,0 +1,112 @@
+"""From a decoded photograph to what the network sees. Written once: training, export, evaluation and serving use it.
+
+Vessel width in pixels is what a network learns, so a photograph is cut to its field of view and brought to the model's scale.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from vesselrt.runtime.errors import FieldOfViewError
+from vesselrt.runtime.manifest import Preparation
+
+Image = NDArray[np.uint8]
+
+_SURVEY = 256  # px: the field of view is found on a reduced copy with this longest side
+_RISE = 0.12  # the field of view begins this far up from the background's level to the retina's
+_LEAST_RISE = 6.0  # grey levels: sensor noise and JPEG ringing stay below
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle in pixels: rows `top` to `bottom`, columns `left` to `right`, ends excluded."""
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+
+    @property
+    def height(self) -> int:
+        return self.bottom - self.top
+
+    @property
+    def width(self) -> int:
+        return self.right - self.left
+
+    def cut(self, image: NDArray[Any]) -> NDArray[Any]:
+        """A view of the rectangle in `image` (H, W, ...)."""
+        return image[self.top : self.bottom, self.left : self.right]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """An image at the model's scale, and the way back."""
+
+    pixels: Image
+    """(h, w, C) uint8, C as the manifest's channels say."""
+    box: Box
+    """The part of the photograph that `pixels` shows; outside it the probability is 0."""
+
+
+def field_of_view(image: Image) -> Box:
+    """The bounding box of the field of view: the lit disc, as far as the sensor shows it.
+
+    `image` is (H, W, 3) uint8. The level of the surroundings is read at the corners; where they are as
+    bright as the rest (a photograph cut inside the disc) the whole image is returned. Lettering and
+    dust beside the disc are left out: only the largest connected part counts.
+
+    Raises FieldOfViewError when the image is uniformly dark.
+    """
+    height, width = image.shape[:2]
+    step = max(1, max(height, width) // _SURVEY)
+    # A maximum over the channels: the surroundings are dark in all of them, the retina never is.
+    grey = cv2.blur(image[::step, ::step].max(axis=2), (3, 3))
+    corner = max(2, min(grey.shape) // 40)
+    corners = [grey[:corner, :corner], grey[:corner, -corner:], grey[-corner:, :corner], grey[-corner:, -corner:]]
+    # The second darkest corner: a camera's notch or a burnt-in date may fill the others.
+    background = float(np.sort([np.median(c) for c in corners])[1])
+    bright = float(np.percentile(grey, 95))
+    if bright < _LEAST_RISE:
+        raise FieldOfViewError(
+            f"the photograph is black: 95 % of its pixels are at or below {bright:.0f} of 255. "
+            "Send a photograph with a visible field of view."
+        )
+    rise = max(_LEAST_RISE, _RISE * (bright - background))
+    lit = (grey > background + rise).astype(np.uint8)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(lit)
+    whole = Box(0, 0, height, width)
+    if len(stats) < 2:
+        return whole
+    left, top, across, down, area = stats[1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))].tolist()
+    if background > 0.5 * bright or area < 0.05 * grey.size:
+        return whole
+    return Box(top * step, left * step, min(height, (top + down) * step), min(width, (left + across) * step))
+
+
+def prepare(image: Image, preparation: Preparation) -> Prepared:
+    """Cuts a photograph (H, W, 3) uint8 RGB to its field of view, scales it, and picks the model's channels.
+
+    Raises FieldOfViewError when the model has a scale and the photograph shows nothing.
+    """
+    target = preparation.field_of_view
+    box = Box(0, 0, *image.shape[:2]) if target is None else field_of_view(image)
+    view = box.cut(image)
+    pixels = np.ascontiguousarray(view[:, :, 1:2] if preparation.channels == "green" else view)
+    if target is not None:
+        pixels = scale(pixels, target / max(box.height, box.width))
+    if preparation.clahe is not None:
+        equaliser = cv2.createCLAHE(preparation.clahe.clip_limit, (preparation.clahe.grid,) * 2)
+        pixels = np.stack([equaliser.apply(pixels[:, :, c]) for c in range(pixels.shape[2])], axis=2)
+    return Prepared(pixels, box)
+
+
+def scale(pixels: Image, factor: float) -> Image:
+    """Resizes (H, W, C) by `factor`: by area when shrinking, so that thin vessels are averaged and not skipped."""
+    height, width, channels = pixels.shape
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    resized = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR)
+    return resized.reshape(size[1], size[0], channels).astype(np.uint8, copy=False)

@@ -1,0 +1,233 @@
+"""Cameras and annotators that nobody has: what makes a network hold on a camera that it never saw.
+
+Two things differ between fundus data sets. The **photograph**: field angle, sensor resolution, optics,
+illumination, colour, noise, compression. And the **annotation**: an annotator paints on the pixels of
+that sensor, so a capillary is drawn at least a pixel or two wide however thin it is. On a coarse sensor
+this makes up a large part of all vessel pixels, and a network that learned from fine sensors is
+under-confident there: on cameras it never saw, the best threshold of such a network falls as their
+pixels per degree do (22: 0.25, 19: 0.20, 12: 0.10). Simulating sensor and annotator together lets the network
+read from the picture how generous the annotation is, and keeps 0.5 the right threshold.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from vesselrt.runtime.manifest import Facts
+from vesselrt.runtime.preparation import Image, scale
+
+Float = NDArray[np.float32]
+Random = np.random.Generator
+Range = tuple[float, float]
+
+_FINEST = 1920  # px: field-of-view diameter beyond which the finest source level is reduced
+
+
+class Family(Facts):
+    """The cameras that a recipe trains on: each range is drawn from uniformly for every crop."""
+
+    foreign: float = 0.5
+    """Share of crops seen through a simulated camera; the others keep the look and the truth of their own."""
+    sensor: Range = (420, 960)
+    """Field-of-view diameter in pixels of a simulated sensor."""
+    zoom: Range = (0.7, 1.5)
+    """Change of the field angle; beyond 1 the vessels become wider."""
+    stretch: float = 0.08
+    """Largest relative difference between the scales of the two axes."""
+    blur: Range = (0.0, 1.3)
+    """Standard deviation of the optics' Gaussian blur, in sensor pixels."""
+    noise: Range = (0.0, 0.03)
+    """Standard deviation of sensor noise, full scale 1."""
+    gamma: Range = (0.7, 1.4)
+    contrast: Range = (0.6, 1.4)
+    illumination: float = 0.3
+    """Largest relative change of brightness across the field."""
+    haze: Range = (0.0, 0.15)
+    """Stray light added everywhere, full scale 1."""
+    crosstalk: float = 0.3
+    """Largest share of red and of blue light in the green channel."""
+    jpeg: Range = (35, 95)
+    """JPEG quality."""
+    stroke: Range = (0.18, 0.45)
+    """Coverage of a sensor pixel from which a simulated annotator paints it: below 0.5 thin vessels widen."""
+    hand: Range = (0.3, 0.8)
+    """Standard deviation, in sensor pixels, of the smoothing that a hand-drawn outline has."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A photograph cut to its field of view, in halving resolutions, with its truth."""
+
+    images: tuple[Image, ...]
+    """Each (h, w, 3) uint8 RGB."""
+    truths: tuple[Image, ...]
+    """Each (h, w) uint8: share of the pixel that is vessel, 255 = all."""
+    diameters: tuple[float, ...]
+    """Field-of-view diameter of each level in pixels."""
+
+    @classmethod
+    def build(cls, image: Image, truth: NDArray[np.bool_]) -> "Source":
+        """From the cut photograph (h, w, 3) and its mask (h, w), at native resolution."""
+        diameter = float(max(image.shape[:2]))
+        coverage = (truth.astype(np.uint8) * 255)[:, :, None]
+        if diameter > _FINEST:
+            image, coverage = scale(image, _FINEST / diameter), scale(coverage, _FINEST / diameter)
+            diameter = float(_FINEST)
+        images, truths, diameters = [image], [coverage[:, :, 0]], [diameter]
+        while diameters[-1] > 500:
+            images.append(scale(images[-1], 0.5))
+            truths.append(scale(truths[-1][:, :, None], 0.5)[:, :, 0])
+            diameters.append(diameters[-1] / 2)
+        return cls(tuple(images), tuple(truths), tuple(diameters))
+
+
+def crop(source: Source, family: Family, diameter: int, size: int, channels: str, random: Random) -> tuple[Image, Float]:
+    """One training crop: (size, size, C) uint8 as the runtime would prepare it, and its truth (size, size) in 0..1.
+
+    `diameter` is the model's field of view in pixels.
+    """
+    foreign = random.random() < family.foreign
+    sensor = _log_uniform(random, family.sensor) if foreign else float(diameter)
+    side = max(8, round(size * sensor / diameter))
+    rgb, coverage = _expose(source, family, sensor, side, random)
+    picture = _photograph(rgb, family, foreign, random)
+    truth = _annotate(coverage, family, random) if foreign else coverage
+    pixels = (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)
+    if foreign:
+        pixels = _compress(pixels, random.integers(*map(int, family.jpeg)))
+    pixels = pixels[:, :, 1:2] if channels == "green" else pixels
+    if side != size:
+        pixels = scale(np.ascontiguousarray(pixels), size / side)
+        truth = cv2.resize(truth, (size, size), interpolation=cv2.INTER_LINEAR)
+    return pixels.reshape(size, size, -1), truth.reshape(size, size)
+
+
+def _expose(source: Source, family: Family, sensor: float, side: int, random: Random) -> tuple[Float, Float]:
+    """The light on `side` × `side` sensor pixels at a random place, turn, zoom and stretch; and the vessels there."""
+    zoom = _log_uniform(random, family.zoom)
+    ratios = [d / (sensor * zoom) for d in source.diameters]  # source pixels per sensor pixel
+    level = max((i for i, r in enumerate(ratios) if r >= 0.71), default=0)
+    image, truth, ratio = source.images[level], source.truths[level], ratios[level]
+    height, width = truth.shape
+    angle = random.uniform(0, 2 * np.pi)
+    radius = 0.42 * source.diameters[level] * np.sqrt(random.random())  # most of the crop lies inside the disc
+    bearing = random.uniform(0, 2 * np.pi)
+    centre = np.array([width / 2 + radius * np.cos(bearing), np.clip(height / 2 + radius * np.sin(bearing), 0, height)])
+    stretch = np.exp(random.uniform(-family.stretch, family.stretch))
+    flip = random.choice([-1.0, 1.0])
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) @ np.diag(
+        [flip * ratio * stretch, ratio / stretch]
+    )
+    matrix = np.column_stack([turn, centre - turn @ np.array([side / 2, side / 2])])
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    rgb = cv2.warpAffine(image, matrix, (side, side), flags=flags)
+    coverage = cv2.warpAffine(truth, matrix, (side, side), flags=flags)
+    return rgb.astype(np.float32) / 255, coverage.astype(np.float32) / 255
+
+
+def _photograph(rgb: Float, family: Family, foreign: bool, random: Random) -> Float:
+    """What the camera makes of the light: (h, w, 3) in 0..1. A crop's own camera varies a third as much."""
+    amount = 1.0 if foreign else 1 / 3
+    mixing = random.uniform(0, family.crosstalk * amount, 2)
+    green = (1 - mixing.sum()) * rgb[:, :, 1] + mixing[0] * rgb[:, :, 0] + mixing[1] * rgb[:, :, 2]
+    picture = np.dstack([rgb[:, :, 0], green, rgb[:, :, 2]])
+    picture *= _smooth_field(random, picture.shape[:2], family.illumination * amount)[:, :, None]
+    level = float(picture[:, :, 1].mean())
+    picture = np.clip(level + (picture - level) * _toward_one(random, family.contrast, amount), 0, 1)
+    picture = picture ** _toward_one(random, family.gamma, amount)
+    picture = picture + random.uniform(*family.haze) * amount * (picture > 0.02)
+    blur = random.uniform(*family.blur) * amount
+    if blur > 0.2:
+        picture = cv2.GaussianBlur(picture, (0, 0), blur)
+    noise = random.uniform(*family.noise) * amount
+    grain = random.normal(0, noise, picture.shape).astype(np.float32)
+    if foreign and random.random() < 0.5:  # film, and cameras that interpolate colour: correlated grain
+        grain = cv2.GaussianBlur(grain, (0, 0), 0.8) * 2.2
+    result: Float = (picture + grain).astype(np.float32)
+    return result
+
+
+def _annotate(coverage: Float, family: Family, random: Random) -> Float:
+    """What an annotator paints who sees the sensor's pixels: 0 or 1 in each."""
+    drawn = cv2.GaussianBlur(coverage, (0, 0), random.uniform(*family.hand))
+    return (drawn > random.uniform(*family.stroke)).astype(np.float32)
+
+
+def _compress(pixels: Image, quality: int) -> Image:
+    _, jpeg = cv2.imencode(".jpg", pixels[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, int(quality)])
+    return np.ascontiguousarray(cv2.imdecode(jpeg, cv2.IMREAD_COLOR)[:, :, ::-1])
+
+
+def _smooth_field(random: Random, shape: tuple[int, ...], amount: float) -> Float:
+    coarse = random.uniform(1 - amount, 1 + amount, (4, 4)).astype(np.float32)
+    return np.asarray(cv2.resize(coarse, (shape[1], shape[0]), interpolation=cv2.INTER_CUBIC), np.float32)
+
+
+def _log_uniform(random: Random, bounds: Range) -> float:
+    return float(np.exp(random.uniform(*np.log(bounds))))
+
+
+def _toward_one(random: Random, bounds: Range, amount: float) -> float:
+    return _log_uniform(random, bounds) ** amount
+
+
+# Cameras held out of training: they judge whether 0.5 stays the right threshold. They are built from
+# other operations than the family above (resampling, sharpening, tone curves, signal-dependent noise,
+# painting by dilation), so that to know the family is not to know them.
+
+
+@dataclass(frozen=True)
+class HeldOutCamera:
+    """A fixed camera and its annotator."""
+
+    sensor: int
+    """Field-of-view diameter in pixels."""
+    look: Callable[[Float, Random], Float]
+    """(h, w, 3) in 0..1 → the same."""
+    brush: float
+    """Sensor pixels by which the annotator paints every vessel wider than it is."""
+
+    def photograph(self, source: Source, seed: int) -> tuple[Image, NDArray[np.bool_]]:
+        """The whole field as this camera shows it, (h, w, 3) uint8, and as its annotator paints it, (h, w) bool."""
+        random = np.random.default_rng(seed)
+        factor = self.sensor / source.diameters[0]
+        rgb = cv2.resize(source.images[0], None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+        pixels = np.clip(self.look(rgb.astype(np.float32) / 255, random), 0, 1)
+        # Painted on a grid four times as fine, with a round brush, then read at pixel centres.
+        fine = cv2.resize(source.truths[0], (rgb.shape[1] * 4, rgb.shape[0] * 4), interpolation=cv2.INTER_LINEAR)
+        width = round(4 * self.brush) | 1
+        painted = cv2.dilate((fine > 127).astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width)))
+        return (pixels * 255 + 0.5).astype(np.uint8), painted[2::4, 2::4] > 0
+
+
+def _coarse_ccd(rgb: Float, random: Random) -> Float:
+    """An old three-chip video camera: sharpened, contrasty tone curve, shot noise."""
+    sharp = rgb + 0.8 * (rgb - cv2.GaussianBlur(rgb, (0, 0), 1.2))
+    tone = np.clip(sharp, 0, 1) ** 2 * (3 - 2 * np.clip(sharp, 0, 1))
+    return (0.5 * sharp + 0.5 * tone + random.normal(0, 1, rgb.shape) * 0.03 * np.sqrt(np.clip(rgb, 0, 1))).astype(np.float32)
+
+
+def _scanned_film(rgb: Float, random: Random) -> Float:
+    """A slide scanned years later: faded, raised blacks, motion blur, coarse grain."""
+    kernel = np.zeros((3, 3), np.float32)
+    kernel[1] = 1 / 3
+    faded = 0.12 + 0.6 * cv2.filter2D(rgb, -1, kernel)
+    grain = cv2.resize(random.normal(0, 0.02, (rgb.shape[0] // 2, rgb.shape[1] // 2, 3)), (rgb.shape[1], rgb.shape[0]))
+    return (faded + grain).astype(np.float32)
+
+
+def _dim_portable(rgb: Float, random: Random) -> Float:
+    """A hand-held camera: lit from one side, dark, median-filtered by its own noise reduction."""
+    ramp = np.linspace(1.0, 0.35, rgb.shape[1], dtype=np.float32)[None, :, None]
+    noisy = rgb * ramp * 0.7 + random.normal(0, 0.02, rgb.shape)
+    return cv2.medianBlur((np.clip(noisy, 0, 1) * 255).astype(np.uint8), 3).astype(np.float32) / 255
+
+
+HELD_OUT = {
+    "coarse-ccd": HeldOutCamera(540, _coarse_ccd, 1.0),
+    "scanned-film": HeldOutCamera(650, _scanned_film, 1.0),
+    "dim-portable": HeldOutCamera(800, _dim_portable, 0.75),
+}

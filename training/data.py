@@ -1,0 +1,174 @@
+"""Data sets of vessel annotations: which photograph goes with which truth, and which split it is in.
+
+Layouts, as their authors publish them:
+
+    drive       training/images/21_training.tif  1st_manual/21_manual1.gif  mask/21_training_mask.gif
+                test/images/01_test.tif          1st_manual/01_manual1.gif  2nd_manual/01_manual2.gif
+    chase_db1   Image_01L.jpg  Image_01L_1stHO.png  Image_01L_2ndHO.png  fov_masks/Image_01L.gif (optional)
+    hrf         images/01_dr.jpg  manual1/01_dr.tif  mask/01_dr_mask.tif
+    folder      images/NAME.*  masks/NAME.*  fov/NAME.* (optional); no split of its own
+
+Validation is always a part of the training split: no choice is ever made on a test split.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as Pillow
+
+from vesselrt.runtime.errors import DataError
+from vesselrt.runtime.preparation import Image
+
+Kind = Literal["drive", "chase_db1", "hrf", "folder"]
+Split = Literal["train", "validation", "test"]
+Mask = NDArray[np.bool_]
+
+_IMAGES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".ppm"}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One annotated photograph: files only, nothing is read yet."""
+
+    name: str
+    image: Path
+    truth: Path
+    field_of_view: Path | None = None
+    second: Path | None = None
+    """A second human observer's annotation."""
+
+    def read_image(self) -> Image:
+        """The photograph, (H, W, 3) uint8 RGB, as stored (training data has no EXIF turns)."""
+        pixels = cv2.imread(str(self.image), cv2.IMREAD_COLOR)
+        if pixels is None:
+            raise DataError(f"{self.image}: not a readable image")
+        return np.ascontiguousarray(pixels[:, :, ::-1]).astype(np.uint8, copy=False)
+
+    def read_truth(self) -> Mask:
+        """(H, W) bool, True = vessel."""
+        return read_mask(self.truth)
+
+    def read_field_of_view(self, shape: tuple[int, ...]) -> Mask:
+        """(H, W) bool; everything, where the data set has no mask."""
+        return np.ones(shape[:2], bool) if self.field_of_view is None else read_mask(self.field_of_view)
+
+
+def read_mask(path: Path) -> Mask:
+    """A mask file as (H, W) bool: True above 127 (second-observer files of DRIVE decode to 3 and 253)."""
+    try:
+        with Pillow.open(path) as file:
+            return np.asarray(file.convert("L")) > 127
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: not a readable mask ({error})") from None
+
+
+def find(kind: Kind, root: Path, split: Split) -> list[Sample]:
+    """The samples of a data set's split, in name order.
+
+    Raises DataError when the folder is missing, holds no such set, or a photograph lacks its truth: each is named.
+    """
+    if not root.is_dir():
+        raise DataError(f"{root}: no such folder. Expected the data set {kind} there.")
+    samples = _LAYOUTS[kind](root, split)
+    if not samples:
+        raise DataError(f"{root}: no photographs of the {split} split of {kind}. See vesselrt.training.data for its layout.")
+    missing = [p for s in samples for p in (s.truth, s.field_of_view) if p is not None and not p.exists()]
+    if missing:
+        raise DataError(f"{root}: {len(missing)} photograph(s) without their mask: {', '.join(str(p) for p in missing)}")
+    return samples
+
+
+def kinds() -> Sequence[str]:
+    return get_args(Kind)
+
+
+def _drive(root: Path, split: Split) -> list[Sample]:
+    folder, suffix = ("test", "test") if split == "test" else ("training", "training")
+    samples = []
+    for image in _pictures(root / folder / "images"):
+        number = image.name.split("_")[0]
+        second = root / folder / "2nd_manual" / f"{number}_manual2.gif"
+        samples.append(
+            Sample(
+                name=image.stem,
+                image=image,
+                truth=root / folder / "1st_manual" / f"{number}_manual1.gif",
+                field_of_view=root / folder / "mask" / f"{number}_{suffix}_mask.gif",
+                second=second if second.exists() else None,
+            )
+        )
+    return _part(samples, split, held_out=lambda s: int(s.name[:2]) >= 37)
+
+
+def _chase_db1(root: Path, split: Split) -> list[Sample]:
+    samples = []
+    for image in _pictures(root, r"Image_\d\d[LR]\.jpg"):
+        fov, second = root / "fov_masks" / f"{image.stem}.gif", root / f"{image.stem}_2ndHO.png"
+        samples.append(
+            Sample(
+                name=image.stem,
+                image=image,
+                truth=root / f"{image.stem}_1stHO.png",
+                field_of_view=fov if fov.exists() else None,
+                second=second if second.exists() else None,
+            )
+        )
+
+    def subject(sample: Sample) -> int:
+        return int(sample.name[6:8])
+
+    samples = [s for s in samples if (subject(s) >= 11) == (split == "test")]
+    return _part(samples, split, held_out=lambda s: subject(s) >= 9)
+
+
+def _hrf(root: Path, split: Split) -> list[Sample]:
+    samples = []
+    for image in _pictures(root / "images", r"\d\d_(h|dr|g)\.\w+"):
+        fov = _sibling(root / "mask", f"{image.stem}_mask")
+        truth = _sibling(root / "manual1", image.stem) or root / "manual1" / f"{image.stem}.tif"
+        if (int(image.stem[:2]) >= 6) == (split == "test"):
+            samples.append(Sample(name=image.stem, image=image, truth=truth, field_of_view=fov))
+    return _part(samples, split, held_out=lambda s: s.name.startswith("05"))
+
+
+def _folder(root: Path, split: Split) -> list[Sample]:
+    samples = [
+        Sample(
+            name=image.stem,
+            image=image,
+            truth=_sibling(root / "masks", image.stem) or root / "masks" / f"{image.stem}.png",
+            field_of_view=_sibling(root / "fov", image.stem),
+        )
+        for image in _pictures(root / "images")
+    ]
+    every_fifth = {s.name for s in samples[4::5]}
+    return _part(samples, split, held_out=lambda s: s.name in every_fifth)
+
+
+_LAYOUTS: dict[str, Callable[[Path, Split], list[Sample]]] = {
+    "drive": _drive,
+    "chase_db1": _chase_db1,
+    "hrf": _hrf,
+    "folder": _folder,
+}
+
+
+def _part(samples: Iterable[Sample], split: Split, *, held_out: Callable[[Sample], bool]) -> list[Sample]:
+    """The training split without its validation part, or that part, or all of a test split."""
+    return [s for s in samples if split == "test" or held_out(s) == (split == "validation")]
+
+
+def _pictures(folder: Path, pattern: str = r".*") -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return sorted(p for p in folder.iterdir() if p.suffix.lower() in _IMAGES and re.fullmatch(pattern, p.name))
+
+
+def _sibling(folder: Path, stem: str) -> Path | None:
+    return next((p for p in _pictures(folder) if p.stem == stem), None)

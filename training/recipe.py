@@ -1,0 +1,92 @@
+"""A recipe: everything that makes a model, in one short YAML file, checked before anything runs."""
+
+import importlib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import Field, ValidationError
+
+from vesselrt.runtime.errors import DataError
+from vesselrt.runtime.manifest import Facts, Input, Preparation, Tile, explain
+from vesselrt.training.cameras import Family
+from vesselrt.training.data import Kind, Sample, Split, find
+
+
+class DataSet(Facts):
+    """A data set of the recipe, its folder relative to `--data`."""
+
+    kind: Kind
+    path: Path
+    name: str
+    terms: str
+
+    def samples(self, root: Path, split: Split) -> list[Sample]:
+        return find(self.kind, root / self.path, split)
+
+
+class Network(Facts):
+    factory: str
+    """`package.module:callable`, called with `arguments`; returns a torch.nn.Module that gives logits."""
+    arguments: dict[str, Any] = {}
+
+    def build(self) -> Any:
+        """Raises DataError when the factory can't be imported or called."""
+        module, _, name = self.factory.partition(":")
+        try:
+            return getattr(importlib.import_module(module), name)(**self.arguments)
+        except (ImportError, AttributeError, TypeError, ValueError) as error:
+            raise DataError(f"network {self.factory} can't be built: {error}. Expected package.module:callable.") from None
+
+
+class Loss(Facts):
+    """Weighted sum of binary cross-entropy and Dice loss, both on soft truth."""
+
+    cross_entropy: Annotated[float, Field(ge=0)] = 1.0
+    dice: Annotated[float, Field(ge=0)] = 0.5
+
+
+class Schedule(Facts):
+    """AdamW; the learning rate rises linearly, then falls along a cosine."""
+
+    steps: Annotated[int, Field(ge=1)]
+    batch: Annotated[int, Field(ge=1)] = 16
+    crop: Annotated[int, Field(ge=32)] = 256
+    """Side of a training crop in pixels of the prepared image."""
+    learning_rate: Annotated[float, Field(gt=0)] = 2e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-4
+    warmup: Annotated[int, Field(ge=0)] = 200
+    average: Annotated[float, Field(ge=0, lt=1)] = 0.998
+    """Decay of the exponential moving average of the weights; the average is what is kept."""
+    validate_every: Annotated[int, Field(ge=1)] = 500
+
+
+class Recipe(Facts):
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
+    version: str
+    licence: str
+    description: str
+    seed: int = 0
+    data: Annotated[tuple[DataSet, ...], Field(min_length=1)]
+    preparation: Preparation
+    input: Input
+    tile: Tile
+    network: Network
+    cameras: Family = Family()
+    held_out_cameras: bool = True
+    """Validate on simulated cameras too that training never draws."""
+    loss: Loss = Loss()
+    schedule: Schedule
+    precision: Literal["f32", "bf16"] = "bf16"
+
+    @classmethod
+    def read(cls, path: Path) -> "Recipe":
+        """Raises DataError that names each unknown, missing or wrong field."""
+        try:
+            fields = yaml.safe_load(path.read_text("utf-8"))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise DataError(f"{path}: not a readable recipe ({error})") from None
+        try:
+            return cls.model_validate(fields)
+        except ValidationError as error:
+            raise DataError(f"{path}: not a valid recipe: {explain(error)}") from None
