@@ -55,6 +55,8 @@ class Tile(Facts):
     margin: Annotated[int, Field(ge=0)]
     """Pixels at an inner window edge that are not used. At or above the network's receptive-field
     radius the tiled result equals the whole-image result."""
+    fixed: bool = False
+    """True for a network that takes windows of `size` and no other (a positional embedding, say)."""
     blend: Literal["exact", "gaussian"] = "exact"
     """`exact`: each pixel comes from one window, margins dropped. `gaussian`: overlapping windows are
     averaged with Gaussian weights, for networks with operations that see the whole window."""

@@ -6,12 +6,14 @@ Layouts, as their authors publish them:
                 test/images/01_test.tif          1st_manual/01_manual1.gif  2nd_manual/01_manual2.gif
     chase_db1   Image_01L.jpg  Image_01L_1stHO.png  Image_01L_2ndHO.png  fov_masks/Image_01L.gif (optional)
     hrf         images/01_dr.jpg  manual1/01_dr.tif  mask/01_dr_mask.tif
-    folder      images/NAME.*  masks/NAME.*  fov/NAME.* (optional); no split of its own
+    folder      images/NAME.*  masks/NAME.*  fov/NAME.* (optional); no split of its own: `test` is all of it
 
+Where a folder of field-of-view masks is there, every photograph must have one in it.
 Validation is always a part of the training split: no choice is ever made on a test split.
 """
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,7 +46,7 @@ class Sample:
     """A second human observer's annotation."""
 
     def read_image(self) -> Image:
-        """The photograph, (H, W, 3) uint8 RGB, as stored (training data has no EXIF turns)."""
+        """The photograph, (H, W, 3) uint8 RGB, turned upright as the runtime does; masks are taken as stored."""
         pixels = cv2.imread(str(self.image), cv2.IMREAD_COLOR)
         if pixels is None:
             raise DataError(f"{self.image}: not a readable image")
@@ -60,38 +62,51 @@ class Sample:
 
 
 def read_mask(path: Path) -> Mask:
-    """A mask file as (H, W) bool: True above 127 (second-observer files of DRIVE decode to 3 and 253)."""
+    """A mask file as (H, W) bool: True above 127 (second-observer files of DRIVE decode to 3 and 253).
+
+    Raises DataError when it can't be read, or is so dark (labels 0 and 1, say) that nothing in it would be True.
+    """
     try:
         with Pillow.open(path) as file:
-            return np.asarray(file.convert("L")) > 127
+            grey = np.asarray(file.convert("L"))
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: not a readable mask ({error})") from None
+    mask: Mask = grey > 127
+    if grey.any() and not mask.any():
+        raise DataError(f"{path}: its brightest value is {grey.max()}. Expected a mask of 0 and 255.")
+    return mask
 
 
 def find(kind: Kind, root: Path, split: Split) -> list[Sample]:
     """The samples of a data set's split, in name order.
 
-    Raises DataError when the folder is missing, holds no such set, or a photograph lacks its truth: each is named.
+    Raises DataError when the folder is missing, holds no such set, two photographs share a name, or a photograph
+    lacks its mask: each is named.
     """
     if not root.is_dir():
         raise DataError(f"{root}: no such folder. Expected the data set {kind} there.")
     samples = _LAYOUTS[kind](root, split)
     if not samples:
-        raise DataError(f"{root}: no photographs of the {split} split of {kind}. See vesselrt.training.data for its layout.")
+        raise DataError(f"{root}: no photographs of the {split} split of {kind}. Its layout: vesselrt.training.data.")
+    names = Counter(s.name for s in samples)
+    twins = [str(s.image) for s in samples if names[s.name] > 1]
+    if twins:
+        raise DataError(f"{root}: photographs that share a name and so a mask: {', '.join(twins)}. Keep one of each.")
     missing = [p for s in samples for p in (s.truth, s.field_of_view) if p is not None and not p.exists()]
     if missing:
-        raise DataError(f"{root}: {len(missing)} photograph(s) without their mask: {', '.join(str(p) for p in missing)}")
+        raise DataError(f"{root}: {len(missing)} mask(s) are missing: {', '.join(str(p) for p in missing)}")
     return samples
 
 
 def kinds() -> Sequence[str]:
+    """The data sets whose layout is known."""
     return get_args(Kind)
 
 
 def _drive(root: Path, split: Split) -> list[Sample]:
     folder, suffix = ("test", "test") if split == "test" else ("training", "training")
     samples = []
-    for image in _pictures(root / folder / "images"):
+    for image in _pictures(root / folder / "images", r"\d\d_\w+\.\w+"):
         number = image.name.split("_")[0]
         second = root / folder / "2nd_manual" / f"{number}_manual2.gif"
         samples.append(
@@ -115,7 +130,7 @@ def _chase_db1(root: Path, split: Split) -> list[Sample]:
                 name=image.stem,
                 image=image,
                 truth=root / f"{image.stem}_1stHO.png",
-                field_of_view=fov if fov.exists() else None,
+                field_of_view=fov if fov.parent.is_dir() else None,
                 second=second if second.exists() else None,
             )
         )
@@ -128,22 +143,28 @@ def _chase_db1(root: Path, split: Split) -> list[Sample]:
 
 
 def _hrf(root: Path, split: Split) -> list[Sample]:
-    samples = []
-    for image in _pictures(root / "images", r"\d\d_(h|dr|g)\.\w+"):
-        fov = _sibling(root / "mask", f"{image.stem}_mask")
-        truth = _sibling(root / "manual1", image.stem) or root / "manual1" / f"{image.stem}.tif"
-        if (int(image.stem[:2]) >= 6) == (split == "test"):
-            samples.append(Sample(name=image.stem, image=image, truth=truth, field_of_view=fov))
-    return _part(samples, split, held_out=lambda s: s.name.startswith("05"))
-
-
-def _folder(root: Path, split: Split) -> list[Sample]:
+    truth, fov = _named(root / "manual1"), _named(root / "mask")
     samples = [
         Sample(
             name=image.stem,
             image=image,
-            truth=_sibling(root / "masks", image.stem) or root / "masks" / f"{image.stem}.png",
-            field_of_view=_sibling(root / "fov", image.stem),
+            truth=truth(image.stem),
+            field_of_view=fov(f"{image.stem}_mask") if (root / "mask").is_dir() else None,
+        )
+        for image in _pictures(root / "images", r"\d\d_(h|dr|g)\.\w+")
+        if (int(image.stem[:2]) >= 6) == (split == "test")
+    ]
+    return _part(samples, split, held_out=lambda s: s.name.startswith("05"))
+
+
+def _folder(root: Path, split: Split) -> list[Sample]:
+    truth, fov = _named(root / "masks"), _named(root / "fov")
+    samples = [
+        Sample(
+            name=image.stem,
+            image=image,
+            truth=truth(image.stem),
+            field_of_view=fov(image.stem) if (root / "fov").is_dir() else None,
         )
         for image in _pictures(root / "images")
     ]
@@ -170,5 +191,7 @@ def _pictures(folder: Path, pattern: str = r".*") -> list[Path]:
     return sorted(p for p in folder.iterdir() if p.suffix.lower() in _IMAGES and re.fullmatch(pattern, p.name))
 
 
-def _sibling(folder: Path, stem: str) -> Path | None:
-    return next((p for p in _pictures(folder) if p.stem == stem), None)
+def _named(folder: Path) -> Callable[[str], Path]:
+    """Name without suffix → the picture in `folder`; where there is none, the path to name as missing."""
+    found = {p.stem: p for p in _pictures(folder)}
+    return lambda stem: found.get(stem, folder / f"{stem}.*")

@@ -32,6 +32,13 @@ from vesselrt.training.recipe import Recipe
 
 THRESHOLDS = np.arange(0.05, 1.0, 0.05)
 Report = Callable[[str], None]
+Advance = Callable[[int, int, float], None]
+"""Called after every step with its number, the number of all steps, and the loss."""
+
+
+def _ignore(step: int, steps: int, loss: float) -> None:
+    pass
+
 
 
 @dataclass(frozen=True)
@@ -65,7 +72,7 @@ class Crops(Dataset[tuple[Image, NDArray[np.float32]]]):
         return np.ascontiguousarray(pixels.transpose(2, 0, 1)), truth[None]
 
 
-def train(recipe: Recipe, data: Path, run: Path, report: Report = print) -> Path:
+def train(recipe: Recipe, data: Path, run: Path, report: Report = print, advance: Advance = _ignore) -> Path:
     """Runs the recipe, or goes on where an interrupted run stopped; returns the path of the best weights.
 
     Raises DataError when data are missing or `run` belongs to another recipe.
@@ -93,6 +100,7 @@ def train(recipe: Recipe, data: Path, run: Path, report: Report = print) -> Path
     )
     for pixels, truth in loader:
         losses.append(trainer.update(pixels.to(device), truth.to(device)))
+        advance(trainer.step, schedule.steps, losses[-1])
         if trainer.step % schedule.validate_every == 0 or trainer.step == schedule.steps:
             groups = validate(trainer.average, cases, recipe, device)
             score = float(np.mean([g["f1"] for g in groups.values()]))

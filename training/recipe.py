@@ -8,7 +8,7 @@ import yaml
 from pydantic import Field, ValidationError
 
 from vesselrt.runtime.errors import DataError
-from vesselrt.runtime.manifest import Facts, Input, Preparation, Tile, explain
+from vesselrt.runtime.manifest import Facts, Input, Precision, Preparation, Tile, explain
 from vesselrt.training.cameras import Family
 from vesselrt.training.data import Kind, Sample, Split, find
 
@@ -78,6 +78,9 @@ class Recipe(Facts):
     loss: Loss = Loss()
     schedule: Schedule
     precision: Literal["f32", "bf16"] = "bf16"
+    """Of the training's arithmetic."""
+    tolerance: dict[Precision, Annotated[float, Field(gt=0)]] = {"f32": 1e-4, "bf16": 0.3}
+    """Largest difference in probability from the PyTorch network that the exported file may show."""
 
     @classmethod
     def read(cls, path: Path) -> "Recipe":

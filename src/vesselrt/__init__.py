@@ -1,1 +1,54 @@
-"""vesselrt."""
+"""Segments blood vessels in eye photographs.
+
+    import vesselrt
+    mask = vesselrt.load().segment("photo.jpg").mask(0.5)      # (H, W) bool
+"""
+
+from importlib.metadata import version as _version
+
+from vesselrt.runtime.backends import Info
+from vesselrt.runtime.decode import Limits
+from vesselrt.runtime.errors import (
+    DataError,
+    DeviceError,
+    ExportError,
+    FieldOfViewError,
+    ImageDecodeError,
+    ImageError,
+    ImageTooLargeError,
+    ManifestError,
+    MissingExtraError,
+    ModelError,
+    ModelNotFoundError,
+    OptionError,
+    VesselrtError,
+)
+from vesselrt.runtime.manifest import Manifest
+from vesselrt.runtime.modelfile import models
+from vesselrt.runtime.segmenter import Segmentation, Segmenter, load
+
+__version__ = _version("vesselrt")
+
+__all__ = [
+    "DataError",
+    "DeviceError",
+    "ExportError",
+    "FieldOfViewError",
+    "ImageDecodeError",
+    "ImageError",
+    "ImageTooLargeError",
+    "Info",
+    "Limits",
+    "Manifest",
+    "ManifestError",
+    "MissingExtraError",
+    "ModelError",
+    "ModelNotFoundError",
+    "OptionError",
+    "Segmentation",
+    "Segmenter",
+    "VesselrtError",
+    "__version__",
+    "load",
+    "models",
+]

@@ -1,0 +1,165 @@
+"""Network + weights + manifest → one ONNX model file that carries its manifest."""
+
+import hashlib
+import logging
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+import onnx
+import torch
+from torch import Tensor, nn
+from torch.export import Dim
+
+from vesselrt.export.parity import check
+from vesselrt.runtime.errors import DataError, ExportError
+from vesselrt.runtime.manifest import METADATA_KEY, Manifest
+from vesselrt.runtime.preparation import Image
+
+OPSET = 20
+
+
+class Deployed(nn.Module):
+    """What the model file computes: normalisation, the network, calibration, sigmoid."""
+
+    def __init__(self, network: nn.Module, manifest: Manifest, shift: float = 0.0) -> None:
+        super().__init__()
+        self.network, self.shift = network, shift
+        self.register_buffer("mean", torch.tensor(manifest.input.mean)[:, None, None])
+        self.register_buffer("std", torch.tensor(manifest.input.std)[:, None, None])
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(N, C, H, W) uint8 → (N, K, H, W) float32 probability."""
+        logits = self.network((image.float() / 255 - self.mean) / self.std)
+        return torch.sigmoid(logits + self.shift)
+
+
+def export(
+    network: nn.Module, manifest: Manifest, path: Path, photographs: list[Image], shift: float = 0.0
+) -> Manifest:
+    """Writes the model file, and returns its manifest with the parity figures in it.
+
+    `network` maps normalised (N, C, H, W) float to (N, K, H, W) logits; `photographs` are (H, W, 3) uint8
+    RGB, on which the file is compared with the network; `shift` is added to the logits (calibration).
+
+    Raises ExportError when the network can't be exported or the file differs from it by more than the
+    manifest's tolerance; then nothing is written.
+    """
+    module = Deployed(network, manifest, shift).eval()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(path.name + ".tmp")
+    try:
+        model = onnx_from_module(module, manifest)
+        _write(model, manifest, draft)
+        manifest = manifest.model_copy(
+            update={"provenance": manifest.provenance.model_copy(update={"parity": check(module, manifest, draft, photographs)})}
+        )
+        _write(model, manifest, draft)
+        os.replace(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
+    return manifest
+
+
+def record_metrics(path: Path, manifest: Manifest, metrics: dict[str, dict[str, float]]) -> None:
+    """Adds measured figures (data set → metric → value) to the manifest of a model file; the graph stays as it is."""
+    merged = {**manifest.provenance.metrics, **metrics}
+    provenance = manifest.provenance.model_copy(update={"metrics": merged})
+    draft = path.with_name(path.name + ".tmp")
+    try:
+        _write(onnx.load(path), manifest.model_copy(update={"provenance": provenance}), draft)
+        os.replace(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def onnx_from_module(module: nn.Module, manifest: Manifest) -> onnx.ModelProto:
+    """Traces the module. The batch is dynamic; height and width too, in multiples, unless the tile is fixed.
+
+    Raises ExportError when torch can't export it.
+    """
+    tile = manifest.tile
+    # A batch of 2: torch specialises on 1. Height and width differ, so that they aren't taken for one.
+    sides = (tile.size, tile.size) if tile.fixed else (tile.multiple * 10, tile.multiple * 12)
+    example = torch.zeros((2, manifest.channel_count, *sides), dtype=torch.uint8)
+    dynamic = {0: Dim("batch", min=1, max=1024)}
+    if not tile.fixed:
+        dynamic |= {2: tile.multiple * Dim("rows", min=1, max=4096), 3: tile.multiple * Dim("columns", min=1, max=4096)}
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # deprecations inside torch's exporter, of no use to its caller
+            program = torch.onnx.export(
+                module,
+                (example,),
+                dynamo=True,
+                opset_version=OPSET,
+                input_names=["image"],
+                output_names=["probability"],
+                dynamic_shapes={"image": dynamic},
+                verbose=False,
+            )
+    except Exception as error:
+        raise ExportError(
+            f"torch can't export this network: {str(error).splitlines()[0]}. If its size can't vary, set tile.fixed in the manifest."
+        ) from error
+    if program is None:
+        raise ExportError("torch exported nothing.")
+    return _tidy(program.model_proto)
+
+
+def _tidy(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Drops the exporter's notes on every node (half of a small file, and paths of the exporting machine)."""
+    graph = model.graph
+    for part in (model, graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        del part.metadata_props[:]
+        part.doc_string = ""
+    model.producer_name, model.producer_version = "vesselrt", ""
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def _write(model: onnx.ModelProto, manifest: Manifest, path: Path) -> None:
+    onnx.helper.set_model_props(model, {METADATA_KEY: manifest.to_json()})
+    onnx.save(model, path)
+
+
+def load_weights(path: Path) -> tuple[dict[str, Tensor], float]:
+    """A state dict and the calibration shift beside it; .safetensors, or a torch file that holds tensors only.
+
+    Raises DataError: nothing is ever unpickled.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path), 0.0
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise DataError(
+            f"{path}: not a weights file that can be read safely ({str(error).splitlines()[0]}). "
+            "Save it with torch.save(network.state_dict(), ...) or as safetensors."
+        ) from None
+    shift = float(state.get("shift", 0.0))
+    for key in ("network", "state_dict", "model"):
+        if isinstance(state.get(key), dict):
+            state = state[key]
+    return state, shift
+
+
+def fill(network: nn.Module, weights: dict[str, Tensor], source: Path) -> None:
+    """Loads the weights. Raises DataError that names keys which are missing, unexpected or of another shape."""
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        raise DataError(f"{source}: weights do not fit the network. {' '.join(str(error).split())[:400]}") from None
+
+
+def hash_weights(weights: dict[str, Tensor]) -> str:
+    """sha256 over names and values, in name order."""
+    digest = hashlib.sha256()
+    for name in sorted(weights):
+        digest.update(name.encode())
+        digest.update(weights[name].contiguous().cpu().numpy().tobytes())
+    return digest.hexdigest()

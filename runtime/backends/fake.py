@@ -1,0 +1,31 @@
+"""A backend without a network: the function is the network. It carries the tests of everything around it."""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vesselrt.runtime.backends import Info, to_bytes
+from vesselrt.runtime.preparation import Image
+
+
+def identity(pixels: Image) -> NDArray[np.float32]:
+    """The first channel as a probability."""
+    return pixels[:, :1].astype(np.float32) / 255
+
+
+class FakeBackend:
+    """Runs `function`, (N, C, h, w) uint8 → (N, 1, h, w) float32 probability, and records the shapes it was given."""
+
+    def __init__(self, function: Callable[[Image], NDArray[np.float32]] = identity, batch: int = 1) -> None:
+        self.function, self.batch = function, batch
+        self.info = Info("fake", "0", "cpu", "nothing", "f32", 1)
+        self.shapes: list[tuple[int, ...]] = []
+        self.closed = False
+
+    def infer(self, pixels: Image) -> Image:
+        self.shapes.append(pixels.shape)
+        return to_bytes(self.function(pixels))
+
+    def close(self) -> None:
+        self.closed = True

@@ -1,0 +1,174 @@
+"""The main path: photograph → Segmenter.segment → Segmentation."""
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+
+import cv2
+import numpy as np
+
+from vesselrt.runtime import tiling
+from vesselrt.runtime.backends import Backend, Info
+from vesselrt.runtime.decode import Limits, decode, read
+from vesselrt.runtime.encode import Mask, encode, threshold_mask
+from vesselrt.runtime.errors import DeviceError, ImageDecodeError, OptionError
+from vesselrt.runtime.hardware import usable_cores
+from vesselrt.runtime.manifest import Manifest
+from vesselrt.runtime.modelfile import find, read_manifest
+from vesselrt.runtime.preparation import Image, Prepared, prepare
+
+DEVICES = ("auto", "cpu", "cpu:openvino", "cpu:onnxruntime", "cuda")
+PRECISIONS = ("auto", "f32", "bf16", "fp16")
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """The vessels of one photograph. The threshold is applied here, never by a second inference."""
+
+    probability: Image
+    """(H, W) uint8, 255 × the probability of vessel, at the photograph's own resolution."""
+    image: Image
+    """(H, W, 3) uint8 RGB, the photograph as decoded."""
+    threshold: float
+    """The model's operating threshold, 0..1: the default of the methods below."""
+    timings: dict[str, float]
+    """Milliseconds of each stage: decode, prepare, infer, finish."""
+    info: Info
+    """The device and precision that were used."""
+
+    def mask(self, threshold: float | None = None) -> Mask:
+        """(H, W) bool: vessel where probability ≥ threshold × 255. Raises OptionError unless 0 ≤ threshold ≤ 1."""
+        return threshold_mask(self.probability, self.threshold if threshold is None else threshold)
+
+    def encode(self, format: str = "mask", threshold: float | None = None) -> bytes:  # noqa: A002 - the usual word
+        """The content of a file: "mask", "probability" or "overlay" (PNG), "svg" or "geojson". Raises OptionError."""
+        return encode(self.probability, self.image, format, self.threshold if threshold is None else threshold)
+
+
+@dataclass
+class _Clock:
+    """Times the stages of one call."""
+
+    last: float = field(default_factory=time.perf_counter)
+    stages: dict[str, float] = field(default_factory=dict)
+
+    def stage(self, name: str) -> None:
+        now = time.perf_counter()
+        self.stages[name], self.last = (now - self.last) * 1e3, now
+
+
+class Segmenter:
+    """A loaded model. Make one with `load`; it may be shared by threads, and closes as a context manager."""
+
+    def __init__(self, manifest: Manifest, backend: Backend, limits: Limits | None = None) -> None:
+        self.manifest, self.limits = manifest, limits or Limits()
+        self._backend = backend
+
+    @property
+    def info(self) -> Info:
+        """The device and precision really in use."""
+        return self._backend.info
+
+    def segment(self, image: bytes | str | Path | Image) -> Segmentation:
+        """Segments a photograph: encoded bytes, a path, or (H, W, 3) uint8 RGB pixels.
+
+        Raises ImageError when the photograph can't be used.
+        """
+        clock = _Clock()
+        pixels = self._decode(image)
+        clock.stage("decode")
+        prepared = prepare(pixels, self.manifest.preparation)
+        clock.stage("prepare")
+        scaled = tiling.run(prepared.pixels, self.manifest.tile, self._backend.infer, self._backend.batch)
+        clock.stage("infer")
+        probability = _to_photograph(scaled, prepared, pixels.shape[:2])
+        clock.stage("finish")
+        return Segmentation(probability, pixels, self.manifest.threshold, clock.stages, self.info)
+
+    def warm_up(self) -> float:
+        """Runs two synthetic photographs, so that the first real one finds everything ready; ms of the second."""
+        side = self.manifest.preparation.field_of_view or self.manifest.tile.size
+        disc = cv2.circle(np.zeros((side, side, 3), np.uint8), (side // 2, side // 2), side // 2 - 1, (160, 80, 40), -1)
+        self.segment(disc)
+        return sum(self.segment(disc).timings.values())
+
+    def close(self) -> None:
+        """Gives the model's memory back."""
+        self._backend.close()
+
+    def __enter__(self) -> "Segmenter":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def _decode(self, image: bytes | str | Path | Image) -> Image:
+        if isinstance(image, bytes | bytearray | memoryview):
+            return decode(bytes(image), self.limits)
+        if isinstance(image, str | Path):
+            return read(Path(image), self.limits)
+        if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            found = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
+            raise ImageDecodeError(f"got {found}. Expected encoded bytes, a path, or a (H, W, 3) uint8 RGB array.")
+        if image.size == 0:
+            raise ImageDecodeError(f"the array is empty: {image.shape}. Expected (H, W, 3) with H and W of at least 1.")
+        return image
+
+
+def load(
+    model: str | Path | None = None,
+    *,
+    device: str = "auto",
+    precision: str = "auto",
+    threads: int | None = None,
+    limits: Limits | None = None,
+) -> Segmenter:
+    """Loads a model: a built-in one by name (None: `fundus`), or a model file.
+
+    `device`: "auto" and "cpu" take the fastest backend installed, "cpu:openvino" and "cpu:onnxruntime" that one.
+    `precision`: "auto" takes the fastest that the processor computes itself, "f32" or "bf16" that one.
+    `threads`: cores to use; None: all that this process may use. What was taken is in `Segmenter.info`.
+
+    Raises ModelError, DeviceError when the device or precision is not to be had here, OptionError.
+    """
+    path = find(model)
+    manifest = read_manifest(path)
+    if threads is not None and threads < 1:
+        raise OptionError(f"threads is {threads}. Expected 1 or more.")
+    backend = _backend(path, device, precision, threads or usable_cores())
+    return Segmenter(manifest, backend, limits)
+
+
+def _backend(path: Path, device: str, precision: str, threads: int) -> Backend:
+    # Imported here: each library costs a second, and only one of them is used.
+    if device not in DEVICES:
+        raise DeviceError(f"unknown device {device!r}. Expected one of: {', '.join(DEVICES)}.")
+    if precision not in PRECISIONS:
+        raise DeviceError(f"unknown precision {precision!r}. Expected one of: {', '.join(PRECISIONS)}.")
+    if device == "cuda":
+        raise DeviceError("device cuda: this version of vesselrt has no GPU backend yet. Use device cpu or auto.")
+    wanted = None if precision == "auto" else precision
+    if device != "cpu:onnxruntime":
+        try:
+            from vesselrt.runtime.backends.openvino import OpenVinoBackend
+        except ImportError:
+            if device == "cpu:openvino":
+                raise DeviceError("device cpu:openvino: OpenVINO is not installed. Run: pip install openvino") from None
+        else:
+            return OpenVinoBackend(path, wanted, threads)
+    from vesselrt.runtime.backends.onnxruntime import OnnxRuntimeBackend
+
+    return OnnxRuntimeBackend(path, wanted, threads)
+
+
+def _to_photograph(scaled: Image, prepared: Prepared, shape: tuple[int, ...]) -> Image:
+    """The probability at the photograph's own resolution; 0 outside the field of view's box."""
+    box = prepared.box
+    if scaled.shape != (box.height, box.width):
+        scaled = cv2.resize(scaled, (box.width, box.height), interpolation=cv2.INTER_LINEAR).astype(np.uint8, copy=False)
+    if scaled.shape == shape:
+        return scaled
+    result = np.zeros(shape, np.uint8)
+    box.cut(result)[:] = scaled
+    return result

@@ -1,0 +1,137 @@
+"""Cutting a prepared image into windows for the network, and putting their results together again.
+
+Windows are shifted inside at the borders, their origins lie on the network's multiple. With `exact` each
+pixel is taken from one window and the margins are dropped, so for a purely convolutional network whose
+receptive-field radius is within the margin the result equals that of the whole image. With `gaussian`
+overlapping windows are averaged. Only one row of windows is in memory at a time.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from vesselrt.runtime.manifest import Tile
+from vesselrt.runtime.preparation import Image
+
+Infer = Callable[[Image], Image]
+"""(N, C, h, w) uint8 → (N, 1, h, w) uint8 probability."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """One window along one axis: it begins at `origin`; pixels `start` to `stop` of the image are taken from it."""
+
+    origin: int
+    start: int
+    stop: int
+
+
+def spans(length: int, size: int, margin: int, multiple: int) -> list[Span]:
+    """Windows of `size` that cover `length` pixels, in order; all numbers in pixels, `size` a multiple of `multiple`.
+
+    Kept ranges join without gap or overlap, and stay `margin` away from a window's inner edges.
+    """
+    if length <= size:
+        return [Span(0, 0, length)]
+    last = -(-length // multiple) * multiple - size  # the padded image ends where the last window does
+    step = (size - 2 * margin) // multiple * multiple
+    origins = [*range(0, last, step), last]
+    cuts = [0, *(min(o + size - margin, length) for o in origins[:-1]), length]
+    return [Span(o, a, b) for o, a, b in zip(origins, cuts[:-1], cuts[1:], strict=True) if a < b]
+
+
+def run(pixels: Image, tile: Tile, infer: Infer, batch: int = 1) -> Image:
+    """The probability of every pixel: (h, w, C) uint8 → (h, w) uint8, by windows of at most `tile.size`.
+
+    `infer` is called with up to `batch` windows of one shape, in an array that is reused between calls.
+    """
+    height, width, channels = pixels.shape
+    result = np.empty((height, width), np.uint8)
+    # Averaging needs overlap: half a window, or what the margin asks for.
+    margin = tile.margin if tile.blend == "exact" else max(tile.margin, tile.size // 4 // tile.multiple * tile.multiple)
+    rows = spans(height, tile.size, margin, tile.multiple)
+    columns = spans(width, tile.size, margin, tile.multiple)
+    window = (window_side(height, tile), window_side(width, tile))
+    buffer = np.zeros((min(batch, len(columns)), channels, *window), np.uint8)
+    collect = _Exact(result) if tile.blend == "exact" else _Gaussian(result, window)
+    for row in rows:
+        for first in range(0, len(columns), len(buffer)):
+            group = columns[first : first + len(buffer)]
+            for slot, column in zip(buffer, group, strict=False):
+                _cut(pixels, row.origin, column.origin, slot)
+            for column, probability in zip(group, infer(buffer[: len(group)]), strict=True):
+                collect.add(row, column, probability[0])
+        collect.finish(row)
+    return result
+
+
+def window_side(length: int, tile: Tile) -> int:
+    """Side in pixels of the windows along an axis of `length` pixels."""
+    return tile.size if tile.fixed else min(tile.size, -(-length // tile.multiple) * tile.multiple)
+
+
+def _cut(pixels: Image, top: int, left: int, slot: Image) -> None:
+    """Copies a window into `slot` (C, h, w), zero where it reaches over the image."""
+    _, height, width = slot.shape
+    part = pixels[top : top + height, left : left + width]
+    slot[:, : part.shape[0], : part.shape[1]] = part.transpose(2, 0, 1)
+    slot[:, part.shape[0] :] = 0
+    slot[:, :, part.shape[1] :] = 0
+
+
+class _Exact:
+    """Writes each pixel once."""
+
+    def __init__(self, result: Image) -> None:
+        self.result = result
+
+    def add(self, row: Span, column: Span, probability: Image) -> None:
+        self.result[row.start : row.stop, column.start : column.stop] = probability[
+            row.start - row.origin : row.stop - row.origin, column.start - column.origin : column.stop - column.origin
+        ]
+
+    def finish(self, row: Span) -> None:
+        pass
+
+
+class _Gaussian:
+    """Averages overlapping windows with weights that fall from the centre (σ = 1/8 of the window, as in nnU-Net)."""
+
+    def __init__(self, result: Image, window: tuple[int, int]) -> None:
+        self.result, self.top = result, 0
+        self.weight = np.outer(*(_bell(side) for side in window))
+        width = result.shape[1] + window[1]
+        self.sums, self.weights = (np.zeros((window[0], width), np.float32) for _ in range(2))
+
+    def add(self, row: Span, column: Span, probability: Image) -> None:
+        self._move(row.origin)
+        place = (slice(None), slice(column.origin, column.origin + self.weight.shape[1]))
+        self.sums[place] += probability * self.weight
+        self.weights[place] += self.weight
+
+    def finish(self, row: Span) -> None:
+        if row.stop == len(self.result):
+            self._flush(len(self.result) - self.top)
+
+    def _move(self, top: int) -> None:
+        """Rows above `top` get no more windows: they are written, and their memory serves the next ones."""
+        done = top - self.top
+        if done:
+            self._flush(done)
+            for array in (self.sums, self.weights):
+                array[:-done] = array[done:].copy()
+                array[-done:] = 0
+            self.top = top
+
+    def _flush(self, count: int) -> None:
+        width = self.result.shape[1]
+        mean = self.sums[:count, :width] / self.weights[:count, :width]
+        self.result[self.top : self.top + count] = cv2.convertScaleAbs(mean)
+
+
+def _bell(side: int) -> NDArray[np.float32]:
+    offset = (np.arange(side) - (side - 1) / 2) / (side / 8)
+    return np.maximum(np.exp(-0.5 * offset**2), 1e-3).astype(np.float32)

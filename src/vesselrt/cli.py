@@ -1,0 +1,317 @@
+"""The command line: the one place that knows every folder. Each command imports what it needs and no more."""
+
+import contextlib
+import glob
+import os
+import statistics
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from vesselrt.runtime.decode import SUFFIXES as IMAGE_SUFFIXES
+from vesselrt.runtime.encode import SUFFIXES
+from vesselrt.runtime.errors import DataError, MissingExtraError, OptionError, VesselrtError
+
+if TYPE_CHECKING:
+    from vesselrt.runtime.manifest import Manifest
+    from vesselrt.runtime.segmenter import Segmenter
+
+app = typer.Typer(
+    help="Segments blood vessels in eye photographs.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+_say = Console(stderr=True, highlight=False, soft_wrap=True)
+
+Format = Literal["mask", "probability", "overlay", "svg", "geojson"]
+Model = Annotated[str | None, typer.Option(help="Built-in model or model file; default: fundus.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cpu:openvino, cpu:onnxruntime or cuda.")]
+Precision = Annotated[str, typer.Option(help="auto, f32, bf16 or fp16.")]
+Threads = Annotated[int | None, typer.Option(help="Processor cores to use; default: all that it may.")]
+Threshold = Annotated[float | None, typer.Option(help="Vessel where probability >= threshold, 0 to 1; default: the model's.")]
+
+
+def main() -> None:
+    """Runs a command; errors become one line and exit code 1."""
+    try:
+        app()
+    except VesselrtError as error:
+        _fail(str(error))
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader left: no complaint at exit
+        sys.exit(1)
+
+
+@app.command()
+def predict(
+    photos: Annotated[list[str], typer.Argument(help="Files, globs and folders.", metavar="PHOTO...")],
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="File (for one photo) or folder; default: this folder.")] = None,
+    threshold: Threshold = None,
+    format: Annotated[Format, typer.Option(help="What to write.")] = "mask",  # noqa: A002 - the option's name
+    model: Model = None,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    threads: Threads = None,
+) -> None:
+    """Segment photographs and write a file for each."""
+    targets = _targets(_expand(photos), out, format)
+    if threshold is not None and not 0 <= threshold <= 1:
+        raise OptionError(f"threshold {threshold} is not within 0 to 1.")
+    failures, times = [], []
+    with _load(model, device, precision, threads) as segmenter, _progress(len(targets)) as advance:
+        _say.print(f"{segmenter.manifest.name} {segmenter.manifest.version} on {segmenter.info}")
+        for photo, target in targets.items():
+            try:
+                result = segmenter.segment(photo)
+                _write(target, result.encode(format, threshold))
+                times.append(sum(result.timings.values()))
+            except (VesselrtError, OSError) as error:
+                failures.append(str(error) if str(photo) in str(error) else f"{photo}: {error}")
+                _say.print(f"failed: {failures[-1]}", style="red")
+            advance()
+    if times:
+        _say.print(f"{len(times)} of {len(targets)} written, median {statistics.median(times):.0f} ms")
+    if failures:
+        _fail(f"{len(failures)} of {len(targets)} photographs failed")
+
+
+@app.command()
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8000,
+    model: Model = None,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    threads: Threads = None,
+) -> None:
+    """Serve the model over HTTP, with a page at / and /predict, /health, /docs."""
+    with _extra("vesselrt serve", "server"):
+        from vesselrt.server import Settings
+        from vesselrt.server import serve as run
+    run(_load(model, device, precision, threads), Settings(host=host, port=port))
+
+
+@app.command()
+def models() -> None:
+    """List the built-in models and what their manifests say."""
+    from vesselrt.runtime.modelfile import models as built_in
+
+    for manifest in built_in().values():
+        typer.echo(describe(manifest))
+
+
+@app.command()
+def evaluate(
+    data: Annotated[Path, typer.Argument(help="Folder of the data set.")],
+    kind: Annotated[str, typer.Option(help="Its layout: drive, chase_db1, hrf or folder.")] = "folder",
+    split: Annotated[Literal["train", "validation", "test"], typer.Option(help="Which part.")] = "test",
+    threshold: Threshold = None,
+    model: Model = None,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    threads: Threads = None,
+    json: Annotated[Path | None, typer.Option(help="Write all figures, of every image too, to this file.")] = None,
+    record: Annotated[bool, typer.Option(help="Write the figures into the model file's manifest.")] = False,
+) -> None:
+    """Measure a model on annotated photographs, through the runtime, in the field of view."""
+    with _extra("vesselrt evaluate", "evaluate"):
+        from vesselrt.training.data import find, kinds
+        from vesselrt.training.evaluation import evaluate as run
+    if kind not in kinds():
+        raise OptionError(f"unknown kind {kind!r}. Expected one of: {', '.join(kinds())}.")
+    samples = find(kind, data, split)  # type: ignore[arg-type]  # checked above
+    with _load(model, device, precision, threads) as segmenter, _progress(len(samples)) as advance:
+        result = run(segmenter, samples, name=data.name, split=split, threshold=threshold, progress=advance)
+        manifest = segmenter.manifest
+    typer.echo(result.table())
+    if json is not None:
+        _write(json, result.to_json().encode())
+    if record:
+        with _extra("vesselrt evaluate --record", "export"):
+            from vesselrt.export.graph import record_metrics
+            from vesselrt.runtime.modelfile import find as find_model
+        record_metrics(find_model(model), manifest, {f"{data.name} {split}": result.figures()})
+
+
+@app.command()
+def train(
+    recipe: Annotated[str, typer.Argument(help="Recipe file, or the name of a built-in one (fundus).")],
+    data: Annotated[Path, typer.Option(help="Folder that holds the recipe's data sets.")],
+    run: Annotated[Path | None, typer.Option(help="Folder of the run; an interrupted run there goes on. Default: runs/NAME.")] = None,
+) -> None:
+    """Train a network by a recipe; interrupted, it goes on where it stopped."""
+    with _extra("vesselrt train", "train"):
+        from vesselrt.training.loop import train as fit
+        from vesselrt.training.recipe import Recipe
+    checked = Recipe.read(_recipe(recipe))
+    with _steps() as (report, advance):
+        best = fit(checked, data, run or Path("runs") / checked.name, report, advance)
+    typer.echo(f"{best}\nnext: vesselrt export --run {best.parent} -o {checked.name}.onnx --data {data}")
+
+
+@app.command()
+def export(
+    out: Annotated[Path, typer.Option("-o", "--out", help="The model file to write.")],
+    run: Annotated[Path | None, typer.Option(help="Folder of a training run.")] = None,
+    data: Annotated[Path | None, typer.Option(help="With --run: its data; parity is measured on validation photographs.")] = None,
+    network: Annotated[str | None, typer.Option(help="Any torch.nn.Module instead: package.module:factory.")] = None,
+    weights: Annotated[Path | None, typer.Option(help="With --network: state dict (.pth, .pt or .safetensors).")] = None,
+    manifest: Annotated[Path | None, typer.Option(help="With --network: manifest as YAML.")] = None,
+    photos: Annotated[list[Path] | None, typer.Option(help="Photographs for the parity check.")] = None,
+) -> None:
+    """Turn a trained network into one model file, proven against PyTorch."""
+    with _extra("vesselrt export", "export"):
+        from vesselrt.export import sources
+        from vesselrt.export.graph import export as write
+    if run is not None and network is None:
+        source = sources.from_run(run, data)
+    elif network is not None and weights is not None and manifest is not None:
+        source = sources.from_network(network, weights, manifest)
+    else:
+        raise OptionError("name either --run, or --network with --weights and --manifest. See: vesselrt export --help")
+    from vesselrt.runtime.decode import read
+
+    written = write(source.network, source.manifest, out, [*source.photographs, *map(read, photos or [])], source.shift)
+    typer.echo(describe(written))
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)
+def bench(context: typer.Context) -> None:
+    """Measure latency, throughput, memory and cold start; --compare runs the PyTorch and MONAI way beside it."""
+    from vesselrt.benchmarks.bench import app as bench_app
+
+    bench_app(context.args, prog_name="vesselrt bench", standalone_mode=False)
+
+
+def describe(manifest: "Manifest") -> str:
+    """A manifest for people: what the model is for, how it sees, what it was trained and measured on."""
+    prepared, provenance = manifest.preparation, manifest.provenance
+    size = f"field of view scaled to {prepared.field_of_view} px" if prepared.field_of_view else "native resolution"
+    lines = [
+        f"{manifest.name} {manifest.version} ({manifest.licence})",
+        f"  {manifest.description}",
+        f"  input      {prepared.channels}, {size}; tiles of {manifest.tile.size} px, margin {manifest.tile.margin}",
+        f"  threshold  {manifest.threshold}",
+    ]
+    lines += [f"  data       {d.name} ({d.split}): {d.terms}" for d in provenance.data]
+    for name, figures in provenance.metrics.items():
+        lines.append(f"  measured   {name}: " + ", ".join(f"{k} {v:.4f}" for k, v in figures.items()))
+    for precision, figures in provenance.parity.items():
+        lines.append(f"  parity     {precision}: " + ", ".join(f"{k} {v:.2g}" for k, v in figures.items()))
+    lines += [f"  recipe     {provenance.recipe}"] if provenance.recipe else []
+    lines += [f"  weights    sha256 {provenance.weights_sha256[:16]}, commit {provenance.commit[:10] or 'unknown'}"]
+    return "\n".join(lines)
+
+
+def _load(model: str | None, device: str, precision: str, threads: int | None) -> "Segmenter":
+    from vesselrt.runtime.segmenter import load
+
+    return load(model, device=device, precision=precision, threads=threads)
+
+
+def _expand(photos: list[str]) -> list[Path]:
+    """Files as named; the images of folders and of globs that the shell left alone. Raises OptionError for nothing."""
+    found: list[Path] = []
+    for photo in photos:
+        path = Path(photo)
+        if path.is_dir():
+            inside = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
+            if not inside:
+                raise OptionError(f"{photo}: the folder holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}).")
+            found += inside
+        elif not path.exists() and glob.has_magic(photo):
+            matches = sorted(Path(p) for p in glob.glob(photo, recursive=True) if Path(p).is_file())
+            if not matches:
+                raise OptionError(f"{photo}: no file matches.")
+            found += matches
+        else:
+            found.append(path)
+    return list(dict.fromkeys(found))
+
+
+def _targets(photos: list[Path], out: Path | None, form: str) -> dict[Path, Path]:
+    """Photograph → file to write. Raises OptionError when two would be written to one."""
+    if out is not None and out.suffix and not out.is_dir():
+        if len(photos) > 1:
+            raise OptionError(f"{out} is one file, and there are {len(photos)} photographs. Name a folder with -o.")
+        return {photos[0]: out}
+    folder = out or Path()
+    targets: dict[Path, Path] = {}
+    for photo in photos:
+        target = folder / f"{photo.stem}-{form}{SUFFIXES[form]}"
+        if target in targets.values():
+            other = next(p for p, t in targets.items() if t == target)
+            raise OptionError(f"{photo} and {other} would both be written to {target}. Run them apart, with different -o.")
+        targets[photo] = target
+    return targets
+
+
+def _recipe(name: str) -> Path:
+    built_in = Path(__file__).resolve().parent
+    import vesselrt.training
+
+    built_in = Path(vesselrt.training.__file__).parent / "recipes"
+    if (built_in / f"{name}.yaml").is_file():
+        return built_in / f"{name}.yaml"
+    if Path(name).is_file():
+        return Path(name)
+    raise DataError(f"no recipe {name}: neither a file nor a built-in one. Built-in: {', '.join(p.stem for p in built_in.glob('*.yaml'))}.")
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(path.name + ".tmp")
+    try:
+        draft.write_bytes(content)
+        os.replace(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _fail(message: str) -> None:
+    _say.print(f"error: {message}", style="bold red")
+    sys.exit(1)
+
+
+@contextlib.contextmanager
+def _extra(doing: str, extra: str) -> Iterator[None]:
+    """Turns a missing package into the line that installs it; a broken vesselrt import stays what it is."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("vesselrt"):
+            raise
+        raise MissingExtraError(doing, extra) from None
+
+
+@contextlib.contextmanager
+def _progress(count: int) -> Iterator[Callable[[], None]]:
+    """A bar on the error stream, for many photographs on a terminal."""
+    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=_say, disable=count < 3 or not _say.is_terminal) as bar:
+        task = bar.add_task("", total=count)
+        yield lambda: bar.advance(task)
+
+
+@contextlib.contextmanager
+def _steps() -> Iterator[tuple[Callable[[str], None], Callable[[int, int, float], None]]]:
+    """Training's output: report lines, and a bar with the loss."""
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("loss {task.fields[loss]:.4f}"), TimeRemainingColumn())
+    with Progress(*columns, console=_say, disable=not _say.is_terminal) as bar:
+        task = bar.add_task("", total=None, loss=0.0)
+        yield (
+            lambda line: _say.print(line),
+            lambda step, total, loss: bar.update(task, completed=step, total=total, loss=loss),
+        )
+
+
+if __name__ == "__main__":
+    main()
