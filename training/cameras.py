@@ -11,6 +11,7 @@ read from the picture how generous the annotation is, and keeps 0.5 the right th
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import cv2
 import numpy as np
@@ -42,18 +43,18 @@ class Family(Facts):
     noise: Range = (0.0, 0.03)
     """Standard deviation of sensor noise, full scale 1."""
     gamma: Range = (0.7, 1.4)
-    contrast: Range = (0.6, 1.4)
+    contrast: Range = (0.5, 1.4)
     illumination: float = 0.3
     """Largest relative change of brightness across the field."""
-    haze: Range = (0.0, 0.15)
+    haze: Range = (0.0, 0.2)
     """Stray light added everywhere, full scale 1."""
     crosstalk: float = 0.3
     """Largest share of red and of blue light in the green channel."""
     jpeg: Range = (35, 95)
     """JPEG quality."""
-    stroke: Range = (0.18, 0.45)
-    """Coverage of a sensor pixel from which a simulated annotator paints it: below 0.5 thin vessels widen."""
-    hand: Range = (0.3, 0.8)
+    stroke: Range = (0.8, 2.0)
+    """Sensor pixels by which a simulated annotator paints a vessel wider than it is."""
+    hand: Range = (0.3, 0.6)
     """Standard deviation, in sensor pixels, of the smoothing that a hand-drawn outline has."""
 
 
@@ -67,11 +68,21 @@ class Source:
     """Each (h, w) uint8: share of the pixel that is vessel, 255 = all."""
     diameters: tuple[float, ...]
     """Field-of-view diameter of each level in pixels."""
+    native: float
+    """Field-of-view diameter in pixels at which the truth was drawn."""
+
+    def widening(self, stroke: float, sensor: float) -> float:
+        """Sensor pixels by which truth painted on a sensor is wider than this truth.
+
+        Both annotators paint `stroke` pixels too wide, each on the pixels of their own sensor, so on a
+        sensor as fine as this photograph's own nothing changes.
+        """
+        return stroke * max(0.0, 1 - sensor / self.native)
 
     @classmethod
     def build(cls, image: Image, truth: NDArray[np.bool_]) -> "Source":
         """From the cut photograph (h, w, 3) and its mask (h, w), at native resolution."""
-        diameter = float(max(image.shape[:2]))
+        native = diameter = float(max(image.shape[:2]))
         coverage = (truth.astype(np.uint8) * 255)[:, :, None]
         if diameter > _FINEST:
             image, coverage = scale(image, _FINEST / diameter), scale(coverage, _FINEST / diameter)
@@ -81,7 +92,7 @@ class Source:
             images.append(scale(images[-1], 0.5))
             truths.append(scale(truths[-1][:, :, None], 0.5)[:, :, 0])
             diameters.append(diameters[-1] / 2)
-        return cls(tuple(images), tuple(truths), tuple(diameters))
+        return cls(tuple(images), tuple(truths), tuple(diameters), native)
 
 
 def crop(source: Source, family: Family, diameter: int, size: int, channels: str, random: Random) -> tuple[Image, Float]:
@@ -94,7 +105,7 @@ def crop(source: Source, family: Family, diameter: int, size: int, channels: str
     side = max(8, round(size * sensor / diameter))
     rgb, coverage = _expose(source, family, sensor, side, random)
     picture = _photograph(rgb, family, foreign, random)
-    truth = _annotate(coverage, family, random) if foreign else coverage
+    truth = _annotate(coverage, source, sensor, family, random) if foreign else coverage
     pixels = (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)
     if foreign:
         pixels = _compress(pixels, random.integers(*map(int, family.jpeg)))
@@ -150,10 +161,14 @@ def _photograph(rgb: Float, family: Family, foreign: bool, random: Random) -> Fl
     return result
 
 
-def _annotate(coverage: Float, family: Family, random: Random) -> Float:
+def _annotate(coverage: Float, source: Source, sensor: float, family: Family, random: Random) -> Float:
     """What an annotator paints who sees the sensor's pixels: 0 or 1 in each."""
-    drawn = cv2.GaussianBlur(coverage, (0, 0), random.uniform(*family.hand))
-    return (drawn > random.uniform(*family.stroke)).astype(np.float32)
+    hand = random.uniform(*family.hand)
+    widening = source.widening(random.uniform(*family.stroke), sensor)
+    # Across a straight edge the smoothed coverage is a normal distribution function of the distance, so this
+    # level moves each edge outward by half the widening.
+    level = NormalDist().cdf(-widening / 2 / hand)
+    return (cv2.GaussianBlur(coverage, (0, 0), hand) > max(level, 0.04)).astype(np.float32)
 
 
 def _compress(pixels: Image, quality: int) -> Image:
@@ -198,7 +213,7 @@ class HeldOutCamera:
         pixels = np.clip(self.look(rgb.astype(np.float32) / 255, random), 0, 1)
         # Painted on a grid four times as fine, with a round brush, then read at pixel centres.
         fine = cv2.resize(source.truths[0], (rgb.shape[1] * 4, rgb.shape[0] * 4), interpolation=cv2.INTER_LINEAR)
-        width = round(4 * self.brush) | 1
+        width = round(4 * source.widening(self.brush, self.sensor)) | 1
         painted = cv2.dilate((fine > 127).astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width)))
         return (pixels * 255 + 0.5).astype(np.uint8), painted[2::4, 2::4] > 0
 
@@ -227,7 +242,7 @@ def _dim_portable(rgb: Float, random: Random) -> Float:
 
 
 HELD_OUT = {
-    "coarse-ccd": HeldOutCamera(540, _coarse_ccd, 1.0),
-    "scanned-film": HeldOutCamera(650, _scanned_film, 1.0),
-    "dim-portable": HeldOutCamera(800, _dim_portable, 0.75),
+    "coarse-ccd": HeldOutCamera(540, _coarse_ccd, 1.4),
+    "scanned-film": HeldOutCamera(650, _scanned_film, 1.4),
+    "dim-portable": HeldOutCamera(800, _dim_portable, 1.4),
 }

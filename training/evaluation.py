@@ -142,6 +142,8 @@ def evaluate(
     level = _level(threshold)
     if not samples:
         raise DataError(f"{name} {split}: no photographs to evaluate.")
+    if len({sample.name for sample in samples}) < len(samples):
+        raise DataError(f"{name} {split}: two photographs share a name. Figures are kept by name: rename one.")
     model: dict[str, _Counts] = {}
     observer: list[_Counts] = []
     times: list[float] = []
@@ -167,7 +169,7 @@ def evaluate(
         split=split,
         threshold=threshold,
         pooled=_metrics(model.values(), level),
-        images={name: _metrics([counts], level) for name, counts in model.items()},
+        images={key: _metrics([counts], level) for key, counts in model.items()},
         second_observer=replace(_metrics(observer, 1), auc=None) if observer else None,
         best_f1=best_f1,
         best_threshold=best_threshold,
