@@ -2,7 +2,6 @@
 
 import hashlib
 import logging
-import os
 import warnings
 from pathlib import Path
 from typing import Any
@@ -26,8 +25,8 @@ class Deployed(nn.Module):
     def __init__(self, network: nn.Module, manifest: Manifest, shift: float = 0.0) -> None:
         super().__init__()
         self.network, self.shift = network, shift
-        self.register_buffer("mean", torch.tensor(manifest.input.mean)[:, None, None])
-        self.register_buffer("std", torch.tensor(manifest.input.std)[:, None, None])
+        self.mean = nn.Buffer(torch.tensor(manifest.input.mean)[:, None, None])
+        self.std = nn.Buffer(torch.tensor(manifest.input.std)[:, None, None])
 
     def forward(self, image: Tensor) -> Tensor:
         """(N, C, H, W) uint8 → (N, K, H, W) float32 probability."""
@@ -53,10 +52,14 @@ def export(
         model = onnx_from_module(module, manifest)
         _write(model, manifest, draft)
         manifest = manifest.model_copy(
-            update={"provenance": manifest.provenance.model_copy(update={"parity": check(module, manifest, draft, photographs)})}
+            update={
+                "provenance": manifest.provenance.model_copy(
+                    update={"parity": check(module, manifest, draft, photographs)}
+                )
+            }
         )
         _write(model, manifest, draft)
-        os.replace(draft, path)
+        draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
     return manifest
@@ -69,7 +72,7 @@ def record_metrics(path: Path, manifest: Manifest, metrics: dict[str, dict[str, 
     draft = path.with_name(path.name + ".tmp")
     try:
         _write(onnx.load(path), manifest.model_copy(update={"provenance": provenance}), draft)
-        os.replace(draft, path)
+        draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
 
@@ -102,11 +105,19 @@ def onnx_from_module(module: nn.Module, manifest: Manifest) -> onnx.ModelProto:
             )
     except Exception as error:
         raise ExportError(
-            f"torch can't export this network: {str(error).splitlines()[0]}. If its size can't vary, set tile.fixed in the manifest."
+            f"torch can't export this network: {_reason(error)}. "
+            "If its size can't vary, set tile.fixed in the manifest."
         ) from error
     if program is None:
         raise ExportError("torch exported nothing.")
     return _tidy(program.model_proto)
+
+
+def _reason(error: BaseException) -> str:
+    """The first cause, one line: the exporter wraps it in pages about itself."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__
 
 
 def _tidy(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -136,16 +147,17 @@ def load_weights(path: Path) -> tuple[dict[str, Tensor], float]:
 
             return load_file(path), 0.0
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - what a hostile file raises inside torch is anyone's guess
         raise DataError(
-            f"{path}: not a weights file that can be read safely ({str(error).splitlines()[0]}). "
+            f"{path}: not a weights file that can be read safely ({_reason(error)}). "
             "Save it with torch.save(network.state_dict(), ...) or as safetensors."
         ) from None
-    shift = float(state.get("shift", 0.0))
+    if not isinstance(state, dict):
+        raise DataError(f"{path}: holds a {type(state).__name__}. Save it with torch.save(network.state_dict(), ...).")
     for key in ("network", "state_dict", "model"):
         if isinstance(state.get(key), dict):
-            state = state[key]
-    return state, shift
+            return state[key], float(state.get("shift", 0.0))
+    return state, 0.0  # a shift among weights is a weight
 
 
 def fill(network: nn.Module, weights: dict[str, Tensor], source: Path) -> None:
@@ -161,5 +173,5 @@ def hash_weights(weights: dict[str, Tensor]) -> str:
     digest = hashlib.sha256()
     for name in sorted(weights):
         digest.update(name.encode())
-        digest.update(weights[name].contiguous().cpu().numpy().tobytes())
+        digest.update(weights[name].cpu().reshape(-1).view(torch.uint8).numpy().tobytes())  # bf16 has no numpy type
     return digest.hexdigest()

@@ -40,13 +40,17 @@ def check(module: nn.Module, manifest: Manifest, path: Path, photographs: list[I
 def _compare(
     precision: str, expected: list[NDArray[np.float32]], obtained: list[NDArray[np.float32]], manifest: Manifest
 ) -> dict[str, float]:
+    if not all(np.isfinite(e).all() for e in expected):
+        raise ExportError("the network itself gives NaN or infinite values, in PyTorch already. Check its weights.")
     if not all(np.isfinite(o).all() for o in obtained):
-        raise ExportError(f"{precision}: the model file gives NaN or infinite values. Keep its fragile operations in f32.")
+        raise ExportError(
+            f"{precision}: the model file gives NaN or infinite values. Keep its fragile operations in f32."
+        )
     largest = max(float(abs(e - o).max()) for e, o in zip(expected, obtained, strict=True))
     level = np.ceil(manifest.threshold * 255)
     flips = [((to_bytes(e) >= level) != (to_bytes(o) >= level)) for e, o in zip(expected, obtained, strict=True)]
     flipped = float(sum(f.sum() for f in flips) / sum(f.size for f in flips))
-    tolerance = manifest.tolerance[_as_precision(precision)]
+    tolerance = manifest.tolerance.get(_as_precision(precision), 1e-4)
     if largest > tolerance:
         raise ExportError(
             f"{precision}: the model file differs from the network by up to {largest:.2g} in probability "
@@ -72,7 +76,9 @@ def _input(manifest: Manifest, photograph: Image) -> Image:
     """The photograph as one window, cut to the tile: (1, C, h, w) uint8."""
     tile = manifest.tile
     pixels = prepare(photograph, manifest.preparation).pixels[: tile.size, : tile.size]
-    window = np.zeros((1, pixels.shape[2], window_side(pixels.shape[0], tile), window_side(pixels.shape[1], tile)), np.uint8)
+    window = np.zeros(
+        (1, pixels.shape[2], window_side(pixels.shape[0], tile), window_side(pixels.shape[1], tile)), np.uint8
+    )
     window[0, :, : pixels.shape[0], : pixels.shape[1]] = pixels.transpose(2, 0, 1)
     return window
 
@@ -83,4 +89,3 @@ def _awkward(manifest: Manifest) -> list[Image]:
     sides = [(tile.size, tile.size)] if tile.fixed else [(m, m), (m, 7 * m), (5 * m, 3 * m)]
     batches = [(b, manifest.channel_count, *s) for b, s in zip((1, 3, 2), sides, strict=False)]
     return [random.integers(0, 256, shape, dtype=np.uint8) for shape in batches]
-

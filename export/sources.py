@@ -49,7 +49,8 @@ def from_run(run: Path, data: Path | None) -> Source:
         tile=recipe.tile,
         tolerance=recipe.tolerance,
         provenance=Provenance(
-            recipe=f"{recipe.name} {recipe.version}, seed {recipe.seed}, {recipe.schedule.steps} steps, calibration {shift:+.3f}",
+            recipe=f"{recipe.name} {recipe.version}, seed {recipe.seed}, {recipe.schedule.steps} steps, "
+            f"calibration {shift:+.3f}",
             data=tuple(DataSource(name=d.name, split="train", terms=d.terms) for d in recipe.data),
             weights_sha256=hash_weights(weights),
             commit=_commit(),
@@ -67,7 +68,9 @@ def from_network(factory: str, weights: Path, manifest: Path) -> Source:
 
     Raises DataError or ManifestError that name the part which does not fit.
     """
-    network: nn.Module = Network(factory=factory).build()
+    network = Network(factory=factory).build()
+    if not isinstance(network, nn.Module):
+        raise DataError(f"network {factory} gives a {type(network).__name__}. Expected a torch.nn.Module.")
     state, shift = load_weights(weights)
     fill(network, state, weights)
     try:
@@ -81,10 +84,9 @@ def from_network(factory: str, weights: Path, manifest: Path) -> Source:
 
 def _commit() -> str:
     """The commit of the checkout that exports; empty outside of one."""
+    command = ["git", "-C", str(Path(__file__).resolve().parent), "rev-parse", "HEAD"]
     try:
-        done = subprocess.run(
-            ["git", "-C", str(Path(__file__).resolve().parent), "rev-parse", "HEAD"], capture_output=True, text=True, check=False
-        )
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
     except OSError:
         return ""
     return done.stdout.strip()

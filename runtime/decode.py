@@ -43,7 +43,9 @@ def read(path: Path, limits: Limits | None = None) -> Image:
         with path.open("rb") as file:
             data = file.read((limits or Limits()).bytes + 1)
     except OSError as error:
-        raise ImageDecodeError(f"{path}: can't be read ({error.strerror}). Check the path and its permissions.") from None
+        raise ImageDecodeError(
+            f"{path}: can't be read ({error.strerror}). Check the path and its permissions."
+        ) from None
     try:
         return decode(data, limits)
     except (ImageDecodeError, ImageTooLargeError) as error:
@@ -66,7 +68,8 @@ def decode(data: bytes, limits: Limits | None = None) -> Image:
     width, height = _declared_size(data)
     if width * height > limits.pixels:
         raise ImageTooLargeError(
-            f"the image declares {width:,} × {height:,} pixels, the limit is {limits.pixels:,} in all. Send a smaller image."
+            f"the image declares {width:,} × {height:,} pixels, the limit is {limits.pixels:,} in all. "
+            "Send a smaller image."
         )
     buffer = np.frombuffer(data, np.uint8)
     try:
@@ -97,7 +100,9 @@ def _from_float(pixels: "np.ndarray | None") -> Image | None:
     if pixels is None or pixels.dtype not in (np.float32, np.float64):
         return None
     if not np.isfinite(pixels).all():
-        raise ImageDecodeError("the image holds NaN or infinite values. Send finite values in 0..1, or an 8- or 16-bit image.")
+        raise ImageDecodeError(
+            "the image holds NaN or infinite values. Send finite values in 0..1, or an 8- or 16-bit image."
+        )
     if pixels.min() < 0 or pixels.max() > 1:
         raise ImageDecodeError(
             f"the image holds floating-point values from {pixels.min():g} to {pixels.max():g}. "

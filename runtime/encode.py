@@ -59,7 +59,7 @@ def threshold_mask(probability: Image, threshold: float) -> Mask:
 
 
 def polygons(mask: Mask) -> list[Polygon]:
-    """The outlines of a mask (H, W) along the edges of its pixels; x, y in pixels, y down, the corner of the image is 0, 0.
+    """The outlines of a mask (H, W) along the edges of its pixels; x, y in pixels, y down, from the image's corner.
 
     Pixels that touch at a corner belong to one polygon.
     """
@@ -92,7 +92,7 @@ def _ring(contour: Any) -> NDArray[np.int32]:
     ring = np.insert(points, np.flatnonzero(diagonal) + 1, corners[diagonal], axis=0)
     before, after = ring - np.roll(ring, 1, axis=0), np.roll(ring, -1, axis=0) - ring
     turns = before[:, 0] * after[:, 1] != before[:, 1] * after[:, 0]
-    return (ring[turns] // 2).astype(np.int32)
+    return np.asarray(ring[turns] // 2, np.int32)
 
 
 def _png(pixels: Any) -> bytes:

@@ -94,7 +94,7 @@ class Provenance(Facts):
 class Manifest(Facts):
     """Everything the runtime needs to know of a model. `provenance` is for people."""
 
-    schema_version: Literal[1] = SCHEMA
+    schema_version: Literal[1] = 1
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
     version: str
     licence: str
@@ -131,7 +131,9 @@ class Manifest(Facts):
         try:
             fields = json.loads(text)
         except ValueError as error:
-            raise ManifestError(f"{source}: the manifest is damaged (not JSON: {error}). Export the model again.") from None
+            raise ManifestError(
+                f"{source}: the manifest is damaged (not JSON: {error}). Export the model again."
+            ) from None
         return cls.from_fields(fields, source=source)
 
     @classmethod
@@ -140,7 +142,8 @@ class Manifest(Facts):
         found = fields.get("schema_version", SCHEMA) if isinstance(fields, dict) else None
         if isinstance(found, int) and found > SCHEMA:
             raise ManifestError(
-                f"{source}: its manifest has schema {found}, this vesselrt reads up to {SCHEMA}. Run: pip install -U vesselrt"
+                f"{source}: its manifest has schema {found}, this vesselrt reads up to {SCHEMA}. "
+                "Run: pip install -U vesselrt"
             )
         try:
             return cls.model_validate(fields)

@@ -47,7 +47,9 @@ def read_manifest(path: Path) -> Manifest:
         raise ModelError(f"{path}: not a usable ONNX model, or damaged ({reason}). Export or copy it again.") from None
     text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
     if text is None:
-        raise ManifestError(f"{path}: an ONNX model without a vesselrt manifest. Make model files with: vesselrt export")
+        raise ManifestError(
+            f"{path}: an ONNX model without a vesselrt manifest. Make model files with: vesselrt export"
+        )
     manifest = Manifest.from_json(text, source=str(path))
     _check_graph(session, manifest, path)
     return manifest
@@ -58,7 +60,9 @@ def _check_graph(session: onnxruntime.InferenceSession, manifest: Manifest, path
     found = [(v.type, v.shape[1] if len(v.shape) == 4 else None) for v in (*inputs, *outputs)]
     expected = [("tensor(uint8)", manifest.channel_count), ("tensor(float)", len(manifest.classes))]
     if found != expected:
-        raise ModelError(f"{path}: its graph has inputs and outputs {found}, its manifest says {expected}. Export it again.")
+        raise ModelError(
+            f"{path}: its graph has inputs and outputs {found}, its manifest says {expected}. Export it again."
+        )
 
 
 def sha256(path: Path) -> str:

@@ -1,6 +1,7 @@
 """From a decoded photograph to what the network sees. Written once: training, export, evaluation and serving use it.
 
-Vessel width in pixels is what a network learns, so a photograph is cut to its field of view and brought to the model's scale.
+Vessel width in pixels is what a network learns, so a photograph is cut to its field of view and brought to
+the model's scale.
 """
 
 from dataclasses import dataclass
@@ -77,7 +78,7 @@ def field_of_view(image: Image) -> Box:
         )
     rise = max(_LEAST_RISE, _RISE * (bright - background))
     lit = (grey > background + rise).astype(np.uint8)
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(lit)
+    _, _, stats, _ = cv2.connectedComponentsWithStats(lit)
     whole = Box(0, 0, height, width)
     if len(stats) < 2:
         return whole

@@ -4,6 +4,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -14,7 +15,7 @@ from vesselrt.runtime.decode import Limits, decode, read
 from vesselrt.runtime.encode import Mask, encode, threshold_mask
 from vesselrt.runtime.errors import DeviceError, ImageDecodeError, OptionError
 from vesselrt.runtime.hardware import usable_cores
-from vesselrt.runtime.manifest import Manifest
+from vesselrt.runtime.manifest import Manifest, Precision
 from vesselrt.runtime.modelfile import find, read_manifest
 from vesselrt.runtime.preparation import Image, Prepared, prepare
 
@@ -89,7 +90,8 @@ class Segmenter:
     def warm_up(self) -> float:
         """Runs two synthetic photographs, so that the first real one finds everything ready; ms of the second."""
         side = self.manifest.preparation.field_of_view or self.manifest.tile.size
-        disc = cv2.circle(np.zeros((side, side, 3), np.uint8), (side // 2, side // 2), side // 2 - 1, (160, 80, 40), -1)
+        disc = np.zeros((side, side, 3), np.uint8)
+        cv2.circle(disc, (side // 2, side // 2), side // 2 - 1, (160, 80, 40), -1)
         self.segment(disc)
         return sum(self.segment(disc).timings.values())
 
@@ -100,10 +102,12 @@ class Segmenter:
     def __enter__(self) -> "Segmenter":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
-    def _decode(self, image: bytes | str | Path | Image) -> Image:
+    def _decode(self, image: Any) -> Image:
         if isinstance(image, bytes | bytearray | memoryview):
             return decode(bytes(image), self.limits)
         if isinstance(image, str | Path):
@@ -148,7 +152,7 @@ def _backend(path: Path, device: str, precision: str, threads: int) -> Backend:
         raise DeviceError(f"unknown precision {precision!r}. Expected one of: {', '.join(PRECISIONS)}.")
     if device == "cuda":
         raise DeviceError("device cuda: this version of vesselrt has no GPU backend yet. Use device cpu or auto.")
-    wanted = None if precision == "auto" else precision
+    wanted = None if precision == "auto" else cast(Precision, precision)
     if device != "cpu:onnxruntime":
         try:
             from vesselrt.runtime.backends.openvino import OpenVinoBackend
@@ -166,7 +170,9 @@ def _to_photograph(scaled: Image, prepared: Prepared, shape: tuple[int, ...]) ->
     """The probability at the photograph's own resolution; 0 outside the field of view's box."""
     box = prepared.box
     if scaled.shape != (box.height, box.width):
-        scaled = cv2.resize(scaled, (box.width, box.height), interpolation=cv2.INTER_LINEAR).astype(np.uint8, copy=False)
+        scaled = cv2.resize(scaled, (box.width, box.height), interpolation=cv2.INTER_LINEAR).astype(
+            np.uint8, copy=False
+        )
     if scaled.shape == shape:
         return scaled
     result = np.zeros(shape, np.uint8)

@@ -6,8 +6,9 @@ receptive-field radius is within the margin the result equals that of the whole 
 overlapping windows are averaged. Only one row of windows is in memory at a time.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -98,7 +99,10 @@ class _Exact:
 
 
 class _Gaussian:
-    """Averages overlapping windows with weights that fall from the centre (σ = 1/8 of the window, as in nnU-Net)."""
+    """Averages overlapping windows with weights that fall from the centre.
+
+    Their standard deviation is an eighth of the window, as in nnU-Net.
+    """
 
     def __init__(self, result: Image, window: tuple[int, int]) -> None:
         self.result, self.top = result, 0
@@ -132,6 +136,6 @@ class _Gaussian:
         self.result[self.top : self.top + count] = cv2.convertScaleAbs(mean)
 
 
-def _bell(side: int) -> NDArray[np.float32]:
+def _bell(side: int) -> NDArray[Any]:
     offset = (np.arange(side) - (side - 1) / 2) / (side / 8)
-    return np.maximum(np.exp(-0.5 * offset**2), 1e-3).astype(np.float32)
+    return np.asarray(np.maximum(np.exp(-0.5 * offset**2), 1e-3), np.float32)

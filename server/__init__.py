@@ -1,1 +1,26 @@
+"""HTTP around the runtime, and a page for the browser. Importing this loads no web framework; using a name does."""
 
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vesselrt.server.app import create_app
+    from vesselrt.server.process import serve
+    from vesselrt.server.settings import Settings
+
+__all__ = ["Settings", "create_app", "serve"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "create_app":
+        from vesselrt.server.app import create_app
+
+        return create_app
+    if name == "serve":
+        from vesselrt.server.process import serve
+
+        return serve
+    if name == "Settings":
+        from vesselrt.server.settings import Settings
+
+        return Settings
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

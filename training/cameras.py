@@ -12,6 +12,7 @@ read from the picture how generous the annotation is, and keeps 0.5 the right th
 from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import NormalDist
+from typing import Any
 
 import cv2
 import numpy as np
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from vesselrt.runtime.manifest import Facts
 from vesselrt.runtime.preparation import Image, scale
 
-Float = NDArray[np.float32]
+Float = NDArray[np.floating[Any]]
 Random = np.random.Generator
 Range = tuple[float, float]
 
@@ -95,7 +96,9 @@ class Source:
         return cls(tuple(images), tuple(truths), tuple(diameters), native)
 
 
-def crop(source: Source, family: Family, diameter: int, size: int, channels: str, random: Random) -> tuple[Image, Float]:
+def crop(
+    source: Source, family: Family, diameter: int, size: int, channels: str, random: Random
+) -> tuple[Image, Float]:
     """One training crop: (size, size, C) uint8 as the runtime would prepare it, and its truth (size, size) in 0..1.
 
     `diameter` is the model's field of view in pixels.
@@ -108,11 +111,11 @@ def crop(source: Source, family: Family, diameter: int, size: int, channels: str
     truth = _annotate(coverage, source, sensor, family, random) if foreign else coverage
     pixels = (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)
     if foreign:
-        pixels = _compress(pixels, random.integers(*map(int, family.jpeg)))
+        pixels = _compress(pixels, int(random.integers(int(family.jpeg[0]), int(family.jpeg[1]))))
     pixels = pixels[:, :, 1:2] if channels == "green" else pixels
     if side != size:
         pixels = scale(np.ascontiguousarray(pixels), size / side)
-        truth = cv2.resize(truth, (size, size), interpolation=cv2.INTER_LINEAR)
+        truth = np.asarray(cv2.resize(truth, (size, size), interpolation=cv2.INTER_LINEAR), np.float32)
     return pixels.reshape(size, size, -1), truth.reshape(size, size)
 
 
@@ -173,7 +176,7 @@ def _annotate(coverage: Float, source: Source, sensor: float, family: Family, ra
 
 def _compress(pixels: Image, quality: int) -> Image:
     _, jpeg = cv2.imencode(".jpg", pixels[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, int(quality)])
-    return np.ascontiguousarray(cv2.imdecode(jpeg, cv2.IMREAD_COLOR)[:, :, ::-1])
+    return np.asarray(cv2.imdecode(jpeg, cv2.IMREAD_COLOR_RGB), np.uint8)
 
 
 def _smooth_field(random: Random, shape: tuple[int, ...], amount: float) -> Float:
@@ -186,7 +189,7 @@ def _log_uniform(random: Random, bounds: Range) -> float:
 
 
 def _toward_one(random: Random, bounds: Range, amount: float) -> float:
-    return _log_uniform(random, bounds) ** amount
+    return float(_log_uniform(random, bounds) ** amount)
 
 
 # Cameras held out of training: they judge whether 0.5 stays the right threshold. They are built from
@@ -214,7 +217,9 @@ class HeldOutCamera:
         # Painted on a grid four times as fine, with a round brush, then read at pixel centres.
         fine = cv2.resize(source.truths[0], (rgb.shape[1] * 4, rgb.shape[0] * 4), interpolation=cv2.INTER_LINEAR)
         width = round(4 * source.widening(self.brush, self.sensor)) | 1
-        painted = cv2.dilate((fine > 127).astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width)))
+        painted = cv2.dilate(
+            (fine > 127).astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width))
+        )
         return (pixels * 255 + 0.5).astype(np.uint8), painted[2::4, 2::4] > 0
 
 
@@ -222,7 +227,8 @@ def _coarse_ccd(rgb: Float, random: Random) -> Float:
     """An old three-chip video camera: sharpened, contrasty tone curve, shot noise."""
     sharp = rgb + 0.8 * (rgb - cv2.GaussianBlur(rgb, (0, 0), 1.2))
     tone = np.clip(sharp, 0, 1) ** 2 * (3 - 2 * np.clip(sharp, 0, 1))
-    return (0.5 * sharp + 0.5 * tone + random.normal(0, 1, rgb.shape) * 0.03 * np.sqrt(np.clip(rgb, 0, 1))).astype(np.float32)
+    shot = random.normal(0, 0.03, rgb.shape) * np.sqrt(np.clip(rgb, 0, 1))
+    return np.asarray(0.5 * sharp + 0.5 * tone + shot, np.float32)
 
 
 def _scanned_film(rgb: Float, random: Random) -> Float:

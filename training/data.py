@@ -14,10 +14,10 @@ Validation is always a part of the training split: no choice is ever made on a t
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 import cv2
 import numpy as np
@@ -98,9 +98,22 @@ def find(kind: Kind, root: Path, split: Split) -> list[Sample]:
     return samples
 
 
-def kinds() -> Sequence[str]:
-    """The data sets whose layout is known."""
-    return get_args(Kind)
+def check_kind(kind: str, root: Path) -> Kind:
+    """A kind by its name; "auto" tells it from what the folder holds. Raises DataError for neither."""
+    if kind in get_args(Kind):
+        return cast(Kind, kind)
+    signs: dict[Kind, str] = {
+        "drive": "t*/1st_manual",
+        "chase_db1": "Image_*_1stHO.png",
+        "hrf": "manual1",
+        "folder": "masks",
+    }
+    if kind != "auto":
+        raise DataError(f"unknown kind {kind!r} of data set. Expected one of: auto, {', '.join(signs)}.")
+    found = next((k for k, sign in signs.items() if any(root.glob(sign))), None)
+    if found is None:
+        raise DataError(f"{root}: no data set of a known layout ({', '.join(signs)}). Name a folder that holds one.")
+    return found
 
 
 def _drive(root: Path, split: Split) -> list[Sample]:

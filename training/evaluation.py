@@ -119,6 +119,11 @@ class Evaluation:
         head = [f"{self.model} {self.version} on {setting}", speed, "", row("", titles)]
         return "\n".join([*head, *figures(overall), "", *figures(self.images), "", best])
 
+    def figures(self) -> dict[str, float]:
+        """The pooled figures that exist, and the threshold: what a manifest keeps."""
+        known = {key: value for key, value in asdict(self.pooled).items() if value is not None}
+        return {"threshold": self.threshold, **known}
+
     def to_json(self) -> str:
         """Every field, unrounded; None is null."""
         return json.dumps(asdict(self), indent=1, ensure_ascii=False, allow_nan=False)

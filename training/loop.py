@@ -1,10 +1,10 @@
 """The training loop: a recipe and a data folder become a run folder with the best weights.
 
-    RUN/recipe.yaml      the recipe as it was run
-    RUN/last.pt          everything needed to go on after a kill, written every validation
-    RUN/best.pt          weights (moving average) with the best validation score
-    RUN/history.json     loss and validation figures
-    RUN/curves.png       the same, drawn
+RUN/recipe.json      the recipe as it was run
+RUN/last.pt          everything needed to go on after a kill, written every validation
+RUN/best.pt          weights (moving average) with the best validation score
+RUN/history.json     loss and validation figures
+RUN/curves.png       the same, drawn
 """
 
 import json
@@ -18,7 +18,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from monai.losses import DiceCELoss
+from monai.losses.dice import DiceCELoss
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -38,7 +38,6 @@ Advance = Callable[[int, int, float], None]
 
 def _ignore(step: int, steps: int, loss: float) -> None:
     pass
-
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,9 @@ class Crops(Dataset[tuple[Image, NDArray[np.float32]]]):
         source = data_set[random.integers(len(data_set))]
         recipe = self.recipe
         diameter = recipe.preparation.field_of_view or max(source.images[0].shape[:2])
-        pixels, truth = crop(source, recipe.cameras, diameter, recipe.schedule.crop, recipe.preparation.channels, random)
+        pixels, truth = crop(
+            source, recipe.cameras, diameter, recipe.schedule.crop, recipe.preparation.channels, random
+        )
         return np.ascontiguousarray(pixels.transpose(2, 0, 1)), truth[None]
 
 
@@ -104,17 +105,24 @@ def train(recipe: Recipe, data: Path, run: Path, report: Report = print, advance
         if trainer.step % schedule.validate_every == 0 or trainer.step == schedule.steps:
             groups = validate(trainer.average, cases, recipe, device)
             score = float(np.mean([g["f1"] for g in groups.values()]))
-            best = max((h["score"] for h in history), default=0.0)
+            best = max((h["score"] for h in history), default=-1.0)
             history.append({"step": trainer.step, "loss": float(np.mean(losses)), "score": score, "groups": groups})
             if score > best:
-                _save({"network": trainer.average.module.state_dict(), "step": trainer.step, "score": score}, run / "best.pt")
+                _save(
+                    {"network": trainer.average.module.state_dict(), "step": trainer.step, "score": score},
+                    run / "best.pt",
+                )
             trainer.save(run / "last.pt", history)
             _write(run / "history.json", json.dumps(history, indent=1))
             draw_curves(history, run / "curves.png")
             rate = (time.monotonic() - began) / (trainer.step - first)
             left = (schedule.steps - trainer.step) * rate / 60
-            figures = "  ".join(f"{n} {g['f1']:.4f} (best {g['best_f1']:.4f} at {g['best_threshold']:.2f})" for n, g in groups.items())
-            report(f"step {trainer.step}  loss {np.mean(losses):.4f}  score {score:.4f}  {left:.0f} min left\n  {figures}")
+            figures = "  ".join(
+                f"{n} {g['f1']:.4f} (best {g['best_f1']:.4f} at {g['best_threshold']:.2f})" for n, g in groups.items()
+            )
+            report(
+                f"step {trainer.step}  loss {np.mean(losses):.4f}  score {score:.4f}  {left:.0f} min left\n  {figures}"
+            )
             losses = []
     return run / "best.pt"
 
@@ -126,13 +134,17 @@ class _Trainer:
         self.recipe, self.device, self.step = recipe, device, 0
         self.network: nn.Module = recipe.network.build().to(device, memory_format=torch.channels_last)
         self.average = AveragedModel(
-            self.network, multi_avg_fn=get_ema_multi_avg_fn(recipe.schedule.average), use_buffers=True
+            self.network,
+            multi_avg_fn=get_ema_multi_avg_fn(recipe.schedule.average),
+            use_buffers=True,
         )
         schedule = recipe.schedule
         self.optimiser = torch.optim.AdamW(
             self.network.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay
         )
-        self.loss = DiceCELoss(sigmoid=True, batch=True, lambda_dice=recipe.loss.dice, lambda_ce=recipe.loss.cross_entropy)
+        self.loss = DiceCELoss(
+            sigmoid=True, batch=True, lambda_dice=recipe.loss.dice, lambda_ce=recipe.loss.cross_entropy
+        )
 
     def update(self, pixels: Tensor, truth: Tensor) -> float:
         """One step on (N, C, h, w) uint8 and (N, 1, h, w) float in 0..1; returns the loss."""
@@ -143,7 +155,7 @@ class _Trainer:
             logits = self.network(normalise(pixels, self.recipe).contiguous(memory_format=torch.channels_last))
         loss: Tensor = self.loss(logits.float(), truth)
         self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self.optimiser.step()
         self.average.update_parameters(self.network)
@@ -186,7 +198,9 @@ def normalise(pixels: Tensor, recipe: Recipe) -> Tensor:
     return (pixels.float() / 255 - mean) / std
 
 
-def validate(network: nn.Module, cases: list[Case], recipe: Recipe, device: torch.device) -> dict[str, dict[str, float]]:
+def validate(
+    network: nn.Module, cases: list[Case], recipe: Recipe, device: torch.device
+) -> dict[str, dict[str, float]]:
     """Group → F1 at threshold 0.5 and at the best threshold, pixels pooled, at the photographs' own resolution."""
     counts: dict[str, NDArray[np.int64]] = {}
     for case in cases:
@@ -249,13 +263,13 @@ def _claim(run: Path, recipe: Recipe) -> None:
 def _save(state: dict[str, Any], path: Path) -> None:
     temporary = path.with_suffix(".tmp")
     torch.save(state, temporary)
-    os.replace(temporary, path)
+    temporary.replace(path)
 
 
 def _write(path: Path, text: str) -> None:
     temporary = path.with_suffix(".tmp")
     temporary.write_text(text, "utf-8")
-    os.replace(temporary, path)
+    temporary.replace(path)
 
 
 def _one_thread(_: int) -> None:
@@ -264,6 +278,7 @@ def _one_thread(_: int) -> None:
 
 
 def draw_curves(history: list[dict[str, Any]], path: Path) -> None:
+    """Loss and validation F1 against the step, as a PNG."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10, 4), layout="constrained")

@@ -1,6 +1,7 @@
 """Networks that the recipes train. Each returns logits; normalisation and sigmoid are added at export."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -25,8 +26,8 @@ class VesselNet(nn.Module):
             nn.Conv2d(channels, widths[0], 4, stride=2, padding=1, bias=False), nn.BatchNorm2d(widths[0]), nn.ReLU()
         )
         self.encoder = nn.ModuleList(Residual(w) for w in widths)
-        self.down = nn.ModuleList(_conv(a, b, stride=2) for a, b in zip(widths, widths[1:], strict=False))
-        self.up = nn.ModuleList(nn.ConvTranspose2d(b, a, 2, stride=2) for a, b in zip(widths, widths[1:], strict=False))
+        self.down = nn.ModuleList(_conv(a, b, stride=2) for a, b in pairwise(widths))
+        self.up = nn.ModuleList(nn.ConvTranspose2d(b, a, 2, stride=2) for a, b in pairwise(widths))
         self.decoder = nn.ModuleList(Residual(w) for w in widths[:-1])
         self.head = nn.ConvTranspose2d(widths[0], 1, 4, stride=2, padding=1)
 

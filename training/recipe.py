@@ -26,6 +26,8 @@ class DataSet(Facts):
 
 
 class Network(Facts):
+    """The network to train, named and not defined: any importable module will do."""
+
     factory: str
     """`package.module:callable`, called with `arguments`; returns a torch.nn.Module that gives logits."""
     arguments: dict[str, Any] = {}
@@ -36,7 +38,9 @@ class Network(Facts):
         try:
             return getattr(importlib.import_module(module), name)(**self.arguments)
         except (ImportError, AttributeError, TypeError, ValueError) as error:
-            raise DataError(f"network {self.factory} can't be built: {error}. Expected package.module:callable.") from None
+            raise DataError(
+                f"network {self.factory} can't be built: {error}. Expected package.module:callable."
+            ) from None
 
 
 class Loss(Facts):
@@ -62,6 +66,8 @@ class Schedule(Facts):
 
 
 class Recipe(Facts):
+    """The whole file."""
+
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
     version: str
     licence: str

@@ -1,7 +1,7 @@
 """What runs the network. Each backend is a small class in a file of its own, the only place its library is imported."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -23,7 +23,8 @@ class Info:
     threads: int
 
     def __str__(self) -> str:
-        return f"{self.device} ({self.device_name}, {self.threads} threads), {self.precision}, {self.backend} {self.version}"
+        processor = f"{self.device_name}, {self.threads} threads"
+        return f"{self.device} ({processor}), {self.precision}, {self.backend} {self.version}"
 
 
 class Backend(Protocol):
@@ -42,7 +43,7 @@ class Backend(Protocol):
         ...
 
 
-def to_bytes(probability: NDArray[np.float32]) -> Image:
+def to_bytes(probability: NDArray[np.floating[Any]]) -> Image:
     """Probability 0..1 to uint8, rounded to nearest."""
     flat = cv2.convertScaleAbs(probability.reshape(-1, probability.shape[-1]), alpha=255.0)
     return flat.reshape(probability.shape).astype(np.uint8, copy=False)

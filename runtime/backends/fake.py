@@ -1,6 +1,7 @@
 """A backend without a network: the function is the network. It carries the tests of everything around it."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +10,7 @@ from vesselrt.runtime.backends import Info, to_bytes
 from vesselrt.runtime.preparation import Image
 
 
-def identity(pixels: Image) -> NDArray[np.float32]:
+def identity(pixels: Image) -> NDArray[np.floating[Any]]:
     """The first channel as a probability."""
     return pixels[:, :1].astype(np.float32) / 255
 
@@ -17,7 +18,7 @@ def identity(pixels: Image) -> NDArray[np.float32]:
 class FakeBackend:
     """Runs `function`, (N, C, h, w) uint8 → (N, 1, h, w) float32 probability, and records the shapes it was given."""
 
-    def __init__(self, function: Callable[[Image], NDArray[np.float32]] = identity, batch: int = 1) -> None:
+    def __init__(self, function: Callable[[Image], NDArray[np.floating[Any]]] = identity, batch: int = 1) -> None:
         self.function, self.batch = function, batch
         self.info = Info("fake", "0", "cpu", "nothing", "f32", 1)
         self.shapes: list[tuple[int, ...]] = []

@@ -19,7 +19,9 @@ class OnnxRuntimeBackend:
     def __init__(self, path: Path, precision: Precision | None, threads: int) -> None:
         """`precision` None: f32, the only one it has. Raises DeviceError for another."""
         if precision not in (None, "f32"):
-            raise DeviceError(f"ONNX Runtime on the CPU computes in f32, not {precision}. Use device cpu:openvino, or precision f32.")
+            raise DeviceError(
+                f"ONNX Runtime on the CPU computes in f32, not {precision}. Use device cpu:openvino, or precision f32."
+            )
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1

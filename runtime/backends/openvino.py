@@ -32,7 +32,9 @@ class OpenVinoBackend:
         precision = precision or ("bf16" if has_bf16 else "f32")
         if precision not in _TYPES or (precision == "bf16" and not has_bf16):
             offered = "f32 or bf16" if has_bf16 else "f32"
-            raise DeviceError(f"this processor ({cpu_name()}) does not compute in {precision}. Use precision {offered}.")
+            raise DeviceError(
+                f"this processor ({cpu_name()}) does not compute in {precision}. Use precision {offered}."
+            )
         self._compiled = core.compile_model(
             core.read_model(path),
             "CPU",

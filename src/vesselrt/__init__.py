@@ -1,7 +1,7 @@
 """Segments blood vessels in eye photographs.
 
-    import vesselrt
-    mask = vesselrt.load().segment("photo.jpg").mask(0.5)      # (H, W) bool
+import vesselrt
+mask = vesselrt.load().segment("photo.jpg").mask(0.5)      # (H, W) bool
 """
 
 from importlib.metadata import version as _version

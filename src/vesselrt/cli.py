@@ -6,6 +6,7 @@ import os
 import statistics
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -28,14 +29,17 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-_say = Console(stderr=True, highlight=False, soft_wrap=True)
+# No markup: paths and 'vesselrt[train]' hold brackets that are meant.
+_say = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 Format = Literal["mask", "probability", "overlay", "svg", "geojson"]
 Model = Annotated[str | None, typer.Option(help="Built-in model or model file; default: fundus.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cpu:openvino, cpu:onnxruntime or cuda.")]
 Precision = Annotated[str, typer.Option(help="auto, f32, bf16 or fp16.")]
 Threads = Annotated[int | None, typer.Option(help="Processor cores to use; default: all that it may.")]
-Threshold = Annotated[float | None, typer.Option(help="Vessel where probability >= threshold, 0 to 1; default: the model's.")]
+Threshold = Annotated[
+    float | None, typer.Option(help="Vessel where probability >= threshold, 0 to 1; default: the model's.")
+]
 
 
 def main() -> None:
@@ -47,12 +51,16 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader left: no complaint at exit
         sys.exit(1)
+    except OSError as error:  # a full disk, a folder that may not be written
+        _fail(str(error))
 
 
 @app.command()
 def predict(
     photos: Annotated[list[str], typer.Argument(help="Files, globs and folders.", metavar="PHOTO...")],
-    out: Annotated[Path | None, typer.Option("-o", "--out", help="File (for one photo) or folder; default: this folder.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="File (for one photo) or folder; default: this folder.")
+    ] = None,
     threshold: Threshold = None,
     format: Annotated[Format, typer.Option(help="What to write.")] = "mask",  # noqa: A002 - the option's name
     model: Model = None,
@@ -92,9 +100,9 @@ def serve(
     threads: Threads = None,
 ) -> None:
     """Serve the model over HTTP, with a page at / and /predict, /health, /docs."""
-    with _extra("vesselrt serve", "server"):
-        from vesselrt.server import Settings
-        from vesselrt.server import serve as run
+    from vesselrt.server import Settings
+    from vesselrt.server import serve as run
+
     run(_load(model, device, precision, threads), Settings(host=host, port=port))
 
 
@@ -109,48 +117,54 @@ def models() -> None:
 
 @app.command()
 def evaluate(
+    model: Annotated[str, typer.Argument(help="Built-in model or model file.")],
     data: Annotated[Path, typer.Argument(help="Folder of the data set.")],
-    kind: Annotated[str, typer.Option(help="Its layout: drive, chase_db1, hrf or folder.")] = "folder",
+    kind: Annotated[str, typer.Option(help="Its layout: drive, chase_db1, hrf, folder, or auto.")] = "auto",
     split: Annotated[Literal["train", "validation", "test"], typer.Option(help="Which part.")] = "test",
     threshold: Threshold = None,
-    model: Model = None,
     device: Device = "auto",
     precision: Precision = "auto",
     threads: Threads = None,
-    json: Annotated[Path | None, typer.Option(help="Write all figures, of every image too, to this file.")] = None,
+    json: Annotated[Path | None, typer.Option(help="Write all figures, of every photograph too, to this file.")] = None,
     record: Annotated[bool, typer.Option(help="Write the figures into the model file's manifest.")] = False,
 ) -> None:
     """Measure a model on annotated photographs, through the runtime, in the field of view."""
     with _extra("vesselrt evaluate", "evaluate"):
-        from vesselrt.training.data import find, kinds
+        from vesselrt.training.data import check_kind, find
         from vesselrt.training.evaluation import evaluate as run
-    if kind not in kinds():
-        raise OptionError(f"unknown kind {kind!r}. Expected one of: {', '.join(kinds())}.")
-    samples = find(kind, data, split)  # type: ignore[arg-type]  # checked above
-    with _load(model, device, precision, threads) as segmenter, _progress(len(samples)) as advance:
-        result = run(segmenter, samples, name=data.name, split=split, threshold=threshold, progress=advance)
+    from vesselrt.runtime.modelfile import find as find_model
+    from vesselrt.runtime.modelfile import sha256
+
+    samples = find(check_kind(kind, data), data, split)
+    file = find_model(model)
+    with _load(str(file), device, precision, threads) as segmenter, _progress(len(samples)) as advance:
+        name = data.resolve().name
+        measured = run(segmenter, samples, name=name, split=split, threshold=threshold, progress=lambda *_: advance())
         manifest = segmenter.manifest
+    result = replace(measured, model_sha256=sha256(file))
     typer.echo(result.table())
     if json is not None:
         _write(json, result.to_json().encode())
     if record:
         with _extra("vesselrt evaluate --record", "export"):
             from vesselrt.export.graph import record_metrics
-            from vesselrt.runtime.modelfile import find as find_model
-        record_metrics(find_model(model), manifest, {f"{data.name} {split}": result.figures()})
+        record_metrics(file, manifest, {f"{name} {split}": result.figures()})
 
 
 @app.command()
 def train(
     recipe: Annotated[str, typer.Argument(help="Recipe file, or the name of a built-in one (fundus).")],
     data: Annotated[Path, typer.Option(help="Folder that holds the recipe's data sets.")],
-    run: Annotated[Path | None, typer.Option(help="Folder of the run; an interrupted run there goes on. Default: runs/NAME.")] = None,
+    run: Annotated[
+        Path | None, typer.Option(help="Folder of the run; an interrupted run there goes on. Default: runs/NAME.")
+    ] = None,
 ) -> None:
     """Train a network by a recipe; interrupted, it goes on where it stopped."""
     with _extra("vesselrt train", "train"):
         from vesselrt.training.loop import train as fit
         from vesselrt.training.recipe import Recipe
     checked = Recipe.read(_recipe(recipe))
+    sys.path.append(str(Path.cwd()))  # a recipe may name a network of the user's own
     with _steps() as (report, advance):
         best = fit(checked, data, run or Path("runs") / checked.name, report, advance)
     typer.echo(f"{best}\nnext: vesselrt export --run {best.parent} -o {checked.name}.onnx --data {data}")
@@ -160,9 +174,13 @@ def train(
 def export(
     out: Annotated[Path, typer.Option("-o", "--out", help="The model file to write.")],
     run: Annotated[Path | None, typer.Option(help="Folder of a training run.")] = None,
-    data: Annotated[Path | None, typer.Option(help="With --run: its data; parity is measured on validation photographs.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="With --run: its data; parity is measured on validation photographs.")
+    ] = None,
     network: Annotated[str | None, typer.Option(help="Any torch.nn.Module instead: package.module:factory.")] = None,
-    weights: Annotated[Path | None, typer.Option(help="With --network: state dict (.pth, .pt or .safetensors).")] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="With --network: state dict (.pth, .pt or .safetensors).")
+    ] = None,
     manifest: Annotated[Path | None, typer.Option(help="With --network: manifest as YAML.")] = None,
     photos: Annotated[list[Path] | None, typer.Option(help="Photographs for the parity check.")] = None,
 ) -> None:
@@ -173,6 +191,7 @@ def export(
     if run is not None and network is None:
         source = sources.from_run(run, data)
     elif network is not None and weights is not None and manifest is not None:
+        sys.path.append(str(Path.cwd()))  # where the user's own modules lie
         source = sources.from_network(network, weights, manifest)
     else:
         raise OptionError("name either --run, or --network with --weights and --manifest. See: vesselrt export --help")
@@ -222,12 +241,12 @@ def _expand(photos: list[str]) -> list[Path]:
     for photo in photos:
         path = Path(photo)
         if path.is_dir():
-            inside = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
+            inside = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
             if not inside:
                 raise OptionError(f"{photo}: the folder holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}).")
             found += inside
         elif not path.exists() and glob.has_magic(photo):
-            matches = sorted(Path(p) for p in glob.glob(photo, recursive=True) if Path(p).is_file())
+            matches = sorted(p for p in map(Path, glob.iglob(photo, recursive=True)) if p.is_file())  # noqa: PTH207 - any pattern
             if not matches:
                 raise OptionError(f"{photo}: no file matches.")
             found += matches
@@ -241,20 +260,30 @@ def _targets(photos: list[Path], out: Path | None, form: str) -> dict[Path, Path
     if out is not None and out.suffix and not out.is_dir():
         if len(photos) > 1:
             raise OptionError(f"{out} is one file, and there are {len(photos)} photographs. Name a folder with -o.")
-        return {photos[0]: out}
+        return _sparing({photos[0]: out})
     folder = out or Path()
     targets: dict[Path, Path] = {}
     for photo in photos:
         target = folder / f"{photo.stem}-{form}{SUFFIXES[form]}"
         if target in targets.values():
             other = next(p for p, t in targets.items() if t == target)
-            raise OptionError(f"{photo} and {other} would both be written to {target}. Run them apart, with different -o.")
+            raise OptionError(
+                f"{photo} and {other} would both be written to {target}. Run them apart, with different -o."
+            )
         targets[photo] = target
+    return _sparing(targets)
+
+
+def _sparing(targets: dict[Path, Path]) -> dict[Path, Path]:
+    """The same. Raises OptionError when a photograph would be written over."""
+    photos = {photo.resolve() for photo in targets}
+    lost = [str(target) for target in targets.values() if target.resolve() in photos]
+    if lost:
+        raise OptionError(f"{', '.join(lost)} would be written over a photograph. Name another place with -o.")
     return targets
 
 
 def _recipe(name: str) -> Path:
-    built_in = Path(__file__).resolve().parent
     import vesselrt.training
 
     built_in = Path(vesselrt.training.__file__).parent / "recipes"
@@ -262,7 +291,8 @@ def _recipe(name: str) -> Path:
         return built_in / f"{name}.yaml"
     if Path(name).is_file():
         return Path(name)
-    raise DataError(f"no recipe {name}: neither a file nor a built-in one. Built-in: {', '.join(p.stem for p in built_in.glob('*.yaml'))}.")
+    offered = ", ".join(sorted(p.stem for p in built_in.glob("*.yaml")))
+    raise DataError(f"no recipe {name}: neither a file nor a built-in one. Built-in: {offered}.")
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -271,7 +301,7 @@ def _write(path: Path, content: bytes) -> None:
     draft = path.with_name(path.name + ".tmp")
     try:
         draft.write_bytes(content)
-        os.replace(draft, path)
+        draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
 
@@ -308,7 +338,7 @@ def _steps() -> Iterator[tuple[Callable[[str], None], Callable[[int, int, float]
     with Progress(*columns, console=_say, disable=not _say.is_terminal) as bar:
         task = bar.add_task("", total=None, loss=0.0)
         yield (
-            lambda line: _say.print(line),
+            _say.print,
             lambda step, total, loss: bar.update(task, completed=step, total=total, loss=loss),
         )
 

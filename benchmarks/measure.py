@@ -1,0 +1,165 @@
+"""What a measurement is: timed calls that are checked, their spread, and fresh processes.
+
+A column maps the bytes of a photograph to the bytes of a mask PNG. Every timed mask must equal the first one.
+"""
+
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from vesselrt.benchmarks.photos import Photo
+from vesselrt.runtime.backends import Backend
+from vesselrt.runtime.errors import VesselrtError
+from vesselrt.runtime.preparation import Image
+from vesselrt.runtime.segmenter import Segmenter
+
+Column = Callable[[bytes], bytes]
+"""Photograph as encoded bytes → mask as PNG bytes."""
+
+STAGES = ("decode", "prepare", "infer", "finish", "encode")
+BURN_IN = 3
+"""Calls before the first that counts: threads start, kernels are chosen, memory is drawn."""
+
+_PAUSE = 0.02  # s, between timed calls: idle threads of the library before stop spinning and leave the cores
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Percentiles in milliseconds, interpolated linearly between the runs."""
+
+    p50: float
+    p95: float
+    p99: float
+
+    @classmethod
+    def of(cls, milliseconds: Iterable[float]) -> "Spread":
+        return cls(*(float(p) for p in np.percentile(list(milliseconds), (50, 95, 99))))
+
+
+class Subject:
+    """vesselrt as a column; `calls` has what each call spent where, in ms: the stages, and `network` inside of `infer`."""
+
+    def __init__(self, segmenter: Segmenter) -> None:
+        # The network's own time is not public, and `infer` is more than it: windows are cut and joined there too.
+        self._network = _TimedBackend(segmenter._backend)  # noqa: SLF001
+        self._segmenter = Segmenter(segmenter.manifest, self._network, segmenter.limits)
+        self.calls: list[dict[str, float]] = []
+
+    def __call__(self, data: bytes) -> bytes:
+        self._network.milliseconds = 0.0
+        result = self._segmenter.segment(data)
+        started = time.perf_counter()
+        mask = result.encode("mask")
+        encode = (time.perf_counter() - started) * 1e3
+        self.calls.append({**result.timings, "encode": encode, "network": self._network.milliseconds})
+        return mask
+
+
+class _TimedBackend:
+    """Sums the time spent in another backend."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.info, self.batch, self._backend = backend.info, backend.batch, backend
+        self.milliseconds = 0.0
+
+    def infer(self, pixels: Image) -> Image:
+        started = time.perf_counter()
+        answer = self._backend.infer(pixels)
+        self.milliseconds += (time.perf_counter() - started) * 1e3
+        return answer
+
+    def close(self) -> None:
+        self._backend.close()
+
+
+@dataclass(frozen=True)
+class Timed:
+    """One column on one photograph."""
+
+    milliseconds: list[float]
+    """Of each run, end to end."""
+    mask: bytes
+    """PNG; the same in every run."""
+
+
+def interleave(columns: dict[str, Column], data: bytes, runs: int) -> dict[str, Timed]:
+    """Times the columns run by run in turn, so that a busy moment of the machine hits all of them.
+
+    Raises VesselrtError when a run gives another mask than the first one did.
+    """
+    masks = {name: [column(data) for _ in range(BURN_IN)][0] for name, column in columns.items()}
+    times: dict[str, list[float]] = {name: [] for name in columns}
+    for run in range(runs):
+        for name, column in columns.items():
+            time.sleep(_PAUSE)
+            started = time.perf_counter()
+            mask = column(data)
+            times[name].append((time.perf_counter() - started) * 1e3)
+            if mask != masks[name]:
+                raise VesselrtError(
+                    f"{name}: run {run + 1} gave another mask than the first one. Times of a result that changes are "
+                    "not reported: find out why it does."
+                )
+    return {name: Timed(times[name], masks[name]) for name in columns}
+
+
+@dataclass(frozen=True)
+class Fresh:
+    """What processes of their own show: nothing was loaded in them before."""
+
+    cold_start_s: list[float]
+    """`vesselrt predict PHOTO -o MASK` as a user types it, from the start of the process to its end; every start."""
+    peak_memory_mb: float
+    """Peak resident memory (2**20 bytes) of a process that segments the photograph three times, library and model included."""
+
+
+def fresh(options: "Options", photo: Photo, mask: bytes, starts: int) -> Fresh:
+    """Starts `starts` processes to the first mask, and one for its memory.
+
+    Raises VesselrtError when one fails, or when the first mask is not `mask`.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        # A suffix is asked for by the command line only to tell images from others in a folder.
+        source, target = Path(folder) / "photo.jpg", Path(folder) / "mask.png"
+        source.write_bytes(photo.data)
+        times = []
+        for _ in range(starts):
+            target.unlink(missing_ok=True)
+            command = ["vesselrt.cli", "predict", str(source), "-o", str(target), *options.arguments()]
+            started = time.perf_counter()
+            _python(command)
+            times.append(time.perf_counter() - started)
+            if target.read_bytes() != mask:
+                raise VesselrtError(f"{photo.name}: a fresh process gave another mask than this one. Find out why.")
+        peak = float(_python(["vesselrt.benchmarks.memory", str(source), *options.arguments()]))
+    return Fresh(times, peak)
+
+
+@dataclass(frozen=True)
+class Options:
+    """How vesselrt is loaded, here and in fresh processes."""
+
+    model: str | None
+    device: str
+    precision: str
+    threads: int | None
+
+    def arguments(self) -> list[str]:
+        """As options of the command line."""
+        given = {"model": self.model, "device": self.device, "precision": self.precision, "threads": self.threads}
+        return [text for name, value in given.items() if value is not None for text in (f"--{name}", str(value))]
+
+
+def _python(arguments: list[str]) -> str:
+    """The standard output of `python -m ...`."""
+    done = subprocess.run([sys.executable, "-m", *arguments], capture_output=True, text=True, check=False)
+    if done.returncode:
+        reason = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+        raise VesselrtError(f"a fresh process failed ({arguments[0]}): {reason[-1]}")
+    return done.stdout

@@ -1,0 +1,164 @@
+"""The photographs that are measured: real ones brought to a size, files as they are, or synthetic ones."""
+
+import math
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image as Pillow
+from PIL import UnidentifiedImageError
+
+from vesselrt.runtime.decode import decode, read
+from vesselrt.runtime.encode import Mask
+from vesselrt.runtime.errors import DataError, OptionError
+from vesselrt.runtime.preparation import Image
+
+JPEG_QUALITY = 95
+SIZES = ("512x512", "565x584", "999x960", "3504x2336")
+"""Width x height: a tile, DRIVE, CHASE_DB1, HRF."""
+
+_LARGE = 2000  # px: from this longest side on, a size is made from the larger photographs of HRF
+
+
+@dataclass(frozen=True)
+class Photo:
+    """One photograph as a user would send it."""
+
+    name: str
+    source: str
+    """Where its pixels come from: a file's name, or `synthetic`."""
+    data: bytes
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class Annotated:
+    """A photograph of a test split with its truth; (H, W) bool each."""
+
+    data: bytes
+    truth: Mask
+    inside: Mask
+    """The field of view."""
+
+
+def from_file(path: Path) -> Photo:
+    """The file's bytes as they are. Raises ImageError when it is not a usable photograph."""
+    height, width = read(path).shape[:2]
+    return Photo(path.name, path.name, path.read_bytes(), width, height)
+
+
+def from_size(size: str, data: Path | None) -> Photo:
+    """A JPEG of the size, "WxH" in pixels: a real photograph letterboxed when `data` is given, else a synthetic one.
+
+    Raises OptionError for another notation, DataError when `data` holds neither CHASE_DB1 nor HRF.
+    """
+    found = re.fullmatch(r"(\d{2,5})x(\d{2,5})", size)
+    if found is None:
+        raise OptionError(f"size {size!r}. Expected width x height in pixels, like 565x584.")
+    width, height = int(found[1]), int(found[2])
+    if data is None:
+        return Photo(size, "synthetic", jpeg(synthetic(width, height)[0]), width, height)
+    sets = held_out(data)
+    name = "HRF" if "HRF" in sets and (max(width, height) >= _LARGE or len(sets) == 1) else "CHASE_DB1"
+    path = sets[name][0]
+    return Photo(size, f"{name} {path.name}", jpeg(letterbox(read(path), width, height)), width, height)
+
+
+def held_out(data: Path) -> dict[str, list[Path]]:
+    """Data set → the photographs of its test split, in name order; the layouts are those of the data sets' authors.
+
+    Raises DataError when `data` holds neither.
+    """
+    patterns = {"CHASE_DB1": r"Image_1[1-4][LR]\.jpg", "HRF": r"(0[6-9]|1\d)_(h|dr|g)\.jpe?g"}
+    folders = {"CHASE_DB1": data / "CHASE_DB1", "HRF": data / "HRF" / "images"}
+    found = {
+        name: sorted(p for p in folder.iterdir() if re.fullmatch(patterns[name], p.name, re.IGNORECASE))
+        for name, folder in folders.items()
+        if folder.is_dir()
+    }
+    found = {name: paths for name, paths in found.items() if paths}
+    if not found:
+        raise DataError(f"{data}: no test photographs. Expected the folder CHASE_DB1 or HRF in it, as published.")
+    return found
+
+
+def annotated(data_set: str, path: Path) -> Annotated:
+    """A test photograph with its truth. Raises DataError when a mask can't be read."""
+    if data_set == "CHASE_DB1":
+        truth = path.with_name(f"{path.stem}_1stHO.png")
+        inside = path.parent / "fov_masks" / f"{path.stem}.gif"
+    else:
+        root = path.parents[1]
+        truth, inside = root / "manual1" / f"{path.stem}.tif", root / "mask" / f"{path.stem}_mask.tif"
+    return Annotated(path.read_bytes(), _read_mask(truth), _read_mask(inside))
+
+
+def _read_mask(path: Path) -> Mask:
+    try:
+        with Pillow.open(path) as file:
+            mask: Mask = np.asarray(file.convert("L")) > 127
+    except (OSError, UnidentifiedImageError) as error:
+        raise DataError(f"{path}: not a readable mask ({error}).") from None
+    return mask
+
+
+def jpeg(image: Image) -> bytes:
+    """(H, W, 3) uint8 RGB as a JPEG of quality 95, as cameras write it."""
+    _, encoded = cv2.imencode(".jpg", image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    return encoded.tobytes()
+
+
+def letterbox(image: Image, width: int, height: int) -> Image:
+    """Scales (H, W, 3) uint8 into `width` × `height` at its own aspect ratio, centred on black."""
+    factor = min(width / image.shape[1], height / image.shape[0])
+    size = (max(1, round(image.shape[1] * factor)), max(1, round(image.shape[0] * factor)))
+    result = np.zeros((height, width, 3), np.uint8)
+    top, left = (height - size[1]) // 2, (width - size[0]) // 2
+    method = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
+    result[top : top + size[1], left : left + size[0]] = cv2.resize(image, size, interpolation=method)
+    return result
+
+
+def synthetic(width: int, height: int, seed: int = 0) -> tuple[Image, Mask]:
+    """A photograph as a fundus camera would make it, (H, W, 3) uint8 RGB, and its vessels, (H, W) bool.
+
+    An orange disc with uneven light and sensor noise on black, an optic disc, and vessels that branch from it.
+    The same seed and size give the same pixels.
+    """
+    random = np.random.default_rng(seed)
+    radius = 0.48 * min(width, height)
+    nerve = (width / 2 + 0.45 * radius, height / 2)
+    rows = np.arange(height, dtype=np.float32)[:, None]
+    columns = np.arange(width, dtype=np.float32)
+    distance = np.hypot(columns - np.float32(width / 2), rows - np.float32(height / 2)) / np.float32(radius)  # (H, W)
+    inside = distance < 1
+    vessels = _tree(random, nerve, radius, (height, width)) * inside
+    # A lens shows no vessel's edge sharp.
+    shade = cv2.GaussianBlur(vessels.astype(np.float32), (0, 0), max(0.6, radius / 600))
+    light = (1 - 0.35 * distance**2) * inside
+    glow = np.exp(-((np.hypot(columns - np.float32(nerve[0]), rows - np.float32(nerve[1])) / (0.14 * radius)) ** 2))
+    grain = random.standard_normal((height, width), np.float32) * np.float32(2.5)
+    channels = [
+        (level + bright * glow) * light * (1 - dark * shade) + grain
+        for level, bright, dark in ((190, 50, 0.25), (95, 100, 0.5), (45, 70, 0.3))
+    ]
+    return np.clip(np.stack(channels, axis=2), 0, 255).astype(np.uint8), vessels
+
+
+def _tree(random: np.random.Generator, start: tuple[float, float], radius: float, shape: tuple[int, int]) -> Mask:
+    """Lines that branch from `start` (x, y in pixels), (H, W) bool; each branch is thinner than what it leaves."""
+    canvas = np.zeros(shape, np.uint8)
+    branches = [(*start, angle + random.uniform(-0.3, 0.3), radius / 30) for angle in np.arange(8) * math.tau / 8]
+    while branches:
+        x, y, angle, breadth = branches.pop()
+        for _ in range(int(random.integers(12, 20))):
+            angle += random.normal(0, 0.18)
+            end = (x + 0.06 * radius * math.cos(angle), y + 0.06 * radius * math.sin(angle))
+            cv2.line(canvas, (round(x), round(y)), (round(end[0]), round(end[1])), 1, max(1, round(breadth)))
+            x, y = end
+        if breadth > radius / 150:
+            branches += [(x, y, angle + turn * random.uniform(0.3, 0.8), 0.6 * breadth) for turn in (-1, 1)]
+    return canvas.astype(bool)

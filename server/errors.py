@@ -1,0 +1,116 @@
+"""Every error as one JSON shape, {"error": {"type", "message"}}, and the one table from error to status.
+
+The server adds three to the error tree of vesselrt.runtime.errors:
+
+    VesselrtError
+    ├── RequestError          the request itself is wrong; knows its status
+    └── UnavailableError      come back later
+        ├── BusyError         the queue is full
+        └── NotReadyError     the model is being loaded, or could not be
+"""
+
+import logging
+from http import HTTPStatus
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from vesselrt.runtime.errors import ImageDecodeError, ImageError, ImageTooLargeError, OptionError, VesselrtError
+
+logger = logging.getLogger(__name__)
+
+
+class ErrorDetail(BaseModel):
+    """What went wrong: `type` for programs, `message` for people."""
+
+    type: str
+    message: str
+
+
+class ErrorBody(BaseModel):
+    """The body of every answer that is not 2xx."""
+
+    error: ErrorDetail
+
+
+class RequestError(VesselrtError):
+    """The request is not what the address expects."""
+
+    def __init__(self, status: HTTPStatus, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class UnavailableError(VesselrtError):
+    """The server can't take the request now."""
+
+
+class BusyError(UnavailableError):
+    """As many photographs are waiting as may."""
+
+
+class NotReadyError(UnavailableError):
+    """The model is being loaded, or could not be."""
+
+
+RETRY_AFTER = 1  # s: a photograph takes a fraction of it
+
+# The most specific class wins. What is not named here, a ModelError for one, is the server's fault: 500.
+STATUS: dict[type[Exception], HTTPStatus] = {
+    ImageTooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    ImageDecodeError: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    ImageError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    OptionError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    RequestValidationError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    UnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
+    ClientDisconnect: HTTPStatus.BAD_REQUEST,
+    Exception: HTTPStatus.INTERNAL_SERVER_ERROR,
+}
+
+
+def install(app: FastAPI) -> None:
+    """Makes `app` answer every error in the one shape."""
+    for kind in (RequestError, HTTPException, *STATUS):
+        app.add_exception_handler(kind, _answer)
+
+
+async def _answer(request: Request, error: Exception) -> JSONResponse:
+    status, detail = describe(error, request.url.path)
+    headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        headers["Retry-After"] = str(RETRY_AFTER)
+    if status == HTTPStatus.INTERNAL_SERVER_ERROR:
+        # The error goes on to the log of the HTTP server, which then drops the connection: the client shall know.
+        headers["Connection"] = "close"
+    return JSONResponse(ErrorBody(error=detail).model_dump(), status, headers)
+
+
+def describe(error: Exception, path: str = "") -> tuple[int, ErrorDetail]:
+    """The status and the words for an error. Of an unexpected one nothing is told: its text may hold paths."""
+    if isinstance(error, HTTPException):
+        return error.status_code, _describe_http(error, path)
+    if isinstance(error, RequestError):
+        return error.status, ErrorDetail(type=type(error).__name__, message=str(error))
+    status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+    if status == HTTPStatus.INTERNAL_SERVER_ERROR:
+        message = "Something went wrong in the server; its log says what. The request may be sent again."
+        return status, ErrorDetail(type="InternalError", message=message)
+    if isinstance(error, RequestValidationError):
+        message = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        return status, ErrorDetail(type="RequestError", message=message)
+    return status, ErrorDetail(type=type(error).__name__, message=str(error))
+
+
+def _describe_http(error: HTTPException, path: str) -> ErrorDetail:
+    match error.status_code:
+        case HTTPStatus.NOT_FOUND:
+            message = f"There is nothing at {path}. /openapi.json says what there is."
+        case HTTPStatus.METHOD_NOT_ALLOWED:
+            message = f"{path} answers to {(error.headers or {}).get('Allow', 'another method')} only."
+        case _:
+            message = str(error.detail)
+    return ErrorDetail(type=HTTPStatus(error.status_code).phrase.replace(" ", ""), message=message)

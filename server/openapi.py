@@ -1,0 +1,165 @@
+"""What /openapi.json says beyond what FastAPI reads from the code: media types, bodies, examples, errors."""
+
+from http import HTTPStatus
+from typing import Any
+
+from vesselrt.runtime.encode import FORMATS
+from vesselrt.server.errors import RETRY_AFTER, ErrorBody
+
+DESCRIPTION = """
+Segments the blood vessels of the retina in an eye photograph.
+
+    curl -F image=@photo.jpg 'http://127.0.0.1:8000/predict?threshold=0.4' -o mask.png
+    curl --data-binary @photo.jpg -H 'Content-Type: image/jpeg' http://127.0.0.1:8000/predict -o mask.png
+
+Every error has the same shape: `{"error": {"type": "...", "message": "..."}}`. Not a medical device.
+"""
+
+PREDICT = """
+Takes one photograph (JPEG, PNG, TIFF, BMP, WebP or GIF) and answers with a file of the photograph's size.
+
+A pixel belongs to a vessel where `probability ≥ threshold × 255`. To try several thresholds, ask once for
+`format=probability`, an 8-bit grey PNG of 255 × the probability, and apply this rule to it.
+"""
+
+_BINARY = {"type": "string", "format": "binary"}
+_THRESHOLD = {
+    "type": "number",
+    "minimum": 0,
+    "maximum": 1,
+    "description": "The least probability of a vessel pixel. Left out: the model's own threshold.",
+}
+_FORMAT = {
+    "type": "string",
+    "enum": list(FORMATS),
+    "default": "mask",
+    "description": "mask: 8-bit grey PNG, 0 or 255. probability: 8-bit grey PNG. overlay: the photograph as RGB PNG "
+    "with the vessels coloured. svg, geojson: outlines along pixel edges, in pixels, y down.",
+}
+
+
+def _parameter(name: str, schema: dict[str, Any], example: Any) -> dict[str, Any]:
+    return {"name": name, "in": "query", "required": False, "schema": schema, "example": example}
+
+
+PREDICT_REQUEST: dict[str, Any] = {
+    "parameters": [_parameter("threshold", _THRESHOLD, 0.4), _parameter("format", _FORMAT, "mask")],
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["image"],
+                    "additionalProperties": False,
+                    "properties": {
+                        "image": {**_BINARY, "description": "One photograph, with a file name."},
+                        "threshold": _THRESHOLD,
+                        "format": _FORMAT,
+                    },
+                },
+                # Swagger's notation for "a file is sent here" is the schema; an example shows the other fields.
+                "example": {"image": "@photo.jpg", "threshold": 0.4, "format": "overlay"},
+            },
+            "image/*": {"schema": _BINARY},
+            "application/octet-stream": {"schema": _BINARY},
+        },
+    },
+}
+
+
+def _header(description: str, example: str) -> dict[str, Any]:
+    return {"description": description, "schema": {"type": "string"}, "example": example}
+
+
+PREDICT_HEADERS: dict[str, Any] = {
+    "Server-Timing": _header(
+        "Milliseconds of each stage.",
+        "wait;dur=0.1, decode;dur=3.9, prepare;dur=1.2, infer;dur=21.3, finish;dur=0.8, encode;dur=2.1",
+    ),
+    "X-Vesselrt-Model": _header("Name and version of the model.", "fundus 1.0.0"),
+    "X-Vesselrt-Device": _header("The device that was really used.", "cpu"),
+    "X-Vesselrt-Precision": _header("The precision that was really used.", "bf16"),
+    "X-Vesselrt-Threshold": _header("The threshold that was used.", "0.5"),
+    "Content-Disposition": _header("A file name made from that of the upload.", 'inline; filename="photo-mask.png"'),
+}
+
+PREDICT_ANSWER: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The file, of the kind that `format` asked for.",
+        "headers": PREDICT_HEADERS,
+        "content": {
+            "image/png": {"schema": _BINARY},
+            "image/svg+xml": {
+                "schema": {"type": "string"},
+                "example": '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 565 584" width="565" height="584">'
+                '<path fill="#00ff66" fill-rule="evenodd" d="M10 10L12 10L12 11L10 11Z"/></svg>',
+            },
+            "application/geo+json": {
+                "schema": {"type": "object"},
+                "example": {
+                    "type": "FeatureCollection",
+                    "features": [
+                        {
+                            "type": "Feature",
+                            "geometry": {
+                                "type": "MultiPolygon",
+                                "coordinates": [[[[10, 10], [12, 10], [12, 11], [10, 11], [10, 10]]]],
+                            },
+                            "properties": {"classification": {"name": "vessel"}, "threshold": 0.5},
+                        }
+                    ],
+                },
+            },
+        },
+    }
+}
+
+_ERRORS: dict[int, tuple[str, str, str]] = {
+    400: (
+        "The multipart body is damaged, or has more than one file.",
+        "RequestError",
+        "the multipart body can't be used: Too many files. Maximum number of files is 1.",
+    ),
+    413: (
+        "Over the limit on bytes or pixels.",
+        "ImageTooLargeError",
+        "the body has more than 67,108,864 bytes, the limit. Send a smaller file.",
+    ),
+    415: (
+        "Not a whole image, or a content type that is neither multipart, image/* nor application/octet-stream.",
+        "ImageDecodeError",
+        "the image is truncated or damaged. Send a whole JPEG, PNG, TIFF, BMP, WebP or GIF file.",
+    ),
+    422: (
+        "No photograph, a black one, or a wrong option.",
+        "OptionError",
+        "threshold is '1.5'. Expected a number from 0 to 1, such as 0.5.",
+    ),
+    500: (
+        "A fault of the server.",
+        "InternalError",
+        "Something went wrong in the server; its log says what. The request may be sent again.",
+    ),
+    503: (
+        "Too many photographs wait, or the model is not loaded. Try again after Retry-After seconds.",
+        "BusyError",
+        "17 photographs are being worked on or waiting, and no more may. Try again in a moment.",
+    ),
+}
+
+
+def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The documentation of these error answers."""
+    documented: dict[int | str, dict[str, Any]] = {}
+    for status in statuses:
+        description, kind, message = _ERRORS[status]
+        example = {"error": {"type": kind, "message": message}}
+        documented[status] = {
+            "model": ErrorBody,
+            "description": description,
+            "content": {"application/json": {"example": example}},
+        }
+        if status == HTTPStatus.SERVICE_UNAVAILABLE:
+            documented[status]["headers"] = {"Retry-After": _header("Seconds to wait.", str(RETRY_AFTER))}
+    return documented

@@ -1,0 +1,51 @@
+"""The folders, the package list and the links are one import name: they change together."""
+
+import os
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+HOUSE = ("runtime", "export", "server", "training", "benchmarks")
+SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+PACKAGES: list[str] = SETTINGS["tool"]["setuptools"]["packages"]
+FOLDERS: dict[str, str] = SETTINGS["tool"]["setuptools"]["package-dir"]
+
+
+def found_packages() -> set[str]:
+    """Import names of all folders that hold Python files."""
+    folders = {file.parent.relative_to(ROOT) for top in HOUSE for file in (ROOT / top).rglob("*.py")}
+    return {"vesselrt"} | {"vesselrt." + ".".join(folder.parts) for folder in folders}
+
+
+def test_every_folder_with_python_files_is_a_listed_package() -> None:
+    assert set(PACKAGES) == found_packages()
+
+
+def test_each_package_maps_to_its_folder() -> None:
+    folders = {name: name.removeprefix("vesselrt.").replace(".", "/") for name in PACKAGES}
+    assert folders | {"vesselrt": "src/vesselrt"} == FOLDERS
+
+
+@pytest.mark.parametrize("name", HOUSE)
+def test_each_link_is_relative_and_leads_to_its_folder(name: str) -> None:
+    link = ROOT / "src" / "vesselrt" / name
+    assert link.readlink() == Path(f"../../{name}")
+    assert link.resolve() == ROOT / name
+
+
+def test_src_holds_no_other_links() -> None:
+    assert {entry.name for entry in os.scandir(ROOT / "src" / "vesselrt") if entry.is_symlink()} == set(HOUSE)
+
+
+@pytest.mark.parametrize(
+    ("package", "pattern"),
+    [(package, p) for package, ps in SETTINGS["tool"]["setuptools"]["package-data"].items() for p in ps],
+)
+def test_package_data_exists(package: str, pattern: str) -> None:
+    assert any(file.is_file() for file in (ROOT / FOLDERS[package]).glob(pattern))
+
+
+def test_ruff_forbids_the_bare_folder_names() -> None:
+    assert set(SETTINGS["tool"]["ruff"]["lint"]["flake8-tidy-imports"]["banned-api"]) == set(HOUSE)
