@@ -44,8 +44,9 @@ bench: $(TEST)/.done ## time vesselrt beside PyTorch with MONAI (ARGS="--device 
 	$(TEST)/bin/vesselrt bench --compare $(ARGS)
 
 wheel: $(RUN)/.done ## build dist/vesselrt-*.whl
-	rm -rf build dist
+	rm -rf dist
 	$(RUN)/bin/python -m pip --disable-pip-version-check wheel --no-deps --no-build-isolation --wheel-dir dist .
+	rm -rf build
 
 clean: ## remove the environments and everything that was built
 	rm -rf $(RUN) $(TEST) build dist *.egg-info .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks

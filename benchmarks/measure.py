@@ -3,6 +3,7 @@
 A column maps the bytes of a photograph to the bytes of a mask PNG. Every timed mask must equal the first one.
 """
 
+import math
 import subprocess
 import sys
 import tempfile
@@ -43,7 +44,7 @@ class Spread:
 
 
 class Subject:
-    """vesselrt as a column; `calls` has what each call spent where, in ms: the stages, and `network` inside of `infer`."""
+    """vesselrt as a column; `calls` has the ms of each call's stages, and of `network`: `infer` in the backend alone."""
 
     def __init__(self, segmenter: Segmenter) -> None:
         # The network's own time is not public, and `infer` is more than it: windows are cut and joined there too.
@@ -93,20 +94,20 @@ def interleave(columns: dict[str, Column], data: bytes, runs: int) -> dict[str, 
 
     Raises VesselrtError when a run gives another mask than the first one did.
     """
-    masks = {name: [column(data) for _ in range(BURN_IN)][0] for name, column in columns.items()}
+    masks: dict[str, bytes] = {}
     times: dict[str, list[float]] = {name: [] for name in columns}
-    for run in range(runs):
+    for run in range(BURN_IN + runs):
         for name, column in columns.items():
             time.sleep(_PAUSE)
             started = time.perf_counter()
             mask = column(data)
             times[name].append((time.perf_counter() - started) * 1e3)
-            if mask != masks[name]:
+            if mask != masks.setdefault(name, mask):
                 raise VesselrtError(
-                    f"{name}: run {run + 1} gave another mask than the first one. Times of a result that changes are "
-                    "not reported: find out why it does."
+                    f"{name}: call {run + 1} gave another mask than the first one. Times of a result that changes "
+                    "are not reported: find out why it does."
                 )
-    return {name: Timed(times[name], masks[name]) for name in columns}
+    return {name: Timed(times[name][BURN_IN:], masks[name]) for name in columns}
 
 
 @dataclass(frozen=True)
@@ -114,9 +115,10 @@ class Fresh:
     """What processes of their own show: nothing was loaded in them before."""
 
     cold_start_s: list[float]
-    """`vesselrt predict PHOTO -o MASK` as a user types it, from the start of the process to its end; every start."""
-    peak_memory_mb: float
-    """Peak resident memory (2**20 bytes) of a process that segments the photograph three times, library and model included."""
+    """Of each start: `vesselrt predict PHOTO -o MASK` as a user types it, from the start of the process to its end."""
+    peak_memory_mb: float | None
+    """Peak resident memory (2**20 bytes) of a process that segments the photograph a few times, libraries and model
+    included; None where the system does not tell."""
 
 
 def fresh(options: "Options", photo: Photo, mask: bytes, starts: int) -> Fresh:
@@ -138,7 +140,7 @@ def fresh(options: "Options", photo: Photo, mask: bytes, starts: int) -> Fresh:
             if target.read_bytes() != mask:
                 raise VesselrtError(f"{photo.name}: a fresh process gave another mask than this one. Find out why.")
         peak = float(_python(["vesselrt.benchmarks.memory", str(source), *options.arguments()]))
-    return Fresh(times, peak)
+    return Fresh(times, None if math.isnan(peak) else peak)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""A process of its own that segments a photograph a few times and prints its peak memory; `vesselrt bench` starts it."""
+"""A process that segments a photograph a few times and prints its peak memory; `vesselrt bench` starts it."""
 
 import sys
 from argparse import ArgumentParser

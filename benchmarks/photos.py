@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image as Pillow
 from PIL import UnidentifiedImageError
 
-from vesselrt.runtime.decode import decode, read
+from vesselrt.runtime.decode import read
 from vesselrt.runtime.encode import Mask
 from vesselrt.runtime.errors import DataError, OptionError
 from vesselrt.runtime.preparation import Image

@@ -1,12 +1,13 @@
 """From the bytes of a photograph to pixels. Every limit is checked before pixels are decoded."""
 
 import io
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import BmpImagePlugin, GifImagePlugin, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
+from PIL import BmpImagePlugin, GifImagePlugin, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 
 from vesselrt.runtime.errors import ImageDecodeError, ImageTooLargeError
 from vesselrt.runtime.preparation import Image
@@ -16,12 +17,12 @@ from vesselrt.runtime.preparation import Image
 _FORMATS = (
     (b"\xff\xd8\xff", JpegImagePlugin.JpegImageFile),
     (b"\x89PNG\r\n\x1a\n", PngImagePlugin.PngImageFile),
-    (b"II*\0", TiffImagePlugin.TiffImageFile),
-    (b"MM\0*", TiffImagePlugin.TiffImageFile),
     (b"BM", BmpImagePlugin.BmpImageFile),
     (b"GIF8", GifImagePlugin.GifImageFile),
     (b"RIFF", WebPImagePlugin.WebPImageFile),
 )
+# Pillow refuses kinds of TIFF that OpenCV reads (floating-point colour), so its three tags are read here.
+_TIFF = {b"II*\0": "<", b"MM\0*": ">"}
 NAMES = "JPEG, PNG, TIFF, BMP, WebP or GIF"
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".gif"})
 
@@ -42,10 +43,9 @@ def read(path: Path, limits: Limits | None = None) -> Image:
         # One byte over the limit is enough to refuse, so a huge file is never read whole.
         with path.open("rb") as file:
             data = file.read((limits or Limits()).bytes + 1)
-    except OSError as error:
-        raise ImageDecodeError(
-            f"{path}: can't be read ({error.strerror}). Check the path and its permissions."
-        ) from None
+    except (OSError, ValueError) as error:  # ValueError: the path holds a NUL
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ImageDecodeError(f"{path}: can't be read ({reason}). Check the path and its permissions.") from None
     try:
         return decode(data, limits)
     except (ImageDecodeError, ImageTooLargeError) as error:
@@ -65,7 +65,7 @@ def decode(data: bytes, limits: Limits | None = None) -> Image:
         raise ImageDecodeError(f"the file is empty. Send a {NAMES} file.")
     if len(data) > limits.bytes:
         raise ImageTooLargeError(f"the file has more than {limits.bytes:,} bytes, the limit. Send a smaller file.")
-    width, height = _declared_size(data)
+    width, height, depth = _declared(data)
     if width * height > limits.pixels:
         raise ImageTooLargeError(
             f"the image declares {width:,} × {height:,} pixels, the limit is {limits.pixels:,} in all. "
@@ -73,32 +73,61 @@ def decode(data: bytes, limits: Limits | None = None) -> Image:
         )
     buffer = np.frombuffer(data, np.uint8)
     try:
-        pixels = cv2.imdecode(buffer, cv2.IMREAD_COLOR_RGB)
-        if pixels is None and data.startswith((b"II*\0", b"MM\0*")):
-            pixels = _from_float(cv2.imdecode(buffer, cv2.IMREAD_UNCHANGED))
+        # OpenCV garbles the right edge when it makes 8 bits of a grey 16-bit TIFF in tiles (5.0.0).
+        pixels = cv2.imdecode(buffer, cv2.IMREAD_UNCHANGED if depth > 8 else cv2.IMREAD_COLOR_RGB)
     except cv2.error:
         pixels = None
+    if pixels is not None and depth > 8:
+        pixels = _from_deep(pixels)
     if pixels is None:
         raise ImageDecodeError(f"the image is truncated or damaged. Send a whole {NAMES} file.")
     return pixels.astype(np.uint8, copy=False)
 
 
-def _declared_size(data: bytes) -> tuple[int, int]:
-    """Width and height as the header has them, without decoding a pixel."""
+def _declared(data: bytes) -> tuple[int, int, int]:
+    """Width, height and, of a TIFF, bits a sample (else 8) as the header has them, without decoding a pixel."""
     reader = next((r for magic, r in _FORMATS if data.startswith(magic)), None)
-    if reader is None:
+    if reader is None and data[:4] not in _TIFF:
         raise ImageDecodeError(f"not an image: it begins with {data[:8]!r}. Send a {NAMES} file.")
     try:
+        if reader is None:
+            return _declared_by_tiff(data, _TIFF[data[:4]])
         with reader(io.BytesIO(data)) as header:
-            return header.size
+            return (*header.size, 8)
     except Exception:  # noqa: BLE001 - Pillow's parsers raise anything on a hostile header
         raise ImageDecodeError(f"the image's header is damaged. Send a whole {NAMES} file.") from None
 
 
-def _from_float(pixels: "np.ndarray | None") -> Image | None:
-    """A floating-point TIFF, grey or BGR in 0..1, as RGB."""
-    if pixels is None or pixels.dtype not in (np.float32, np.float64):
+def _declared_by_tiff(data: bytes, order: str) -> tuple[int, int, int]:
+    """The tags ImageWidth, ImageLength and BitsPerSample of the first page; of a tag given twice the largest."""
+    (start,) = struct.unpack_from(f"{order}I", data, 4)
+    (count,) = struct.unpack_from(f"{order}H", data, start)
+    found = {256: 0, 257: 0, 258: 1}
+    for entry in range(start + 2, start + 2 + 12 * count, 12):
+        tag, kind, values, elsewhere = struct.unpack_from(f"{order}HHII", data, entry)
+        if tag in found:
+            form = order + {1: "B", 3: "H", 4: "I"}[kind]
+            # Values of more than 4 bytes, such as the bits of three channels, do not fit into the entry.
+            place = entry + 8 if values * struct.calcsize(form) <= 4 else elsewhere
+            found[tag] = max(found[tag], *struct.unpack_from(form, data, place))
+    if not found[256] or not found[257]:
+        raise ValueError("no size")
+    return found[256], found[257], found[258]
+
+
+def _from_deep(pixels: "np.ndarray") -> Image | None:
+    """A TIFF of 16-bit or floating-point samples, grey or BGR or BGRA, as RGB; None for another kind."""
+    if pixels.dtype == np.uint16:
+        pixels = (pixels >> 8).astype(np.uint8)
+    elif pixels.dtype in (np.float32, np.float64):
+        pixels = _from_float(pixels)
+    else:
         return None
+    return np.repeat(pixels[:, :, None], 3, axis=2) if pixels.ndim == 2 else np.ascontiguousarray(pixels[:, :, 2::-1])
+
+
+def _from_float(pixels: "np.ndarray") -> Image:
+    """Values in 0..1 as 0..255."""
     if not np.isfinite(pixels).all():
         raise ImageDecodeError(
             "the image holds NaN or infinite values. Send finite values in 0..1, or an 8- or 16-bit image."
@@ -108,7 +137,4 @@ def _from_float(pixels: "np.ndarray | None") -> Image | None:
             f"the image holds floating-point values from {pixels.min():g} to {pixels.max():g}. "
             "Send values in 0..1, or an 8- or 16-bit image."
         )
-    scaled = (pixels * 255 + 0.5).astype(np.uint8)
-    if scaled.ndim == 2:
-        return np.repeat(scaled[:, :, None], 3, axis=2)
-    return np.ascontiguousarray(scaled[:, :, 2::-1])
+    return (pixels * 255 + 0.5).astype(np.uint8)

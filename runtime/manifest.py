@@ -130,7 +130,7 @@ class Manifest(Facts):
         """
         try:
             fields = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ManifestError(
                 f"{source}: the manifest is damaged (not JSON: {error}). Export the model again."
             ) from None
@@ -148,7 +148,7 @@ class Manifest(Facts):
         try:
             return cls.model_validate(fields)
         except ValidationError as error:
-            raise ManifestError(f"{source}: the manifest is not valid: {explain(error)}") from None
+            raise ManifestError(f"{source}: the manifest is not valid: {explain(error)}. Correct it.") from None
 
 
 def explain(error: ValidationError) -> str:

@@ -18,6 +18,7 @@ Image = NDArray[np.uint8]
 
 _SURVEY = 256  # px: the field of view is found on a reduced copy with this longest side
 _RISE = 0.12  # the field of view begins this far up from the background's level to the retina's
+_LEAST_SIDE = 16  # px: in less, no vessel is a pixel wide
 _LEAST_RISE = 6.0  # grey levels: sensor noise and JPEG ringing stay below
 
 
@@ -65,7 +66,8 @@ def field_of_view(image: Image) -> Box:
     height, width = image.shape[:2]
     step = max(1, max(height, width) // _SURVEY)
     # A maximum over the channels: the surroundings are dark in all of them, the retina never is.
-    grey = cv2.blur(image[::step, ::step].max(axis=2), (3, 3))
+    red, green, blue = cv2.split(np.ascontiguousarray(image[::step, ::step]))
+    grey = cv2.blur(cv2.max(cv2.max(red, green), blue), (3, 3))
     corner = max(2, min(grey.shape) // 40)
     corners = [grey[:corner, :corner], grey[:corner, -corner:], grey[-corner:, :corner], grey[-corner:, -corner:]]
     # The second darkest corner: a camera's notch or a burnt-in date may fill the others.
@@ -91,12 +93,16 @@ def field_of_view(image: Image) -> Box:
 def prepare(image: Image, preparation: Preparation) -> Prepared:
     """Cuts a photograph (H, W, 3) uint8 RGB to its field of view, scales it, and picks the model's channels.
 
-    Raises FieldOfViewError when the model has a scale and the photograph shows nothing.
+    Raises FieldOfViewError when the model has a scale and the photograph shows nothing or next to nothing.
     """
     target = preparation.field_of_view
     box = Box(0, 0, *image.shape[:2]) if target is None else field_of_view(image)
+    if target is not None and max(box.height, box.width) < _LEAST_SIDE:
+        raise FieldOfViewError(
+            f"the photograph shows {box.width} × {box.height} pixels of retina. Send one that shows at least {_LEAST_SIDE}."
+        )
     view = box.cut(image)
-    pixels = np.ascontiguousarray(view[:, :, 1:2] if preparation.channels == "green" else view)
+    pixels = cv2.extractChannel(view, 1)[:, :, None] if preparation.channels == "green" else view
     if target is not None:
         pixels = scale(pixels, target / max(box.height, box.width))
     if preparation.clahe is not None:

@@ -169,12 +169,11 @@ def _backend(path: Path, device: str, precision: str, threads: int) -> Backend:
 def _to_photograph(scaled: Image, prepared: Prepared, shape: tuple[int, ...]) -> Image:
     """The probability at the photograph's own resolution; 0 outside the field of view's box."""
     box = prepared.box
-    if scaled.shape != (box.height, box.width):
-        scaled = cv2.resize(scaled, (box.width, box.height), interpolation=cv2.INTER_LINEAR).astype(
-            np.uint8, copy=False
-        )
-    if scaled.shape == shape:
+    if scaled.shape == (box.height, box.width) == shape:
         return scaled
     result = np.zeros(shape, np.uint8)
-    box.cut(result)[:] = scaled
+    if scaled.shape == (box.height, box.width):
+        box.cut(result)[:] = scaled
+    else:  # into the result itself: of a large photograph a second map would be the largest thing in memory
+        cv2.resize(scaled, (box.width, box.height), dst=box.cut(result), interpolation=cv2.INTER_LINEAR)
     return result

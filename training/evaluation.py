@@ -251,7 +251,7 @@ def _metrics(photographs: Collection[_Counts], level: int) -> Metrics:
     thin = sum(p.thin for p in photographs)
     return Metrics(
         f1=_share(2 * tp, 2 * tp + fp + fn),
-        mean_dice=fmean(_f1(p.vessel, p.background)[level] for p in photographs),
+        mean_dice=fmean(f1_by_level(p.vessel, p.background)[level] for p in photographs),
         iou=_share(tp, tp + fp + fn),
         precision=_share(tp, tp + fp),
         recall=_share(tp, tp + fn),
@@ -269,12 +269,12 @@ def _pool(photographs: Collection[_Counts]) -> tuple[Levels, Levels]:
 
 def _best(photographs: Collection[_Counts], threshold: float) -> tuple[float, float]:
     """The highest F1 over all thresholds, and its threshold."""
-    f1 = _f1(*_pool(photographs))
+    f1 = f1_by_level(*_pool(photographs))
     thresholds = np.maximum(np.arange(256) - 0.5, 0)[f1 == f1.max()] / 255
     return float(f1.max()), float(thresholds[np.argmin(abs(thresholds - threshold))])
 
 
-def _f1(vessel: Levels, background: Levels) -> NDArray[np.float64]:
+def f1_by_level(vessel: Levels, background: Levels) -> NDArray[np.float64]:
     """(256,) F1 where each level is the lowest that counts as vessel."""
     hits = np.cumsum(vessel[::-1])[::-1]
     painted = hits + np.cumsum(background[::-1])[::-1]

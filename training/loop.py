@@ -24,13 +24,16 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Dataset
 
+from vesselrt.runtime.backends import to_bytes
 from vesselrt.runtime.errors import DataError
 from vesselrt.runtime.preparation import Image, field_of_view, prepare
 from vesselrt.training.cameras import HELD_OUT, Source, crop
 from vesselrt.training.data import Mask, Sample
+from vesselrt.training.evaluation import f1_by_level
 from vesselrt.training.recipe import Recipe
 
-THRESHOLDS = np.arange(0.05, 1.0, 0.05)
+HALF = 128
+"""The lowest level of the 8-bit probability that threshold 0.5 calls vessel."""
 Report = Callable[[str], None]
 Advance = Callable[[int, int, float], None]
 """Called after every step with its number, the number of all steps, and the loss."""
@@ -103,7 +106,7 @@ def train(recipe: Recipe, data: Path, run: Path, report: Report = print, advance
         losses.append(trainer.update(pixels.to(device), truth.to(device)))
         advance(trainer.step, schedule.steps, losses[-1])
         if trainer.step % schedule.validate_every == 0 or trainer.step == schedule.steps:
-            groups = validate(trainer.average, cases, recipe, device)
+            groups = summarise(validate(trainer.average, cases, recipe, device))
             score = float(np.mean([g["f1"] for g in groups.values()]))
             best = max((h["score"] for h in history), default=-1.0)
             history.append({"step": trainer.step, "loss": float(np.mean(losses)), "score": score, "groups": groups})
@@ -124,7 +127,26 @@ def train(recipe: Recipe, data: Path, run: Path, report: Report = print, advance
                 f"step {trainer.step}  loss {np.mean(losses):.4f}  score {score:.4f}  {left:.0f} min left\n  {figures}"
             )
             losses = []
-    return run / "best.pt"
+    return calibrate(recipe, cases, run, device, report)
+
+
+def calibrate(recipe: Recipe, cases: list[Case], run: Path, device: torch.device, report: Report = print) -> Path:
+    """Makes 0.5 the threshold that serves all validation cameras best, the known and the held-out ones alike.
+
+    What is added to the logits to this end is written into best.pt as `shift`; export folds it into the file.
+    """
+    path = run / "best.pt"
+    state = torch.load(path, map_location=device, weights_only=True)
+    network: nn.Module = recipe.network.build().to(device)
+    network.load_state_dict(state["network"])
+    curves = validate(network, cases, recipe, device)
+    level = int(np.argmax(np.mean(list(curves.values()), axis=0)))
+    threshold = min(max((level - 0.5) / 255, 0.01), 0.99)
+    shift = float(np.log((1 - threshold) / threshold))
+    figures = "  ".join(f"{name} {curve[HALF]:.4f} to {curve[level]:.4f}" for name, curve in curves.items())
+    report(f"calibration: threshold {threshold:.3f} becomes 0.5\n  {figures}")
+    _save({**state, "shift": shift}, path)
+    return path
 
 
 class _Trainer:
@@ -200,20 +222,30 @@ def normalise(pixels: Tensor, recipe: Recipe) -> Tensor:
 
 def validate(
     network: nn.Module, cases: list[Case], recipe: Recipe, device: torch.device
-) -> dict[str, dict[str, float]]:
-    """Group → F1 at threshold 0.5 and at the best threshold, pixels pooled, at the photographs' own resolution."""
+) -> dict[str, NDArray[np.float64]]:
+    """Group → F1 at each of the 256 levels of the 8-bit probability that could be the lowest called vessel.
+
+    Pixels are pooled, at the photographs' own resolution, inside the field of view.
+    """
     counts: dict[str, NDArray[np.int64]] = {}
     for case in cases:
-        probability = predict(network, case.image, recipe, device)
-        chosen, truth = probability[case.inside], case.truth[case.inside]
-        found = np.array([[(hit := chosen >= t) @ truth.astype(np.int64), hit.sum(), truth.sum()] for t in THRESHOLDS])
+        levels = to_bytes(predict(network, case.image, recipe, device))[case.inside]
+        truth = case.truth[case.inside]
+        found = np.stack([np.bincount(levels[truth == kind], minlength=256) for kind in (True, False)])
         counts[case.group] = counts.get(case.group, np.zeros_like(found)) + found
-    result = {}
-    for group, c in counts.items():
-        f1 = 2 * c[:, 0] / np.maximum(c[:, 1] + c[:, 2], 1)
-        middle, best = int(np.argmin(abs(THRESHOLDS - 0.5))), int(np.argmax(f1))
-        result[group] = {"f1": float(f1[middle]), "best_f1": float(f1[best]), "best_threshold": float(THRESHOLDS[best])}
-    return result
+    return {group: f1_by_level(*count) for group, count in counts.items()}
+
+
+def summarise(curves: dict[str, NDArray[np.float64]]) -> dict[str, dict[str, float]]:
+    """Group → F1 at threshold 0.5, and the best F1 with its threshold."""
+    return {
+        group: {
+            "f1": float(curve[HALF]),
+            "best_f1": float(curve.max()),
+            "best_threshold": (int(curve.argmax()) - 0.5) / 255,
+        }
+        for group, curve in curves.items()
+    }
 
 
 @torch.inference_mode()
@@ -255,7 +287,8 @@ def _source(sample: Sample) -> Source:
 
 def _claim(run: Path, recipe: Recipe) -> None:
     text, kept = recipe.model_dump_json(indent=1), run / "recipe.json"
-    if kept.exists() and kept.read_text("utf-8") != text:
+    begun = (run / "last.pt").exists()  # without a checkpoint there is nothing to lose
+    if begun and kept.exists() and kept.read_text("utf-8") != text:
         raise DataError(f"{run}: holds a run of another recipe. Name another folder with --run, or delete this one.")
     _write(kept, text)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from vesselrt.runtime.errors import DataError
 from vesselrt.runtime.manifest import Facts, Input, Precision, Preparation, Tile, explain
@@ -87,6 +87,15 @@ class Recipe(Facts):
     """Of the training's arithmetic."""
     tolerance: dict[Precision, Annotated[float, Field(gt=0)]] = {"f32": 1e-4, "bf16": 0.3}
     """Largest difference in probability from the PyTorch network that the exported file may show."""
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> "Recipe":
+        channels = 1 if self.preparation.channels == "green" else 3
+        if not len(self.input.mean) == len(self.input.std) == channels:
+            raise ValueError(f"input.mean and input.std need {channels} value(s), one a channel")
+        if self.schedule.crop % self.tile.multiple:
+            raise ValueError(f"schedule.crop {self.schedule.crop} must be a multiple of tile.multiple {self.tile.multiple}")
+        return self
 
     @classmethod
     def read(cls, path: Path) -> "Recipe":

@@ -39,7 +39,7 @@ class Backend(Protocol):
         ...
 
     def close(self) -> None:
-        """Gives the network's memory back; `infer` must not be called any more."""
+        """Gives the network's memory back; `infer` must not be called any more, `close` may."""
         ...
 
 

@@ -33,4 +33,4 @@ class OnnxRuntimeBackend:
         return to_bytes(self._session.run(None, {self._input: pixels})[0])
 
     def close(self) -> None:
-        del self._session
+        vars(self).pop("_session", None)

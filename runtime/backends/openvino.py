@@ -61,4 +61,5 @@ class OpenVinoBackend:
 
     def close(self) -> None:
         with self._lock:
-            del self._request, self._compiled
+            vars(self).pop("_request", None)
+            vars(self).pop("_compiled", None)

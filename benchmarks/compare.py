@@ -1,0 +1,188 @@
+"""What a user would do without vesselrt: MONAI's sliding windows over the same network in PyTorch or ONNX Runtime.
+
+Both columns take the same bytes to the same kind of PNG, and where there is a choice it is the one that favours them:
+
+- Pillow decodes; only the channels that the network reads are scaled and converted.
+- The factor that brings the photograph to the model's scale is given to them; finding it is vesselrt's work, and
+  it is not timed. The whole photograph is scaled with it, since cutting to the field of view is vesselrt's idea too.
+- MONAI's `sliding_window_inference` with windows of 512 pixels, 4 at once, and its defaults: overlap 0.25,
+  constant weights.
+- PyTorch is eager, f32, NCHW, in inference mode, on as many threads. It runs the shipped graph, in which
+  BatchNorm is folded into the convolutions already: the network as trained would cost it more.
+- The probability is scaled back (bilinear), cut at the model's threshold, and written as PNG by Pillow.
+"""
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from monai.inferers.utils import sliding_window_inference
+from onnx import numpy_helper
+from PIL import Image as Pillow
+from PIL import ImageOps
+from torch import Tensor, nn
+from torch.nn import functional
+
+from vesselrt.benchmarks.measure import Column
+from vesselrt.runtime.decode import decode
+from vesselrt.runtime.errors import ModelError, VesselrtError
+from vesselrt.runtime.manifest import Manifest
+from vesselrt.runtime.preparation import prepare
+
+WINDOW, WINDOWS_AT_ONCE = 512, 4
+TOLERANCE = 1e-4
+"""Largest difference in probability between PyTorch and ONNX Runtime on the same input."""
+
+Network = Callable[[Tensor], Tensor]
+"""(N, C, h, w) float32, 0..255 → (N, 1, h, w) float32 probability."""
+
+
+class Peers:
+    """The columns beside vesselrt, on one model file."""
+
+    def __init__(self, path: Path, manifest: Manifest, threads: int) -> None:
+        """Raises ModelError for a model that they can't run, VesselrtError when the two differ."""
+        if manifest.preparation.clahe is not None:
+            raise ModelError(f"{path}: asks for CLAHE, which the columns of --compare lack. Run without --compare.")
+        torch.set_num_threads(threads)
+        self._manifest = manifest
+        twin = Twin(path).eval()
+        session = _onnx_runtime(path, threads)
+        _agree(twin, session, manifest)
+        self._networks: dict[str, Network] = {"pytorch+monai": twin, "onnxruntime+monai": session}
+
+    def columns(self, data: bytes) -> dict[str, Column]:
+        """The columns for one photograph, which must be the one they are called with: its scale is found here."""
+        target, factor = self._manifest.preparation.field_of_view, 1.0
+        if target is not None:
+            box = prepare(decode(data), self._manifest.preparation).box
+            factor = target / max(box.height, box.width)
+        return {name: UserPath(network, self._manifest, factor) for name, network in self._networks.items()}
+
+
+@dataclass(frozen=True)
+class UserPath:
+    """A column: photograph → mask PNG, as anybody would write it."""
+
+    network: Network
+    manifest: Manifest
+    factor: float
+    """Scale of the network's input to the photograph."""
+
+    def __call__(self, data: bytes) -> bytes:
+        photo = ImageOps.exif_transpose(Pillow.open(io.BytesIO(data))).convert("RGB")
+        picked = photo.getchannel("G") if self.manifest.preparation.channels == "green" else photo
+        size = (max(1, round(photo.width * self.factor)), max(1, round(photo.height * self.factor)))
+        method = Pillow.Resampling.BOX if self.factor < 1 else Pillow.Resampling.BILINEAR
+        scaled = np.array(picked.resize(size, method)).reshape(size[1], size[0], -1)  # (h, w, C) uint8
+        side = self.manifest.tile.size if self.manifest.tile.fixed else WINDOW
+        with torch.inference_mode():
+            inputs = torch.from_numpy(scaled).permute(2, 0, 1)[None].float()  # (1, C, h, w)
+            probability = sliding_window_inference(inputs, (side, side), WINDOWS_AT_ONCE, self.network, overlap=0.25)
+            if not isinstance(probability, Tensor):
+                raise TypeError(f"MONAI returned {type(probability).__name__}")
+            full = functional.interpolate(probability, (photo.height, photo.width), mode="bilinear")[0, 0]
+            mask = (full >= self.manifest.threshold).to(torch.uint8) * 255  # (H, W)
+        encoded = io.BytesIO()
+        Pillow.fromarray(mask.numpy()).save(encoded, format="PNG")
+        return encoded.getvalue()
+
+
+class Twin(nn.Module):
+    """The graph of a model file, run by PyTorch operation by operation."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises ModelError for a graph with an operation, or a form of one, that is not known here."""
+        super().__init__()
+        graph = onnx.load(path).graph
+        unknown = sorted({node.op_type for node in graph.node} - _OPERATIONS.keys())
+        if unknown:
+            raise ModelError(f"{path}: --compare does not know the operations {', '.join(unknown)}. Run without it.")
+        self._input, self._output = graph.input[0].name, graph.output[0].name
+        # Copied: ONNX's arrays are read-only.
+        self._constants = {i.name: torch.from_numpy(numpy_helper.to_array(i).copy()) for i in graph.initializer}
+        last = {name: step for step, node in enumerate(graph.node) for name in node.input}
+        self._steps = []
+        for step, node in enumerate(graph.node):
+            attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+            _check(node.op_type, attributes, path)
+            # Memory is given back after the last use, as in a module's `forward`.
+            done = [n for n in dict.fromkeys(node.input) if last[n] == step and n not in self._constants]
+            self._steps.append((_OPERATIONS[node.op_type], list(node.input), node.output[0], attributes, done))
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(N, C, h, w) of any type, 0..255 → (N, 1, h, w) float32 probability."""
+        values = {**self._constants, self._input: image}
+        for operation, inputs, output, attributes, done in self._steps:
+            values[output] = operation(*(values[name] for name in inputs), **attributes)
+            for name in done:
+                del values[name]
+        return values[self._output]
+
+
+def _convolution(x: Tensor, weight: Tensor, bias: Tensor | None = None, **given: Any) -> Tensor:
+    stride, padding = given.get("strides", 1), given.get("pads", (0, 0))[:2]
+    return functional.conv2d(x, weight, bias, stride, padding, given.get("dilations", 1), given.get("group", 1))
+
+
+def _transposed(x: Tensor, weight: Tensor, bias: Tensor | None = None, **given: Any) -> Tensor:
+    stride, padding, more = given.get("strides", 1), given.get("pads", (0, 0))[:2], given.get("output_padding", 0)
+    group, dilation = given.get("group", 1), given.get("dilations", 1)
+    return functional.conv_transpose2d(x, weight, bias, stride, padding, more, group, dilation)
+
+
+_OPERATIONS: dict[str, Callable[..., Tensor]] = {
+    "Add": torch.add,
+    "Cast": lambda x, to: x.float(),  # noqa: ARG005 - `_check` lets only this type pass
+    "Conv": _convolution,
+    "ConvTranspose": _transposed,
+    "Div": torch.div,
+    "Mul": torch.mul,
+    "Relu": torch.relu,
+    "Sigmoid": torch.sigmoid,
+    "Sub": torch.sub,
+}
+
+
+def _check(operation: str, attributes: dict[str, Any], path: Path) -> None:
+    pads = list(attributes.get("pads", (0, 0, 0, 0)))
+    automatic = attributes.get("auto_pad", b"NOTSET") != b"NOTSET"
+    cast = operation == "Cast" and attributes["to"] != onnx.TensorProto.FLOAT
+    if pads[:2] != pads[2:] or automatic or cast or "output_shape" in attributes:
+        raise ModelError(f"{path}: --compare does not know this form of {operation}: {attributes}. Run without it.")
+
+
+def _onnx_runtime(path: Path, threads: int) -> Network:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+
+    def run(windows: Tensor) -> Tensor:
+        # MONAI keeps its result in the type of its input, so that one is float; the graph's own is uint8.
+        return torch.from_numpy(session.run(None, {name: windows.to(torch.uint8).numpy()})[0])
+
+    return run
+
+
+def _agree(one: Network, other: Network, manifest: Manifest) -> None:
+    """Raises VesselrtError when the two networks give different probabilities."""
+    side = manifest.tile.size if manifest.tile.fixed else 8 * manifest.tile.multiple
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randint(0, 256, (2, manifest.channel_count, side, side), generator=generator).float()
+    # Smooth content too: noise alone drives a network to one end of its range.
+    smooth = functional.avg_pool2d(noise, 15, stride=1, padding=7).round()
+    with torch.inference_mode():
+        for inputs in (noise, smooth):
+            difference = float((one(inputs) - other(inputs)).abs().max())
+            if not difference <= TOLERANCE:
+                raise VesselrtError(
+                    f"PyTorch and ONNX Runtime differ by {difference:.2g} in probability on the same model file "
+                    f"(tolerance {TOLERANCE:g}): their times would not be of the same work."
+                )
