@@ -44,7 +44,10 @@ class Spread:
 
 
 class Subject:
-    """vesselrt as a column; `calls` has the ms of each call's stages, and of `network`: `infer` in the backend alone."""
+    """vesselrt as a column.
+
+    `calls` has the ms of each call's stages, and of `network`: the part of `infer` that is spent in the backend.
+    """
 
     def __init__(self, segmenter: Segmenter) -> None:
         # The network's own time is not public, and `infer` is more than it: windows are cut and joined there too.

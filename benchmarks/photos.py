@@ -8,7 +8,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 from PIL import Image as Pillow
-from PIL import UnidentifiedImageError
 
 from vesselrt.runtime.decode import read
 from vesselrt.runtime.encode import Mask
@@ -86,21 +85,28 @@ def held_out(data: Path) -> dict[str, list[Path]]:
 
 
 def annotated(data_set: str, path: Path) -> Annotated:
-    """A test photograph with its truth. Raises DataError when a mask can't be read."""
+    """A test photograph with its truth; everything is inside where the data set has no folder of fields of view.
+
+    Raises DataError when a mask is missing or can't be read.
+    """
     if data_set == "CHASE_DB1":
-        truth = path.with_name(f"{path.stem}_1stHO.png")
-        inside = path.parent / "fov_masks" / f"{path.stem}.gif"
+        truth, fields, name = path.with_name(f"{path.stem}_1stHO.png"), path.parent / "fov_masks", path.stem
     else:
         root = path.parents[1]
-        truth, inside = root / "manual1" / f"{path.stem}.tif", root / "mask" / f"{path.stem}_mask.tif"
-    return Annotated(path.read_bytes(), _read_mask(truth), _read_mask(inside))
+        truth, fields, name = root / "manual1" / f"{path.stem}.tif", root / "mask", f"{path.stem}_mask"
+    vessels = _read_mask(truth)
+    if not fields.is_dir():
+        return Annotated(path.read_bytes(), vessels, np.ones_like(vessels))
+    # Published as TIFF or GIF, converted by some to PNG.
+    inside = next(iter(sorted(fields.glob(f"{name}.*"))), fields / f"{name}.*")
+    return Annotated(path.read_bytes(), vessels, _read_mask(inside))
 
 
 def _read_mask(path: Path) -> Mask:
     try:
         with Pillow.open(path) as file:
             mask: Mask = np.asarray(file.convert("L")) > 127
-    except (OSError, UnidentifiedImageError) as error:
+    except OSError as error:
         raise DataError(f"{path}: not a readable mask ({error}).") from None
     return mask
 

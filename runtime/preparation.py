@@ -99,10 +99,13 @@ def prepare(image: Image, preparation: Preparation) -> Prepared:
     box = Box(0, 0, *image.shape[:2]) if target is None else field_of_view(image)
     if target is not None and max(box.height, box.width) < _LEAST_SIDE:
         raise FieldOfViewError(
-            f"the photograph shows {box.width} × {box.height} pixels of retina. Send one that shows at least {_LEAST_SIDE}."
+            f"the photograph shows {box.width} × {box.height} pixels of retina. "
+            f"Send one that shows at least {_LEAST_SIDE} pixels across."
         )
     view = box.cut(image)
-    pixels = cv2.extractChannel(view, 1)[:, :, None] if preparation.channels == "green" else view
+    pixels: Image = view
+    if preparation.channels == "green":
+        pixels = np.asarray(cv2.extractChannel(view, 1), np.uint8)[:, :, None]
     if target is not None:
         pixels = scale(pixels, target / max(box.height, box.width))
     if preparation.clahe is not None:

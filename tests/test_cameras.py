@@ -1,8 +1,9 @@
-"""Simulated cameras: what a seed gives, what is left of the truth, and how much wider a coarse sensor's annotator paints."""
+"""Simulated cameras: what a seed gives, what is left of the truth, and how much wider an annotator paints."""
 
 from collections.abc import Callable
 from typing import Any, cast
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -77,7 +78,8 @@ def test_levels_halve_until_500_px() -> None:
     assert source.diameters == (1200, 600, 300)
     assert [i.shape for i in source.images] == [(1200, 1200, 3), (600, 600, 3), (300, 300, 3)]
     assert [t.shape for t in source.truths] == [(1200, 1200), (600, 600), (300, 300)]
-    assert [int(t[0].astype(int).sum()) for t in source.truths] == [8 * 255, 4 * 255, 2 * 255]  # by area: nothing is lost
+    widths = [t[0].astype(int).sum() / 255 for t in source.truths]
+    assert widths == [8, 4, 2]  # by area: nothing is lost
 
 
 def test_a_level_finer_than_any_camera_is_reduced_and_the_annotators_resolution_kept() -> None:
@@ -101,11 +103,13 @@ def test_widening_by_hand(sensor: float, expected: float) -> None:
 @pytest.mark.parametrize(("channels", "count"), [("green", 1), ("rgb", 3)])
 @given(seed=st.integers(0, 2**32), size=st.sampled_from([32, 48, 80]), diameter=st.sampled_from([100, 128, 200]))
 @settings(max_examples=12, deadline=None)
-def test_shapes_types_and_ranges(foreign: float, channels: str, count: int, seed: int, size: int, diameter: int) -> None:
+def test_shapes_types_and_ranges(
+    foreign: float, channels: str, count: int, seed: int, size: int, diameter: int
+) -> None:
     family = Family(foreign=foreign, sensor=(60, 150))
     pixels, truth = crop(SMALL, family, diameter, size, channels, np.random.default_rng(seed))
-    assert (pixels.shape, pixels.dtype) == ((size, size, count), np.uint8)
-    assert (truth.shape, truth.dtype) == ((size, size), np.float32)
+    assert (pixels.shape, str(pixels.dtype)) == ((size, size, count), "uint8")
+    assert (truth.shape, str(truth.dtype)) == ((size, size), "float32")
     assert 0 <= truth.min() <= truth.max() <= 1
 
 
@@ -153,7 +157,7 @@ def test_a_home_crop_keeps_soft_truth_and_a_foreign_one_is_painted() -> None:
 
 
 def painted(coverage: float, width: int, widening: float) -> list[int]:
-    """Columns painted of a vessel `width` px wide from column 20 on, by a hand of 0.5 px that widens by `widening` px."""
+    """Columns painted of a vessel from column 20 on, by a hand of 0.5 px that widens it by `widening` px."""
     line = np.zeros((9, 41), np.float32)
     line[:, 20 : 20 + width] = coverage
     source = bar_source(200, 100, 4)
@@ -163,8 +167,8 @@ def painted(coverage: float, width: int, widening: float) -> list[int]:
     return np.flatnonzero(drawn[0]).tolist()
 
 
-# The hand smooths with weights 0.787 in the middle, 0.106 beside it. The level is 0.5 for no widening, 0.309 for 0.5 px,
-# 0.067 for 1.5 px and 0.081 for 1.4 px, by the normal distribution.
+# The hand smooths with weights 0.787 in the middle, 0.106 beside it. By the normal distribution the level is 0.5 for no
+# widening, 0.309 for 0.5 px, 0.081 for 1.4 px and 0.067 for 1.5 px.
 @pytest.mark.parametrize(
     ("coverage", "width", "widening", "expected"),
     [
@@ -198,7 +202,9 @@ def as_it_is(rgb: Any, random: np.random.Generator) -> Any:
 
 
 # 256 px to 128: half as fine a sensor, so half of the brush. A vessel of 8 px is 4 px there, one pixel wider is 5.
-@pytest.mark.parametrize(("brush", "expected"), [(0, (50, 54)), (1, (50, 54)), (2, (49, 54)), (4, (49, 55)), (8, (48, 56))])
+@pytest.mark.parametrize(
+    ("brush", "expected"), [(0, (50, 54)), (1, (50, 54)), (2, (49, 54)), (4, (49, 55)), (8, (48, 56))]
+)
 def test_a_held_out_annotator_paints_wider_by_the_brush(brush: float, expected: tuple[int, int]) -> None:
     image, truth = HeldOutCamera(128, as_it_is, brush).photograph(bar_source(256, 100, 8), 0)
     assert np.array_equal(truth, bar(128, expected[0], expected[1] - expected[0]))
@@ -214,15 +220,16 @@ def test_a_held_out_annotator_on_as_fine_a_sensor_paints_the_truth() -> None:
 def test_held_out_cameras(name: str, fundus_photo: Callable[[int, int, int], Photo]) -> None:
     camera, source = HELD_OUT[name], Source.build(*fundus_photo(150, 120, 2))
     image, truth = camera.photograph(source, 7)
-    assert (image.shape, image.dtype) == ((camera.sensor, round(camera.sensor * 0.8), 3), np.uint8)
-    assert (truth.shape, truth.dtype) == (image.shape[:2], np.bool_)
+    assert (image.shape, str(image.dtype)) == ((camera.sensor, round(camera.sensor * 0.8), 3), "uint8")
+    assert (truth.shape, str(truth.dtype)) == (image.shape[:2], "bool")
     again, other = camera.photograph(source, 7), camera.photograph(source, 8)
     assert np.array_equal(image, again[0])
     assert not np.array_equal(image, other[0])  # other noise
     assert np.array_equal(truth, again[1])
     assert np.array_equal(truth, other[1])  # the same vessels
-    assert image[truth].mean() < image[~truth].mean()
+    beside = (cv2.dilate(truth.astype(np.uint8), np.ones((9, 9), np.uint8)) > 0) & ~truth
+    assert image[truth].mean() < image[beside].mean() - 2  # the vessels are where the picture has them
 
 
 def test_held_out_cameras_differ_from_each_other() -> None:
-    assert len({camera.sensor for camera in HELD_OUT.values()}) == len({c.look for c in HELD_OUT.values()}) == len(HELD_OUT)
+    assert len({(camera.sensor, camera.look) for camera in HELD_OUT.values()}) == len(HELD_OUT) >= 3

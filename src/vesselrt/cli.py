@@ -99,7 +99,7 @@ def serve(
     precision: Precision = "auto",
     threads: Threads = None,
 ) -> None:
-    """Serve the model over HTTP, with a page at / and /predict, /health, /docs."""
+    """Serve the model over HTTP, with a page at /, and /predict and /health."""
     from vesselrt.server import Settings
     from vesselrt.server import serve as run
 
