@@ -51,7 +51,8 @@ class Tile(Facts):
     size: Annotated[int, Field(ge=16)]
     """Side of the largest window that is run at once."""
     multiple: Annotated[int, Field(ge=1)]
-    """Window sides and origins are multiples of this: the network's total stride."""
+    """Window sides and origins are multiples of this: of the network's total stride at least. A coarser
+    one makes for fewer shapes of window, for each of which a backend prepares itself once."""
     margin: Annotated[int, Field(ge=0)]
     """Pixels at an inner window edge that are not used. At or above the network's receptive-field
     radius the tiled result equals the whole-image result."""

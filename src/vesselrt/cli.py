@@ -45,7 +45,7 @@ Threshold = Annotated[
 def main() -> None:
     """Runs a command; errors become one line and exit code 1."""
     try:
-        app()
+        app(prog_name="vesselrt")
     except VesselrtError as error:
         _fail(str(error))
     except BrokenPipeError:
