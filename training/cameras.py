@@ -53,8 +53,9 @@ class Family(Facts):
     """Largest share of red and of blue light in the green channel."""
     jpeg: Range = (35, 95)
     """JPEG quality."""
-    stroke: Range = (0.8, 2.0)
-    """Sensor pixels by which a simulated annotator paints a vessel wider than it is."""
+    stroke: Range = (0.2, 1.4)
+    """Sensor pixels by which a simulated annotator paints a vessel wider than it is. The share of the field that
+    published annotations call vessel (DRIVE 12.7 %, STARE 10.4 %; HRF, the finest, 9 %) tells of 0.6 to 0.9."""
     hand: Range = (0.3, 0.6)
     """Standard deviation, in sensor pixels, of the smoothing that a hand-drawn outline has."""
 
@@ -248,7 +249,7 @@ def _dim_portable(rgb: Float, random: Random) -> Float:
 
 
 HELD_OUT = {
-    "coarse-ccd": HeldOutCamera(540, _coarse_ccd, 1.4),
-    "scanned-film": HeldOutCamera(650, _scanned_film, 1.4),
-    "dim-portable": HeldOutCamera(800, _dim_portable, 1.4),
+    "coarse-ccd": HeldOutCamera(540, _coarse_ccd, 0.8),
+    "scanned-film": HeldOutCamera(650, _scanned_film, 0.8),
+    "dim-portable": HeldOutCamera(800, _dim_portable, 0.8),
 }

@@ -93,10 +93,6 @@ class Recipe(Facts):
         channels = 1 if self.preparation.channels == "green" else 3
         if not len(self.input.mean) == len(self.input.std) == channels:
             raise ValueError(f"input.mean and input.std need {channels} value(s), one a channel")
-        if self.schedule.crop % self.tile.multiple:
-            raise ValueError(
-                f"schedule.crop {self.schedule.crop} must be a multiple of tile.multiple {self.tile.multiple}"
-            )
         return self
 
     @classmethod
