@@ -139,7 +139,7 @@ class Plan:
 def bench(  # noqa: PLR0913, PLR0917 - a command's options are its parameters
     size: Annotated[
         list[str] | None,
-        typer.Option(metavar="WxH", help=f"Size to measure; repeat for more. [default: {', '.join(SIZES)}]"),
+        typer.Option(metavar="WxH", help=f"Size to measure; repeat for more; default: {', '.join(SIZES)}."),
     ] = None,
     photo: Annotated[
         list[Path] | None, typer.Option(help="Photograph to measure instead of sizes; repeat for more.")
@@ -322,11 +322,9 @@ def _block(photo: Measured) -> str:
         cold = f"{median(starts):.2f} s (median of {len(starts)}, best {min(starts):.2f})"
         lines.append(f"  cold start to first mask {cold}; peak memory {memory}")
     for name, peer in photo.peers.items():
-        spread = peer.end_to_end
-        lines.append(
-            f"  {name:18} {spread.p50:8.1f} {spread.p95:8.1f} {spread.p99:8.1f}   {peer.ratio:.1f} x vesselrt's p50 "
-            f"({peer.ratio_of_runs:.1f} x run by run), {peer.pixels_differ:.3%} of the pixels differ"
-        )
+        times = "  ".join(f"{p} {getattr(peer.end_to_end, p):.1f}" for p in ("p50", "p95", "p99"))
+        lines.append(f"  {name}: {times}; {peer.ratio:.1f} x vesselrt's p50, {peer.ratio_of_runs:.1f} x run by run;")
+        lines.append(f"    its mask differs in {peer.pixels_differ:.3%} of the pixels")
     return "\n".join(lines)
 
 
@@ -340,7 +338,7 @@ def _scores(scores: list[Score]) -> str:
 
 
 def _title(found: Score) -> str:
-    return f"{found.data} test, {len(found.photographs)} photographs"
+    return f"{found.data} test, {len(found.photographs)} photograph(s)"
 
 
 def main() -> None:

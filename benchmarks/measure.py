@@ -130,7 +130,6 @@ def fresh(options: "Options", photo: Photo, mask: bytes, starts: int) -> Fresh:
     Raises VesselrtError when one fails, or when the first mask is not `mask`.
     """
     with tempfile.TemporaryDirectory() as folder:
-        # A suffix is asked for by the command line only to tell images from others in a folder.
         source, target = Path(folder) / "photo.jpg", Path(folder) / "mask.png"
         source.write_bytes(photo.data)
         times = []

@@ -2,6 +2,7 @@
 
 import io
 import struct
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,12 +72,12 @@ def decode(data: bytes, limits: Limits | None = None) -> Image:
             f"the image declares {width:,} × {height:,} pixels, the limit is {limits.pixels:,} in all. "
             "Send a smaller image."
         )
-    buffer = np.frombuffer(data, np.uint8)
-    try:
+    pixels = None
+    if not _overruns(data):
         # OpenCV garbles the right edge when it makes 8 bits of a grey 16-bit TIFF in tiles (5.0.0).
-        pixels = cv2.imdecode(buffer, cv2.IMREAD_UNCHANGED if depth > 8 else cv2.IMREAD_COLOR_RGB)
-    except cv2.error:
-        pixels = None
+        flags = cv2.IMREAD_UNCHANGED if depth > 8 else cv2.IMREAD_COLOR_RGB
+        with suppress(cv2.error):
+            pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     if pixels is not None and depth > 8:
         pixels = _from_deep(pixels)
     if pixels is None:
@@ -113,6 +114,15 @@ def _declared_by_tiff(data: bytes, order: str) -> tuple[int, int, int]:
     if not found[256] or not found[257]:
         raise ValueError("no size")
     return found[256], found[257], found[258]
+
+
+def _overruns(data: bytes) -> bool:
+    """Whether a chunk of a PNG claims to go on after the file's end: OpenCV (5.0.0) would fill up to 4 GiB for it."""
+    place = 8 if data.startswith(b"\x89PNG") else len(data)
+    while place + 8 <= len(data) and data[place + 4 : place + 8] != b"IEND":
+        (length,) = struct.unpack_from(">I", data, place)
+        place += 12 + length
+    return place > len(data)
 
 
 def _from_deep(pixels: "np.ndarray") -> Image | None:

@@ -104,7 +104,7 @@ def _png(pixels: Any) -> bytes:
 
 def _overlay(image: Image, mask: Mask) -> Image:
     result = image.copy()
-    result[mask] = (image[mask] * (1 - _OPACITY) + np.array(_COLOUR) * _OPACITY).astype(np.uint8)
+    result[mask] = (image[mask] * (1 - _OPACITY) + np.array(_COLOUR) * _OPACITY + 0.5).astype(np.uint8)
     return result
 
 

@@ -130,10 +130,9 @@ def test_help_lists_every_command(run: Run) -> None:
     [
         (
             "predict",
-            "PHOTO --out --threshold --format mask probability overlay svg geojson --model --device cpu:openvino cuda "
-            "--precision bf16 --threads Files globs folders",
+            "PHOTO... files globs folders --out --format mask|probability|overlay|svg|geojson --threshold --model",
         ),
-        ("serve", "--host --port 127.0.0.1 8000 --model --device --precision --threads /predict /health /docs"),
+        ("serve", "--host --port 127.0.0.1 8000 --model --device --precision --threads /predict /health"),
         ("models", "built-in manifests"),
         (
             "evaluate",
@@ -147,7 +146,7 @@ def test_help_lists_every_command(run: Run) -> None:
 def test_help_of_each_command(run: Run, command: str, words: str) -> None:
     done = run(command, "--help")
     assert done.code == 0
-    assert [word for word in words.split() if word not in done.out] == []
+    assert [word for word in words.lower().split() if word not in done.out.lower()] == []
 
 
 # Predict
@@ -321,22 +320,21 @@ def test_a_model_or_device_that_is_not_to_be_had(
 
 
 @pytest.mark.parametrize(
-    "arguments",
+    ("arguments", "named"),
     [
-        "predict",
-        "predict eye.png --threshold abc",
-        "predict eye.png --format jpeg",
-        "predict eye.png --colour",
-        "paint",
+        ("predict", "PHOTO"),
+        ("predict eye.png --threshold abc", "--threshold"),
+        ("predict eye.png --format jpeg", "jpeg"),
+        ("predict eye.png --colour", "--colour"),
+        ("paint", "paint"),
     ],
 )
-def test_a_command_line_that_makes_no_sense(run: Run, tmp_path: Path, arguments: str) -> None:
+def test_a_command_line_that_makes_no_sense(run: Run, tmp_path: Path, arguments: str, named: str) -> None:
     save(tmp_path / "eye.png", levels(0))
     done = run(*arguments.split())
-    assert done.code == 2
+    assert (done.code, done.out) == (2, "")
     assert "Usage: vesselrt" in done.err
-    for word in ("abc", "jpeg", "--colour", "paint"):
-        assert (word in arguments) <= (word in done.err)
+    assert named in done.err.partition("Error")[2]
     assert tree(tmp_path) == {"eye.png"}
 
 
@@ -457,7 +455,7 @@ def test_evaluate_in_the_folder_itself_has_a_name(
         ("nowhere --kind hrf", "nowhere: no such folder."),
         ("eyes --kind drive", "eyes: no photographs of the test split of drive."),
         (".", ".: no data set of a known layout (drive, chase_db1, hrf, folder). Name a folder that holds one."),
-        ("eyes --json eyes/images/a.png/all.json", "[Errno 20] Not a directory"),
+        ("eyes --json eyes/images/a.png/all.json", "[Errno 17] File exists: 'eyes/images/a.png'"),
     ],
 )
 def test_evaluate_says_what_is_wrong(run: Run, mirror: Path, measured: Path, arguments: str, message: str) -> None:
@@ -487,14 +485,13 @@ def test_a_mask_that_is_missing_is_named(run: Run, mirror: Path, measured: Path)
             "export -o m.onnx --network nix:a --weights w.pth --manifest m.yaml",
             "network nix:a can't be built: No module",
         ),
-        ("export -o m.onnx --network json --weights w.pth --manifest m.yaml", "network json can't be built: "),
+        ("export -o m.onnx --network json --weights w --manifest m", "network json can't be built: "),
         (
-            "export -o m.onnx --network builtins:dict --weights w.pth --manifest m.yaml",
+            "export -o m.onnx --network builtins:dict --weights w --manifest m",
             "network builtins:dict gives a dict. Expected a torch.nn.Module.",
         ),
     ],
 )
-@pytest.mark.filterwarnings("default")  # TODO
 def test_train_and_export_say_what_is_wrong(run: Run, tmp_path: Path, arguments: str, message: str) -> None:
     done = run(*arguments.split())
     assert done.code == 1
