@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim
 
+from vesselrt.export.modelfile import write
 from vesselrt.export.parity import check
 from vesselrt.runtime.errors import DataError, ExportError
-from vesselrt.runtime.manifest import METADATA_KEY, Manifest
+from vesselrt.runtime.manifest import Manifest
 from vesselrt.runtime.preparation import Image
 
 OPSET = 20
@@ -45,12 +46,16 @@ def export(
     Raises ExportError when the network can't be exported or the file differs from it by more than the
     manifest's tolerance; then nothing is written.
     """
+    if manifest.precision != "f32":
+        raise ExportError(
+            f"the manifest says {manifest.precision}, and export writes f32. Say f32, then: vesselrt convert"
+        )
     module = Deployed(network, manifest, shift).eval()
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(path.name + ".tmp")
     try:
         model = onnx_from_module(module, manifest)
-        _write(model, manifest, draft)
+        write(model, manifest, draft)
         manifest = manifest.model_copy(
             update={
                 "provenance": manifest.provenance.model_copy(
@@ -58,7 +63,7 @@ def export(
                 )
             }
         )
-        _write(model, manifest, draft)
+        write(model, manifest, draft)
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
@@ -71,7 +76,7 @@ def record_metrics(path: Path, manifest: Manifest, metrics: dict[str, dict[str, 
     provenance = manifest.provenance.model_copy(update={"metrics": merged})
     draft = path.with_name(path.name + ".tmp")
     try:
-        _write(onnx.load(path), manifest.model_copy(update={"provenance": provenance}), draft)
+        write(onnx.load(path), manifest.model_copy(update={"provenance": provenance}), draft)
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
@@ -129,11 +134,6 @@ def _tidy(model: onnx.ModelProto) -> onnx.ModelProto:
     model.producer_name, model.producer_version = "vesselrt", ""
     onnx.checker.check_model(model, full_check=True)
     return model
-
-
-def _write(model: onnx.ModelProto, manifest: Manifest, path: Path) -> None:
-    onnx.helper.set_model_props(model, {METADATA_KEY: manifest.to_json()})
-    onnx.save(model, path)
 
 
 def load_weights(path: Path) -> tuple[dict[str, Tensor], float]:

@@ -1,12 +1,14 @@
-"""Proof that a model file computes what its PyTorch network does."""
+"""Proof that a model file computes what its PyTorch network does, and an FP16 one what its f32 one does."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import onnx
 import onnxruntime
-import torch
 from numpy.typing import NDArray
-from torch import nn
+from onnx import ModelProto, TensorProto, helper
 
 from vesselrt.runtime.backends import Backend, to_bytes
 from vesselrt.runtime.errors import DeviceError, ExportError
@@ -15,8 +17,17 @@ from vesselrt.runtime.manifest import Manifest, Precision
 from vesselrt.runtime.preparation import Image, prepare
 from vesselrt.runtime.tiling import window_side
 
+if TYPE_CHECKING:
+    from torch import nn
 
-def check(module: nn.Module, manifest: Manifest, path: Path, photographs: list[Image]) -> dict[str, dict[str, float]]:
+F1 = Callable[[Path], float]
+"""Measures a model file on a data set."""
+FP16_MAX = 65504.0
+_USUAL: dict[Precision, float] = {"f32": 1e-4, "bf16": 0.3, "fp16": 0.05}
+"""Tolerance of a manifest that names none."""
+
+
+def check(module: "nn.Module", manifest: Manifest, path: Path, photographs: list[Image]) -> dict[str, dict[str, float]]:
     """Compares the file with the module, on the photographs and on noise of awkward sizes and batches.
 
     Returns precision → `largest_difference` of probability, `flipped` share of pixels on the other side of
@@ -25,23 +36,76 @@ def check(module: nn.Module, manifest: Manifest, path: Path, photographs: list[I
 
     Raises ExportError when a tolerance is exceeded or a value is not finite.
     """
-    batches = [_input(manifest, photograph) for photograph in photographs] + _awkward(manifest)
+    import torch  # here, so that what needs no network needs no torch
+
+    batches = _batches(manifest, photographs)
     with torch.inference_mode():
         expected = [module(torch.from_numpy(b)).numpy() for b in batches]
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    obtained = {"f32": [session.run(None, {"image": b})[0] for b in batches]}
-    for precision in ("bf16",):
-        if precision in manifest.tolerance and (backend := _backend(path, precision)) is not None:
-            obtained[precision] = [backend.infer(b).astype(np.float32) / 255 for b in batches]
-            backend.close()
+    obtained: dict[Precision, list[Any]] = {"f32": [session.run(None, {"image": b})[0] for b in batches]}
+    if "bf16" in manifest.tolerance and (backend := _backend(path, "bf16")) is not None:
+        obtained["bf16"] = [backend.infer(b).astype(np.float32) / 255 for b in batches]
+        backend.close()
     return {p: _compare(p, expected, answers, manifest) for p, answers in obtained.items()}
 
 
+def check_half(model: ModelProto, half: ModelProto, manifest: Manifest, photographs: list[Image]) -> dict[str, float]:
+    """Compares a graph with FP16 inside with the f32 one that it was made from, as `check` does.
+
+    Returns the figures of `check` and `largest_value`, the largest value that any FP16 operation gives. ONNX Runtime
+    computes each operation in FP32 and rounds its result to FP16, as a GPU does that sums in FP32.
+
+    Raises ExportError when a tolerance is exceeded or a value overflows: a sigmoid would hide that.
+    """
+    batches = _batches(manifest, photographs)
+    reference, probed = _session(model), _session(_probed(half))
+    names = [output.name for output in probed.get_outputs()]
+    expected = [reference.run(None, {"image": b})[0] for b in batches]
+    answers = [probed.run(None, {"image": b}) for b in batches]
+    largest = {name: max(float(a[i]) for a in answers) for i, name in enumerate(names) if i > 0}
+    for name, value in largest.items():
+        if not value < FP16_MAX:
+            raise ExportError(
+                f"fp16: {name.removeprefix(_PROBE)} overflows (FP16 ends at 65504). Keep this model in f32."
+            )
+    figures = _compare("fp16", expected, [a[0] for a in answers], manifest)
+    return {**figures, "largest_value": max(largest.values())}
+
+
+_PROBE = "largest value of "
+
+
+def _probed(half: ModelProto) -> ModelProto:
+    """A copy with one more output for every node that gives FP16: its largest magnitude."""
+    copy = onnx.shape_inference.infer_shapes(half)
+    graph = copy.graph
+    types = {v.name: v.type.tensor_type.elem_type for v in graph.value_info}
+    for node in list(graph.node):
+        value = node.output[0]
+        if types.get(value) == TensorProto.FLOAT16:
+            wide, size, largest = (f"{kind} {value}" for kind in ("wide", "size", "largest"))
+            name = f"{_PROBE}{node.op_type} {node.name or value}"
+            graph.node.append(helper.make_node("Cast", [value], [wide], to=TensorProto.FLOAT))
+            graph.node.append(helper.make_node("Abs", [wide], [size]))
+            graph.node.append(helper.make_node("ReduceMax", [size], [name], name=largest, keepdims=0))
+            graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, []))
+    return copy
+
+
+def _session(model: ModelProto) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    # As written: an optimiser may take out a Cast to FP16 and back, and the rounding with it.
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.intra_op_num_threads = usable_cores()
+    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+
 def _compare(
-    precision: str, expected: list[NDArray[np.float32]], obtained: list[NDArray[np.float32]], manifest: Manifest
+    precision: Precision, expected: list[NDArray[np.float32]], obtained: list[NDArray[np.float32]], manifest: Manifest
 ) -> dict[str, float]:
+    reference = "the f32 model file" if precision == "fp16" else "the network"
     if not all(np.isfinite(e).all() for e in expected):
-        raise ExportError("the network itself gives NaN or infinite values, in PyTorch already. Check its weights.")
+        raise ExportError(f"{reference} itself gives NaN or infinite values. Check its weights.")
     if not all(np.isfinite(o).all() for o in obtained):
         raise ExportError(
             f"{precision}: the model file gives NaN or infinite values. Keep its fragile operations in f32."
@@ -50,17 +114,13 @@ def _compare(
     level = np.ceil(manifest.threshold * 255)
     flips = [((to_bytes(e) >= level) != (to_bytes(o) >= level)) for e, o in zip(expected, obtained, strict=True)]
     flipped = float(sum(f.sum() for f in flips) / sum(f.size for f in flips))
-    tolerance = manifest.tolerance.get(_as_precision(precision), 1e-4)
+    tolerance = manifest.tolerance.get(precision, _USUAL[precision])
     if largest > tolerance:
         raise ExportError(
-            f"{precision}: the model file differs from the network by up to {largest:.2g} in probability "
+            f"{precision}: the model file differs from {reference} by up to {largest:.2g} in probability "
             f"(tolerance {tolerance:g}), {flipped:.3%} of the pixels flip. Nothing was written."
         )
     return {"largest_difference": largest, "flipped": flipped, "images": float(len(expected))}
-
-
-def _as_precision(name: str) -> Precision:
-    return "bf16" if name == "bf16" else "f32"
 
 
 def _backend(path: Path, precision: Precision) -> Backend | None:
@@ -81,6 +141,10 @@ def _input(manifest: Manifest, photograph: Image) -> Image:
     )
     window[0, :, : pixels.shape[0], : pixels.shape[1]] = pixels.transpose(2, 0, 1)
     return window
+
+
+def _batches(manifest: Manifest, photographs: list[Image]) -> list[Image]:
+    return [_input(manifest, photograph) for photograph in photographs] + _awkward(manifest)
 
 
 def _awkward(manifest: Manifest) -> list[Image]:

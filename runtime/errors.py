@@ -7,7 +7,8 @@
     │   └── FieldOfViewError          nothing to see: no field of view in the photograph
     ├── ModelError                    the model file can't be used
     │   ├── ModelNotFoundError        no such file or built-in model
-    │   └── ManifestError             the manifest is missing, damaged, or of a newer schema
+    │   ├── ManifestError             the manifest is missing, damaged, or of a newer schema
+    │   └── EngineError               the engine file is damaged or of a newer format
     ├── DeviceError                   the device or precision asked for is not to be had here
     ├── OptionError                   an argument is out of range (threshold, format, ...)
     ├── DataError                     a data set, recipe or annotation can't be used
@@ -48,6 +49,10 @@ class ModelNotFoundError(ModelError):
 
 class ManifestError(ModelError):
     """The manifest is missing, damaged, or of a newer schema."""
+
+
+class EngineError(ModelError):
+    """The engine file is damaged or of a newer format."""
 
 
 class DeviceError(VesselrtError):

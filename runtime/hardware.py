@@ -1,9 +1,15 @@
 """What this machine is."""
 
+import ctypes
 import os
 import platform
+import sys
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
+
+from vesselrt.runtime.errors import DeviceError
 
 
 @cache
@@ -25,3 +31,50 @@ def usable_cores() -> int:
     except (OSError, ValueError):
         return available
     return available if quota == "max" else max(1, min(available, int(quota) // int(period)))
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """An NVIDIA GPU."""
+
+    name: str
+    target: str
+    """Its compute capability as engines name it: sm75 is 7.5."""
+
+
+def find_gpu() -> Gpu:
+    """The first GPU that CUDA shows to this process.
+
+    Raises DeviceError that says what is missing: the driver, or the GPU.
+    """
+    driver = _driver()
+    if driver is None:
+        raise DeviceError(
+            f"no NVIDIA driver here ({_DRIVER} is missing). Install it; give a container its GPU with: --gpus all"
+        )
+    code = driver.cuInit(0)
+    if code == _NO_DEVICE:
+        raise DeviceError("the NVIDIA driver finds no GPU here. See nvidia-smi and CUDA_VISIBLE_DEVICES.")
+    if code != 0:
+        raise DeviceError(f"the NVIDIA driver does not start (CUDA error {code}). See nvidia-smi, or install it again.")
+    device, value, name = ctypes.c_int(), ctypes.c_int(), ctypes.create_string_buffer(256)
+    driver.cuDeviceGet(ctypes.byref(device), 0)
+    driver.cuDeviceGetName(name, len(name), device)
+    digits = []
+    for attribute in _CAPABILITY:
+        driver.cuDeviceGetAttribute(ctypes.byref(value), attribute, device)
+        digits.append(str(value.value))
+    return Gpu(name.value.decode(), "sm" + "".join(digits))
+
+
+_DRIVER = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
+_NO_DEVICE = 100  # CUDA_ERROR_NO_DEVICE
+_CAPABILITY = (75, 76)  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, _MINOR
+
+
+def _driver() -> Any:
+    """The driver itself, which tells more than a library with CUDA support: that may be there without a GPU."""
+    try:
+        return ctypes.CDLL(_DRIVER)
+    except OSError:
+        return None

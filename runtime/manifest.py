@@ -89,7 +89,8 @@ class Provenance(Facts):
     metrics: dict[str, dict[str, float]] = {}
     """Data set and split → metric → value, computed through the runtime on this file."""
     parity: dict[str, dict[str, float]] = {}
-    """Precision → largest probability difference and flipped pixels against the PyTorch network."""
+    """Precision → largest probability difference and flipped pixels, against the PyTorch network; of `fp16`, against
+    the f32 model file, with the largest value inside the network (FP16 ends at 65504)."""
 
 
 class Manifest(Facts):
@@ -102,12 +103,14 @@ class Manifest(Facts):
     description: str
     preparation: Preparation
     input: Input
+    precision: Literal["f32", "fp16"] = "f32"
+    """What the graph itself computes in. Its input and output are uint8 and float32 in both."""
     tile: Tile
     threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
     """The default operating threshold on the probability."""
     classes: tuple[str, ...] = ("vessel",)
     tolerance: dict[Precision, Annotated[float, Field(gt=0)]] = {"f32": 1e-4}
-    """Largest difference in probability from the PyTorch network that each precision may show."""
+    """Largest difference in probability that each precision may show where `Provenance.parity` compares it."""
     provenance: Provenance = Provenance()
 
     @property

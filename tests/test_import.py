@@ -17,6 +17,7 @@ OPTIONAL = {"vesselrt.runtime.backends.tensorrt"}  # its library is an extra of 
 PUBLIC = [
     "DataError",
     "DeviceError",
+    "EngineError",
     "ExportError",
     "FieldOfViewError",
     "ImageDecodeError",

@@ -11,6 +11,7 @@ from vesselrt.runtime.decode import Limits
 from vesselrt.runtime.errors import (
     DataError,
     DeviceError,
+    EngineError,
     ExportError,
     FieldOfViewError,
     ImageDecodeError,
@@ -32,6 +33,7 @@ __version__ = _version("vesselrt")
 __all__ = [
     "DataError",
     "DeviceError",
+    "EngineError",
     "ExportError",
     "FieldOfViewError",
     "ImageDecodeError",

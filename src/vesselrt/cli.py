@@ -19,6 +19,7 @@ from vesselrt.runtime.encode import SUFFIXES
 from vesselrt.runtime.errors import DataError, MissingExtraError, OptionError, VesselrtError
 
 if TYPE_CHECKING:
+    from vesselrt.runtime.engine import Engine
     from vesselrt.runtime.manifest import Manifest
     from vesselrt.runtime.segmenter import Segmenter
 
@@ -29,6 +30,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+_engine = typer.Typer(help="Look at engine files.", no_args_is_help=True)
+app.add_typer(_engine, name="engine")
 # No markup: paths and 'vesselrt[train]' hold brackets that are meant.
 _say = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
 
@@ -201,6 +204,63 @@ def export(
     typer.echo(describe(written))
 
 
+@app.command()
+def convert(
+    model: Annotated[str, typer.Argument(help="Built-in model or model file, f32.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="The model file to write.")],
+    precision: Annotated[  # noqa: ARG001 - fp16 is all that there is
+        Literal["fp16"], typer.Option(help="What its graph is to compute in.")
+    ] = "fp16",
+    photos: Annotated[list[Path] | None, typer.Option(help="Photographs for the parity check.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Data set for the difference in F1: its test photographs.")] = None,
+) -> None:
+    """Write a model file that computes in FP16, proven against the f32 one; uint8 in and float32 out stay."""
+    with _extra("vesselrt convert", "export"):
+        from vesselrt.export.precision import convert as write
+    from vesselrt.runtime.decode import read
+    from vesselrt.runtime.modelfile import find
+
+    f1 = None if data is None else _f1(data)
+    typer.echo(describe(write(find(model), out, list(map(read, photos or [])), f1)))
+
+
+@app.command("compile")
+def compile_model(
+    model: Annotated[str, typer.Argument(help="Built-in model or model file.")],
+    target: Annotated[
+        list[str], typer.Option(help="rtx2080ti, sm75, sm86 and so on, or current. Given twice: one engine for both.")
+    ],
+    precision: Annotated[Literal["f32", "fp16"], typer.Option(help="What the engine computes in.")] = "fp16",
+    max_batch: Annotated[int, typer.Option(help="Largest number of tiles that it takes at once.")] = 4,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="The engine file; default: named by model, precision, targets.")
+    ] = None,
+) -> None:
+    """Compile a model to a TensorRT engine for named GPUs; no GPU is needed here."""
+    with _extra("vesselrt compile", "tensorrt"):
+        from vesselrt.export.engine import build
+    from vesselrt.runtime.engine import SUFFIX
+    from vesselrt.runtime.modelfile import find
+
+    engine = build(find(model), target, precision, max_batch)
+    parts = (engine.manifest.name, engine.manifest.version, engine.manifest.precision, *engine.header.targets)
+    path = out or Path("-".join(parts) + SUFFIX)
+    engine.write(path)
+    typer.echo(f"{path}\n{describe_engine(engine)}")
+
+
+@_engine.command("info")
+def engine_info(file: Annotated[Path, typer.Argument(help="Engine file.")]) -> None:
+    """Say what an engine file is, and whether this machine can run it."""
+    from vesselrt.runtime.engine import read
+    from vesselrt.runtime.preflight import obstacles
+
+    engine = read(file)
+    typer.echo(describe_engine(engine))
+    found = obstacles(engine)
+    typer.echo("  here       " + ("does not run: " + " ".join(found) if found else "runs"))
+
+
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)
 def bench(context: typer.Context) -> None:
     """Measure latency, throughput, memory and cold start; --compare runs the PyTorch and MONAI way beside it."""
@@ -219,6 +279,7 @@ def describe(manifest: "Manifest") -> str:
         f"  input      {prepared.channels}, {size}; tiles of {manifest.tile.size} px, margin {manifest.tile.margin}",
         f"  threshold  {manifest.threshold}",
     ]
+    lines += [f"  precision  {manifest.precision}"] if manifest.precision != "f32" else []
     lines += [f"  data       {d.name} ({d.split}): {d.terms}" for d in provenance.data]
     for name, figures in provenance.metrics.items():
         lines.append(f"  measured   {name}: " + ", ".join(f"{k} {v:.4f}" for k, v in figures.items()))
@@ -227,6 +288,38 @@ def describe(manifest: "Manifest") -> str:
     lines += [f"  recipe     {provenance.recipe}"] if provenance.recipe else []
     lines += [f"  weights    sha256 {provenance.weights_sha256[:16]}, commit {provenance.commit[:10] or 'unknown'}"]
     return "\n".join(lines)
+
+
+def describe_engine(engine: "Engine") -> str:
+    """An engine for people: the model's manifest, and what was made of it."""
+    from vesselrt.runtime.engine import NAMES
+
+    header, precision = engine.header, engine.manifest.precision
+    least, tuned, most = header.profile.batch
+    lines = [
+        describe(engine.manifest),
+        f"  engine     {NAMES[header.flavour]} {header.version} for {', '.join(header.targets)} in {precision}",
+        f"  profile    tiles of {header.profile.tile} px, batch {least} to {most}, tuned for {tuned}",
+        f"  made from  model file with sha256 {header.model_sha256[:16]}",
+        f"  plan       {header.plan_size / 1e6:.1f} MB, sha256 {header.plan_sha256[:16]}",
+    ]
+    return "\n".join(lines)
+
+
+def _f1(data: Path) -> Callable[[Path], float]:
+    """Measures the F1 of a model file on the test photographs of a data set."""
+    with _extra("vesselrt convert --data", "evaluate"):
+        from vesselrt.training.data import check_kind, find
+        from vesselrt.training.evaluation import evaluate as run
+    samples = find(check_kind("auto", data), data, "test")
+
+    def measure(path: Path) -> float:
+        # ONNX Runtime takes the graph's types as they are; OpenVINO would choose its own.
+        with _load(str(path), "cpu:onnxruntime", "auto", None) as segmenter, _progress(len(samples)) as advance:
+            measured = run(segmenter, samples, name=data.name, split="test", progress=lambda *_: advance())
+        return measured.figures()["f1"]
+
+    return measure
 
 
 def _load(model: str | None, device: str, precision: str, threads: int | None) -> "Segmenter":

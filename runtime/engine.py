@@ -1,0 +1,167 @@
+r"""Engine files (.engine): a TensorRT plan that can't be parted from what is known about it.
+
+     8 bytes   89 76 72 74 0d 0a 1a 0a    "\x89vrt\r\n\x1a\n"
+     4 bytes   n, the length of the header: unsigned, little-endian
+    32 bytes   SHA-256 of the header
+     n bytes   header: one JSON object in UTF-8
+     the rest  plan, as TensorRT serialized it
+
+What holds for every engine file:
+
+- The first 44 bytes and the key "format" of the header mean the same in every format, so a reader can always tell a
+  newer file from a damaged one. This is format 1.
+- The header is at most 1 MiB. Its keys are the fields of `Header` here and the model's `manifest`, all of them and no
+  others; a new key is a new format.
+- The header knows the plan's size and SHA-256, and the file ends where the plan does. So a file that was cut, extended
+  or changed in any bit is found, and the plan is not handed to TensorRT, which trusts what it is given.
+- Hashes find accidents, not forgery: run engine files of people you trust, as you would a program.
+- An engine runs with the exact release of TensorRT that made it, on the GPUs it was made for, and on no other.
+- A file is written whole or not at all.
+
+Reading needs no TensorRT and no GPU.
+"""
+
+import hashlib
+import json
+import os
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, BinaryIO, Literal
+
+from pydantic import Field, ValidationError, model_validator
+
+from vesselrt.runtime.errors import EngineError, ManifestError, ModelNotFoundError
+from vesselrt.runtime.manifest import Facts, Manifest, explain
+
+FORMAT: Literal[1] = 1
+SUFFIX = ".engine"
+_MAGIC = b"\x89vrt\r\n\x1a\n"  # as in PNG: a transfer that changes line ends or drops the eighth bit shows here
+_PREFIX = struct.Struct("<8sI32s")
+_LONGEST_HEADER = 1 << 20
+
+Flavour = Literal["tensorrt_rtx", "tensorrt"]
+"""The Python module that makes and runs the plan."""
+NAMES: dict[Flavour, str] = {"tensorrt_rtx": "TensorRT for RTX", "tensorrt": "TensorRT"}
+Hash = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+class Profile(Facts):
+    """The shapes that an engine takes: (N, C, tile, tile), N within the batch's range."""
+
+    tile: Annotated[int, Field(ge=16)]
+    """Side of the window in pixels."""
+    batch: tuple[Annotated[int, Field(ge=1)], int, int]
+    """Smallest, the one it was tuned for, largest."""
+
+    @model_validator(mode="after")
+    def _is_a_range(self) -> "Profile":
+        if list(self.batch) != sorted(self.batch):
+            raise ValueError(f"batch {self.batch} must rise")
+        return self
+
+
+class Header(Facts):
+    """What is known about a plan, beside its model's manifest."""
+
+    format: Literal[1]
+    flavour: Flavour
+    version: str
+    """The exact release of the flavour."""
+    targets: Annotated[tuple[Annotated[str, Field(pattern=r"^sm\d{2,3}$")], ...], Field(min_length=1)]
+    """Compute capabilities of the GPUs that it was made for: sm75 is 7.5."""
+    profile: Profile
+    model_sha256: Hash
+    """Of the model file that it was made from."""
+    plan_size: Annotated[int, Field(ge=1)]
+    plan_sha256: Hash
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A whole engine file in memory."""
+
+    header: Header
+    manifest: Manifest
+    """Of the graph that was compiled: `manifest.precision` is what the engine computes in."""
+    plan: bytes
+
+    @classmethod
+    def of(cls, plan: bytes, manifest: Manifest, **known: Any) -> "Engine":
+        """A new engine; `known` are the fields of `Header` that don't follow from the plan."""
+        digest = hashlib.sha256(plan).hexdigest()
+        return cls(Header(format=FORMAT, plan_size=len(plan), plan_sha256=digest, **known), manifest, plan)
+
+    def write(self, path: Path) -> None:
+        """Writes the file, whole or not at all, over an old one too. Raises OSError."""
+        fields = {**self.header.model_dump(mode="json"), "manifest": self.manifest.model_dump(mode="json")}
+        header = json.dumps(fields).encode()
+        prefix = _PREFIX.pack(_MAGIC, len(header), hashlib.sha256(header).digest())
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_name(f"{path.name}.{os.getpid()}.tmp")  # its own: two processes may write one engine
+        try:
+            with draft.open("wb") as file:
+                file.writelines((prefix, header, self.plan))
+                file.flush()
+                os.fsync(file.fileno())  # else a crash may leave the name with no bytes behind it
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
+
+
+def read(path: Path) -> Engine:
+    """Reads an engine file and proves that it is whole.
+
+    Raises ModelNotFoundError, EngineError for a file that is none, damaged or of a newer format, ManifestError when its
+    manifest is missing or of a newer schema.
+    """
+    try:
+        with path.open("rb") as file:
+            header, manifest = _read_header(file, path)
+            plan = file.read(header.plan_size + 1)
+    except (FileNotFoundError, IsADirectoryError):
+        raise ModelNotFoundError(f"no engine file {path}. Make one with: vesselrt compile") from None
+    if len(plan) != header.plan_size:
+        wrong = f"cut off: {len(plan)} of {header.plan_size} bytes" if len(plan) < header.plan_size else "too long"
+        raise EngineError(f"{path}: the plan is {wrong}. {_AGAIN}")
+    if hashlib.sha256(plan).hexdigest() != header.plan_sha256:
+        raise EngineError(f"{path}: the plan is damaged, its SHA-256 is another. {_AGAIN}")
+    return Engine(header, manifest, plan)
+
+
+_AGAIN = "Copy the file again, or compile the model again."
+
+
+def _read_header(file: BinaryIO, path: Path) -> tuple[Header, Manifest]:
+    prefix = file.read(_PREFIX.size)
+    if not prefix.startswith(_MAGIC):
+        raise EngineError(f"{path}: not an engine file, or damaged. Make engine files with: vesselrt compile")
+    if len(prefix) < _PREFIX.size:
+        raise EngineError(f"{path}: cut off after {len(prefix)} bytes. {_AGAIN}")
+    _, length, digest = _PREFIX.unpack(prefix)
+    text = file.read(length) if length <= _LONGEST_HEADER else b""
+    if hashlib.sha256(text).digest() != digest:
+        raise EngineError(f"{path}: the header is damaged or cut off. {_AGAIN}")
+    try:
+        fields = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise EngineError(f"{path}: the header is not JSON ({error}). Compile the model again.") from None
+    return _check_header(fields, path)
+
+
+def _check_header(fields: Any, path: Path) -> tuple[Header, Manifest]:
+    fields = fields if isinstance(fields, dict) else {}
+    found = fields.get("format")
+    if isinstance(found, int) and found > FORMAT:
+        raise EngineError(
+            f"{path}: an engine file of format {found}, this vesselrt reads up to {FORMAT}. "
+            "Run: pip install -U vesselrt"
+        )
+    manifest = fields.pop("manifest", None)
+    if manifest is None:
+        raise ManifestError(f"{path}: an engine without a manifest. Compile the model again with: vesselrt compile")
+    try:
+        header = Header.model_validate(fields)
+    except ValidationError as error:
+        raise EngineError(f"{path}: the header is not valid: {explain(error)}. Compile the model again.") from None
+    return header, Manifest.from_fields(manifest, source=str(path))
