@@ -26,7 +26,7 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_h
 from onnx.inliner import inline_local_functions
 
 from vesselrt.export.modelfile import write
-from vesselrt.export.parity import F1, check_half
+from vesselrt.export.parity import F1, check_half, emulated
 from vesselrt.runtime.errors import ExportError, OptionError
 from vesselrt.runtime.manifest import Manifest
 from vesselrt.runtime.modelfile import read_manifest
@@ -60,10 +60,10 @@ def convert(source: Path, out: Path, photographs: list[Image], f1: F1 | None = N
     out.parent.mkdir(parents=True, exist_ok=True)
     try:
         model, manifest = half_from_model(onnx.load(source), manifest, photographs)
-        write(model, manifest, draft)
         if f1 is not None:
+            write(emulated(model), manifest, draft)
             manifest = _with_parity(manifest, {"f1_difference": f1(draft) - f1(source)})
-            write(model, manifest, draft)
+        write(model, manifest, draft)
         draft.replace(out)
     finally:
         draft.unlink(missing_ok=True)
@@ -222,14 +222,14 @@ def _between(graph: GraphProto, floats: set[str]) -> set[int]:
     after, before = set(), set()
     active: set[str] = set()
     for index, node in enumerate(graph.node):
-        if node.op_type in WEIGHTED or active.intersection(node.input):
+        if node.op_type in WEIGHTED or active.intersection(_read(node)):
             after.add(index)
             active |= floats.intersection(node.output)
     wanted: set[str] = set()
     for index, node in reversed(list(enumerate(graph.node))):
         if node.op_type in WEIGHTED or wanted.intersection(node.output):
             before.add(index)
-            wanted |= floats.intersection(node.input)
+            wanted |= floats.intersection(_read(node))
     return after & before
 
 
