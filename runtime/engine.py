@@ -118,12 +118,13 @@ def read(path: Path) -> Engine:
     try:
         with path.open("rb") as file:
             header, manifest = _read_header(file, path)
-            plan = file.read(header.plan_size + 1)
+            size = os.fstat(file.fileno()).st_size - file.tell()
+            plan = file.read() if size == header.plan_size else b""  # a size that is made up shall cost no memory
     except (FileNotFoundError, IsADirectoryError):
         raise ModelNotFoundError(f"no engine file {path}. Make one with: vesselrt compile") from None
-    if len(plan) != header.plan_size:
-        wrong = f"cut off: {len(plan)} of {header.plan_size} bytes" if len(plan) < header.plan_size else "too long"
-        raise EngineError(f"{path}: the plan is {wrong}. {_AGAIN}")
+    if size != header.plan_size:
+        wrong = "cut off" if size < header.plan_size else "too long"
+        raise EngineError(f"{path}: the plan is {wrong}: {size} bytes, not {header.plan_size}. {_AGAIN}")
     if hashlib.sha256(plan).hexdigest() != header.plan_sha256:
         raise EngineError(f"{path}: the plan is damaged, its SHA-256 is another. {_AGAIN}")
     return Engine(header, manifest, plan)
