@@ -243,7 +243,7 @@ def test_scales_that_the_network_computes_are_read_in_f32() -> None:
         "flat": np.array([-1]),
         "from": np.array([0]),
         "to": np.array([4]),
-        "share": np.float32([0.5, 0.5, 1, 1]),
+        "share": np.array([0.5, 0.5, 1, 1], np.float32),
     }
     converted = fp16_from_f32(between(nodes, **constants))
     assert {types(converted)[n] for n in ("part", "scales", "resize")} == {"fp16"}
@@ -268,7 +268,7 @@ def test_branches_read_what_they_read_before() -> None:
 def test_constants_as_nodes_functions_and_taken_names() -> None:
     inside = [node("Relu", ["x"], ["first_fp16"]), node("Mul", ["first_fp16", "x"], ["y"], "square")]
     square = helper.make_function("house", "Square", ["x"], ["y"], inside, [helper.make_opsetid("", 20)])
-    number = numpy_helper.from_array(np.float32(3))
+    number = numpy_helper.from_array(np.array(3, np.float32))
     nodes = [
         node("Constant", [], ["three"], value=number),
         node("Add", ["first", "three"], ["value_fp16"], "add"),
