@@ -36,7 +36,8 @@ def build(
     """Compiles a model file; an f32 one is brought to FP16 first where that is asked for, and compared on noise. What
     `convert` wrote was compared on photographs: compile that.
 
-    `targets`: `sm75`, `rtx2080ti`, `current` (the GPU of this machine) and the like; one engine serves them all.
+    `targets`: `sm75`, `rtx2080ti`, `current` (the GPU of this machine) and the like; one engine serves them all, but
+    made for others too it loses speed on Turing (sm75).
     Raises ModelError, OptionError, DeviceError for a target that is not to be had, ExportError when TensorRT can't take
     the network.
     """
@@ -99,7 +100,7 @@ def plan_from_model(
     if plan is None:
         raise ExportError(
             f"{source}: {_BUILDER} can't build it for {', '.join(targets)}: {log.reason()}. "
-            "A smaller tile or batch may help."
+            "Change the network, its tile or the batch."
         )
     return bytes(plan)
 

@@ -74,7 +74,9 @@ def half_from_model(model: ModelProto, manifest: Manifest, photographs: list[Ima
     """A model with FP16 inside and its manifest, proven against the one given. Raises ExportError."""
     half = fp16_from_f32(model)
     figures = check_half(model, half, manifest, photographs)
-    return half, _with_parity(manifest.model_copy(update={"precision": "fp16"}), figures)
+    # What was measured on the f32 file is not a fact about this one.
+    provenance = manifest.provenance.model_copy(update={"metrics": {}})
+    return half, _with_parity(manifest.model_copy(update={"precision": "fp16", "provenance": provenance}), figures)
 
 
 def _with_parity(manifest: Manifest, figures: dict[str, float]) -> Manifest:

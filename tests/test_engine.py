@@ -367,12 +367,12 @@ def model_of(
     return path
 
 
-def convolution(path: Path, manifest: Manifest | None = None) -> Path:
+def convolution(path: Path, manifest: Manifest | None = None, weight: float = 0.01) -> Path:
     nodes = [
         helper.make_node("Conv", ["value", "weight"], ["logits"], "conv"),
         helper.make_node("Sigmoid", ["logits"], ["probability"], "sigmoid"),
     ]
-    return model_of(nodes, path, {"weight": np.full((1, 1, 1, 1), 0.01, np.float32)}, manifest)
+    return model_of(nodes, path, {"weight": np.full((1, 1, 1, 1), weight, np.float32)}, manifest)
 
 
 def layers(model: onnx.ModelProto, tile: int) -> Counter[tuple[str, str]]:
@@ -646,6 +646,7 @@ def test_convert_compile_info(run: Callable[..., Done], tmp_path: Path) -> None:
             "h.onnx: its graph is fp16, f32 can't be had from it. Name another.\n",
         ),
         ("h.onnx --target sm75", "h.onnx: fp16 was asked for, and CONVOLUTION conv would compute in FLOAT."),
+        ("c.onnx --target sm75 -o ./c.onnx", "c.onnx would be written over itself. Name another file with -o.\n"),
         ("none.onnx --target sm75", "no model none.onnx: neither a file nor a built-in model."),
         ("c.onnx --target sm75 -o c.onnx/a.engine", "[Errno 17] File exists: 'c.onnx'"),
     ],
@@ -668,6 +669,41 @@ def test_without_tensorrt_the_line_that_installs_it(run: Callable[..., Done], mo
     assert done.err == (
         "error: vesselrt compile needs packages that are not installed. Run: pip install 'vesselrt[tensorrt]'\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("f32.onnx -o f32.onnx", "f32.onnx would be written over itself."),
+        ("half.onnx -o new.onnx", "half.onnx: its graph is fp16 already. Name the f32 model file."),
+        ("f32.onnx -o new.onnx --photos nothing.jpg", "nothing.jpg: "),
+        ("f32.onnx -o new.onnx --data nowhere", "nowhere: "),
+        ("steep.onnx -o new.onnx", "fp16: Conv conv overflows (FP16 ends at 65504)."),
+    ],
+)
+def test_convert_says_what_is_wrong(run: Callable[..., Done], tmp_path: Path, arguments: str, message: str) -> None:
+    convolution(tmp_path / "f32.onnx")
+    convolution(tmp_path / "half.onnx", manifest_of(precision="fp16"))
+    convolution(tmp_path / "steep.onnx", weight=1e4)
+    done = run("convert", *arguments.split())
+    assert (done.code, done.out) == (1, "")
+    assert done.err.startswith(f"error: {message}")
+    assert done.err.count("\n") == 1
+    assert tree(tmp_path) == {"f32.onnx", "half.onnx", "steep.onnx"}
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("convert", "MODEL --out --precision fp16 --photos --data"),
+        ("compile", "MODEL --target rtx2080ti sm75 current --precision f32|fp16 --max-batch --out"),
+        ("engine info", "FILE"),
+    ],
+)
+def test_help(run: Callable[..., Done], command: str, words: str) -> None:
+    done = run(*command.split(), "--help")
+    assert done.code == 0
+    assert [word for word in words.lower().split() if word not in done.out.lower()] == []
 
 
 def test_convert_measures_f1_on_a_data_set(run: Callable[..., Done], tmp_path: Path) -> None:

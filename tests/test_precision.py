@@ -75,9 +75,9 @@ def types(model: onnx.ModelProto) -> dict[str, str]:
     return {n.name or n.op_type: NAMES.get(known[n.output[0]], "other") for n in inferred.node}
 
 
-def run(model: onnx.ModelProto, pixels: NDArray[np.uint8]) -> NDArray[Any]:
+def run(model: onnx.ModelProto, pixels: NDArray[np.uint8], level: str = "DISABLE") -> NDArray[Any]:
     options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, f"ORT_{level}_ALL")
     options.intra_op_num_threads = 1
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
@@ -99,7 +99,8 @@ PIXELS = np.arange(256, dtype=np.uint8).reshape(1, 1, 16, 16)
 # What is rounded
 
 
-def test_each_operation_rounds_once_and_the_ends_are_f32() -> None:
+@pytest.mark.parametrize("level", ["DISABLE", "ENABLE"])
+def test_each_operation_rounds_once_and_the_ends_are_f32(level: str) -> None:
     scale, weight, bias, second = 1 / 255, 0.3337, 0.1234, 1.7771
     model = model_of(
         [
@@ -127,7 +128,7 @@ def test_each_operation_rounds_once_and_the_ends_are_f32() -> None:
     }
     scaled = half(PIXELS.astype(np.float32) * np.float32(scale))
     logits = half(half(scaled * half(weight) + half(bias)) * half(second))
-    found = run(parity.emulated(converted), PIXELS)
+    found = run(parity.emulated(converted), PIXELS, level)
     assert found == pytest.approx(1 / (1 + np.exp(-logits.astype(np.float64))), abs=1e-6)
     assert abs(found - run(model, PIXELS)).max() > 1e-5  # it does round
 
@@ -320,7 +321,8 @@ def ramp(factor: float) -> onnx.ModelProto:
 
 
 def test_a_converted_file(tmp_path: Path, fundus_photo: Callable[[int, int, int], Photo]) -> None:
-    source = saved(ramp(0.01234), tmp_path / "f32.onnx", provenance={"parity": {"f32": {"flipped": 0.0}}})
+    known = {"parity": {"f32": {"flipped": 0.0}}, "metrics": {"elsewhere test": {"f1": 0.5}}}
+    source = saved(ramp(0.01234), tmp_path / "f32.onnx", provenance=known)
     out = tmp_path / "new" / "fp16.onnx"
     manifest = convert(source, out, [fundus_photo(40, 36, 0)[0]])
     assert read_manifest(out) == manifest
@@ -330,6 +332,7 @@ def test_a_converted_file(tmp_path: Path, fundus_photo: Callable[[int, int, int]
     assert 0 < figures["largest_difference"] < 1e-3
     assert figures["largest_value"] == 127.5  # of a white pixel
     assert manifest.provenance.parity["f32"] == {"flipped": 0.0}
+    assert manifest.provenance.metrics == {}  # they were measured on another file
     assert tree(tmp_path) == {"f32.onnx", "new", "new/fp16.onnx"}
 
 

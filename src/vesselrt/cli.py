@@ -220,15 +220,19 @@ def convert(
     from vesselrt.runtime.decode import read
     from vesselrt.runtime.modelfile import find
 
+    source = _apart(find(model), out)
     f1 = None if data is None else _f1(data)
-    typer.echo(describe(write(find(model), out, list(map(read, photos or [])), f1)))
+    typer.echo(describe(write(source, out, list(map(read, photos or [])), f1)))
 
 
 @app.command("compile")
 def compile_model(
     model: Annotated[str, typer.Argument(help="Built-in model or model file.")],
     target: Annotated[
-        list[str], typer.Option(help="rtx2080ti, sm75, sm86 and so on, or current. Given twice: one engine for both.")
+        list[str],
+        typer.Option(
+            help="rtx2080ti, sm75, sm86 and so on, or current. Given twice: one engine for both, slower on sm75."
+        ),
     ],
     precision: Annotated[Literal["f32", "fp16"], typer.Option(help="What the engine computes in.")] = "fp16",
     max_batch: Annotated[int, typer.Option(help="Largest number of tiles that it takes at once.")] = 4,
@@ -242,7 +246,8 @@ def compile_model(
     from vesselrt.runtime.engine import SUFFIX
     from vesselrt.runtime.modelfile import find
 
-    engine = build(find(model), target, precision, max_batch)
+    source = find(model) if out is None else _apart(find(model), out)
+    engine = build(source, target, precision, max_batch)
     parts = (engine.manifest.name, engine.manifest.version, engine.manifest.precision, *engine.header.targets)
     path = out or Path("-".join(parts) + SUFFIX)
     engine.write(path)
@@ -374,6 +379,13 @@ def _sparing(targets: dict[Path, Path]) -> dict[Path, Path]:
     if lost:
         raise OptionError(f"{', '.join(lost)} would be written over a photograph. Name another place with -o.")
     return targets
+
+
+def _apart(source: Path, out: Path) -> Path:
+    """The source. Raises OptionError when it would be written over."""
+    if source.resolve() == out.resolve():
+        raise OptionError(f"{out} would be written over itself. Name another file with -o.")
+    return source
 
 
 def _recipe(name: str) -> Path:
