@@ -58,15 +58,16 @@ def check_half(model: ModelProto, half: ModelProto, manifest: Manifest, photogra
     """
     batches = _batches(manifest, photographs)
     reference, probed = _session(model), _session(emulated(half, probes=True))
-    names = [output.name for output in probed.get_outputs()]
+    makers = {f"{n.output[0]} largest": f"{n.op_type} {n.name or n.output[0]}" for n in half.graph.node}
     expected = [reference.run(None, {"image": b})[0] for b in batches]
     answers = [probed.run(None, {"image": b}) for b in batches]
-    largest = {name: max(float(a[i]) for a in answers) for i, name in enumerate(names) if i > 0}
-    for name, value in largest.items():
+    largest = [max(map(float, values)) for values in list(zip(*answers, strict=True))[1:]]
+    for output, value in zip(probed.get_outputs()[1:], largest, strict=True):
         if not value <= FP16_MAX:
-            raise ExportError(f"fp16: {name} overflows (FP16 ends at {FP16_MAX:.0f}). Keep this model in f32.")
+            where = makers[output.name]
+            raise ExportError(f"fp16: {where} overflows (FP16 ends at {FP16_MAX:.0f}). Keep this model in f32.")
     figures = _compare("fp16", expected, [a[0] for a in answers], manifest)
-    return {**figures, "largest_value": max(largest.values())}
+    return {**figures, "largest_value": max(largest)}
 
 
 def emulated(half: ModelProto, *, probes: bool = False) -> ModelProto:
@@ -76,7 +77,7 @@ def emulated(half: ModelProto, *, probes: bool = False) -> ModelProto:
     ONNX Runtime has hardly an FP16 operation for the CPU: left alone, it computes chains of them in FP32 and rounds at
     their ends. The roundings between are written into this graph, where it keeps them.
 
-    With `probes` each FP16 value has one more output, named by its node: its largest magnitude.
+    With `probes` there is one more output for each FP16 value `x`, `x largest`: its largest magnitude.
     """
     copy = onnx.shape_inference.infer_shapes(half)
     graph = copy.graph
@@ -92,10 +93,9 @@ def emulated(half: ModelProto, *, probes: bool = False) -> ModelProto:
             nodes += [_cast(f"{name} exact", name, TensorProto.FLOAT16) for name in made]
         nodes += [_cast(name, f"{name} wide", TensorProto.FLOAT) for name in made]
         if probes and made:
-            probe = f"{node.op_type} {node.name or made[0]}"
             nodes.append(helper.make_node("Abs", [f"{made[0]} wide"], [f"{made[0]} size"]))
-            nodes.append(helper.make_node("ReduceMax", [f"{made[0]} size"], [probe], keepdims=0))
-            graph.output.append(helper.make_tensor_value_info(probe, TensorProto.FLOAT, []))
+            nodes.append(helper.make_node("ReduceMax", [f"{made[0]} size"], [f"{made[0]} largest"], keepdims=0))
+            graph.output.append(helper.make_tensor_value_info(f"{made[0]} largest", TensorProto.FLOAT, []))
     del graph.node[:]
     graph.node.extend(nodes)
     return copy

@@ -56,10 +56,10 @@ def convert(source: Path, out: Path, photographs: list[Image], f1: F1 | None = N
     manifest = read_manifest(source)
     if manifest.precision != "f32":
         raise OptionError(f"{source}: its graph is {manifest.precision} already. Name the f32 model file.")
+    model, manifest = half_from_model(onnx.load(source), manifest, photographs)
     draft = out.with_name(out.name + ".tmp")
     out.parent.mkdir(parents=True, exist_ok=True)
     try:
-        model, manifest = half_from_model(onnx.load(source), manifest, photographs)
         if f1 is not None:
             write(emulated(model), manifest, draft)
             manifest = _with_parity(manifest, {"f1_difference": f1(draft) - f1(source)})
