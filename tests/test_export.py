@@ -401,7 +401,6 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> nn.Module:
     (tmp_path / "ownnets" / "thin.py").write_text(
         "from torch import nn\n\n\ndef build():\n    return nn.Conv2d(3, 1, 3, padding=1)\n"
     )
-    monkeypatch.syspath_prepend(tmp_path)
     for name in ("ownnets", "ownnets.thin"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     network = thin()
@@ -441,7 +440,10 @@ def test_a_photograph_that_cannot_be_read(vesselrt_export: Export, own: nn.Modul
 
 @pytest.mark.parametrize("name", ["w.pth", "w.safetensors"])
 @pytest.mark.parametrize("kind", [torch.float32, torch.float16, torch.bfloat16])
-def test_weights_of_every_kind(own: nn.Module, tmp_path: Path, name: str, kind: torch.dtype) -> None:
+def test_weights_of_every_kind(
+    own: nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, kind: torch.dtype
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
     weights = {k: v.to(kind) for k, v in own.state_dict().items()}
     (save_file if name.endswith(".safetensors") else torch.save)(weights, tmp_path / name)
     source = sources.from_network("ownnets.thin:build", tmp_path / name, tmp_path / "m.yaml")

@@ -131,7 +131,8 @@ def train(recipe: Recipe, data: Path, run: Path, report: Report = print, advance
 
 
 def calibrate(recipe: Recipe, cases: list[Case], run: Path, device: torch.device, report: Report = print) -> Path:
-    """Makes 0.5 the threshold that serves all validation cameras best, the known and the held-out ones alike.
+    """Makes 0.5 the threshold that serves cameras best which training never saw: the held-out ones, or without
+    those all of validation.
 
     What is added to the logits to this end is written into best.pt as `shift`; export folds it into the file.
     """
@@ -140,7 +141,8 @@ def calibrate(recipe: Recipe, cases: list[Case], run: Path, device: torch.device
     network: nn.Module = recipe.network.build().to(device)
     network.load_state_dict(state["network"])
     curves = validate(network, cases, recipe, device)
-    level = int(np.argmax(np.mean(list(curves.values()), axis=0)))
+    unseen = [curve for name, curve in curves.items() if name in HELD_OUT]
+    level = int(np.argmax(np.mean(unseen or list(curves.values()), axis=0)))
     threshold = min(max((level - 0.5) / 255, 0.01), 0.99)
     shift = float(np.log((1 - threshold) / threshold))
     figures = "  ".join(f"{name} {curve[HALF]:.4f} to {curve[level]:.4f}" for name, curve in curves.items())
