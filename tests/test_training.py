@@ -69,7 +69,7 @@ STEADY = {
 
 def recipe_of(**changes: Any) -> Recipe:
     """The tiny recipe; a change of a section keeps the rest of the section."""
-    fields = {k: {**FIELDS[k], **v} if isinstance(v, dict) else v for k, v in changes.items()}
+    fields = {k: {**FIELDS.get(k, {}), **v} if isinstance(v, dict) else v for k, v in changes.items()}
     return Recipe.model_validate({**FIELDS, **fields})
 
 
@@ -327,6 +327,37 @@ def equal(a: Any, b: Any) -> bool:
     return bool(a == b)
 
 
+FINAL = {"steps": 4, "batch": 2, "crop": 32, "warmup": 1, "average": 0.5, "validate_every": 2, "foreign": 0.25}
+
+
+@pytest.mark.parametrize("last", [1, 3])
+def test_the_final_stage_goes_on_from_the_best_weights_and_survives_a_cut(
+    data: Path, whole: Path, tmp_path: Path, last: int
+) -> None:
+    staged = recipe_of(final=FINAL)
+    one, other = tmp_path / "one", tmp_path / "other"
+    said: list[str] = []
+    assert train(staged, data, one, said.append) == one / "final.pt"
+    assert "final stage: 6 photographs, from step 0 to 4" in said  # five to train on, and the one of validation
+    best, first = (torch.load(folder / "best.pt", weights_only=True) for folder in (one, whole))
+    assert equal(best, first), "the stage before it is the same with and without it"
+    final = torch.load(one / "final.pt", weights_only=True)
+    assert set(final) == {"network", "step", "shift"}
+    assert final["step"] == 4
+    assert final["shift"] == best["shift"]
+    assert not equal(final["network"], best["network"])
+
+    def cut(step: int, steps: int, loss: float) -> None:
+        if (other / "best.pt").exists() and "shift" in torch.load(other / "best.pt", weights_only=True):
+            cut_after(last)(step, steps, loss)
+
+    with pytest.raises(PowerCutError):
+        train(staged, data, other, quiet, cut)
+    assert not (other / "final.pt").exists()
+    train(staged, data, other, quiet)
+    assert equal(final, torch.load(other / "final.pt", weights_only=True))
+
+
 def test_another_seed_is_another_run(data: Path, whole: Path, tmp_path: Path) -> None:
     train(recipe_of(seed=8), data, tmp_path, quiet)
     assert not same(tmp_path, whole)
@@ -435,8 +466,9 @@ def test_data_sets_take_turns_whatever_their_size() -> None:
     assert set(brightest[1::2]) <= {40, 60, 80}
 
 
+@pytest.mark.parametrize("final", [None, {**FINAL, "steps": 1}])
 def test_the_test_split_is_never_read_and_validation_is_apart(
-    tmp_path: Path, fundus_photo: Draw, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, fundus_photo: Draw, monkeypatch: pytest.MonkeyPatch, final: dict[str, Any] | None
 ) -> None:
     root = tmp_path / "CHASE"
     for subject in (1, 2, 9, 10):
@@ -463,10 +495,12 @@ def test_the_test_split_is_never_read_and_validation_is_apart(
     monkeypatch.setattr(Sample, "read_image", opened(Sample.read_image))
     monkeypatch.setattr(Sample, "read_truth", opened(Sample.read_truth))
     checked = recipe_of(
-        data=[{"kind": "chase_db1", "path": "CHASE", "name": "CHASE", "terms": "none"}], schedule={"steps": 1}
+        data=[{"kind": "chase_db1", "path": "CHASE", "name": "CHASE", "terms": "none"}],
+        schedule={"steps": 1},
+        final=final,
     )
     train(checked, tmp_path, tmp_path / "run", quiet)
-    assert splits == ["train", "validation"]
+    assert splits == ["train", "validation"] * (1 if final is None else 2)
     assert set(read) == {
         ("train", "Image_01L"),
         ("train", "Image_02L"),
