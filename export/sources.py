@@ -28,17 +28,21 @@ class Source:
 
 
 def from_run(run: Path, data: Path | None) -> Source:
-    """The best weights of a training run; parity is measured on validation photographs, where `data` has them.
+    """The weights that a training run ended with; parity is measured on validation photographs, where `data` has them.
 
-    Raises DataError when the folder holds no finished validation.
+    Raises DataError when the folder holds no run, or one that has not come to its end.
     """
-    kept, best = run / "recipe.json", run / "best.pt"
-    if not kept.is_file() or not best.is_file():
-        raise DataError(f"{run}: no training run with weights (recipe.json and best.pt). Make one with: vesselrt train")
+    kept = run / "recipe.json"
+    if not kept.is_file():
+        raise DataError(f"{run}: no training run (recipe.json). Make one with: vesselrt train")
     recipe = Recipe.read(kept)
+    best = run / ("best.pt" if recipe.final is None else "final.pt")
+    if not best.is_file():
+        raise DataError(f"{run}: the run has no {best.name} yet. Go on with it by: vesselrt train --run {run}")
     network: nn.Module = recipe.network.build()
     weights, shift = load_weights(best)
     fill(network, weights, best)
+    steps = recipe.schedule.steps + (recipe.final.steps if recipe.final else 0)
     manifest = Manifest(
         name=recipe.name,
         version=recipe.version,
@@ -49,8 +53,7 @@ def from_run(run: Path, data: Path | None) -> Source:
         tile=recipe.tile,
         tolerance=recipe.tolerance,
         provenance=Provenance(
-            recipe=f"{recipe.name} {recipe.version}, seed {recipe.seed}, {recipe.schedule.steps} steps, "
-            f"calibration {shift:+.3f}",
+            recipe=f"{recipe.name} {recipe.version}, seed {recipe.seed}, {steps} steps, calibration {shift:+.3f}",
             data=tuple(DataSource(name=d.name, split="train", terms=d.terms) for d in recipe.data),
             weights_sha256=hash_weights(weights),
             commit=_commit(),

@@ -42,27 +42,28 @@ def read_manifest(path: Path) -> Manifest:
     options.log_severity_level = 4
     try:
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+        found = _signature(session)
     except Exception as error:  # noqa: BLE001 - ONNX Runtime has no public error class
         reason = str(error).splitlines()[0][:200]
         raise ModelError(f"{path}: not a usable ONNX model, or damaged ({reason}). Export or copy it again.") from None
-    text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
     if text is None:
         raise ManifestError(
             f"{path}: an ONNX model without a vesselrt manifest. Make model files with: vesselrt export"
         )
     manifest = Manifest.from_json(text, source=str(path))
-    _check_graph(session, manifest, path)
-    return manifest
-
-
-def _check_graph(session: onnxruntime.InferenceSession, manifest: Manifest, path: Path) -> None:
-    inputs, outputs = session.get_inputs(), session.get_outputs()
-    found = [(v.type, v.shape[1] if len(v.shape) == 4 else None) for v in (*inputs, *outputs)]
     expected = [("tensor(uint8)", manifest.channel_count), ("tensor(float)", len(manifest.classes))]
     if found != expected:
         raise ModelError(
             f"{path}: its graph has inputs and outputs {found}, its manifest says {expected}. Export it again."
         )
+    return manifest
+
+
+def _signature(session: onnxruntime.InferenceSession) -> list[tuple[str, int | str | None]]:
+    """Type and channels of each input and output of a graph; None for one that is not (N, C, H, W)."""
+    values = (*session.get_inputs(), *session.get_outputs())
+    return [(v.type, v.shape[1] if len(v.shape) == 4 else None) for v in values]
 
 
 def sha256(path: Path) -> str:

@@ -480,7 +480,7 @@ def test_a_mask_that_is_missing_is_named(run: Run, mirror: Path, measured: Path)
         ("train fundus --data . --run r", "CHASE_DB1: no such folder. Expected the data set chase_db1 there."),
         ("export -o m.onnx", "name either --run, or --network with --weights and --manifest."),
         ("export -o m.onnx --network a.b:c", "name either --run, or --network with --weights and --manifest."),
-        ("export -o m.onnx --run gone", "gone: no training run with weights (recipe.json and best.pt)."),
+        ("export -o m.onnx --run gone", "gone: no training run (recipe.json)."),
         (
             "export -o m.onnx --network nix:a --weights w.pth --manifest m.yaml",
             "network nix:a can't be built: No module",

@@ -8,7 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from vesselrt.runtime.preparation import Image
 
 RAMP: Image = np.arange(256, dtype=np.uint8).reshape(16, 16)
 MASKS = arrays(bool, array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=24))
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # other work may share the cores
 RING = """
     #######
     #.....#
@@ -91,6 +92,7 @@ def test_a_probability_equal_to_the_threshold_is_vessel() -> None:
         assert RAMP[threshold_mask(RAMP, k / 255)].tolist() == [*range(k, 256)]
 
 
+@UNHURRIED
 @given(st.floats(0, 1))
 def test_the_threshold_rule_in_plain_arithmetic(threshold: float) -> None:
     assert threshold_mask(RAMP, threshold).ravel().tolist() == [p >= threshold * 255 for p in range(256)]
@@ -124,6 +126,7 @@ def test_every_format_has_a_media_type_and_a_suffix() -> None:
     assert set(FORMATS) == set(MEDIA_TYPES) == set(SUFFIXES)
 
 
+@UNHURRIED
 @given(arrays(np.uint8, array_shapes(min_dims=2, max_dims=2, max_side=20)), st.floats(0, 1))
 def test_png_masks_and_probabilities_come_back_unchanged(probability: Image, threshold: float) -> None:
     image = black(probability.shape)
@@ -173,11 +176,13 @@ def test_filling_the_outlines_of_a_drawing_gives_it_back(picture: str) -> None:
     check_outlines(drawn(picture))
 
 
+@UNHURRIED
 @given(MASKS)
 def test_filling_the_outlines_of_any_mask_gives_it_back(mask: Mask) -> None:
     check_outlines(mask)
 
 
+@UNHURRIED
 @given(st.integers(0, 2**32 - 1), st.integers(1, 24), st.integers(1, 24), st.floats(0.05, 0.95))
 def test_filling_the_outlines_of_noise_gives_it_back(seed: int, height: int, width: int, share: float) -> None:
     check_outlines(np.random.default_rng(seed).random((height, width)) < share)

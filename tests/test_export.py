@@ -1,5 +1,6 @@
 """Network to model file: the file does what the network does, or there is no file."""
 
+import json
 import re
 import sys
 import tempfile
@@ -401,7 +402,6 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> nn.Module:
     (tmp_path / "ownnets" / "thin.py").write_text(
         "from torch import nn\n\n\ndef build():\n    return nn.Conv2d(3, 1, 3, padding=1)\n"
     )
-    monkeypatch.syspath_prepend(tmp_path)
     for name in ("ownnets", "ownnets.thin"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     network = thin()
@@ -441,7 +441,10 @@ def test_a_photograph_that_cannot_be_read(vesselrt_export: Export, own: nn.Modul
 
 @pytest.mark.parametrize("name", ["w.pth", "w.safetensors"])
 @pytest.mark.parametrize("kind", [torch.float32, torch.float16, torch.bfloat16])
-def test_weights_of_every_kind(own: nn.Module, tmp_path: Path, name: str, kind: torch.dtype) -> None:
+def test_weights_of_every_kind(
+    own: nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, kind: torch.dtype
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
     weights = {k: v.to(kind) for k, v in own.state_dict().items()}
     (save_file if name.endswith(".safetensors") else torch.save)(weights, tmp_path / name)
     source = sources.from_network("ownnets.thin:build", tmp_path / name, tmp_path / "m.yaml")
@@ -554,11 +557,27 @@ def test_a_run_becomes_a_model_file(
     assert infer(tmp_path / "tiny.onnx", noise(1, 1, 8, 12)) == pytest.approx(expected, abs=1e-5)
 
 
-@pytest.mark.parametrize("missing", ["recipe.json", "best.pt"])
-def test_a_run_without_weights(run_folder: Path, missing: str) -> None:
+@pytest.mark.parametrize(
+    ("missing", "message"),
+    [("recipe.json", r"run: no training run \(recipe.json\)"), ("best.pt", "run: the run has no best.pt yet")],
+)
+def test_a_run_without_weights(run_folder: Path, missing: str, message: str) -> None:
     (run_folder / missing).unlink()
-    with pytest.raises(DataError, match=r"run: no training run with weights \(recipe.json and best.pt\)"):
+    with pytest.raises(DataError, match=message):
         sources.from_run(run_folder, None)
+
+
+def test_a_run_with_a_final_stage_is_exported_from_its_end(run_folder: Path) -> None:
+    kept = run_folder / "recipe.json"
+    fields = json.loads(kept.read_text())
+    kept.write_text(json.dumps({**fields, "final": {"steps": 30}}))
+    with pytest.raises(DataError, match=r"the run has no final.pt yet. Go on with it by: vesselrt train"):
+        sources.from_run(run_folder, None)
+    state = torch.load(run_folder / "best.pt", weights_only=True)
+    torch.save({**state, "network": {k: v + 1 for k, v in state["network"].items()}}, run_folder / "final.pt")
+    source = sources.from_run(run_folder, None)
+    assert source.manifest.provenance.recipe == "tiny 0.1, seed 5, 100 steps, calibration +0.750"
+    assert all(torch.equal(v, state["network"][k] + 1) for k, v in source.network.state_dict().items())
 
 
 # Figures

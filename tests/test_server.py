@@ -427,7 +427,8 @@ def test_queue_is_bounded_and_health_answers_meanwhile(gate: Gate) -> None:
         start = time.perf_counter()
         for address in ("/health", "/health/live", "/health/ready", "/"):
             assert client.get(address).status_code == 200
-        assert time.perf_counter() - start < 1
+        # The gate is shut: if health waited for inference it would wait for ever. 5 s is for a busy machine.
+        assert time.perf_counter() - start < 5
 
         assert not any(future.done() for future in asked), "those that have a place keep it"
         gate.open.set()

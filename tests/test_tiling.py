@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pydantic import ValidationError
@@ -23,6 +23,7 @@ Blend = Literal["exact", "gaussian"]
 BLENDS: tuple[Blend, ...] = ("exact", "gaussian")
 MIB = 2**20
 SIDES = st.integers(1, 200)
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # other work may share the cores
 
 
 @st.composite
@@ -62,7 +63,7 @@ def whole(pixels: Image, backend: FakeBackend) -> Image:
     return result
 
 
-@settings(deadline=None, max_examples=300)
+@settings(UNHURRIED, max_examples=300)
 @given(SIDES, SIDES, tiles(), st.integers(1, 5), st.sampled_from(BLENDS), st.integers(1, 3))
 def test_an_identity_returns_its_input(
     height: int, width: int, tile: Tile, batch: int, blend: Blend, channels: int
@@ -78,6 +79,7 @@ def test_an_identity_returns_its_input(
         assert all(side % tile.multiple == 0 and side <= tile.size for side in window)
 
 
+@UNHURRIED
 @given(st.integers(1, 2000), tiles())
 def test_spans_join_keep_the_margin_and_stay_inside(length: int, tile: Tile) -> None:
     found = spans(length, tile.size, tile.margin, tile.multiple)
@@ -104,7 +106,7 @@ def test_spans_of_one_row_by_hand() -> None:
 
 @pytest.mark.parametrize("radius", [1, 7])
 def test_a_margin_of_the_receptive_field_gives_the_whole_images_result(radius: int) -> None:
-    @settings(deadline=None, max_examples=50)
+    @settings(UNHURRIED, max_examples=50)
     @given(SIDES, SIDES, tiles(least_margin=radius), st.integers(1, 5))
     def check(height: int, width: int, tile: Tile, batch: int) -> None:
         pixels = noise(height, width)

@@ -112,7 +112,9 @@ def crop(
     truth = _annotate(coverage, source, sensor, family, random) if foreign else coverage
     pixels = (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)
     if foreign:
-        pixels = _compress(pixels, int(random.integers(int(family.jpeg[0]), int(family.jpeg[1]))))
+        pixels = _compress(
+            pixels, int(random.integers(int(family.jpeg[0]), max(int(family.jpeg[1]), int(family.jpeg[0]) + 1)))
+        )
     pixels = pixels[:, :, 1:2] if channels == "green" else pixels
     if side != size:
         pixels = scale(np.ascontiguousarray(pixels), size / side)

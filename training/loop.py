@@ -2,7 +2,8 @@
 
 RUN/recipe.json      the recipe as it was run
 RUN/last.pt          everything needed to go on after a kill, written every validation
-RUN/best.pt          weights (moving average) with the best validation score
+RUN/best.pt          weights (moving average) with the best validation score, and their calibration
+RUN/final.pt         weights after the recipe's final stage, where it has one; RUN/final-last.pt to resume it
 RUN/history.json     loss and validation figures
 RUN/curves.png       the same, drawn
 """
@@ -28,9 +29,9 @@ from vesselrt.runtime.backends import to_bytes
 from vesselrt.runtime.errors import DataError
 from vesselrt.runtime.preparation import Image, field_of_view, prepare
 from vesselrt.training.cameras import HELD_OUT, Source, crop
-from vesselrt.training.data import Mask, Sample
+from vesselrt.training.data import Mask, Sample, Split
 from vesselrt.training.evaluation import f1_by_level
-from vesselrt.training.recipe import Recipe
+from vesselrt.training.recipe import Final, Recipe
 
 HALF = 128
 """The lowest level of the 8-bit probability that threshold 0.5 calls vessel."""
@@ -77,7 +78,7 @@ class Crops(Dataset[tuple[Image, NDArray[np.float32]]]):
 
 
 def train(recipe: Recipe, data: Path, run: Path, report: Report = print, advance: Advance = _ignore) -> Path:
-    """Runs the recipe, or goes on where an interrupted run stopped; returns the path of the best weights.
+    """Runs the recipe, or goes on where an interrupted run stopped; returns the path of the weights to export.
 
     Raises DataError when data are missing or `run` belongs to another recipe.
     """
@@ -85,24 +86,23 @@ def train(recipe: Recipe, data: Path, run: Path, report: Report = print, advance
     run.mkdir(parents=True, exist_ok=True)
     _claim(run, recipe)
     report("reading data")
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    best = _select(recipe, data, run, device, report, advance)
+    return best if recipe.final is None else _finish(recipe, recipe.final, data, best, report, advance)
+
+
+def _select(recipe: Recipe, data: Path, run: Path, device: torch.device, report: Report, advance: Advance) -> Path:
+    """Trains without the validation part, keeps the weights that do best on it, and calibrates them."""
     training = [[_source(s) for s in d.samples(data, "train")] for d in recipe.data]
     cases = list(_cases(recipe, data))
     report(f"{sum(map(len, training))} training photographs, {len(cases)} validation photographs")
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     trainer = _Trainer(recipe, device)
     history: list[dict[str, Any]] = []
     if (run / "last.pt").exists():
         history = trainer.restore(run / "last.pt")
         report(f"resuming after step {trainer.step}")
     schedule, began, first, losses = recipe.schedule, time.monotonic(), trainer.step, []
-    loader = DataLoader(
-        Crops(recipe, training, trainer.step * schedule.batch),
-        schedule.batch,
-        num_workers=min(2, os.cpu_count() or 1),
-        worker_init_fn=_one_thread,
-        pin_memory=device.type == "cuda",
-    )
-    for pixels, truth in loader:
+    for pixels, truth in _batches(trainer, training):
         losses.append(trainer.update(pixels.to(device), truth.to(device)))
         advance(trainer.step, schedule.steps, losses[-1])
         if trainer.step % schedule.validate_every == 0 or trainer.step == schedule.steps:
@@ -130,8 +130,44 @@ def train(recipe: Recipe, data: Path, run: Path, report: Report = print, advance
     return calibrate(recipe, cases, run, device, report)
 
 
+def _finish(recipe: Recipe, final: Final, data: Path, best: Path, report: Report, advance: Advance) -> Path:
+    """The final stage: from the best weights, on all of the training split, for a fixed number of steps."""
+    cameras = recipe.cameras.model_copy(update={"foreign": final.foreign})
+    stage = recipe.model_copy(update={"schedule": final, "cameras": cameras, "seed": recipe.seed + 1})
+    parts: tuple[Split, ...] = ("train", "validation")
+    training = [[_source(s) for part in parts for s in d.samples(data, part)] for d in recipe.data]
+    start = torch.load(best, map_location="cpu", weights_only=True)
+    trainer = _Trainer(stage, torch.device("cuda" if torch.cuda.is_available() else "cpu"), start["network"])
+    kept = best.with_name("final-last.pt")
+    if kept.exists():
+        trainer.restore(kept)
+    report(f"final stage: {sum(map(len, training))} photographs, from step {trainer.step} to {final.steps}")
+    for pixels, truth in _batches(trainer, training):
+        loss = trainer.update(pixels.to(trainer.device), truth.to(trainer.device))
+        advance(trainer.step, final.steps, loss)
+        if trainer.step % final.validate_every == 0 or trainer.step == final.steps:
+            trainer.save(kept, [])
+            report(f"step {trainer.step}  loss {loss:.4f}")
+    path = best.with_name("final.pt")
+    _save({"network": trainer.average.module.state_dict(), "step": trainer.step, "shift": start["shift"]}, path)
+    return path
+
+
+def _batches(trainer: "_Trainer", sources: list[list[Source]]) -> DataLoader[tuple[Image, NDArray[np.float32]]]:
+    """The batches that are left of the trainer's schedule."""
+    batch = trainer.recipe.schedule.batch
+    return DataLoader(
+        Crops(trainer.recipe, sources, trainer.step * batch),
+        batch,
+        num_workers=min(2, os.cpu_count() or 1),
+        worker_init_fn=_one_thread,
+        pin_memory=trainer.device.type == "cuda",
+    )
+
+
 def calibrate(recipe: Recipe, cases: list[Case], run: Path, device: torch.device, report: Report = print) -> Path:
-    """Makes 0.5 the threshold that serves all validation cameras best, the known and the held-out ones alike.
+    """Makes 0.5 the threshold that serves cameras best which training never saw: the held-out ones, or without
+    those all of validation.
 
     What is added to the logits to this end is written into best.pt as `shift`; export folds it into the file.
     """
@@ -140,7 +176,8 @@ def calibrate(recipe: Recipe, cases: list[Case], run: Path, device: torch.device
     network: nn.Module = recipe.network.build().to(device)
     network.load_state_dict(state["network"])
     curves = validate(network, cases, recipe, device)
-    level = int(np.argmax(np.mean(list(curves.values()), axis=0)))
+    unseen = [curve for name, curve in curves.items() if name in HELD_OUT]
+    level = int(np.argmax(np.mean(unseen or list(curves.values()), axis=0)))
     threshold = min(max((level - 0.5) / 255, 0.01), 0.99)
     shift = float(np.log((1 - threshold) / threshold))
     figures = "  ".join(f"{name} {curve[HALF]:.4f} to {curve[level]:.4f}" for name, curve in curves.items())
@@ -152,9 +189,11 @@ def calibrate(recipe: Recipe, cases: list[Case], run: Path, device: torch.device
 class _Trainer:
     """Network, optimiser, schedule and moving average: the state that a checkpoint holds."""
 
-    def __init__(self, recipe: Recipe, device: torch.device) -> None:
+    def __init__(self, recipe: Recipe, device: torch.device, weights: dict[str, Tensor] | None = None) -> None:
         self.recipe, self.device, self.step = recipe, device, 0
         self.network: nn.Module = recipe.network.build().to(device, memory_format=torch.channels_last)
+        if weights is not None:
+            self.network.load_state_dict(weights)
         self.average = AveragedModel(
             self.network,
             multi_avg_fn=get_ema_multi_avg_fn(recipe.schedule.average),

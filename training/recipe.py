@@ -65,6 +65,16 @@ class Schedule(Facts):
     validate_every: Annotated[int, Field(ge=1)] = 500
 
 
+class Final(Schedule):
+    """A last stage from the best weights on the whole training split, its validation part included.
+
+    Its length is fixed and its last weights are kept: nothing is left to choose by, and nothing is chosen.
+    """
+
+    foreign: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """Share of crops seen through a simulated camera, in this stage."""
+
+
 class Recipe(Facts):
     """The whole file."""
 
@@ -83,6 +93,7 @@ class Recipe(Facts):
     """Validate on simulated cameras too that training never draws."""
     loss: Loss = Loss()
     schedule: Schedule
+    final: Final | None = None
     precision: Literal["f32", "bf16"] = "bf16"
     """Of the training's arithmetic."""
     tolerance: dict[Precision, Annotated[float, Field(gt=0)]] = {"f32": 1e-4, "bf16": 0.3}

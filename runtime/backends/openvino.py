@@ -54,7 +54,7 @@ class OpenVinoBackend:
     def close(self) -> None:
         with self._lock:
             self._requests.clear()
-            del self._model
+            vars(self).pop("_model", None)
 
     def _compile(self, shape: tuple[int, ...]) -> openvino.InferRequest:
         """Raises DeviceError when OpenVINO takes another precision than it was told."""

@@ -1,0 +1,34 @@
+"""The built-in model on real test photographs, through the runtime, on the shipped file."""
+
+from pathlib import Path
+
+import pytest
+
+import vesselrt
+from vesselrt.training.data import Kind, find
+from vesselrt.training.evaluation import Evaluation, evaluate
+
+
+def measure(data_root: Path, kind: Kind, folder: str) -> Evaluation:
+    with vesselrt.load() as segmenter:
+        return evaluate(segmenter, find(kind, data_root / folder, "test"), name=folder, split="test")
+
+
+def test_chase_db1_is_above_the_second_observer_and_every_peer(data_root: Path) -> None:
+    result = measure(data_root, "chase_db1", "CHASE_DB1")
+    assert len(result.images) == 8
+    assert result.pooled.f1 >= 0.81
+    assert result.pooled.thin_recall is not None
+    assert result.pooled.thin_recall >= 0.57
+    assert result.second_observer is not None
+    assert result.pooled.f1 > result.second_observer.f1
+    recorded = vesselrt.models()["fundus"].provenance.metrics["CHASE_DB1 test"]
+    assert result.figures() == pytest.approx(recorded, abs=2e-3)  # another processor or precision rounds differently
+
+
+def test_hrf_is_above_every_peer(data_root: Path) -> None:
+    result = measure(data_root, "hrf", "HRF")
+    assert len(result.images) == 30
+    assert result.pooled.f1 >= 0.79
+    recorded = vesselrt.models()["fundus"].provenance.metrics["HRF test"]
+    assert result.figures() == pytest.approx(recorded, abs=2e-3)

@@ -1,0 +1,154 @@
+"""Every backend runs the same file: a network that returns its input, so that each answer is known."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from vesselrt.runtime.backends import Backend, Info, to_bytes
+from vesselrt.runtime.backends.fake import FakeBackend, identity
+from vesselrt.runtime.backends.onnxruntime import OnnxRuntimeBackend
+from vesselrt.runtime.backends.openvino import OpenVinoBackend
+from vesselrt.runtime.errors import DeviceError
+from vesselrt.runtime.hardware import cpu_name, usable_cores
+from vesselrt.runtime.manifest import Precision
+from vesselrt.runtime.preparation import Image
+
+Make = Callable[[Path, Precision | None, int], Backend]
+REAL: dict[str, Make] = {"onnxruntime": OnnxRuntimeBackend, "openvino": OpenVinoBackend}
+ALL: dict[str, Make] = {**REAL, "fake": lambda path, precision, threads: FakeBackend()}
+
+
+@pytest.fixture(scope="module")
+def identity_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An ONNX file: (N, 1, H, W) uint8 → itself / 255."""
+    axes: list[str | int] = ["n", 1, "h", "w"]
+    graph = helper.make_graph(
+        [
+            helper.make_node("Cast", ["pixels"], ["real"], to=TensorProto.FLOAT),
+            helper.make_node("Div", ["real", "most"], ["probability"]),
+        ],
+        "identity",
+        [helper.make_tensor_value_info("pixels", TensorProto.UINT8, axes)],
+        [helper.make_tensor_value_info("probability", TensorProto.FLOAT, axes)],
+        [helper.make_tensor("most", TensorProto.FLOAT, [], [255.0])],
+    )
+    path = tmp_path_factory.mktemp("models") / "identity.onnx"
+    onnx.save(helper.make_model(graph, ir_version=10, opset_imports=[helper.make_opsetid("", 20)]), path)
+    return path
+
+
+def pixels(*shape: int) -> Image:
+    return np.random.default_rng(shape).integers(0, 256, shape, np.uint8)
+
+
+@pytest.mark.parametrize("make", ALL.values(), ids=ALL)
+def test_windows_of_any_number_and_size_come_back(make: Make, identity_file: Path) -> None:
+    backend = make(identity_file, "f32", 1)
+    assert backend.batch >= 1
+    shapes = [(1, 16, 16), (3, 32, 48), (1, 64, 16), (2, 16, 16), (5, 1, 1), (1, 128, 128)]
+    for count, height, width in [*shapes, *shapes]:  # more shapes than a backend may keep ready, and again
+        window = pixels(count, 1, height, width)
+        answer = backend.infer(window)
+        assert answer.dtype == np.uint8
+        np.testing.assert_array_equal(answer, window)
+
+
+@pytest.mark.parametrize("make", ALL.values(), ids=ALL)
+def test_an_answer_belongs_to_the_caller(make: Make, identity_file: Path) -> None:
+    backend = make(identity_file, "f32", 1)
+    buffer = pixels(4, 1, 32, 32)
+    first = buffer.copy()
+    answer = backend.infer(buffer)
+    buffer[:] = 7  # the tiler fills the same array again
+    backend.infer(buffer)
+    np.testing.assert_array_equal(answer, first)
+    answer[:] = 1
+    np.testing.assert_array_equal(backend.infer(buffer[:2]), buffer[:2])
+
+
+@pytest.mark.parametrize("make", ALL.values(), ids=ALL)
+def test_threads_get_their_own_answers(make: Make, identity_file: Path) -> None:
+    backend = make(identity_file, "f32", 1)
+    windows = [pixels(1, 1, 16 + 16 * (i % 4), 32) for i in range(32)]
+    with ThreadPoolExecutor(8) as pool:
+        for window, answer in zip(windows, pool.map(backend.infer, windows), strict=True):
+            np.testing.assert_array_equal(answer, window)
+
+
+@pytest.mark.parametrize("make", ALL.values(), ids=ALL)
+def test_closing_twice_is_closing(make: Make, identity_file: Path) -> None:
+    backend = make(identity_file, "f32", 1)
+    backend.infer(pixels(1, 1, 16, 16))
+    backend.close()
+    backend.close()
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_info_says_what_runs(name: str, identity_file: Path) -> None:
+    info = REAL[name](identity_file, "f32", 1).info
+    assert (info.backend, info.device, info.device_name) == (name, "cpu", cpu_name())
+    assert (info.precision, info.threads) == ("f32", 1)
+    assert info.version[0].isdigit()
+    assert info.device_name
+
+
+def test_info_as_text() -> None:
+    assert str(Info("openvino", "2026.4.1", "cpu", "A Processor", "bf16", 2)) == (
+        "cpu (A Processor, 2 threads), bf16, openvino 2026.4.1"
+    )
+
+
+def test_the_precision_taken_unasked_is_one_that_may_be_asked_for(identity_file: Path) -> None:
+    assert OnnxRuntimeBackend(identity_file, None, 1).info.precision == "f32"
+    taken = OpenVinoBackend(identity_file, None, 1)
+    assert taken.info.precision in {"f32", "bf16"}
+    assert OpenVinoBackend(identity_file, taken.info.precision, 1).info == taken.info
+    window = pixels(1, 1, 64, 64)
+    # bf16 has 8 bits: a value of 0..255 may be off by one.
+    assert np.abs(taken.infer(window).astype(int) - window).max() <= (taken.info.precision == "bf16")
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_onnxruntime_refuses_what_it_does_not_compute(precision: Precision, identity_file: Path) -> None:
+    with pytest.raises(DeviceError) as caught:
+        OnnxRuntimeBackend(identity_file, precision, 1)
+    assert str(caught.value) == (
+        f"ONNX Runtime on the CPU computes in f32, not {precision}. Use device cpu:openvino, or precision f32."
+    )
+
+
+def test_openvino_refuses_what_the_processor_does_not_compute(identity_file: Path) -> None:
+    best = OpenVinoBackend(identity_file, None, 1).info.precision
+    with pytest.raises(DeviceError) as caught:
+        OpenVinoBackend(identity_file, "fp16", 1)
+    offered = "f32 or bf16" if best == "bf16" else "f32"
+    assert str(caught.value) == f"this processor ({cpu_name()}) does not compute in fp16. Use {offered}."
+
+
+def test_probabilities_become_the_nearest_byte() -> None:
+    levels = np.arange(256, dtype=np.float32).reshape(1, 1, 16, 16)
+    expected = levels.astype(np.uint8)
+    for shift in (-0.49, 0, 0.49):
+        found = to_bytes(np.clip((levels + np.float32(shift)) / np.float32(255), 0, 1))
+        assert found.dtype == np.uint8
+        np.testing.assert_array_equal(found, expected)
+    assert to_bytes(np.array([[[[0, 1, 1.5]]]], np.float32)).tolist() == [[[[0, 255, 255]]]]
+
+
+def test_the_fake_remembers_its_windows() -> None:
+    backend = FakeBackend(lambda window: identity(window)[:, :, ::-1], batch=3)
+    window = pixels(2, 3, 16, 24)
+    np.testing.assert_array_equal(backend.infer(window), window[:, :1, ::-1])
+    assert (backend.batch, backend.shapes, backend.closed) == (3, [(2, 3, 16, 24)], False)
+    backend.close()
+    assert backend.closed
+
+
+def test_the_machine_has_a_name_and_a_core() -> None:
+    assert cpu_name().strip() == cpu_name() != ""
+    assert usable_cores() >= 1

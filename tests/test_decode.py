@@ -1,0 +1,439 @@
+"""Decoding: every kind of file that is promised, with its exact pixels, and every kind of bad one."""
+
+import errno
+import io
+import os
+import random
+import re
+import struct
+import tracemalloc
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from PIL import Image as Pillow
+from PIL import ImageOps
+
+from vesselrt.runtime.decode import Limits, decode, read
+from vesselrt.runtime.errors import ImageDecodeError, ImageError, ImageTooLargeError
+from vesselrt.runtime.preparation import Image
+
+KINDS = "JPEG, PNG, TIFF, BMP, WebP or GIF"
+EMPTY = f"the file is empty. Send a {KINDS} file."
+HEADER = f"the image's header is damaged. Send a whole {KINDS} file."
+DAMAGED = f"the image is truncated or damaged. Send a whole {KINDS} file."
+NOT_FINITE = "the image holds NaN or infinite values. Send finite values in 0..1, or an 8- or 16-bit image."
+
+Order = Literal["<", ">"]
+ORDERS: tuple[Order, ...] = ("<", ">")
+RANDOM = np.random.default_rng(0)
+PIXELS: Image = RANDOM.integers(0, 256, (13, 17, 3), np.uint8)
+DEEP: NDArray[np.uint16] = RANDOM.integers(0, 65536, (13, 17, 3), np.uint16)
+REAL: NDArray[np.float32] = RANDOM.random((13, 17, 3), np.float32)
+# What JPEG keeps: no noise, no sharp colours.
+SMOOTH: Image = np.asarray(cv2.resize(PIXELS[:3, :4] // 2 + 64, (40, 30), interpolation=cv2.INTER_CUBIC), np.uint8)
+
+
+def pillow(pixels: NDArray[Any], mode: str = "RGB") -> Pillow.Image:
+    image = Pillow.fromarray(pixels)
+    return image.quantize(16) if mode == "P" else image.convert(mode)
+
+
+def saved(image: Pillow.Image, form: str, **options: Any) -> bytes:
+    file = io.BytesIO()
+    image.save(file, form, **options)
+    return file.getvalue()
+
+
+def rgb(image: Pillow.Image) -> Image:
+    return np.asarray(image.convert("RGB"))
+
+
+def tiff(
+    pixels: NDArray[Any], order: Order = "<", tile: int = 0, extra: tuple[tuple[int, int, int], ...] = ()
+) -> bytes:
+    """A TIFF of samples of any kind, (H, W) or (H, W, C); `tile`: side of its tiles, else one strip; `extra` tags."""
+    height, width, channels = (*pixels.shape, 1)[:3]
+    samples = pixels.reshape(height, width, channels).astype(pixels.dtype.newbyteorder(order))
+    if tile:
+        samples = np.pad(samples, ((0, -height % tile), (0, -width % tile), (0, 0)))
+        across = samples.shape[1] // tile
+        samples = samples.reshape(-1, tile, across, tile, channels).swapaxes(1, 2)
+    blocks = [block.tobytes() for block in samples.reshape(-1, tile, tile, channels)] if tile else [samples.tobytes()]
+    body = b"".join(blocks)
+    starts = [8 + sum(map(len, blocks[:i])) for i in range(len(blocks))]
+    sample_format = {"u": 1, "i": 2, "f": 3}[pixels.dtype.kind]
+    tags: list[tuple[int, int, list[int]]] = [
+        (256, 4, [width]),
+        (257, 4, [height]),
+        (258, 3, [8 * pixels.dtype.itemsize] * channels),
+        (259, 3, [1]),
+        (262, 3, [2 if channels > 1 else 1]),
+        (277, 3, [channels]),
+        (339, 3, [sample_format] * channels),
+        *[(tag, kind, [value]) for tag, kind, value in extra],
+    ]
+    if tile:
+        tags += [(322, 3, [tile]), (323, 3, [tile]), (324, 4, starts), (325, 4, [len(b) for b in blocks])]
+    else:
+        tags += [(273, 4, starts), (278, 4, [height]), (279, 4, [len(body)])]
+    entries = b""
+    for tag, kind, values in sorted(tags, key=lambda entry: entry[0]):
+        packed = struct.pack(f"{order}{len(values)}{'H' if kind == 3 else 'I'}", *values)
+        if len(packed) > 4:
+            packed, body = struct.pack(f"{order}I", 8 + len(body)), body + packed
+        entries += struct.pack(f"{order}HHI", tag, kind, len(values)) + packed.ljust(4, b"\0")
+    magic = b"II*\0" if order == "<" else b"MM\0*"
+    start = struct.pack(f"{order}I", 8 + len(body))
+    return magic + start + body + struct.pack(f"{order}H", len(tags)) + entries + bytes(4)
+
+
+def chunk(kind: bytes, content: bytes, length: int | None = None) -> bytes:
+    size = struct.pack(">I", len(content) if length is None else length)
+    return size + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def png_header(width: int, height: int) -> bytes:
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+
+
+def png(image: NDArray[Any]) -> bytes:
+    """By OpenCV, which writes 16 bits; colours are given as RGB."""
+    done, data = cv2.imencode(".png", image[:, :, ::-1] if image.ndim == 3 else image)
+    assert done
+    return data.tobytes()
+
+
+def grey(values: NDArray[Any]) -> Image:
+    return np.repeat(values.astype(np.uint8)[:, :, None], 3, axis=2)
+
+
+def eight_bits(values: NDArray[Any]) -> Image:
+    return np.floor(values * 255.0 + 0.5).astype(np.uint8)
+
+
+ALPHA = np.dstack([PIXELS, RANDOM.integers(0, 256, PIXELS.shape[:2], np.uint8)])
+OPAQUE = np.dstack([PIXELS, np.full(PIXELS.shape[:2], 255, np.uint8)])
+FRAMES: dict[str, Any] = {"save_all": True, "append_images": [pillow(PIXELS[::-1])]}
+GREY_FRAMES: dict[str, Any] = {"save_all": True, "append_images": [pillow(PIXELS[::-1], "P")]}
+LOSSLESS: dict[str, tuple[bytes, NDArray[Any]]] = {
+    **{f"{form} colour": (saved(pillow(PIXELS), form), PIXELS) for form in ("PNG", "TIFF", "BMP")},
+    **{
+        f"{form} {mode}": (saved(pillow(PIXELS, mode), form), rgb(pillow(PIXELS, mode)))
+        for form in ("PNG", "TIFF", "BMP", "GIF")
+        for mode in ("L", "1", "P")
+    },
+    "PNG alpha": (saved(Pillow.fromarray(ALPHA), "PNG"), PIXELS),
+    "PNG grey alpha": (saved(Pillow.fromarray(ALPHA).convert("LA"), "PNG"), rgb(pillow(PIXELS, "L"))),
+    "PNG palette alpha": (saved(pillow(PIXELS, "P"), "PNG", transparency=3), rgb(pillow(PIXELS, "P"))),
+    "PNG 16 bits": (png(DEEP), DEEP >> 8),
+    "PNG 16 bits grey": (png(DEEP[:, :, 0]), grey(DEEP[:, :, 0] >> 8)),
+    "PNG frames": (saved(pillow(PIXELS), "PNG", **FRAMES), PIXELS),
+    "TIFF opaque alpha": (saved(Pillow.fromarray(OPAQUE), "TIFF"), PIXELS),
+    "TIFF frames": (saved(pillow(PIXELS), "TIFF", **FRAMES), PIXELS),
+    "TIFF CMYK": (saved(pillow(PIXELS, "CMYK"), "TIFF"), rgb(pillow(PIXELS, "CMYK"))),
+    **{
+        f"TIFF {compression}": (saved(pillow(PIXELS), "TIFF", compression=compression), PIXELS)
+        for compression in ("tiff_lzw", "tiff_adobe_deflate", "packbits")
+    },
+    "TIFF big-endian": (tiff(PIXELS, ">"), PIXELS),
+    "TIFF tiles": (tiff(np.tile(PIXELS, (4, 4, 1)), tile=32), np.tile(PIXELS, (4, 4, 1))),
+    **{
+        f"TIFF 16 bits {name} {order}": (tiff(pixels, order, tile), expected)
+        for order in ORDERS
+        for tile in (0, 16)
+        for name, pixels, expected in (
+            (f"colour tile {tile}", DEEP, DEEP >> 8),
+            (f"grey tile {tile}", DEEP[:, :, 0], grey(DEEP[:, :, 0] >> 8)),
+        )
+    },
+    **{
+        f"TIFF {kind.__name__}": (tiff(REAL.astype(kind)), eight_bits(REAL.astype(kind)))
+        for kind in (np.float32, np.float64)
+    },
+    "TIFF float32 grey": (tiff(REAL[:, :, 0]), grey(eight_bits(REAL[:, :, 0]))),
+    "TIFF float32 of 0, ½ and 1": (tiff(np.array([[0, 0.5, 1]], np.float32)), grey(np.array([[0, 128, 255]]))),
+    "BMP alpha": (saved(Pillow.fromarray(ALPHA), "BMP"), PIXELS),
+    "WebP lossless": (saved(pillow(PIXELS), "WEBP", lossless=True), PIXELS),
+    "WebP alpha": (saved(Pillow.fromarray(ALPHA), "WEBP", lossless=True, exact=True), PIXELS),
+    "WebP frames": (saved(pillow(PIXELS), "WEBP", lossless=True, **FRAMES), PIXELS),
+    "GIF frames": (saved(pillow(PIXELS, "P"), "GIF", **GREY_FRAMES), rgb(pillow(PIXELS, "P"))),
+    "one pixel": (saved(pillow(PIXELS[:1, :1]), "PNG"), PIXELS[:1, :1]),
+}
+LOSSY = {
+    "JPEG": saved(pillow(SMOOTH), "JPEG", quality=98, subsampling=0),
+    "JPEG progressive": saved(pillow(SMOOTH), "JPEG", quality=98, subsampling=0, progressive=True),
+    "JPEG CMYK": saved(pillow(SMOOTH, "CMYK"), "JPEG", quality=98, subsampling=0),
+    "JPEG grey": saved(pillow(SMOOTH, "L"), "JPEG", quality=98),
+    "TIFF JPEG": saved(pillow(SMOOTH), "TIFF", compression="jpeg", quality=98),
+    "WebP": saved(pillow(SMOOTH), "WEBP", quality=98),
+}
+ONE_OF_EACH = {
+    "JPEG": LOSSY["JPEG"],
+    "PNG": saved(pillow(SMOOTH), "PNG"),
+    "TIFF": saved(pillow(SMOOTH), "TIFF"),
+    "TIFF, floating point": tiff(REAL),
+    "BMP": saved(pillow(SMOOTH), "BMP"),
+    "WebP": LOSSY["WebP"],
+    "GIF": saved(pillow(SMOOTH, "P"), "GIF"),
+}
+ALL = {**ONE_OF_EACH, **LOSSY}
+
+
+@pytest.fixture
+def no_pixel_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    def imdecode(*_: Any) -> None:
+        pytest.fail("pixels were decoded")
+
+    monkeypatch.setattr(cv2, "imdecode", imdecode)
+
+
+@contextmanager
+def flat_memory(limit: int = 2**20) -> Iterator[None]:
+    tracemalloc.start()
+    try:
+        yield
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < limit
+
+
+@pytest.mark.parametrize(("data", "expected"), LOSSLESS.values(), ids=LOSSLESS)
+def test_lossless_files_give_exact_pixels(data: bytes, expected: NDArray[Any]) -> None:
+    pixels = decode(data)
+    assert pixels.dtype == np.uint8
+    assert pixels.flags.c_contiguous
+    np.testing.assert_array_equal(pixels, expected)
+
+
+@pytest.mark.parametrize("data", LOSSY.values(), ids=LOSSY)
+def test_lossy_files_give_what_pillow_reads(data: bytes) -> None:
+    expected = rgb(Pillow.open(io.BytesIO(data))).astype(int)
+    assert np.abs(decode(data) - expected).max() <= 2
+    original = rgb(pillow(SMOOTH, "L")) if (expected == expected[:, :, :1]).all() else SMOOTH
+    assert np.abs(expected - original).mean() < 4  # the comparison above means something
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "TIFF", "WEBP"])
+def test_photographs_are_turned_upright(form: str, orientation: int) -> None:
+    exif = Pillow.Exif()
+    exif[0x112] = orientation
+    data = saved(pillow(SMOOTH), form, exif=exif, **{"lossless": True} if form == "WEBP" else {})
+    expected = rgb(ImageOps.exif_transpose(Pillow.open(io.BytesIO(data)))).astype(int)
+    pixels = decode(data)
+    assert pixels.shape == ((30, 40, 3) if orientation < 5 else (40, 30, 3))
+    assert np.abs(pixels - expected).max() <= (2 if form == "JPEG" else 0)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("pixels", [DEEP, DEEP[:, :, 0], REAL, REAL[:, :, 0]], ids=["16", "16 grey", "f32", "f32 grey"])
+def test_deep_tiffs_are_turned_upright_too(pixels: NDArray[Any], orientation: int) -> None:
+    turned = pillow(decode(tiff(pixels)))
+    turned.getexif()[0x112] = orientation
+    np.testing.assert_array_equal(
+        decode(tiff(pixels, extra=((274, 3, orientation),))), np.asarray(ImageOps.exif_transpose(turned))
+    )
+
+
+@pytest.mark.usefixtures("no_pixel_is_decoded")
+@pytest.mark.parametrize("data", ONE_OF_EACH.values(), ids=ONE_OF_EACH)
+def test_one_pixel_too_many_is_refused_unseen(data: bytes) -> None:
+    width, height = (17, 13) if data == ONE_OF_EACH["TIFF, floating point"] else (40, 30)
+    with pytest.raises(ImageTooLargeError) as caught:
+        decode(data, Limits(pixels=width * height - 1))
+    assert str(caught.value) == (
+        f"the image declares {width} × {height} pixels, the limit is {width * height - 1:,} in all. "
+        "Send a smaller image."
+    )
+
+
+@pytest.mark.parametrize("data", ONE_OF_EACH.values(), ids=ONE_OF_EACH)
+def test_limits_are_the_largest_that_passes(data: bytes) -> None:
+    height, width, _ = decode(data).shape
+    assert decode(data, Limits(bytes=len(data), pixels=height * width)).shape == (height, width, 3)
+
+
+@pytest.mark.usefixtures("no_pixel_is_decoded")
+def test_a_file_over_the_byte_limit_is_refused_unseen(tmp_path: Path) -> None:
+    message = "the file has more than 1,000 bytes, the limit. Send a smaller file."
+    with pytest.raises(ImageTooLargeError) as caught:
+        decode(bytes(1001), Limits(bytes=1000))
+    assert str(caught.value) == message
+    path = tmp_path / "large.png"
+    with path.open("wb") as file:
+        file.truncate(2**33)
+    with flat_memory(), pytest.raises(ImageTooLargeError) as caught:
+        read(path, Limits(bytes=1000))
+    assert str(caught.value) == f"{path}: {message}"
+
+
+@pytest.mark.usefixtures("no_pixel_is_decoded")
+def test_a_png_that_declares_100000_by_100000_is_refused_unseen() -> None:
+    data = png_header(100_000, 100_000) + chunk(b"IDAT", zlib.compress(bytes(100_000))) + chunk(b"IEND", b"")
+    with flat_memory(), pytest.raises(ImageTooLargeError) as caught:
+        decode(data)
+    assert str(caught.value) == (
+        "the image declares 100,000 × 100,000 pixels, the limit is 150,000,000 in all. Send a smaller image."
+    )
+
+
+@pytest.mark.usefixtures("no_pixel_is_decoded")
+@pytest.mark.parametrize("sizes", [(10, 40_000), (40_000, 10)])
+def test_a_tiff_with_two_widths_is_judged_by_the_larger(sizes: tuple[int, int]) -> None:
+    data = tiff(np.zeros((40_000, 10), np.uint8)[:, :1], extra=((256, 4, sizes[0]), (256, 4, sizes[1])))
+    with pytest.raises(ImageTooLargeError, match=r"declares 40,000 × 40,000"):
+        decode(data)
+
+
+@pytest.mark.usefixtures("no_pixel_is_decoded")
+@pytest.mark.parametrize("length", [2**31 - 1, 2**32 - 1])
+def test_a_png_chunk_longer_than_the_file_is_refused_unseen(length: int) -> None:
+    # OpenCV allocates what the chunk declares: 4 GB for a file of 100 bytes.
+    data = png_header(40, 30) + chunk(b"IDAT", zlib.compress(bytes(100)), length)
+    with flat_memory(), pytest.raises(ImageDecodeError) as caught:
+        decode(data)
+    assert str(caught.value) == DAMAGED
+
+
+BAD = {
+    "empty": (b"", EMPTY),
+    "text": (b"not a photograph", f"not an image: it begins with b'not a ph'. Send a {KINDS} file."),
+    "one byte": (b"\xff", f"not an image: it begins with b'\\xff'. Send a {KINDS} file."),
+    "another kind of image": (
+        b"\0\0\0\x0cjP  \r\n",
+        rf"not an image: it begins with b'\x00\x00\x00\x0cjP  '. Send a {KINDS} file.",
+    ),
+    "PNG magic alone": (b"\x89PNG\r\n\x1a\n", HEADER),
+    "PNG of no width": (png_header(0, 5) + chunk(b"IDAT", b""), HEADER),
+    "PNG without pixels": (png_header(40, 30) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b""), DAMAGED),
+    "JPEG magic alone": (b"\xff\xd8\xff", HEADER),
+    "TIFF that points outside": (b"II*\0\xff\xff\xff\xff", HEADER),
+    "TIFF without a size": (b"II*\0\x08\0\0\0\0\0\0\0\0\0", HEADER),
+    "TIFF of 32-bit integers": (tiff(np.zeros((5, 5), np.uint32)), DAMAGED),
+    "TIFF of signed integers": (tiff(np.zeros((5, 5), np.int16)), DAMAGED),
+    "TIFF of half precision": (tiff(np.zeros((5, 5), np.float16)), DAMAGED),
+    "NaN": (tiff(np.array([[0.5, np.nan]], np.float32)), NOT_FINITE),
+    "NaN in colour": (tiff(np.full((5, 5, 3), np.nan, np.float64)), NOT_FINITE),
+    "infinite": (tiff(np.array([[0.5, np.inf]], np.float32)), NOT_FINITE),
+    "negative": (
+        tiff(np.array([[0.5, -0.25]], np.float32)),
+        "the image holds floating-point values from -0.25 to 0.5. Send values in 0..1, or an 8- or 16-bit image.",
+    ),
+    "over 1": (
+        tiff(np.array([[0, 255]], np.float32)),
+        "the image holds floating-point values from 0 to 255. Send values in 0..1, or an 8- or 16-bit image.",
+    ),
+}
+
+
+@pytest.mark.parametrize(("data", "message"), BAD.values(), ids=BAD)
+def test_bad_bytes_are_named(data: bytes, message: str, tmp_path: Path) -> None:
+    with pytest.raises(ImageDecodeError) as caught:
+        decode(data)
+    assert str(caught.value) == message
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(data)
+    with pytest.raises(ImageDecodeError) as caught:
+        read(path)
+    assert str(caught.value) == f"{path}: {message}"
+
+
+@pytest.mark.parametrize("data", ALL.values(), ids=ALL)
+def test_truncated_files_are_refused(data: bytes) -> None:
+    # At 30 places from the magic bytes on, and in the last bytes: of `tiff` these are a link to no further page.
+    end = len(data) - (4 if data == ONE_OF_EACH["TIFF, floating point"] else 0)
+    for length in {*range(8, end, end // 30), *range(end - 4, end)}:
+        with pytest.raises(ImageDecodeError) as caught:
+            decode(data[:length])
+        assert str(caught.value) in {HEADER, DAMAGED}, length
+
+
+def test_a_file_that_is_read_is_the_file_that_is_decoded(tmp_path: Path) -> None:
+    path = tmp_path / "photo"
+    path.write_bytes(ONE_OF_EACH["PNG"])
+    np.testing.assert_array_equal(read(path), SMOOTH)
+
+
+def missing(folder: Path) -> Path:
+    return folder / "none.png"
+
+
+def directory(folder: Path) -> Path:
+    return folder
+
+
+def below_a_file(folder: Path) -> Path:
+    (folder / "photo.png").write_bytes(b"")
+    return folder / "photo.png" / "inner.png"
+
+
+def link_to_itself(folder: Path) -> Path:
+    (folder / "loop.png").symlink_to("loop.png")
+    return folder / "loop.png"
+
+
+def too_long(folder: Path) -> Path:
+    return folder / ("x" * 300)
+
+
+@pytest.mark.parametrize(
+    ("make", "code"),
+    [
+        (missing, errno.ENOENT),
+        (directory, errno.EISDIR),
+        (below_a_file, errno.ENOTDIR),
+        (link_to_itself, errno.ELOOP),
+        (too_long, errno.ENAMETOOLONG),
+    ],
+)
+def test_a_path_that_cannot_be_read_is_named(make: Callable[[Path], Path], code: int, tmp_path: Path) -> None:
+    path = make(tmp_path)
+    with pytest.raises(ImageDecodeError) as caught:
+        read(path)
+    assert str(caught.value) == f"{path}: can't be read ({os.strerror(code)}). Check the path and its permissions."
+
+
+def test_a_file_without_permission_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    path = tmp_path / "photo.png"
+    monkeypatch.setattr(Path, "open", refuse)  # root may read everything
+    with pytest.raises(ImageDecodeError, match=re.escape(f"{path}: can't be read (Permission denied). Check")):
+        read(path)
+
+
+def test_a_path_with_a_nul_is_named() -> None:
+    with pytest.raises(ImageDecodeError, match=r"can't be read \(embedded null byte\)\. Check the path"):
+        read(Path("a\0b"))
+
+
+@settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.too_slow])
+@given(st.sampled_from(sorted(ALL)), st.integers(0, 2**32 - 1))
+def test_whatever_happens_to_a_file_it_is_an_image_or_an_image_error(name: str, seed: int) -> None:
+    chance = random.Random(seed)
+    data = bytearray(ALL[name])
+    for _ in range(chance.randint(1, 5)):
+        # More often in the header, where there is more to break.
+        place = chance.randrange(min(len(data), chance.choice([64, len(data)])))
+        if chance.random() < 0.7:
+            data[place] = chance.choice([0, 255, chance.randrange(256)])
+        else:
+            del data[place : place + chance.randint(1, 8)]
+    try:
+        pixels = decode(bytes(data), Limits(pixels=10_000))
+    except ImageError:
+        return
+    assert pixels.dtype == np.uint8
+    assert pixels.shape[2:] == (3,)
+    assert pixels.shape[0] * pixels.shape[1] <= 10_000

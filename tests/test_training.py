@@ -1,0 +1,589 @@
+"""Training on generated photographs: what a recipe may say, and that a run can be repeated, broken off and judged."""
+
+import hashlib
+import json
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+import yaml
+from numpy.typing import NDArray
+from torch import nn
+
+from vesselrt import cli
+from vesselrt.runtime.backends import to_bytes
+from vesselrt.runtime.errors import DataError
+from vesselrt.runtime.manifest import Manifest
+from vesselrt.runtime.modelfile import read_manifest
+from vesselrt.runtime.segmenter import Segmenter
+from vesselrt.training import loop, recipe
+from vesselrt.training.cameras import Source
+from vesselrt.training.data import Sample, find
+from vesselrt.training.loop import HALF, Case, Crops, train
+from vesselrt.training.networks import VesselNet
+from vesselrt.training.recipe import Recipe
+
+# Python 3.12 and later warn when a process with threads forks, as PyTorch's loader does.
+pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded, use of fork:DeprecationWarning")
+
+Photo = tuple[NDArray[np.uint8], NDArray[np.bool_]]
+Draw = Callable[[int, int, int], Photo]
+
+FIELDS: dict[str, Any] = {
+    "name": "tiny",
+    "version": "0.1",
+    "licence": "CC0-1.0",
+    "description": "Trained on pictures that were never taken.",
+    "seed": 7,
+    "data": [{"kind": "folder", "path": "eyes", "name": "eyes", "terms": "CC0-1.0"}],
+    "preparation": {"channels": "green", "field_of_view": 96},
+    "input": {"mean": [0.3], "std": [0.2]},
+    "tile": {"size": 64, "multiple": 4, "margin": 8},
+    "network": {"factory": "vesselrt.training.networks:VesselNet", "arguments": {"channels": 1, "widths": [4, 8]}},
+    "cameras": {"sensor": [64, 96]},
+    "held_out_cameras": False,
+    "schedule": {"steps": 4, "batch": 2, "crop": 32, "warmup": 2, "average": 0.5, "validate_every": 2},
+    "precision": "f32",
+}
+
+STEADY = {
+    "foreign": 0,
+    "zoom": (1, 1),
+    "stretch": 0,
+    "blur": (0, 0),
+    "noise": (0, 0),
+    "gamma": (1, 1),
+    "contrast": (1, 1),
+    "illumination": 0,
+    "haze": (0, 0),
+    "crosstalk": 0,
+}
+"""A family of one camera, which changes nothing."""
+
+
+def recipe_of(**changes: Any) -> Recipe:
+    """The tiny recipe; a change of a section keeps the rest of the section."""
+    fields = {k: {**FIELDS.get(k, {}), **v} if isinstance(v, dict) else v for k, v in changes.items()}
+    return Recipe.model_validate({**FIELDS, **fields})
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """The networks are tiny: threads would only wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_gpu() -> Iterator[None]:
+    """What is compared bit by bit runs on the processor."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.cuda, "is_available", lambda: False)
+        yield
+
+
+def write(image: Path, truth: Path, photo: Photo) -> None:
+    for path, pixels in ((image, photo[0][:, :, ::-1]), (truth, photo[1] * np.uint8(255))):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        assert cv2.imwrite(str(path), pixels)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory, fundus_photo: Draw) -> Path:
+    """Six photographs: the fifth is for validation."""
+    root = tmp_path_factory.mktemp("data")
+    for i in range(6):
+        write(root / "eyes" / "images" / f"{i}.png", root / "eyes" / "masks" / f"{i}.png", fundus_photo(100, 96, i))
+    return root
+
+
+def contents(folder: Path) -> dict[str, str]:
+    return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.iterdir()}
+
+
+def quiet(line: str) -> None:
+    pass
+
+
+# Recipes
+
+
+@pytest.mark.parametrize(
+    "path", sorted((Path(recipe.__file__).parent / "recipes").glob("*.yaml")), ids=lambda p: p.stem
+)
+def test_built_in_recipes_are_valid_and_their_networks_small(path: Path) -> None:
+    checked = Recipe.read(path)
+    assert checked.name == path.stem
+    network = checked.network.build()
+    assert sum(p.numel() for p in network.parameters()) <= 2_000_000
+    channels, side = len(checked.input.mean), checked.tile.multiple
+    with torch.inference_mode():
+        assert network(torch.zeros(1, channels, side, 2 * side)).shape == (1, 1, side, 2 * side)
+        assert network(torch.zeros(1, channels, checked.schedule.crop, side)).shape[2] == checked.schedule.crop
+
+
+def test_the_built_in_model_learns_from_its_two_data_sets_alone() -> None:
+    checked = Recipe.read(Path(recipe.__file__).parent / "recipes" / "fundus.yaml")
+    assert [(d.kind, d.name) for d in checked.data] == [("chase_db1", "CHASE_DB1"), ("hrf", "HRF")]
+    assert all(d.terms.startswith("CC BY 4.0") for d in checked.data)
+
+
+def test_a_recipe_survives_its_file(tmp_path: Path) -> None:
+    (tmp_path / "r.yaml").write_text(yaml.safe_dump(FIELDS))
+    (tmp_path / "r.json").write_text(recipe_of().model_dump_json())
+    assert Recipe.read(tmp_path / "r.yaml") == Recipe.read(tmp_path / "r.json") == recipe_of()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"colour": "red"}, "colour: Extra inputs are not permitted"),
+        ({"schedule": {"steps": 4, "epochs": 3}}, "schedule.epochs: Extra inputs are not permitted"),
+        ({"cameras": {"blurr": 1}}, "cameras.blurr: Extra inputs are not permitted"),
+        ({"name": None}, "name: Input should be a valid string"),
+        ({"name": "Fundus 1"}, "name: String should match pattern"),
+        ({"version": 1.0}, "version: Input should be a valid string"),
+        ({"schedule": {"steps": "many"}}, "schedule.steps: Input should be a valid integer"),
+        ({"schedule": {"steps": 0}}, "schedule.steps: Input should be greater than or equal to 1"),
+        ({"schedule": {}}, "schedule.steps: Field required"),
+        ({"data": []}, "data: Tuple should have at least 1 item"),
+        (
+            {"data": [{**FIELDS["data"][0], "kind": "retina"}]},
+            "data.0.kind: Input should be 'drive', 'chase_db1', 'hrf'",
+        ),
+        ({"precision": "fp8"}, "precision: Input should be 'f32' or 'bf16'"),
+        (
+            {"tile": {"size": 65, "multiple": 4, "margin": 8}},
+            "tile: Value error, size 65 and margin 8 must be multiples of 4",
+        ),
+        ({"input": {"mean": [0.3] * 3, "std": [0.2] * 3}}, "Value error, input.mean and input.std need 1 value(s)"),
+        ({"preparation": {"channels": "rgb"}}, "Value error, input.mean and input.std need 3 value(s)"),
+    ],
+)
+def test_a_wrong_field_is_named(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_text(yaml.safe_dump({**FIELDS, **change}))
+    with pytest.raises(DataError) as caught:
+        Recipe.read(path)
+    assert str(caught.value).startswith(f"{path}: not a valid recipe: ")
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_every_wrong_field_is_named_at_once(tmp_path: Path) -> None:
+    fields = {**FIELDS, "colour": "red", "seed": "x"}
+    del fields["licence"]
+    (tmp_path / "r.yaml").write_text(yaml.safe_dump(fields))
+    with pytest.raises(DataError) as caught:
+        Recipe.read(tmp_path / "r.yaml")
+    assert [name for name in ("licence: ", "seed: ", "colour: ") if name not in str(caught.value)] == []
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "not a readable recipe (.*No such file"),
+        (b"name: [tiny", "not a readable recipe (.*expected ',' or ']'"),
+        (b"\xff\xfe\x00", "not a readable recipe ("),
+        (b"", "not a valid recipe: file: Input should be a valid dictionary"),
+        (b"- name", "not a valid recipe: file: Input should be a valid dictionary"),
+        (b"!!python/object/apply:os.getcwd []", "not a readable recipe (.*could not determine a constructor"),
+    ],
+)
+def test_what_is_no_recipe(tmp_path: Path, content: bytes | None, message: str) -> None:
+    path = tmp_path / "r.yaml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(DataError) as caught:
+        Recipe.read(path)
+    position = 0
+    for part in message.split(".*"):
+        position = str(caught.value).index(part, position)
+
+
+@pytest.mark.parametrize(
+    ("factory", "arguments"),
+    [
+        ("nowhere.nets:Net", {}),
+        ("torch.nn", {}),
+        ("torch.nn:Nothing", {}),
+        (":Conv2d", {}),
+        ("torch.nn:Conv2d", {"colour": 1}),
+    ],
+)
+def test_a_network_that_cannot_be_built_is_named(factory: str, arguments: dict[str, Any]) -> None:
+    checked = recipe_of(network={"factory": factory, "arguments": arguments})
+    with pytest.raises(DataError, match=rf"^network {factory} can't be built: .*Expected package\.module:callable\.$"):
+        checked.network.build()
+
+
+# The built-in network
+
+
+@pytest.mark.parametrize(("channels", "widths"), [(1, (4, 8)), (3, (4, 8, 8)), (1, (16, 32, 64, 128))])
+def test_vessel_net_keeps_the_size(channels: int, widths: tuple[int, ...]) -> None:
+    network = VesselNet(channels, widths).eval()
+    assert network.stride == 2 ** len(widths)
+    with torch.inference_mode():
+        for height, width in ((network.stride, network.stride), (2 * network.stride, 5 * network.stride)):
+            assert network(torch.zeros(2, channels, height, width)).shape == (2, 1, height, width)
+
+
+def test_vessel_net_sees_no_further_than_the_recipes_margin() -> None:
+    checked = Recipe.read(Path(recipe.__file__).parent / "recipes" / "fundus.yaml")
+    network = checked.network.build().eval()
+    for weight in network.parameters():
+        nn.init.constant_(weight, 0.01)  # nothing cancels and no ReLU is shut: all that can be seen is seen
+    pixels = torch.ones(1, len(checked.input.mean), 64, 2 * 256, requires_grad=True)
+    network(pixels)[0, 0, :, 256].sum().backward()
+    assert pixels.grad is not None
+    seen = pixels.grad.abs().sum(dim=(0, 1, 2)).nonzero().flatten()
+    radius = max(256 - int(seen.min()), int(seen.max()) - 256)
+    assert 64 < radius <= checked.tile.margin
+
+
+# Runs
+
+
+@pytest.fixture(scope="module")
+def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of an undisturbed run."""
+    return train(recipe_of(), data, tmp_path_factory.mktemp("whole"), quiet).parent
+
+
+class PowerCutError(Exception):
+    """Ends a run at a step, as a kill would: nothing of it is written any more."""
+
+
+def cut_after(last: int) -> Callable[[int, int, float], None]:
+    def advance(step: int, steps: int, loss: float) -> None:
+        if step == last:
+            raise PowerCutError
+
+    return advance
+
+
+def test_a_run_leaves_everything_behind(whole: Path) -> None:
+    assert set(contents(whole)) == {"recipe.json", "last.pt", "best.pt", "history.json", "curves.png"}
+    assert Recipe.read(whole / "recipe.json") == recipe_of()
+    history = json.loads((whole / "history.json").read_text())
+    assert [h["step"] for h in history] == [2, 4]
+    for entry in history:
+        assert set(entry) == {"step", "loss", "score", "groups"}
+        assert set(entry["groups"]) == {"eyes"}
+        assert entry["score"] == entry["groups"]["eyes"]["f1"] <= entry["groups"]["eyes"]["best_f1"]
+        assert 0 < entry["loss"] < 10
+    curves = cv2.imread(str(whole / "curves.png"))
+    assert curves is not None
+    assert curves.shape == (400, 1000, 3)
+    best = torch.load(whole / "best.pt", weights_only=True)
+    assert set(best) == {"network", "step", "score", "shift"}
+    assert best["score"] == max(h["score"] for h in history)
+    assert best["step"] == next(h["step"] for h in history if h["score"] == best["score"])
+    VesselNet(1, (4, 8)).load_state_dict(best["network"])
+
+
+@pytest.mark.parametrize("last", [1, 3])
+def test_a_run_that_was_cut_off_ends_like_one_that_was_not(data: Path, whole: Path, tmp_path: Path, last: int) -> None:
+    run = tmp_path / "run"
+    with pytest.raises(PowerCutError):
+        train(recipe_of(), data, run, quiet, cut_after(last))
+    assert (run / "last.pt").exists() == (last > 2)  # written after step 2
+    steps: list[tuple[int, int]] = []
+    said: list[str] = []
+    best = train(recipe_of(), data, run, said.append, lambda step, total, loss: steps.append((step, total)))
+    assert steps == [(step, 4) for step in (range(3, 5) if last > 2 else range(1, 5))]
+    assert ("resuming after step 2" in said) == (last > 2)
+    assert best == run / "best.pt"
+    assert same(run, whole)
+
+
+def same(one: Path, other: Path) -> bool:
+    """Bit by bit, except the files that hold times or are drawn."""
+    for name in ("last.pt", "best.pt"):
+        a, b = (torch.load(folder / name, weights_only=True) for folder in (one, other))
+        if not equal(a, b):
+            return False
+    return all(
+        (one / n).read_bytes() == (other / n).read_bytes() for n in ("recipe.json", "history.json", "curves.png")
+    )
+
+
+def equal(a: Any, b: Any) -> bool:
+    if isinstance(a, torch.Tensor):
+        return a.dtype == b.dtype and torch.equal(a, b)
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(equal(v, b[k]) for k, v in a.items())
+    if isinstance(a, list | tuple):
+        return len(a) == len(b) and all(map(equal, a, b))
+    return bool(a == b)
+
+
+FINAL = {"steps": 4, "batch": 2, "crop": 32, "warmup": 1, "average": 0.5, "validate_every": 2, "foreign": 0.25}
+
+
+@pytest.mark.parametrize("last", [1, 3])
+def test_the_final_stage_goes_on_from_the_best_weights_and_survives_a_cut(
+    data: Path, whole: Path, tmp_path: Path, last: int
+) -> None:
+    staged = recipe_of(final=FINAL)
+    one, other = tmp_path / "one", tmp_path / "other"
+    said: list[str] = []
+    assert train(staged, data, one, said.append) == one / "final.pt"
+    assert "final stage: 6 photographs, from step 0 to 4" in said  # five to train on, and the one of validation
+    best, first = (torch.load(folder / "best.pt", weights_only=True) for folder in (one, whole))
+    assert equal(best, first), "the stage before it is the same with and without it"
+    final = torch.load(one / "final.pt", weights_only=True)
+    assert set(final) == {"network", "step", "shift"}
+    assert final["step"] == 4
+    assert final["shift"] == best["shift"]
+    assert not equal(final["network"], best["network"])
+
+    def cut(step: int, steps: int, loss: float) -> None:
+        if (other / "best.pt").exists() and "shift" in torch.load(other / "best.pt", weights_only=True):
+            cut_after(last)(step, steps, loss)
+
+    with pytest.raises(PowerCutError):
+        train(staged, data, other, quiet, cut)
+    assert not (other / "final.pt").exists()
+    train(staged, data, other, quiet)
+    assert equal(final, torch.load(other / "final.pt", weights_only=True))
+
+
+def test_another_seed_is_another_run(data: Path, whole: Path, tmp_path: Path) -> None:
+    train(recipe_of(seed=8), data, tmp_path, quiet)
+    assert not same(tmp_path, whole)
+
+
+def test_a_run_that_is_done_stays_as_it_is(data: Path, whole: Path) -> None:
+    before = contents(whole)
+    steps: list[int] = []
+    assert train(recipe_of(), data, whole, quiet, lambda step, *_: steps.append(step)) == whole / "best.pt"
+    assert steps == []
+    assert contents(whole) == before
+
+
+def test_a_run_of_another_recipe_is_not_touched(data: Path, whole: Path) -> None:
+    before = contents(whole)
+    with pytest.raises(DataError, match=r"holds a run of another recipe\. Name another folder with --run, or delete"):
+        train(recipe_of(seed=8), data, whole, quiet)
+    assert contents(whole) == before
+
+
+def test_a_recipe_can_be_mended_until_there_is_a_checkpoint(data: Path, tmp_path: Path) -> None:
+    elsewhere = [{**FIELDS["data"][0], "path": "nowhere"}]
+    with pytest.raises(DataError, match="nowhere: no such folder"):
+        train(recipe_of(data=elsewhere), data, tmp_path, quiet)
+    train(recipe_of(schedule={"steps": 1}), data, tmp_path, quiet)
+    assert json.loads((tmp_path / "recipe.json").read_text())["data"][0]["path"] == "eyes"
+
+
+def test_a_network_that_finds_nothing_is_kept_all_the_same(data: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(loop, "predict", lambda network, image, *_: np.zeros(image.shape[:2], np.float32))
+    best = train(recipe_of(schedule={"steps": 1}), data, tmp_path, quiet)
+    assert torch.load(best, weights_only=True)["score"] == 0
+
+
+def test_sizes_that_disagree_are_named(data: Path, tmp_path: Path, fundus_photo: Draw) -> None:
+    for i in range(5):
+        (image, _), (_, truth) = fundus_photo(96, 96, i), fundus_photo(90, 96, i)
+        write(tmp_path / "eyes" / "images" / f"{i}.png", tmp_path / "eyes" / "masks" / f"{i}.png", (image, truth))
+    with pytest.raises(DataError, match=r"0\.png: \(96, 96\) pixels, its truth \(90, 96\)\. They must agree\."):
+        train(recipe_of(), tmp_path, tmp_path / "run", quiet)
+
+
+def test_loss_falls_and_vessels_are_found(data: Path, tmp_path: Path) -> None:
+    """Four photographs and cameras that change little can be learned by heart."""
+    easy = recipe_of(
+        cameras=STEADY,
+        schedule={"steps": 100, "batch": 4, "crop": 64, "learning_rate": 0.02, "average": 0.9, "validate_every": 100},
+        network={"arguments": {"channels": 1, "widths": [8, 16]}},
+    )
+    losses: list[float] = []
+    train(easy, data, tmp_path, quiet, lambda step, total, loss: losses.append(loss))
+    assert np.mean(losses[-10:]) < 0.65 * np.mean(losses[:10])
+    (entry,) = json.loads((tmp_path / "history.json").read_text())
+    assert entry["loss"] == pytest.approx(np.mean(losses))
+    assert entry["score"] > 0.6
+
+
+def test_the_command_line_trains_and_says_what_comes_next(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    network = {"factory": "torch.nn:Conv2d", "arguments": {"in_channels": 1, "out_channels": 1, "kernel_size": 1}}
+    (tmp_path / "r.yaml").write_text(yaml.safe_dump({**FIELDS, "network": network, "schedule": {"steps": 1}}))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+
+    def run(command: str) -> tuple[str, str]:
+        monkeypatch.setattr(sys, "argv", shlex.split(command))
+        with pytest.raises(SystemExit) as done:
+            cli.main()
+        assert not done.value.code
+        return capsys.readouterr()
+
+    out, err = run(f"vesselrt train r.yaml --data {shlex.quote(str(data))}")
+    assert out.splitlines()[0] == "runs/tiny/best.pt"
+    assert "5 training photographs, 1 validation photographs\n" in err
+    assert "step 1  loss " in err
+    following = out.splitlines()[1].removeprefix("next: ")
+    assert following == f"vesselrt export --run runs/tiny -o tiny.onnx --data {data}"
+    run(following)
+    assert read_manifest(tmp_path / "tiny.onnx").provenance.parity["f32"]["images"] == 4
+
+
+# What is drawn, and what is never read
+
+
+def test_a_crop_is_its_number(data: Path) -> None:
+    checked = recipe_of(cameras={"foreign": 0.5})
+    sources = [[loop._source(s) for s in checked.data[0].samples(data, "train")]]
+    late = Crops(checked, sources, start=6)
+    early = Crops(checked, sources, start=0)
+    assert (len(early), len(late)) == (8, 2)
+    for a, b in zip((early[6], early[7]), (late[0], late[1]), strict=True):
+        assert np.array_equal(a[0], b[0])
+        assert np.array_equal(a[1], b[1])
+    assert (early[0][0].shape, early[0][1].shape) == ((1, 32, 32), (1, 32, 32))
+    assert len({early[i][0].tobytes() for i in range(8)}) == 8
+
+
+def test_data_sets_take_turns_whatever_their_size() -> None:
+    def flat(level: int) -> Source:
+        return Source.build(np.full((96, 96, 3), level, np.uint8), np.zeros((96, 96), bool))
+
+    crops = Crops(recipe_of(cameras=STEADY), [[flat(200)], [flat(40), flat(60), flat(80)]], start=0)
+    brightest = [int(crops[i][0].max()) for i in range(8)]
+    assert brightest[::2] == [200] * 4
+    assert set(brightest[1::2]) <= {40, 60, 80}
+
+
+@pytest.mark.parametrize("final", [None, {**FINAL, "steps": 1}])
+def test_the_test_split_is_never_read_and_validation_is_apart(
+    tmp_path: Path, fundus_photo: Draw, monkeypatch: pytest.MonkeyPatch, final: dict[str, Any] | None
+) -> None:
+    root = tmp_path / "CHASE"
+    for subject in (1, 2, 9, 10):
+        name = f"Image_{subject:02}L"
+        write(root / f"{name}.jpg", root / f"{name}_1stHO.png", fundus_photo(100, 96, subject))
+    for subject in (11, 14):  # the test split: whoever reads it fails
+        for name in (f"Image_{subject:02}L.jpg", f"Image_{subject:02}L_1stHO.png"):
+            (root / name).write_bytes(b"the test split")
+    splits: list[str] = []
+    read: list[tuple[str, str]] = []
+
+    def noted(kind: Any, folder: Path, split: Any) -> list[Sample]:
+        splits.append(split)
+        return find(kind, folder, split)
+
+    def opened(how: Callable[[Sample], Any]) -> Callable[[Sample], Any]:
+        def reads(sample: Sample) -> Any:
+            read.append((splits[-1], sample.name))
+            return how(sample)
+
+        return reads
+
+    monkeypatch.setattr(recipe, "find", noted)
+    monkeypatch.setattr(Sample, "read_image", opened(Sample.read_image))
+    monkeypatch.setattr(Sample, "read_truth", opened(Sample.read_truth))
+    checked = recipe_of(
+        data=[{"kind": "chase_db1", "path": "CHASE", "name": "CHASE", "terms": "none"}],
+        schedule={"steps": 1},
+        final=final,
+    )
+    train(checked, tmp_path, tmp_path / "run", quiet)
+    assert splits == ["train", "validation"] * (1 if final is None else 2)
+    assert set(read) == {
+        ("train", "Image_01L"),
+        ("train", "Image_02L"),
+        ("validation", "Image_09L"),
+        ("validation", "Image_10L"),
+    }
+
+
+# Validation and calibration
+
+
+@pytest.fixture
+def bright() -> tuple[Recipe, Case]:
+    """A network that returns its input, and a photograph in which all pixels from level 90 on are vessel."""
+    image = np.dstack([np.arange(256, dtype=np.uint8).reshape(16, 16)] * 3)
+    inside = np.ones((16, 16), bool)
+    inside[15] = False  # levels 240 to 255 do not count
+    checked = recipe_of(
+        preparation={"field_of_view": None},
+        input={"mean": [0.5], "std": [0.1]},
+        network={"factory": "torch.nn:Identity", "arguments": {}},
+    )
+    return checked, Case("ramp", image, image[:, :, 1] >= 90, inside)
+
+
+def test_validation_counts_by_hand(bright: tuple[Recipe, Case]) -> None:
+    checked, case = bright
+    curve = loop.validate(nn.Identity(), [case, case], checked, torch.device("cpu"))["ramp"]
+    assert curve.shape == (256,)
+    assert curve[0] == pytest.approx(2 * 150 / (240 + 150))  # everything is painted: 150 of 240 are vessel
+    assert curve[HALF] == pytest.approx(2 * 112 / (112 + 150))  # from level 128 on: 112, all of them vessel
+    assert curve.max() == 1
+    figures = loop.summarise({"ramp": curve})["ramp"]
+    assert (figures["f1"], figures["best_f1"]) == (curve[HALF], 1)
+    level = 1 / (1 + np.exp(-(np.array([89, 90]) / 255 - 0.5) / 0.1))
+    assert level[0] < figures["best_threshold"] < level[1] + 1 / 255
+
+
+def test_calibration_makes_the_best_threshold_0_5(bright: tuple[Recipe, Case], tmp_path: Path) -> None:
+    checked, case = bright
+    torch.save({"network": {}, "step": 3, "score": 0.25}, tmp_path / "best.pt")
+    said: list[str] = []
+    path = loop.calibrate(checked, [case], tmp_path, torch.device("cpu"), said.append)
+    state = torch.load(path, weights_only=True)
+    assert (state["network"], state["step"], state["score"]) == ({}, 3, 0.25)
+    logits = (np.array([89, 90], np.float32) / 255 - 0.5) / 0.1 + state["shift"]
+    levels = to_bytes((1 / (1 + np.exp(-logits)))[None])[0]
+    assert levels[0] < HALF <= levels[1]
+    assert "becomes 0.5" in said[-1]
+    assert "ramp 0.8550 to 1.0000" in said[-1]
+
+
+def test_held_out_cameras_are_validated_apart(data: Path) -> None:
+    cases = list(loop._cases(recipe_of(held_out_cameras=True), data))
+    assert [c.group for c in cases] == ["eyes", "coarse-ccd", "scanned-film", "dim-portable"]
+    for case in cases:
+        assert case.image.shape[:2] == case.truth.shape == case.inside.shape
+
+
+# Scaled back, the one is interpolated in 8 bits and the other in floating point.
+@pytest.mark.parametrize(("diameter", "tolerance"), [(None, 0.51), (96, 1.5)])
+def test_prediction_equals_the_runtime(fundus_photo: Draw, diameter: int | None, tolerance: float) -> None:
+    """What training judges is what the runtime gives, tiles and all."""
+    torch.manual_seed(1)
+    checked, image = recipe_of(preparation={"field_of_view": diameter}), fundus_photo(130, 110, 3)[0]
+    network = checked.network.build().eval()
+
+    class Torch:
+        """A backend on PyTorch."""
+
+        info = None
+        batch = 2
+
+        def infer(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+            with torch.inference_mode():
+                logits = network(loop.normalise(torch.from_numpy(pixels.copy()), checked))
+                return to_bytes(torch.sigmoid(logits).numpy())
+
+    manifest = Manifest(
+        **{k: getattr(checked, k) for k in ("name", "version", "licence", "description", "preparation", "input")},
+        tile=checked.tile.model_copy(update={"margin": 24, "size": 64}),
+    )
+    tiled = Segmenter(manifest, Torch()).segment(image).probability  # type: ignore[arg-type]
+    whole = loop.predict(network, image, checked, torch.device("cpu"))
+    assert np.abs(tiled - 255 * whole).max() <= tolerance
+    assert tiled.std() > 1
