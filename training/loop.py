@@ -22,6 +22,7 @@ import torch
 from monai.losses.dice import DiceCELoss
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Dataset
 
@@ -33,6 +34,8 @@ from vesselrt.training.data import Mask, Sample, Split
 from vesselrt.training.evaluation import f1_by_level
 from vesselrt.training.recipe import Final, Recipe
 
+THIN = 5
+"""Pixels of the prepared image: vessels narrower than this are thin to the loss."""
 HALF = 128
 """The lowest level of the 8-bit probability that threshold 0.5 calls vessel."""
 Report = Callable[[str], None]
@@ -133,7 +136,8 @@ def _select(recipe: Recipe, data: Path, run: Path, device: torch.device, report:
 def _finish(recipe: Recipe, final: Final, data: Path, best: Path, report: Report, advance: Advance) -> Path:
     """The final stage: from the best weights, on all of the training split, for a fixed number of steps."""
     cameras = recipe.cameras.model_copy(update={"foreign": final.foreign})
-    stage = recipe.model_copy(update={"schedule": final, "cameras": cameras, "seed": recipe.seed + 1})
+    loss = recipe.loss.model_copy(update={"thin": final.thin})
+    stage = recipe.model_copy(update={"schedule": final, "cameras": cameras, "loss": loss, "seed": recipe.seed + 1})
     parts: tuple[Split, ...] = ("train", "validation")
     training = [[_source(s) for part in parts for s in d.samples(data, part)] for d in recipe.data]
     start = torch.load(best, map_location="cpu", weights_only=True)
@@ -143,11 +147,11 @@ def _finish(recipe: Recipe, final: Final, data: Path, best: Path, report: Report
         trainer.restore(kept)
     report(f"final stage: {sum(map(len, training))} photographs, from step {trainer.step} to {final.steps}")
     for pixels, truth in _batches(trainer, training):
-        loss = trainer.update(pixels.to(trainer.device), truth.to(trainer.device))
-        advance(trainer.step, final.steps, loss)
+        value = trainer.update(pixels.to(trainer.device), truth.to(trainer.device))
+        advance(trainer.step, final.steps, value)
         if trainer.step % final.validate_every == 0 or trainer.step == final.steps:
             trainer.save(kept, [])
-            report(f"step {trainer.step}  loss {loss:.4f}")
+            report(f"step {trainer.step}  loss {value:.4f}")
     path = best.with_name("final.pt")
     _save({"network": trainer.average.module.state_dict(), "step": trainer.step, "shift": start["shift"]}, path)
     return path
@@ -166,8 +170,7 @@ def _batches(trainer: "_Trainer", sources: list[list[Source]]) -> DataLoader[tup
 
 
 def calibrate(recipe: Recipe, cases: list[Case], run: Path, device: torch.device, report: Report = print) -> Path:
-    """Makes 0.5 the threshold that serves cameras best which training never saw: the held-out ones, or without
-    those all of validation.
+    """Makes 0.5 the threshold that serves all validation cameras best, the known and the held-out ones alike.
 
     What is added to the logits to this end is written into best.pt as `shift`; export folds it into the file.
     """
@@ -176,8 +179,7 @@ def calibrate(recipe: Recipe, cases: list[Case], run: Path, device: torch.device
     network: nn.Module = recipe.network.build().to(device)
     network.load_state_dict(state["network"])
     curves = validate(network, cases, recipe, device)
-    unseen = [curve for name, curve in curves.items() if name in HELD_OUT]
-    level = int(np.argmax(np.mean(unseen or list(curves.values()), axis=0)))
+    level = int(np.argmax(np.mean(list(curves.values()), axis=0)))
     threshold = min(max((level - 0.5) / 255, 0.01), 0.99)
     shift = float(np.log((1 - threshold) / threshold))
     figures = "  ".join(f"{name} {curve[HALF]:.4f} to {curve[level]:.4f}" for name, curve in curves.items())
@@ -215,6 +217,9 @@ class _Trainer:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.precision == "bf16"):
             logits = self.network(normalise(pixels, self.recipe).contiguous(memory_format=torch.channels_last))
         loss: Tensor = self.loss(logits.float(), truth)
+        if self.recipe.loss.thin:
+            missed = functional.softplus(-logits.float())  # cross-entropy where the truth is vessel
+            loss = loss + self.recipe.loss.thin * (thin_part(truth) * missed).mean()
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
@@ -250,6 +255,13 @@ class _Trainer:
         self.optimiser.load_state_dict(state["optimiser"])
         history: list[dict[str, Any]] = json.loads(state["history"])
         return history
+
+
+def thin_part(truth: Tensor) -> Tensor:
+    """The part of the truth (N, 1, h, w), 0..1, that no square of THIN pixels fits into: what an opening removes."""
+    eroded = -functional.max_pool2d(-truth, THIN, stride=1, padding=THIN // 2)
+    opened = functional.max_pool2d(eroded, THIN, stride=1, padding=THIN // 2)
+    return truth - opened
 
 
 def normalise(pixels: Tensor, recipe: Recipe) -> Tensor:

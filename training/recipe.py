@@ -48,6 +48,8 @@ class Loss(Facts):
 
     cross_entropy: Annotated[float, Field(ge=0)] = 1.0
     dice: Annotated[float, Field(ge=0)] = 0.5
+    thin: Annotated[float, Field(ge=0)] = 0.0
+    """Further weight in the cross-entropy of the truth's thin vessels, which have few pixels."""
 
 
 class Schedule(Facts):
@@ -73,6 +75,8 @@ class Final(Schedule):
 
     foreign: Annotated[float, Field(ge=0, le=1)] = 0.5
     """Share of crops seen through a simulated camera, in this stage."""
+    thin: Annotated[float, Field(ge=0)] = 0.0
+    """`loss.thin` of this stage."""
 
 
 class Recipe(Facts):
