@@ -509,6 +509,28 @@ def test_the_test_split_is_never_read_and_validation_is_apart(
     }
 
 
+def test_thin_vessels_are_what_no_square_of_five_pixels_fits_into() -> None:
+    truth = torch.zeros(1, 1, 40, 60)
+    for width, top in ((1, 4), (4, 10), (5, 20), (8, 30)):
+        truth[..., top : top + width, 3:57] = 1
+    thin = loop.thin_part(truth)
+    assert thin.sum(dim=3).flatten().tolist() == [54 if row in (4, 10, 11, 12, 13) else 0 for row in range(40)]
+
+
+def test_the_weight_of_thin_vessels_adds_their_cross_entropy() -> None:
+    truth = torch.zeros(1, 1, 32, 32)
+    truth[..., 5:7, 4:28] = 1  # thin: 48 of 1024 pixels
+    pixels = torch.zeros(1, 1, 32, 32, dtype=torch.uint8)
+    losses = []
+    for weight in (0.0, 2.0):
+        torch.manual_seed(0)
+        trainer = loop._Trainer(recipe_of(loss={"thin": weight}), torch.device("cpu"))
+        logits = trainer.network.train()(loop.normalise(pixels, trainer.recipe))
+        expected = weight * float(torch.log1p(torch.exp(-logits))[truth == 1].sum().detach()) / 1024
+        losses.append(trainer.update(pixels, truth) - expected)
+    assert losses[1] == pytest.approx(losses[0], abs=1e-6)
+
+
 # Validation and calibration
 
 
