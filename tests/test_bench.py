@@ -77,8 +77,19 @@ def test_columns_take_turns_and_the_burn_in_does_not_count(monkeypatch: pytest.M
         return run
 
     timed = interleave({"a": column("a"), "b": column("b")}, b"mask", runs=2)
-    assert calls == ["a", "b"] * (BURN_IN + 2)
-    assert timed == {"a": Timed([7000, 9000], b"mask"), "b": Timed([8000, 10000], b"mask")}
+    assert calls == ["a", "a", "b", "b"] * (BURN_IN + 2)
+    assert timed == {"a": Timed([14000, 18000], b"mask"), "b": Timed([16000, 20000], b"mask")}
+
+
+def test_a_column_alone_is_called_once_a_run() -> None:
+    calls: list[bytes] = []
+
+    def alone(data: bytes) -> bytes:
+        calls.append(data)
+        return data
+
+    assert len(interleave({"a": alone}, b"mask", runs=2)["a"].milliseconds) == 2
+    assert calls == [b"mask"] * (BURN_IN + 2)
 
 
 @pytest.mark.parametrize("changed", [2, BURN_IN, BURN_IN + 3])
