@@ -44,18 +44,18 @@ class Live(BaseModel):
     status: Literal["live"] = "live"
 
 
-def create_app(source: Source, settings: Settings | None = None) -> FastAPI:
+def create_app(source: Source, settings: Settings | None = None, *, warm: bool = False) -> FastAPI:
     """The ASGI application around one model.
 
     `source` is a Segmenter, or a function that loads one; the application warms it up at start (the health
-    addresses answer meanwhile) and closes it at shutdown.
+    addresses answer meanwhile) and closes it at shutdown. `warm`: it is warm already, and ready at once.
     """
     settings = settings or Settings()
     service = Service(source, settings)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        service.start()
+        service.start(warm=warm)
         yield
         await service.stop()
 

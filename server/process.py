@@ -23,7 +23,7 @@ def serve(segmenter: Segmenter, settings: Settings | None = None) -> None:
         print(_banner(segmenter, _address(listener), milliseconds), flush=True)
         server = uvicorn.Server(
             uvicorn.Config(
-                create_app(segmenter, settings),
+                create_app(segmenter, settings, warm=True),
                 http="h11",
                 ws="none",
                 lifespan="on",

@@ -62,9 +62,12 @@ class Service:
         self._pool = ThreadPoolExecutor(settings.in_flight, thread_name_prefix="vesselrt-infer")
         self._places = threading.BoundedSemaphore(settings.in_flight + settings.queue)
 
-    def start(self) -> None:
-        """Loads and warms the model in the background; `state` tells when it is done."""
-        self._pool.submit(self._start)
+    def start(self, *, warm: bool = False) -> None:
+        """Loads and warms the model in the background; `state` tells when it is done. `warm`: it is both already."""
+        if warm and self.segmenter is not None:
+            self.state = State.READY
+        else:
+            self._pool.submit(self._start)
 
     async def stop(self) -> None:
         """Finishes what is being worked on, refuses what waits, and closes the model."""

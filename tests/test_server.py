@@ -70,9 +70,12 @@ PHOTO = png(disc(83, 97))
 
 
 @contextmanager
-def running(source: Source, settings: Settings | None = None, *, ready: bool = True) -> Iterator[httpx.Client]:
+def running(
+    source: Source, settings: Settings | None = None, *, ready: bool = True, warm: bool = False
+) -> Iterator[httpx.Client]:
     """A real uvicorn in a thread, and a client for it."""
-    server = uvicorn.Server(uvicorn.Config(create_app(source, settings), http="h11", ws="none", log_config=None))
+    app = create_app(source, settings, warm=warm)
+    server = uvicorn.Server(uvicorn.Config(app, http="h11", ws="none", log_config=None))
     with listen("127.0.0.1", 0) as listener:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
@@ -413,6 +416,14 @@ def gate() -> Iterator[Gate]:
     gate = Gate()
     yield gate
     gate.open.set()
+
+
+def test_a_warm_model_is_ready_at_once_and_not_warmed_again() -> None:
+    backend = FakeBackend()
+    with running(Segmenter(MANIFEST, backend), ready=False, warm=True) as client:
+        assert client.get("/health/ready").status_code == 200
+        assert backend.shapes == []
+        assert post(client, "multipart").status_code == 200
 
 
 def test_queue_is_bounded_and_health_answers_meanwhile(gate: Gate) -> None:
