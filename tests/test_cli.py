@@ -173,6 +173,14 @@ def test_many_photos_to_a_folder_and_to_this_one(run: Run, mirror: Path, tmp_pat
     assert {p.name for p in tmp_path.iterdir()} == {"in", "out", "0-mask.png", "1-mask.png", "2-mask.png"}
 
 
+def test_a_folder_can_be_run_again_with_its_masks_in_it(run: Run, mirror: Path, tmp_path: Path) -> None:
+    for name in ("eye.png", "my-mask.png"):  # a photograph may have such a name of its own
+        save(tmp_path / name, levels(0))
+    for _ in range(2):
+        assert run("predict", ".", "--model", mirror, *CPU).code == 0
+        assert tree(tmp_path) == {"eye.png", "my-mask.png", "eye-mask.png", "my-mask-mask.png"}
+
+
 def test_folders_and_globs(run: Run, mirror: Path, tmp_path: Path) -> None:
     for name in ("a.png", "b.TIF", "deep/c.png", "deep/er/d.png", "e[1].png"):
         save(tmp_path / "in" / name, levels(0))

@@ -342,7 +342,9 @@ def _expand(photos: list[str]) -> list[Path]:
             inside = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
             if not inside:
                 raise OptionError(f"{photo}: the folder holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}).")
-            found += inside
+            # What an earlier run wrote beside its photographs is not a photograph.
+            written = {_name(p, form) for p in inside for form in SUFFIXES}
+            found += [p for p in inside if p.name not in written]
         elif not path.exists() and glob.has_magic(photo):
             matches = sorted(p for p in map(Path, glob.iglob(photo, recursive=True)) if p.is_file())  # noqa: PTH207 - any pattern
             if not matches:
@@ -351,6 +353,11 @@ def _expand(photos: list[str]) -> list[Path]:
         else:
             found.append(path)
     return list(dict.fromkeys(found))
+
+
+def _name(photo: Path, form: str) -> str:
+    """Of the file that is written for a photograph."""
+    return f"{photo.stem}-{form}{SUFFIXES[form]}"
 
 
 def _targets(photos: list[Path], out: Path | None, form: str) -> dict[Path, Path]:
@@ -362,7 +369,7 @@ def _targets(photos: list[Path], out: Path | None, form: str) -> dict[Path, Path
     folder = out or Path()
     targets: dict[Path, Path] = {}
     for photo in photos:
-        target = folder / f"{photo.stem}-{form}{SUFFIXES[form]}"
+        target = folder / _name(photo, form)
         if target in targets.values():
             other = next(p for p, t in targets.items() if t == target)
             raise OptionError(
