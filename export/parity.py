@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper
 
 from vesselrt.runtime.backends import Backend, to_bytes
+from vesselrt.runtime.encode import threshold_mask
 from vesselrt.runtime.errors import DeviceError, ExportError
 from vesselrt.runtime.hardware import usable_cores
 from vesselrt.runtime.manifest import Manifest, Precision
@@ -124,8 +125,8 @@ def _compare(
             f"{precision}: the model file gives NaN or infinite values. Keep its fragile operations in f32."
         )
     largest = max(float(abs(e - o).max()) for e, o in zip(expected, obtained, strict=True))
-    level = np.ceil(manifest.threshold * 255)
-    flips = [((to_bytes(e) >= level) != (to_bytes(o) >= level)) for e, o in zip(expected, obtained, strict=True)]
+    sides = [[threshold_mask(to_bytes(p), manifest.threshold) for p in answers] for answers in (expected, obtained)]
+    flips = [e != o for e, o in zip(*sides, strict=True)]
     flipped = float(sum(f.sum() for f in flips) / sum(f.size for f in flips))
     tolerance = manifest.tolerance.get(precision, _USUAL[precision])
     if largest > tolerance:

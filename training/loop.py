@@ -89,13 +89,17 @@ def train(recipe: Recipe, data: Path, run: Path, report: Report = print, advance
     run.mkdir(parents=True, exist_ok=True)
     _claim(run, recipe)
     report("reading data")
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    best = _select(recipe, data, run, device, report, advance)
+    best = _select(recipe, data, run, report, advance)
     return best if recipe.final is None else _finish(recipe, recipe.final, data, best, report, advance)
 
 
-def _select(recipe: Recipe, data: Path, run: Path, device: torch.device, report: Report, advance: Advance) -> Path:
+def _device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _select(recipe: Recipe, data: Path, run: Path, report: Report, advance: Advance) -> Path:
     """Trains without the validation part, keeps the weights that do best on it, and calibrates them."""
+    device = _device()
     training = [[_source(s) for s in d.samples(data, "train")] for d in recipe.data]
     cases = list(_cases(recipe, data))
     report(f"{sum(map(len, training))} training photographs, {len(cases)} validation photographs")
@@ -141,7 +145,7 @@ def _finish(recipe: Recipe, final: Final, data: Path, best: Path, report: Report
     parts: tuple[Split, ...] = ("train", "validation")
     training = [[_source(s) for part in parts for s in d.samples(data, part)] for d in recipe.data]
     start = torch.load(best, map_location="cpu", weights_only=True)
-    trainer = _Trainer(stage, torch.device("cuda" if torch.cuda.is_available() else "cpu"), start["network"])
+    trainer = _Trainer(stage, _device(), start["network"])
     kept = best.with_name("final-last.pt")
     if kept.exists():
         trainer.restore(kept)
