@@ -14,6 +14,7 @@ from torch.export import Dim
 from vesselrt.export.modelfile import write
 from vesselrt.export.parity import check
 from vesselrt.runtime.errors import DataError, ExportError
+from vesselrt.runtime.files import draft
 from vesselrt.runtime.manifest import Manifest
 from vesselrt.runtime.preparation import Image
 
@@ -51,22 +52,13 @@ def export(
             f"the manifest says {manifest.precision}, and export writes f32. Say f32, then: vesselrt convert"
         )
     module = Deployed(network, manifest, shift).eval()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(path.name + ".tmp")
-    try:
+    with draft(path) as name:
         model = onnx_from_module(module, manifest)
-        write(model, manifest, draft)
-        manifest = manifest.model_copy(
-            update={
-                "provenance": manifest.provenance.model_copy(
-                    update={"parity": check(module, manifest, draft, photographs)}
-                )
-            }
-        )
-        write(model, manifest, draft)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+        write(model, manifest, name)
+        parity = check(module, manifest, name, photographs)
+        provenance = manifest.provenance.model_copy(update={"parity": parity})
+        manifest = manifest.model_copy(update={"provenance": provenance})
+        write(model, manifest, name)
     return manifest
 
 
@@ -74,12 +66,8 @@ def record_metrics(path: Path, manifest: Manifest, metrics: dict[str, dict[str, 
     """Adds measured figures (data set → metric → value) to the manifest of a model file; the graph stays as it is."""
     merged = {**manifest.provenance.metrics, **metrics}
     provenance = manifest.provenance.model_copy(update={"metrics": merged})
-    draft = path.with_name(path.name + ".tmp")
-    try:
-        write(onnx.load(path), manifest.model_copy(update={"provenance": provenance}), draft)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    with draft(path) as name:
+        write(onnx.load(path), manifest.model_copy(update={"provenance": provenance}), name)
 
 
 def onnx_from_module(module: nn.Module, manifest: Manifest) -> onnx.ModelProto:

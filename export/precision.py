@@ -28,6 +28,7 @@ from onnx.inliner import inline_local_functions
 from vesselrt.export.modelfile import write
 from vesselrt.export.parity import F1, check_half, emulated
 from vesselrt.runtime.errors import ExportError, OptionError
+from vesselrt.runtime.files import draft
 from vesselrt.runtime.manifest import Manifest
 from vesselrt.runtime.modelfile import read_manifest
 from vesselrt.runtime.preparation import Image
@@ -57,16 +58,11 @@ def convert(source: Path, out: Path, photographs: list[Image], f1: F1 | None = N
     if manifest.precision != "f32":
         raise OptionError(f"{source}: its graph is {manifest.precision} already. Name the f32 model file.")
     model, manifest = half_from_model(onnx.load(source), manifest, photographs)
-    draft = out.with_name(out.name + ".tmp")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    try:
+    with draft(out) as name:
         if f1 is not None:
-            write(emulated(model), manifest, draft)
-            manifest = _with_parity(manifest, {"f1_difference": f1(draft) - f1(source)})
-        write(model, manifest, draft)
-        draft.replace(out)
-    finally:
-        draft.unlink(missing_ok=True)
+            write(emulated(model), manifest, name)
+            manifest = _with_parity(manifest, {"f1_difference": f1(name) - f1(source)})
+        write(model, manifest, name)
     return manifest
 
 

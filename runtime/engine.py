@@ -32,6 +32,7 @@ from typing import Annotated, Any, BinaryIO, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from vesselrt.runtime.errors import EngineError, ManifestError, ModelNotFoundError
+from vesselrt.runtime.files import draft
 from vesselrt.runtime.manifest import Facts, Manifest, explain
 
 FORMAT: Literal[1] = 1
@@ -97,16 +98,10 @@ class Engine:
         fields = {**self.header.model_dump(mode="json"), "manifest": self.manifest.model_dump(mode="json")}
         header = json.dumps(fields).encode()
         prefix = _PREFIX.pack(_MAGIC, len(header), hashlib.sha256(header).digest())
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f"{path.name}.{os.getpid()}.tmp")  # its own: two processes may write one engine
-        try:
-            with draft.open("wb") as file:
-                file.writelines((prefix, header, self.plan))
-                file.flush()
-                os.fsync(file.fileno())  # else a crash may leave the name with no bytes behind it
-            draft.replace(path)
-        finally:
-            draft.unlink(missing_ok=True)
+        with draft(path) as name, name.open("wb") as file:
+            file.writelines((prefix, header, self.plan))
+            file.flush()
+            os.fsync(file.fileno())  # else a crash may leave the name with no bytes behind it
 
 
 def read(path: Path) -> Engine:

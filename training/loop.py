@@ -28,6 +28,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from vesselrt.runtime.backends import to_bytes
 from vesselrt.runtime.errors import DataError
+from vesselrt.runtime.files import draft
 from vesselrt.runtime.preparation import Image, field_of_view, prepare
 from vesselrt.training.cameras import HELD_OUT, Source, crop
 from vesselrt.training.data import Mask, Sample, Split
@@ -351,15 +352,13 @@ def _claim(run: Path, recipe: Recipe) -> None:
 
 
 def _save(state: dict[str, Any], path: Path) -> None:
-    temporary = path.with_suffix(".tmp")
-    torch.save(state, temporary)
-    temporary.replace(path)
+    with draft(path) as name, name.open("wb") as file:  # a file: given a name, torch writes it into the archive
+        torch.save(state, file)
 
 
 def _write(path: Path, text: str) -> None:
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(text, "utf-8")
-    temporary.replace(path)
+    with draft(path) as name:
+        name.write_text(text, "utf-8")
 
 
 def _one_thread(_: int) -> None:

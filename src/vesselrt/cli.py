@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from vesselrt.runtime.decode import SUFFIXES as IMAGE_SUFFIXES
 from vesselrt.runtime.encode import SUFFIXES
 from vesselrt.runtime.errors import DataError, MissingExtraError, OptionError, VesselrtError
+from vesselrt.runtime.files import draft
 
 if TYPE_CHECKING:
     from vesselrt.runtime.engine import Engine
@@ -408,14 +409,8 @@ def _recipe(name: str) -> Path:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(path.name + ".tmp")
-    try:
-        draft.write_bytes(content)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    with draft(path) as name:
+        name.write_bytes(content)
 
 
 def _fail(message: str) -> None:
