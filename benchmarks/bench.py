@@ -145,7 +145,7 @@ def bench(  # noqa: PLR0913, PLR0917 - a command's options are its parameters
         list[Path] | None, typer.Option(help="Photograph to measure instead of sizes; repeat for more.")
     ] = None,
     model: Annotated[str | None, typer.Option(help="Built-in model or model file; default: fundus.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cpu:openvino, cpu:onnxruntime or cuda.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, or one library of these.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, f32, bf16 or fp16.")] = "auto",
     threads: Annotated[int | None, typer.Option(help="Processor cores to use; default: all that it may.")] = None,
     runs: Annotated[int, typer.Option(min=3, help="Timed calls on each photograph.")] = 20,
