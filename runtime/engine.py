@@ -153,7 +153,7 @@ def read(path: Path) -> Engine:
             header, manifest = _read_header(file, path)
             size = os.fstat(file.fileno()).st_size - file.tell()
             plan = file.read() if size == header.plan_size else b""  # a size that is made up shall cost no memory
-    except (FileNotFoundError, IsADirectoryError):
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         raise ModelNotFoundError(f"no engine file {path}. Make one with: vesselrt compile") from None
     if size != header.plan_size:
         wrong = "cut off" if size < header.plan_size else "too long"
