@@ -24,6 +24,7 @@ from vesselrt.benchmarks.measure import STAGES, Column, Fresh, Options, Spread, 
 from vesselrt.benchmarks.photos import SIZES, Photo, annotated, from_file, from_size, held_out
 from vesselrt.runtime.backends import Info
 from vesselrt.runtime.encode import Mask
+from vesselrt.runtime.engine import is_engine
 from vesselrt.runtime.errors import MissingExtraError, OptionError, VesselrtError
 from vesselrt.runtime.hardware import cpu_name, usable_cores
 from vesselrt.runtime.modelfile import find, sha256
@@ -181,6 +182,8 @@ def run(options: Options, plan: Plan) -> Report:
     """
     machine = _machine()  # first: its load is that of others
     path = find(options.model)
+    if plan.compare and is_engine(path):
+        raise OptionError(f"{path} is an engine: --compare needs the model file, with --device cuda.")
     with load(options.model, device=options.device, precision=options.precision, threads=options.threads) as segmenter:
         manifest, info, subject = segmenter.manifest, segmenter.info, Subject(segmenter)
         peers = _peers(path, segmenter) if plan.compare else None

@@ -20,6 +20,9 @@ class Cuda:
     memory runs out, and DeviceError for everything else that CUDA complains of.
     """
 
+    def __init__(self) -> None:
+        _checked(runtime.cudaSetDevice(0))  # starts CUDA: TensorRT looks at the GPU before anything else would
+
     def allocate(self, size: int) -> int:
         """Address of `size` bytes on the GPU."""
         return int(_checked(runtime.cudaMalloc(size)))

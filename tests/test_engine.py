@@ -415,7 +415,6 @@ def test_the_built_in_model_for_the_2080_ti(tmp_path: Path) -> None:
     assert again.manifest.tile.fixed
     same = {"precision": "f32", "provenance": given.provenance, "tile": given.tile}
     assert again.manifest.model_copy(update=same) == given
-    # Bytes in and bytes out, and no engine that can't be captured in a CUDA graph.
     window = proof_window(1, given.tile.size)
     (answer,) = OnnxRuntimeBackend(path, None, 2).infer([window[None]])
     assert np.abs(again.header.proven.astype(int) - proof_of(answer[0, 0])).max() <= 3  # FP16 against f32

@@ -396,6 +396,27 @@ def test_windows_that_the_engine_does_not_take(trt: FakeTensorRt, shape: tuple[i
     assert backend._lanes.qsize() == LANES
 
 
+def test_tensorrt_has_what_is_asked_of_it() -> None:
+    """The stand-ins above have no name that the real ones lack."""
+    real = pytest.importorskip("tensorrt_rtx")
+    for stand_in, kind in ((Context, real.IExecutionContext), (FakeTensorRt, real)):
+        names = {name for name in vars(stand_in) if not name.startswith("_")}
+        assert {name for name in names if not hasattr(kind, name)} <= {"network", "complain"}
+    assert hasattr(real.DataType, "UINT8")
+    assert hasattr(real.TensorIOMode, "INPUT")
+    assert hasattr(real.ExecutionContextAllocationStrategy, "USER_MANAGED")
+    assert hasattr(real.DynamicShapesKernelSpecializationStrategy, "EAGER")
+    for kind, names in {
+        real.Runtime: {"deserialize_cuda_engine", "get_engine_validity", "engine_header_size"},
+        real.ICudaEngine: {"num_io_tensors", "get_tensor_name", "get_tensor_mode", "get_tensor_dtype"}
+        | {"create_runtime_config", "create_execution_context"},
+        real.IRuntimeConfig: {"set_execution_context_allocation_strategy", "create_runtime_cache", "set_runtime_cache"}
+        | {"dynamic_shapes_kernel_specialization_strategy"},
+        real.IRuntimeCache: {"serialize", "deserialize"},
+    }.items():
+        assert {name for name in names if not hasattr(kind, name)} == set()
+
+
 # Memory: of a lane 2 × batch × 32 × 32 bytes for the windows, 1000 × batch for the network.
 LANE = 2 * TILE * TILE + 1000
 
@@ -542,11 +563,16 @@ def cuda_of(monkeypatch: pytest.MonkeyPatch, runtime: Runtime) -> Any:
 
 def test_a_capture_is_ended_whatever_happens_in_it(monkeypatch: pytest.MonkeyPatch, cudart: Any) -> None:
     runtime = Runtime(cudart)
-    runtime.calls.clear()
     cuda = cuda_of(monkeypatch, runtime)
     monkeypatch.setattr(runtime, "cudaStreamEndCapture", lambda _: (cudart.cudaError_t.cudaSuccess, 5), raising=False)
     assert cuda.capture(3, lambda: runtime.calls.append("work")) == 7
-    assert runtime.calls == ["cudaStreamBeginCapture", "work", "cudaGraphInstantiate", "cudaGraphDestroy"]
+    assert runtime.calls == [
+        "cudaSetDevice",
+        "cudaStreamBeginCapture",
+        "work",
+        "cudaGraphInstantiate",
+        "cudaGraphDestroy",
+    ]
 
     ended: list[int] = []
 
@@ -591,7 +617,14 @@ def test_every_call_is_one_that_cuda_has(monkeypatch: pytest.MonkeyPatch, cudart
     cuda.free_host(array)
     cuda.free(1)
     assert runtime.calls == [
-        *("cudaMalloc", "cudaStreamCreateWithFlags", "cudaMemcpyAsync", "cudaMemcpyAsync", "cudaGraphLaunch"),
+        *(
+            "cudaSetDevice",
+            "cudaMalloc",
+            "cudaStreamCreateWithFlags",
+            "cudaMemcpyAsync",
+            "cudaMemcpyAsync",
+            "cudaGraphLaunch",
+        ),
         *("cudaStreamSynchronize", "cudaGraphExecDestroy", "cudaStreamDestroy", "cudaFreeHost", "cudaFree"),
     ]
 
