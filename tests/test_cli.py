@@ -139,7 +139,10 @@ def test_help_lists_every_command(run: Run) -> None:
             "MODEL DATA --kind drive chase_db1 hrf folder --split train validation test --threshold --json --record",
         ),
         ("train", "RECIPE --data --run interrupted fundus"),
-        ("export", "--out --run --data --network package.module:factory --weights .safetensors --manifest --photos"),
+        (
+            "export",
+            "--out --run --data --network package.module:factory --weights --manifest --photos --precision",
+        ),
         ("bench", "--compare --device --precision"),
     ],
 )
