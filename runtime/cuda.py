@@ -34,8 +34,7 @@ class Cuda:
         """A uint8 array in page-locked memory, that the GPU reads and writes while the processor goes on."""
         size = math.prod(shape)
         address = int(_checked(runtime.cudaMallocHost(size)))
-        memory = (ctypes.c_uint8 * size).from_address(address)
-        return np.frombuffer(memoryview(memory).cast("B"), np.uint8).reshape(shape)
+        return np.ctypeslib.as_array((ctypes.c_uint8 * size).from_address(address)).reshape(shape)
 
     def free_host(self, array: Image) -> None:
         """Of an array from `allocate_host`, which must not be touched any more."""

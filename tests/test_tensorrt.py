@@ -3,6 +3,7 @@
 What must not be touched while it is in use is asserted not to be; the network is an inversion, so answers are known.
 """
 
+import ctypes
 import importlib.util
 import logging
 import math
@@ -130,6 +131,10 @@ class Context:
         self.trt, self.addresses, self.memory = trt, dict[str, int](), 0
         self.shape: tuple[int, ...] = ()
         self.captured = False
+
+    def set_optimization_profile_async(self, index: int, stream: int) -> bool:
+        assert index == 0
+        return stream in self.trt.cuda.streams
 
     def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
         assert name == "image"
@@ -617,6 +622,13 @@ def test_every_call_is_one_that_cuda_has(monkeypatch: pytest.MonkeyPatch, cudart
     cuda.destroy_stream(3)
     cuda.free_host(array)
     cuda.free(1)
+    memory = ctypes.create_string_buffer(b"x" * 25)
+    monkeypatch.setattr(
+        runtime, "cudaMallocHost", lambda _: (cudart.cudaError_t.cudaSuccess, ctypes.addressof(memory)), raising=False
+    )
+    locked = cuda.allocate_host((2, 3, 4))
+    locked[:] = ord("y")
+    assert (locked.dtype, locked.shape, memory.raw) == (np.uint8, (2, 3, 4), b"y" * 24 + b"x" + b"\0")
     assert runtime.calls == [
         *(
             "cudaSetDevice",

@@ -276,6 +276,7 @@ class _Lane:
 
     def _context(self, size: int) -> Any:
         loaded, context = self._loaded, self._loaded.context()
+        context.set_optimization_profile_async(0, self._stream)
         context.set_input_shape(loaded.input, (size, *self._given.shape[1:]))
         context.set_tensor_address(loaded.input, self._image)
         context.set_tensor_address(loaded.output, self._probability)
