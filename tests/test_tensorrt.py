@@ -480,6 +480,7 @@ def test_an_engine_that_does_not_do_what_it_should(broken: str, message: str) ->
     trt = FakeTensorRt(FakeCuda(), broken=broken)
     with pytest.raises(EngineError, match=message):
         backend_of(trt)
+    assert trt.cuda.in_use == 0
 
 
 def test_an_engine_that_gives_no_bytes(trt: FakeTensorRt) -> None:

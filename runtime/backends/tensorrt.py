@@ -33,10 +33,10 @@ logger = logging.getLogger(__name__)
 
 LANES = 4
 """Batches on their way at once."""
-STEEP = 5
-"""Places of an engine's proof that may be off: where a probability is steep, GPUs sum in an order of their own."""
 AHEAD = 2
 """Of them, for one photograph: the one that computes, and the one that is copied."""
+STEEP = 5
+"""Places of an engine's proof that may be off: where a probability is steep, GPUs sum in an order of their own."""
 
 
 class TensorRtBackend:
@@ -57,7 +57,11 @@ class TensorRtBackend:
         self.batch, lanes = self._make_lanes(header.profile)
         for lane in lanes:
             self._lanes.put(lane)
-        self._prove(engine)
+        try:
+            self._prove(engine)
+        except EngineError:
+            self.close()
+            raise
         self._loaded.keep_kernels()
 
     def infer(self, batches: Iterable[Image]) -> Iterator[Image]:
