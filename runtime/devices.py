@@ -109,7 +109,7 @@ def _on_gpu(path: Path, manifest: Manifest, library: str, precision: Precision |
             "Make a file that names it with: vesselrt convert"
         )
     from vesselrt.runtime.backends.onnxruntime import OnnxRuntimeGpuBackend
-    from vesselrt.runtime.engines import EngineCache
+    from vesselrt.runtime.cache import EngineCache
 
     provider: Literal["cuda", "tensorrt_rtx"] = "cuda" if library == "onnxruntime" else "tensorrt_rtx"
     kernels = EngineCache().folder / f"onnxruntime-{sha256(path)[:32]}"
@@ -118,7 +118,7 @@ def _on_gpu(path: Path, manifest: Manifest, library: str, precision: Precision |
 
 def _compiled(path: Path, manifest: Manifest, flavour: Flavour, gpu: Gpu, precision: Precision) -> tuple[Engine, Path]:
     """The model's engine for this GPU, from the cache, and its file there."""
-    from vesselrt.runtime.engines import EngineCache, Wanted, installed_compiler
+    from vesselrt.runtime.cache import EngineCache, Wanted, installed_compiler
 
     try:
         version: str = importlib.import_module(flavour).__version__
@@ -146,7 +146,7 @@ def _open_engine_file(path: Path, device: str, precision: Precision | None) -> t
 
 
 def _run(engine: Engine, file: Path, gpu: Gpu) -> tuple[Manifest, Backend]:
-    from vesselrt.runtime.engines import KERNELS
+    from vesselrt.runtime.cache import KERNELS
     from vesselrt.runtime.preflight import obstacles
 
     found = obstacles(engine)

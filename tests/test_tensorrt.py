@@ -691,7 +691,7 @@ def compiled(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
         asked.append((path, targets, precision, max_batch, flavour))
         return engine_of(max_batch, flavour, model_sha256=sha256(path))
 
-    monkeypatch.setattr("vesselrt.runtime.engines.installed_compiler", lambda: compiler)
+    monkeypatch.setattr("vesselrt.runtime.cache.installed_compiler", lambda: compiler)
     return asked
 
 
@@ -895,7 +895,7 @@ def test_auto_says_why_a_gpu_is_not_used(
     def refuses(*_: object) -> Engine:
         raise ExportError("Det (node determinant) is not known.")
 
-    monkeypatch.setattr("vesselrt.runtime.engines.installed_compiler", lambda: refuses)
+    monkeypatch.setattr("vesselrt.runtime.cache.installed_compiler", lambda: refuses)
     with load(model, threads=1) as segmenter:
         assert segmenter.info.device == "cpu"
     assert caplog.messages[-1] == "the RTX 2080 Ti is not used: Det (node determinant) is not known."
@@ -918,7 +918,7 @@ def test_without_a_gpu_cuda_is_an_error_and_auto_the_processor(model: Path, monk
 
 def test_the_compiler_that_is_installed_is_ours() -> None:
     from vesselrt.export.engine import build
-    from vesselrt.runtime.engines import installed_compiler
+    from vesselrt.runtime.cache import installed_compiler
 
     assert installed_compiler() is build
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
+from vesselrt.runtime.cache import EngineCache, Wanted, installed_compiler
 from vesselrt.runtime.engine import Engine, Profile, read
-from vesselrt.runtime.engines import EngineCache, Wanted, installed_compiler
 from vesselrt.runtime.errors import DeviceError, EngineError, ExportError, OptionError
 from vesselrt.runtime.manifest import Manifest
 
@@ -203,7 +203,7 @@ def test_the_environment_names_folder_and_size(monkeypatch: pytest.MonkeyPatch, 
 
 
 def test_without_a_compiler_the_line_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vesselrt.runtime.engines.entry_points", lambda **_: ())
+    monkeypatch.setattr("vesselrt.runtime.cache.entry_points", lambda **_: ())
     with pytest.raises(DeviceError, match=r"^nothing here compiles engines\. Run: pip install 'vesselrt\[tensorrt\]'"):
         installed_compiler()
 
