@@ -26,24 +26,27 @@ class Twin(nn.Module):
         dtype: torch.dtype = torch.float32,
         memory_format: torch.memory_format = torch.contiguous_format,
     ) -> None:
-        """Computes in `dtype` from the first operation to the last.
+        """Computes in `dtype` from the first convolution on; what scales the pixels before it is f32, as in engines.
 
         Raises ModelError for a graph with an operation, or a form of one, that is not known here.
         """
         super().__init__()
         graph = onnx.load(path).graph
-        operations = _operations(dtype, memory_format)
+        operations = _operations(memory_format)
         unknown = sorted({node.op_type for node in graph.node} - operations.keys())
         if unknown:
             raise ModelError(
                 f"{path}: PyTorch's columns do not know the operations {', '.join(unknown)}. Run without them."
             )
         self._input, self._output = graph.input[0].name, graph.output[0].name
+        weights = {name for node in graph.node if node.op_type.startswith("Conv") for name in node.input[1:]}
         self._constants: dict[str, Tensor] = {}
         for initializer in graph.initializer:
-            constant = torch.from_numpy(numpy_helper.to_array(initializer).copy())  # ONNX's arrays are read-only
-            layout = memory_format if constant.ndim == 4 else torch.contiguous_format
-            self._constants[initializer.name] = constant.to(device, dtype, memory_format=layout)
+            constant = torch.from_numpy(numpy_helper.to_array(initializer).copy()).to(device)  # ONNX's are read-only
+            if initializer.name in weights:
+                layout = memory_format if constant.ndim == 4 else torch.contiguous_format
+                constant = constant.to(dtype, memory_format=layout)
+            self._constants[initializer.name] = constant
         last = {name: step for step, node in enumerate(graph.node) for name in node.input}
         self._steps = []
         for step, node in enumerate(graph.node):
@@ -67,7 +70,7 @@ class TorchBackend:
     """A `Twin` in the place of vesselrt's own backend: everything around the network is the same.
 
     It is run as one tunes it: NHWC, cuDNN's choice of algorithms by trial, TF32 where f32 convolutions have it by
-    default, no gradients, the probability rounded to bytes on the GPU.
+    default, no gradients, the probability rounded to bytes on the GPU, compiled anew for each shape.
     """
 
     batch = 4
@@ -81,7 +84,7 @@ class TorchBackend:
         torch.backends.cudnn.benchmark = True
         dtype = {"f32": torch.float32, "fp16": torch.float16}[precision]
         twin = Twin(path, device, dtype, torch.channels_last).eval()
-        self._device, self._network = device, torch.compile(twin) if compiled else twin
+        self._device, self._network = device, torch.compile(twin, dynamic=False) if compiled else twin
         name, threads = (torch.cuda.get_device_name(), 0) if device == "cuda" else (cpu_name(), torch.get_num_threads())
         self.info = Info("torch.compile" if compiled else "torch", torch.__version__, device, name, precision, threads)
 
@@ -97,23 +100,25 @@ class TorchBackend:
 
 def _convolution(x: Tensor, weight: Tensor, bias: Tensor | None = None, **given: Any) -> Tensor:
     stride, padding = given.get("strides", 1), given.get("pads", (0, 0))[:2]
-    return functional.conv2d(x, weight, bias, stride, padding, given.get("dilations", 1), given.get("group", 1))
+    return functional.conv2d(
+        x.to(weight.dtype), weight, bias, stride, padding, given.get("dilations", 1), given.get("group", 1)
+    )
 
 
 def _transposed(x: Tensor, weight: Tensor, bias: Tensor | None = None, **given: Any) -> Tensor:
     stride, padding, more = given.get("strides", 1), given.get("pads", (0, 0))[:2], given.get("output_padding", 0)
     group, dilation = given.get("group", 1), given.get("dilations", 1)
-    return functional.conv_transpose2d(x, weight, bias, stride, padding, more, group, dilation)
+    return functional.conv_transpose2d(x.to(weight.dtype), weight, bias, stride, padding, more, group, dilation)
 
 
-def _operations(dtype: torch.dtype, memory_format: torch.memory_format) -> dict[str, Callable[..., Tensor]]:
+def _operations(memory_format: torch.memory_format) -> dict[str, Callable[..., Tensor]]:
     def convolution(*inputs: Tensor, **given: Any) -> Tensor:
         # An input of one channel is of both layouts, and what the first convolution makes of it stays in the wrong one.
         return _convolution(*inputs, **given).contiguous(memory_format=memory_format)
 
     return {
         "Add": torch.add,
-        "Cast": lambda x, to: x.to(dtype),  # noqa: ARG005 - `_check` lets only f32 pass, for which `dtype` stands
+        "Cast": lambda x, to: x.float(),  # noqa: ARG005 - `_check` lets only this type pass
         "Conv": convolution,
         "ConvTranspose": _transposed,
         "Div": torch.div,
