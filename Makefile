@@ -82,7 +82,7 @@ endef
 # Locks hold for every platform and for Python 3.11 and later. They name no index: pip's own settings choose it.
 COMPILE := $(TEST)/bin/uv --no-config pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest \
 	--generate-hashes --no-header --no-annotate --upgrade
-CUDA := ^(nvidia-|cuda-|triton==)
+CUDA := ^(nvidia-|cuda-toolkit|triton==)
 
 # The CPU build is another file than PyPI's under the same pin: its hash is kept by hand in torch-cpu.txt.
 lock: TORCH_CPU = $(shell grep -o -- '--hash=.*' requirements/torch-cpu.txt)

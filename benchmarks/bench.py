@@ -37,6 +37,7 @@ from vesselrt.benchmarks.measure import (
 )
 from vesselrt.benchmarks.photos import SIZES, Photo, annotated, from_file, from_size, held_out
 from vesselrt.runtime.backends import Info
+from vesselrt.runtime.engine import is_engine
 from vesselrt.runtime.errors import MissingExtraError, OptionError, VesselrtError
 from vesselrt.runtime.hardware import cpu_name, usable_cores
 from vesselrt.runtime.modelfile import find, sha256
@@ -158,7 +159,7 @@ def bench(  # noqa: PLR0913, PLR0917 - a command's options are its parameters
         list[Path] | None, typer.Option(help="Photograph to measure instead of sizes; repeat for more.")
     ] = None,
     model: Annotated[str | None, typer.Option(help="Built-in model or model file; default: fundus.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cpu:openvino, cpu:onnxruntime or cuda.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, or one library of these.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, f32, bf16 or fp16.")] = "auto",
     threads: Annotated[int | None, typer.Option(help="Processor cores to use; default: all that it may.")] = None,
     runs: Annotated[int, typer.Option(min=3, help="Timed calls on each photograph.")] = 20,
@@ -194,6 +195,8 @@ def run(options: Options, plan: Plan) -> Report:
     """
     machine = describe_machine()  # first: its load is that of others
     path = find(options.model)
+    if plan.compare and is_engine(path):
+        raise OptionError(f"{path} is an engine: --compare needs the model file, with --device cuda.")
     with options.load() as segmenter:
         manifest, info, subject = segmenter.manifest, segmenter.info, Subject(segmenter)
         peers = _peers(path, segmenter) if plan.compare else None

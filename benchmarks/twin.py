@@ -1,6 +1,6 @@
 """The network of a model file in PyTorch, for the columns beside vesselrt."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -88,7 +88,10 @@ class TorchBackend:
         name, threads = (torch.cuda.get_device_name(), 0) if device == "cuda" else (cpu_name(), torch.get_num_threads())
         self.info = Info("torch.compile" if compiled else "torch", torch.__version__, device, name, precision, threads)
 
-    def infer(self, pixels: Image) -> Image:
+    def infer(self, batches: Iterable[Image]) -> Iterator[Image]:
+        return map(self._infer, batches)
+
+    def _infer(self, pixels: Image) -> Image:
         with torch.inference_mode():
             probability: Tensor = self._network(torch.from_numpy(pixels).to(self._device))
             answer: Image = (probability.float() * 255).round().to(torch.uint8).cpu().numpy()  # waits for the GPU

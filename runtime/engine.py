@@ -14,6 +14,7 @@ What holds for every engine file:
   others; a new key is a new format.
 - The header knows the plan's size and SHA-256, and the file ends where the plan does. So a file that was cut, extended
   or changed in any bit is found, and the plan is not handed to TensorRT, which trusts what it is given.
+- It knows what the network answers to a window that is the same everywhere, so the GPU proves itself at every load.
 - Hashes find accidents, not forgery: run engine files of people you trust, as you would a program.
 - An engine runs with the exact release of TensorRT that made it, on the GPUs it was made for, and on no other.
 - A file is written whole or not at all.
@@ -29,11 +30,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO, Literal
 
+import numpy as np
 from pydantic import Field, ValidationError, model_validator
 
 from vesselrt.runtime.errors import EngineError, ManifestError, ModelNotFoundError
 from vesselrt.runtime.files import draft
 from vesselrt.runtime.manifest import Facts, Manifest, explain
+from vesselrt.runtime.preparation import Image
 
 FORMAT: Literal[1] = 1
 SUFFIX = ".engine"
@@ -45,6 +48,10 @@ Flavour = Literal["tensorrt_rtx", "tensorrt"]
 """The Python module that makes and runs the plan."""
 NAMES: dict[Flavour, str] = {"tensorrt_rtx": "TensorRT for RTX", "tensorrt": "TensorRT"}
 Hash = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+MAX_BATCH = 4
+"""Windows at once, where nobody asks for another number."""
 
 
 class Profile(Facts):
@@ -61,6 +68,24 @@ class Profile(Facts):
             raise ValueError(f"batch {self.batch} must rise")
         return self
 
+    @classmethod
+    def of(cls, manifest: Manifest, max_batch: int = MAX_BATCH) -> "Profile":
+        """A model's. A photograph at a model's scale is one tile most often: that batch is the one to be fast."""
+        return cls(tile=manifest.tile.size, batch=(1, 1, max_batch))
+
+
+def proof_window(channels: int, tile: int) -> Image:
+    """(channels, tile, tile) uint8: dark lines on a lit ground. The same on every machine, as integers are."""
+    down, across = np.mgrid[:tile, :tile]
+    lit = 150 + (down * 40 // tile) - 70 * ((across + down // 2) % 89 < 5) - 45 * ((2 * down - across) % 131 < 3)
+    return np.repeat(lit.astype(np.uint8)[None], channels, axis=0)
+
+
+def proof_of(probability: Image) -> Image:
+    """(256,) uint8: the answer to `proof_window`, (tile, tile) uint8, at 16 × 16 places."""
+    places = (2 * np.arange(16) + 1) * len(probability) // 32
+    return probability[np.ix_(places, places)].reshape(-1)
+
 
 class Header(Facts):
     """What is known about a plan, beside its model's manifest."""
@@ -74,8 +99,15 @@ class Header(Facts):
     profile: Profile
     model_sha256: Hash
     """Of the model file that it was made from."""
+    proof: Annotated[str, Field(pattern="^[0-9a-f]{512}$")]
+    """`proof_of` what the graph gives on the processor that made the engine, in hexadecimal: a GPU must give it too."""
     plan_size: Annotated[int, Field(ge=1)]
     plan_sha256: Hash
+
+    @property
+    def proven(self) -> Image:
+        """`proof` as (256,) uint8."""
+        return np.frombuffer(bytes.fromhex(self.proof), np.uint8)
 
 
 @dataclass(frozen=True)
@@ -104,6 +136,12 @@ class Engine:
             os.fsync(file.fileno())  # else a crash may leave the name with no bytes behind it
 
 
+def is_engine(path: Path) -> bool:
+    """Whether a file begins as an engine file does."""
+    with path.open("rb") as file:
+        return file.read(len(_MAGIC)) == _MAGIC
+
+
 def read(path: Path) -> Engine:
     """Reads an engine file and proves that it is whole.
 
@@ -115,7 +153,7 @@ def read(path: Path) -> Engine:
             header, manifest = _read_header(file, path)
             size = os.fstat(file.fileno()).st_size - file.tell()
             plan = file.read() if size == header.plan_size else b""  # a size that is made up shall cost no memory
-    except (FileNotFoundError, IsADirectoryError):
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         raise ModelNotFoundError(f"no engine file {path}. Make one with: vesselrt compile") from None
     if size != header.plan_size:
         wrong = "cut off" if size < header.plan_size else "too long"

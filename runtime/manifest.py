@@ -11,6 +11,8 @@ SCHEMA = 1
 METADATA_KEY = "vesselrt.manifest"
 
 Precision = Literal["f32", "bf16", "fp16"]
+_USUAL: dict[Precision, float] = {"f32": 1e-4, "bf16": 0.3, "fp16": 0.05}
+"""Tolerance of a manifest that names none."""
 
 
 class Facts(BaseModel):
@@ -122,6 +124,10 @@ class Manifest(Facts):
         if not len(self.input.mean) == len(self.input.std) == self.channel_count:
             raise ValueError(f"input.mean and input.std need {self.channel_count} value(s), one a channel")
         return self
+
+    def allowed(self, precision: Precision) -> float:
+        """Largest difference in probability that a precision may show."""
+        return self.tolerance.get(precision, _USUAL[precision])
 
     def to_json(self) -> str:
         return self.model_dump_json()

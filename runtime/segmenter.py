@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, cast
+from typing import Any
 
 import cv2
 import numpy as np
@@ -12,15 +12,13 @@ import numpy as np
 from vesselrt.runtime import tiling
 from vesselrt.runtime.backends import Backend, Info
 from vesselrt.runtime.decode import Limits, decode, read
+from vesselrt.runtime.devices import open_backend
 from vesselrt.runtime.encode import Mask, encode, threshold_mask
-from vesselrt.runtime.errors import DeviceError, ImageDecodeError, OptionError
+from vesselrt.runtime.errors import ImageDecodeError, OptionError
 from vesselrt.runtime.hardware import usable_cores
-from vesselrt.runtime.manifest import Manifest, Precision
-from vesselrt.runtime.modelfile import find, read_manifest
+from vesselrt.runtime.manifest import Manifest
+from vesselrt.runtime.modelfile import find
 from vesselrt.runtime.preparation import Image, Prepared, prepare
-
-DEVICES = ("auto", "cpu", "cpu:openvino", "cpu:onnxruntime", "cuda")
-PRECISIONS = ("auto", "f32", "bf16", "fp16")
 
 
 @dataclass(frozen=True)
@@ -128,42 +126,20 @@ def load(
     threads: int | None = None,
     limits: Limits | None = None,
 ) -> Segmenter:
-    """Loads a model: a built-in one by name (None: `fundus`), or a model file.
+    """Loads a model: a built-in one by name (None: `fundus`), a model file, or an engine file.
 
-    `device`: "auto" and "cpu" take the fastest backend installed, "cpu:openvino" and "cpu:onnxruntime" that one.
-    `precision`: "auto" takes the fastest that the processor computes itself, "f32" or "bf16" that one.
+    `device`: "auto", "cpu", "cuda", or one library of these ("cpu:openvino", "cuda:tensorrt_rtx", ...), see
+    `vesselrt.runtime.devices`. On "cuda" a model file is compiled once, and its engine kept in a cache.
+    `precision`: "auto" takes the fastest that the device computes itself, "f32", "bf16" or "fp16" that one.
     `threads`: cores to use; None: all that this process may use. What was taken is in `Segmenter.info`.
 
     Raises ModelError, DeviceError when the device or precision is not to be had here, OptionError.
     """
     path = find(model)
-    manifest = read_manifest(path)
     if threads is not None and threads < 1:
         raise OptionError(f"threads is {threads}. Expected 1 or more.")
-    backend = _backend(path, device, precision, threads or usable_cores())
+    manifest, backend = open_backend(path, device, precision, threads or usable_cores())
     return Segmenter(manifest, backend, limits)
-
-
-def _backend(path: Path, device: str, precision: str, threads: int) -> Backend:
-    # Imported here: each library costs a second, and only one of them is used.
-    if device not in DEVICES:
-        raise DeviceError(f"unknown device {device!r}. Expected one of: {', '.join(DEVICES)}.")
-    if precision not in PRECISIONS:
-        raise DeviceError(f"unknown precision {precision!r}. Expected one of: {', '.join(PRECISIONS)}.")
-    if device == "cuda":
-        raise DeviceError("device cuda: this version of vesselrt has no GPU backend yet. Use device cpu or auto.")
-    wanted = None if precision == "auto" else cast(Precision, precision)
-    if device != "cpu:onnxruntime":
-        try:
-            from vesselrt.runtime.backends.openvino import OpenVinoBackend
-        except ImportError:
-            if device == "cpu:openvino":
-                raise DeviceError("device cpu:openvino: OpenVINO is not installed. Run: pip install openvino") from None
-        else:
-            return OpenVinoBackend(path, wanted, threads)
-    from vesselrt.runtime.backends.onnxruntime import OnnxRuntimeBackend
-
-    return OnnxRuntimeBackend(path, wanted, threads)
 
 
 def _to_photograph(scaled: Image, prepared: Prepared, shape: tuple[int, ...]) -> Image:

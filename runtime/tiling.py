@@ -3,10 +3,10 @@
 Windows are shifted inside at the borders, their origins lie on the network's multiple. With `exact` each
 pixel is taken from one window and the margins are dropped, so for a purely convolutional network whose
 receptive-field radius is within the margin the result equals that of the whole image. With `gaussian`
-overlapping windows are averaged. Only one row of windows is in memory at a time.
+overlapping windows are averaged. Only one batch of windows is in memory at a time.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from vesselrt.runtime.manifest import Tile
 from vesselrt.runtime.preparation import Image
 
-Infer = Callable[[Image], Image]
-"""(N, C, h, w) uint8 → (N, 1, h, w) uint8 probability."""
+Infer = Callable[[Iterable[Image]], Iterator[Image]]
+"""Of each (N, C, h, w) uint8 its (N, 1, h, w) uint8 probability, in order: `Backend.infer`."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def spans(length: int, size: int, margin: int, multiple: int) -> list[Span]:
 def run(pixels: Image, tile: Tile, infer: Infer, batch: int = 1) -> Image:
     """The probability of every pixel: (h, w, C) uint8 → (h, w) uint8, by windows of at most `tile.size`.
 
-    `infer` is called with up to `batch` windows of one shape, in an array that is reused between calls.
+    `infer` is given up to `batch` windows of one shape at once, in an array that is reused for the next ones.
     """
     height, width, channels = pixels.shape
     result = np.empty((height, width), np.uint8)
@@ -56,16 +56,21 @@ def run(pixels: Image, tile: Tile, infer: Infer, batch: int = 1) -> Image:
     rows = spans(height, tile.size, margin, tile.multiple)
     columns = spans(width, tile.size, margin, tile.multiple)
     window = (window_side(height, tile), window_side(width, tile))
-    buffer = np.zeros((min(batch, len(columns)), channels, *window), np.uint8)
-    collect = _Exact(result) if tile.blend == "exact" else _Gaussian(result, window)
-    for row in rows:
-        for first in range(0, len(columns), len(buffer)):
-            group = columns[first : first + len(buffer)]
-            for slot, column in zip(buffer, group, strict=False):
+    windows = [(row, column) for row in rows for column in columns]
+    groups = [windows[first : first + batch] for first in range(0, len(windows), batch)]
+    buffer = np.zeros((len(groups[0]), channels, *window), np.uint8)
+
+    def batches() -> Iterator[Image]:
+        for group in groups:
+            for slot, (row, column) in zip(buffer, group, strict=False):
                 _cut(pixels, row.origin, column.origin, slot)
-            for column, probability in zip(group, infer(buffer[: len(group)]), strict=True):
-                collect.add(row, column, probability[0])
-        collect.finish(row)
+            yield buffer[: len(group)]
+
+    collect = _Exact(result) if tile.blend == "exact" else _Gaussian(result, window)
+    for group, answer in zip(groups, infer(batches()), strict=True):
+        for (row, column), probability in zip(group, answer, strict=True):
+            collect.add(row, column, probability[0])
+    collect.finish()
     return result
 
 
@@ -94,7 +99,7 @@ class _Exact:
             row.start - row.origin : row.stop - row.origin, column.start - column.origin : column.stop - column.origin
         ]
 
-    def finish(self, row: Span) -> None:
+    def finish(self) -> None:
         pass
 
 
@@ -116,9 +121,8 @@ class _Gaussian:
         self.sums[place] += probability * self.weight
         self.weights[place] += self.weight
 
-    def finish(self, row: Span) -> None:
-        if row.stop == len(self.result):
-            self._flush(len(self.result) - self.top)
+    def finish(self) -> None:
+        self._flush(len(self.result) - self.top)
 
     def _move(self, top: int) -> None:
         """Rows above `top` get no more windows: they are written, and their memory serves the next ones."""

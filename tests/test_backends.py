@@ -1,7 +1,8 @@
 """Every backend runs the same file: a network that returns its input, so that each answer is known."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +47,12 @@ def pixels(*shape: int) -> Image:
     return np.random.default_rng(shape).integers(0, 256, shape, np.uint8)
 
 
+def one(backend: Backend, window: Image) -> Image:
+    """The answer to one batch."""
+    (answer,) = backend.infer([window])
+    return answer
+
+
 @pytest.mark.parametrize("make", ALL.values(), ids=ALL)
 def test_windows_of_any_number_and_size_come_back(make: Make, identity_file: Path) -> None:
     backend = make(identity_file, "f32", 1)
@@ -53,7 +60,7 @@ def test_windows_of_any_number_and_size_come_back(make: Make, identity_file: Pat
     shapes = [(1, 16, 16), (3, 32, 48), (1, 64, 16), (2, 16, 16), (5, 1, 1), (1, 128, 128)]
     for count, height, width in [*shapes, *shapes]:  # more shapes than a backend may keep ready, and again
         window = pixels(count, 1, height, width)
-        answer = backend.infer(window)
+        answer = one(backend, window)
         assert answer.dtype == np.uint8
         np.testing.assert_array_equal(answer, window)
 
@@ -63,12 +70,28 @@ def test_an_answer_belongs_to_the_caller(make: Make, identity_file: Path) -> Non
     backend = make(identity_file, "f32", 1)
     buffer = pixels(4, 1, 32, 32)
     first = buffer.copy()
-    answer = backend.infer(buffer)
+    answer = one(backend, buffer)
     buffer[:] = 7  # the tiler fills the same array again
-    backend.infer(buffer)
+    one(backend, buffer)
     np.testing.assert_array_equal(answer, first)
     answer[:] = 1
-    np.testing.assert_array_equal(backend.infer(buffer[:2]), buffer[:2])
+    np.testing.assert_array_equal(one(backend, buffer[:2]), buffer[:2])
+
+
+@pytest.mark.parametrize("make", ALL.values(), ids=ALL)
+def test_batches_are_answered_in_order_from_an_array_that_serves_again(make: Make, identity_file: Path) -> None:
+    windows = [pixels(1 + i % 3, 1, 16, 16) for i in range(7)]
+    buffer = np.zeros((3, 1, 16, 16), np.uint8)
+
+    def batches() -> Iterator[Image]:
+        for window in windows:
+            buffer[: len(window)] = window
+            yield buffer[: len(window)]
+
+    answers = list(make(identity_file, "f32", 1).infer(batches()))
+    assert len(answers) == len(windows)
+    for answer, window in zip(answers, windows, strict=True):
+        np.testing.assert_array_equal(answer, window)
 
 
 @pytest.mark.parametrize("make", ALL.values(), ids=ALL)
@@ -76,14 +99,14 @@ def test_threads_get_their_own_answers(make: Make, identity_file: Path) -> None:
     backend = make(identity_file, "f32", 1)
     windows = [pixels(1, 1, 16 + 16 * (i % 4), 32) for i in range(32)]
     with ThreadPoolExecutor(8) as pool:
-        for window, answer in zip(windows, pool.map(backend.infer, windows), strict=True):
+        for window, answer in zip(windows, pool.map(partial(one, backend), windows), strict=True):
             np.testing.assert_array_equal(answer, window)
 
 
 @pytest.mark.parametrize("make", ALL.values(), ids=ALL)
 def test_closing_twice_is_closing(make: Make, identity_file: Path) -> None:
     backend = make(identity_file, "f32", 1)
-    backend.infer(pixels(1, 1, 16, 16))
+    one(backend, pixels(1, 1, 16, 16))
     backend.close()
     backend.close()
 
@@ -101,6 +124,7 @@ def test_info_as_text() -> None:
     assert str(Info("openvino", "2026.4.1", "cpu", "A Processor", "bf16", 2)) == (
         "cpu (A Processor, 2 threads), bf16, openvino 2026.4.1"
     )
+    assert str(Info("tensorrt_rtx", "1.7", "cuda", "A GPU", "fp16", 0)) == "cuda (A GPU), fp16, tensorrt_rtx 1.7"
 
 
 def test_the_precision_taken_unasked_is_one_that_may_be_asked_for(identity_file: Path) -> None:
@@ -110,7 +134,7 @@ def test_the_precision_taken_unasked_is_one_that_may_be_asked_for(identity_file:
     assert OpenVinoBackend(identity_file, taken.info.precision, 1).info == taken.info
     window = pixels(1, 1, 64, 64)
     # bf16 has 8 bits: a value of 0..255 may be off by one.
-    assert np.abs(taken.infer(window).astype(int) - window).max() <= (taken.info.precision == "bf16")
+    assert np.abs(one(taken, window).astype(int) - window).max() <= (taken.info.precision == "bf16")
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
@@ -143,7 +167,7 @@ def test_probabilities_become_the_nearest_byte() -> None:
 def test_the_fake_remembers_its_windows() -> None:
     backend = FakeBackend(lambda window: identity(window)[:, :, ::-1], batch=3)
     window = pixels(2, 3, 16, 24)
-    np.testing.assert_array_equal(backend.infer(window), window[:, :1, ::-1])
+    np.testing.assert_array_equal(one(backend, window), window[:, :1, ::-1])
     assert (backend.batch, backend.shapes, backend.closed) == (3, [(2, 3, 16, 24)], False)
     backend.close()
     assert backend.closed

@@ -139,7 +139,10 @@ def test_help_lists_every_command(run: Run) -> None:
             "MODEL DATA --kind drive chase_db1 hrf folder --split train validation test --threshold --json --record",
         ),
         ("train", "RECIPE --data --run interrupted fundus"),
-        ("export", "--out --run --data --network package.module:factory --weights .safetensors --manifest --photos"),
+        (
+            "export",
+            "--out --run --data --network package.module:factory --weights --manifest --photos --precision",
+        ),
         ("bench", "--compare --device --precision"),
     ],
 )
@@ -308,7 +311,7 @@ def test_what_cannot_be_done_is_said_before_anything_runs(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("--device gpu", "unknown device 'gpu'. Expected one of: auto, cpu, cpu:openvino, cpu:onnxruntime, cuda."),
+        ("--device gpu", "unknown device 'gpu'. Expected one of: auto, cpu, cpu:openvino, cpu:onnxruntime, cuda, "),
         ("--precision f64", "unknown precision 'f64'. Expected one of: auto, f32, bf16, fp16."),
         ("--device cpu:onnxruntime --precision bf16", "ONNX Runtime on the CPU computes in f32, not bf16."),
         ("--threads 0", "threads is 0. Expected 1 or more."),

@@ -22,7 +22,8 @@ from torch import nn
 from vesselrt import cli
 from vesselrt.export.modelfile import write
 from vesselrt.runtime import hardware, preflight
-from vesselrt.runtime.engine import Engine, Profile, read
+from vesselrt.runtime.backends.onnxruntime import OnnxRuntimeBackend
+from vesselrt.runtime.engine import Engine, Profile, proof_of, proof_window, read
 from vesselrt.runtime.errors import (
     DeviceError,
     EngineError,
@@ -61,6 +62,7 @@ def engine_of(plan: bytes = b"the plan of an engine", **known: Any) -> Engine:
         "targets": ("sm75", "sm86"),
         "profile": Profile(tile=64, batch=(1, 2, 4)),
         "model_sha256": "ab" * 32,
+        "proof": "07" * 256,
         **known,
     }
     return Engine.of(plan, manifest_of(precision="fp16"), **fields)
@@ -115,6 +117,7 @@ def test_the_bytes_are_those_of_the_format(file: Path) -> None:
         "targets": ["sm75", "sm86"],
         "profile": {"tile": 64, "batch": [1, 2, 4]},
         "model_sha256": "ab" * 32,
+        "proof": "07" * 256,
         "plan_size": 21,
         "plan_sha256": hashlib.sha256(b"the plan of an engine").hexdigest(),
     }
@@ -379,19 +382,22 @@ def layers(model: onnx.ModelProto, tile: int) -> Counter[tuple[str, str]]:
     """How many layers of each kind and type TensorRT makes of a graph."""
     import tensorrt_rtx as trt
 
-    from vesselrt.export import engine
+    from vesselrt.export.engine import _Builder, deployed
+    from vesselrt.runtime.backends.tensorrt import log_of
 
-    log = engine._Log()
+    log = log_of(trt)
     builder = trt.Builder(log)
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
-    engine._parse(network, engine._tiled(model, tile), log, "test")
+    _Builder("tensorrt_rtx")._parse(network, deployed(model, tile), log, "test")
     made = map(network.get_layer, range(network.num_layers))
     return Counter((layer.type.name, layer.get_output(0).dtype.name) for layer in made)
 
 
 @needs_tensorrt
 def test_the_built_in_model_for_the_2080_ti(tmp_path: Path) -> None:
-    from vesselrt.export.engine import VERSION, build
+    import tensorrt_rtx
+
+    from vesselrt.export.engine import build
     from vesselrt.export.precision import fp16_from_f32
 
     path = find("fundus")
@@ -400,13 +406,20 @@ def test_the_built_in_model_for_the_2080_ti(tmp_path: Path) -> None:
     again = read(tmp_path / "fundus.engine")
     assert again == engine
     assert again.header.targets == ("sm75",)
-    assert (again.header.flavour, again.header.version) == ("tensorrt_rtx", VERSION)
+    assert (again.header.flavour, again.header.version) == ("tensorrt_rtx", tensorrt_rtx.__version__)
     assert again.header.model_sha256 == sha256(path)
     given = read_manifest(path)
     assert again.header.profile == Profile(tile=given.tile.size, batch=(1, 1, 4))
     assert again.manifest.precision == "fp16"
     assert again.manifest.provenance.parity["fp16"]["largest_difference"] < 0.05
-    assert again.manifest.model_copy(update={"precision": "f32", "provenance": given.provenance}) == given
+    assert again.manifest.tile.fixed
+    same = {"precision": "f32", "provenance": given.provenance, "tile": given.tile}
+    assert again.manifest.model_copy(update=same) == given
+    window = proof_window(1, given.tile.size)
+    (answer,) = OnnxRuntimeBackend(path, None, 2).infer([window[None]])
+    assert np.abs(again.header.proven.astype(int) - proof_of(answer[0, 0])).max() <= 3  # FP16 against f32
+    assert again.header.proven.min() < 10  # a window that says something
+    assert again.header.proven.max() > 245
 
     model = onnx.load(path)
     kinds = Counter(node.op_type for node in model.graph.node)
@@ -490,16 +503,17 @@ def test_several_targets_make_one_engine(tmp_path: Path) -> None:
 
 @needs_tensorrt
 def test_current_is_the_gpu_that_is_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    from vesselrt.export.engine import targets_from_names
+    from vesselrt.export.engine import _Builder
 
+    targets = _Builder("tensorrt_rtx").targets
     monkeypatch.setattr(hardware, "_driver", lambda: Driver(capability=(8, 9)))
-    assert targets_from_names(["current"]) == ("sm89",)
+    assert targets(["current"]) == ("sm89",)
     monkeypatch.setattr(hardware, "_driver", lambda: Driver(capability=(9, 0)))
     with pytest.raises(OptionError, match=r"^target 'current' \(sm90\) is none that TensorRT for RTX .* builds for"):
-        targets_from_names(["current"])
+        targets(["current"])
     monkeypatch.setattr(hardware, "_driver", lambda: None)
     with pytest.raises(DeviceError, match="no NVIDIA driver here"):
-        targets_from_names(["current"])
+        targets(["current"])
 
 
 @needs_tensorrt
@@ -543,7 +557,7 @@ def test_a_fragile_layer_in_fp16_is_refused(tmp_path: Path) -> None:
 
 @needs_tensorrt
 def test_a_network_that_can_not_be_built_says_why(tmp_path: Path) -> None:
-    from vesselrt.export.engine import plan_from_model
+    from vesselrt.export.engine import _Builder
 
     nodes = [
         helper.make_node("Conv", ["value", "weight"], ["c"]),
@@ -553,7 +567,7 @@ def test_a_network_that_can_not_be_built_says_why(tmp_path: Path) -> None:
     path = model_of(nodes, tmp_path / "c.onnx", constants)
     profile = Profile(tile=64, batch=(1, 1, 4))
     with pytest.raises(ExportError, match=r"c\.onnx: TensorRT for RTX \S+ can't build it for sm75: \S+"):
-        plan_from_model(onnx.load(path), read_manifest(path), ["sm75"], profile, str(path))
+        _Builder("tensorrt_rtx").plan(onnx.load(path), read_manifest(path), ["sm75"], profile, str(path))
 
 
 # The command line
@@ -667,7 +681,8 @@ def test_without_tensorrt_the_line_that_installs_it(run: Callable[..., Done], mo
     done = run("compile", "fundus", "--target", "sm75")
     assert (done.code, done.out) == (1, "")
     assert done.err == (
-        "error: vesselrt compile needs packages that are not installed. Run: pip install 'vesselrt[tensorrt]'\n"
+        "error: the builder TensorRT for RTX can't be imported (import of tensorrt_rtx halted; None in sys.modules). "
+        "Run: pip install 'vesselrt[tensorrt]'\n"
     )
 
 

@@ -432,6 +432,21 @@ def test_any_module_from_the_command_line(
     assert {p for p in tree(tmp_path) - before if "__pycache__" not in p} == {"new", "new/own.onnx"}
 
 
+def test_any_module_to_fp16_in_one_step(
+    vesselrt_export: Export, own: nn.Module, tmp_path: Path, fundus_jpeg: bytes
+) -> None:
+    (tmp_path / "eye.jpg").write_bytes(fundus_jpeg)
+    before = tree(tmp_path)
+    code, _, err = vesselrt_export(*OWN, "w.pth", "--photos", "eye.jpg", "--precision", "fp16")
+    assert (code, err) == (0, "")
+    manifest = read_manifest(tmp_path / "new" / "own.onnx")
+    assert manifest.precision == "fp16"
+    assert manifest.provenance.parity["f32"]["images"] == manifest.provenance.parity["fp16"]["images"] == 4
+    pixels = noise(2, 3, 7, 5)
+    assert infer(tmp_path / "new" / "own.onnx", pixels) == pytest.approx(reference(own, manifest, pixels), abs=1e-2)
+    assert {p for p in tree(tmp_path) - before if "__pycache__" not in p} == {"new", "new/own.onnx"}
+
+
 def test_a_photograph_that_cannot_be_read(vesselrt_export: Export, own: nn.Module, tmp_path: Path) -> None:
     code, out, err = vesselrt_export(*OWN, "w.pth", "--photos", "gone.jpg")
     assert (code, out) == (1, "")

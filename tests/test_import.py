@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 HEAVY = {"torch", "monai", "onnx", "matplotlib", "skimage", "scipy", "yaml"}
 WEB = {"fastapi", "starlette", "uvicorn"}
 OTHERS = {"vesselrt.cli", "vesselrt.server", "vesselrt.training", "vesselrt.export", "vesselrt.benchmarks"}
-OPTIONAL = {"vesselrt.runtime.backends.tensorrt"}  # its library is an extra of its own
+OPTIONAL = {"vesselrt.runtime.cuda", "vesselrt.runtime.cache"}  # their libraries are an extra of their own
 
 PUBLIC = [
     "DataError",

@@ -4,7 +4,7 @@ import hashlib
 import json
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -596,10 +596,11 @@ def test_prediction_equals_the_runtime(fundus_photo: Draw, diameter: int | None,
         info = None
         batch = 2
 
-        def infer(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-            with torch.inference_mode():
-                logits = network(loop.normalise(torch.from_numpy(pixels.copy()), checked))
-                return to_bytes(torch.sigmoid(logits).numpy())
+        def infer(self, batches: Iterable[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]:
+            for pixels in batches:
+                with torch.inference_mode():
+                    logits = network(loop.normalise(torch.from_numpy(pixels.copy()), checked))
+                yield to_bytes(torch.sigmoid(logits).numpy())
 
     manifest = Manifest(
         **{k: getattr(checked, k) for k in ("name", "version", "licence", "description", "preparation", "input")},

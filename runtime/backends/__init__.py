@@ -1,5 +1,6 @@
 """What runs the network. Each backend is a small class in a file of its own, the only place its library is imported."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -21,9 +22,10 @@ class Info:
     device_name: str
     precision: Precision
     threads: int
+    """Of the processor; 0: it runs on a GPU."""
 
     def __str__(self) -> str:
-        processor = f"{self.device_name}, {self.threads} threads"
+        processor = f"{self.device_name}, {self.threads} threads" if self.threads else self.device_name
         return f"{self.device} ({processor}), {self.precision}, {self.backend} {self.version}"
 
 
@@ -34,8 +36,12 @@ class Backend(Protocol):
     batch: int
     """Windows that it likes to get at once."""
 
-    def infer(self, pixels: Image) -> Image:
-        """(N, C, h, w) uint8 → (N, 1, h, w) uint8, 255 × probability. The answer belongs to the caller."""
+    def infer(self, batches: Iterable[Image]) -> Iterator[Image]:
+        """Of each (N, C, h, w) uint8 its (N, 1, h, w) uint8, 255 × probability, in order.
+
+        A batch has been read when the next one is asked for, so its array may serve again; that can be before its
+        answer is given, and so a GPU never waits for the processor. Answers belong to the caller.
+        """
         ...
 
     def close(self) -> None:

@@ -1,6 +1,6 @@
 """A backend without a network: the function is the network. It carries the tests of everything around it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -24,9 +24,10 @@ class FakeBackend:
         self.shapes: list[tuple[int, ...]] = []
         self.closed = False
 
-    def infer(self, pixels: Image) -> Image:
-        self.shapes.append(pixels.shape)
-        return to_bytes(self.function(pixels))
+    def infer(self, batches: Iterable[Image]) -> Iterator[Image]:
+        for pixels in batches:
+            self.shapes.append(pixels.shape)
+            yield to_bytes(self.function(pixels))
 
     def close(self) -> None:
         self.closed = True

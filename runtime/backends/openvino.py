@@ -6,6 +6,7 @@ Intel's (microsoft/onnxruntime#31981); on Intel both take the same time.
 
 import threading
 from collections import OrderedDict
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import openvino
@@ -44,7 +45,10 @@ class OpenVinoBackend:
         version = openvino.__version__.split("-")[0]
         self.info = Info("openvino", version, "cpu", cpu_name(), precision, threads)
 
-    def infer(self, pixels: Image) -> Image:
+    def infer(self, batches: Iterable[Image]) -> Iterator[Image]:
+        return map(self._infer, batches)
+
+    def _infer(self, pixels: Image) -> Image:
         with self._lock:  # the answer is read before the next call may overwrite it
             request = self._requests.pop(pixels.shape, None) or self._compile(pixels.shape)
             self._requests[pixels.shape] = request  # now the last to be dropped

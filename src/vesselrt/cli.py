@@ -2,9 +2,11 @@
 
 import contextlib
 import glob
+import logging
 import os
 import statistics
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -37,8 +39,10 @@ app.add_typer(_engine, name="engine")
 _say = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 Format = Literal["mask", "probability", "overlay", "svg", "geojson"]
-Model = Annotated[str | None, typer.Option(help="Built-in model or model file; default: fundus.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cpu:openvino, cpu:onnxruntime or cuda.")]
+Model = Annotated[str | None, typer.Option(help="Built-in model, model file or engine file; default: fundus.")]
+Device = Annotated[
+    str, typer.Option(help="auto, cpu, cuda, or one library of these: cpu:openvino, cuda:tensorrt_rtx and so on.")
+]
 Precision = Annotated[str, typer.Option(help="auto, f32, bf16 or fp16.")]
 Threads = Annotated[int | None, typer.Option(help="Processor cores to use; default: all that it may.")]
 Threshold = Annotated[
@@ -48,6 +52,8 @@ Threshold = Annotated[
 
 def main() -> None:
     """Runs a command; errors become one line and exit code 1."""
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("vesselrt").setLevel(logging.INFO)  # what takes long, and what was not to be had
     try:
         app(prog_name="vesselrt")
     except VesselrtError as error:
@@ -104,10 +110,13 @@ def serve(
     threads: Threads = None,
 ) -> None:
     """Serve the model over HTTP, with a page at /, and /predict and /health."""
+    from vesselrt.runtime.hardware import usable_cores
     from vesselrt.server import Settings
     from vesselrt.server import serve as run
 
-    run(_load(model, device, precision, threads), Settings(host=host, port=port))
+    segmenter = _load(model, device, precision, threads)
+    # A GPU computes one photograph while the processor decodes the next ones.
+    run(segmenter, Settings(host=host, port=port, in_flight=1 if segmenter.info.threads else usable_cores()))
 
 
 @app.command()
@@ -187,11 +196,15 @@ def export(
     ] = None,
     manifest: Annotated[Path | None, typer.Option(help="With --network: manifest as YAML.")] = None,
     photos: Annotated[list[Path] | None, typer.Option(help="Photographs for the parity check.")] = None,
+    precision: Annotated[
+        Literal["f32", "fp16"], typer.Option(help="What its graph is to compute in; fp16 is for GPUs.")
+    ] = "f32",
 ) -> None:
     """Turn a trained network into one model file, proven against PyTorch."""
     with _extra("vesselrt export", "export"):
         from vesselrt.export import sources
         from vesselrt.export.graph import export as write
+        from vesselrt.export.precision import convert as to_half
     if run is not None and network is None:
         source = sources.from_run(run, data)
     elif network is not None and weights is not None and manifest is not None:
@@ -201,7 +214,14 @@ def export(
         raise OptionError("name either --run, or --network with --weights and --manifest. See: vesselrt export --help")
     from vesselrt.runtime.decode import read
 
-    written = write(source.network, source.manifest, out, [*source.photographs, *map(read, photos or [])], source.shift)
+    compared = [*source.photographs, *map(read, photos or [])]
+    if precision == "f32":
+        written = write(source.network, source.manifest, out, compared, source.shift)
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            between = Path(folder) / out.name
+            write(source.network, source.manifest, between, compared, source.shift)
+            written = to_half(between, out, compared)
     typer.echo(describe(written))
 
 
@@ -230,25 +250,29 @@ def convert(
 def compile_model(
     model: Annotated[str, typer.Argument(help="Built-in model or model file.")],
     target: Annotated[
-        list[str],
+        list[str] | None,
         typer.Option(
-            help="rtx2080ti, sm75, sm86 and so on, or current. Given twice: one engine for both, slower on sm75."
+            help="rtx2080ti, sm75, sm86 and so on; default: current. Given twice: one engine for both, slower on sm75."
         ),
-    ],
+    ] = None,
     precision: Annotated[Literal["f32", "fp16"], typer.Option(help="What the engine computes in.")] = "fp16",
     max_batch: Annotated[int, typer.Option(help="Largest number of tiles that it takes at once.")] = 4,
+    builder: Annotated[
+        Literal["tensorrt_rtx", "tensorrt"],
+        typer.Option(help="TensorRT for RTX needs no GPU; TensorRT builds for the GPU of this machine alone."),
+    ] = "tensorrt_rtx",
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="The engine file; default: named by model, precision, targets.")
     ] = None,
 ) -> None:
     """Compile a model to a TensorRT engine for named GPUs; no GPU is needed here."""
-    with _extra("vesselrt compile", "tensorrt"):
+    with _extra("vesselrt compile", "engines"):
         from vesselrt.export.engine import build
     from vesselrt.runtime.engine import SUFFIX
     from vesselrt.runtime.modelfile import find
 
     source = find(model) if out is None else _apart(find(model), out)
-    engine = build(source, target, precision, max_batch)
+    engine = build(source, target or ["current"], precision, max_batch, builder)
     parts = (engine.manifest.name, engine.manifest.version, engine.manifest.precision, *engine.header.targets)
     path = out or Path("-".join(parts) + SUFFIX)
     engine.write(path)

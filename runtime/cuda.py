@@ -1,0 +1,99 @@
+"""What is asked of CUDA: memory, streams, graphs, in a dozen calls. The one file that imports cuda-bindings."""
+
+import ctypes
+import math
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+from cuda.bindings import runtime
+
+from vesselrt.runtime.errors import DeviceError
+from vesselrt.runtime.preparation import Image
+
+
+class Cuda:
+    """The first GPU that this process sees.
+
+    Device memory, streams and graphs are numbers; who asks for one gives it back. Every method raises MemoryError when
+    memory runs out, and DeviceError for everything else that CUDA complains of.
+    """
+
+    def __init__(self) -> None:
+        _checked(runtime.cudaSetDevice(0))  # starts CUDA: TensorRT looks at the GPU before anything else would
+
+    def allocate(self, size: int) -> int:
+        """Address of `size` bytes on the GPU."""
+        return int(_checked(runtime.cudaMalloc(size)))
+
+    def free(self, address: int) -> None:
+        _checked(runtime.cudaFree(address))
+
+    def allocate_host(self, shape: tuple[int, ...]) -> Image:
+        """A uint8 array in page-locked memory, that the GPU reads and writes while the processor goes on."""
+        size = math.prod(shape)
+        address = int(_checked(runtime.cudaMallocHost(size)))
+        return np.ctypeslib.as_array((ctypes.c_uint8 * size).from_address(address)).reshape(shape)
+
+    def free_host(self, array: Image) -> None:
+        """Of an array from `allocate_host`, which must not be touched any more."""
+        _checked(runtime.cudaFreeHost(array.ctypes.data))
+
+    def create_stream(self) -> int:
+        """A queue of work that runs in order, beside that of other streams."""
+        return int(_checked(runtime.cudaStreamCreateWithFlags(runtime.cudaStreamNonBlocking)))
+
+    def destroy_stream(self, stream: int) -> None:
+        _checked(runtime.cudaStreamDestroy(stream))
+
+    def synchronize(self, stream: int) -> None:
+        """Waits until everything on the stream is done."""
+        _checked(runtime.cudaStreamSynchronize(stream))
+
+    def copy_in(self, address: int, array: Image, stream: int) -> None:
+        """Page-locked memory → GPU, when the stream comes to it."""
+        kind = runtime.cudaMemcpyKind.cudaMemcpyHostToDevice
+        _checked(runtime.cudaMemcpyAsync(address, array.ctypes.data, array.nbytes, kind, stream))
+
+    def copy_out(self, array: Image, address: int, stream: int) -> None:
+        """GPU → page-locked memory, when the stream comes to it."""
+        kind = runtime.cudaMemcpyKind.cudaMemcpyDeviceToHost
+        _checked(runtime.cudaMemcpyAsync(array.ctypes.data, address, array.nbytes, kind, stream))
+
+    def capture(self, stream: int, work: Callable[[], None]) -> int:
+        """A graph of what `work` puts on the stream, addresses included; nothing of it runs."""
+        # Other threads may go on with allocating: in the global mode that would break the capture.
+        mode = runtime.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal
+        _checked(runtime.cudaStreamBeginCapture(stream, mode))
+        try:
+            work()
+        finally:
+            ended = runtime.cudaStreamEndCapture(stream)
+        recorded = _checked(ended)
+        try:
+            return int(_checked(runtime.cudaGraphInstantiate(recorded, 0)))
+        finally:
+            runtime.cudaGraphDestroy(recorded)
+
+    def launch(self, graph: int, stream: int) -> None:
+        _checked(runtime.cudaGraphLaunch(graph, stream))
+
+    def destroy_graph(self, graph: int) -> None:
+        _checked(runtime.cudaGraphExecDestroy(graph))
+
+
+def _checked(result: tuple[Any, ...]) -> Any:
+    """The value of a call, None where it has none."""
+    error, *values = result
+    if error == runtime.cudaError_t.cudaSuccess:
+        return values[0] if values else None
+    if error == runtime.cudaError_t.cudaErrorMemoryAllocation:
+        raise MemoryError("the GPU's memory is used up")
+    if error == runtime.cudaError_t.cudaErrorInsufficientDriver:
+        raise DeviceError(
+            f"the NVIDIA driver is missing or too old for cuda-bindings {version('cuda-bindings')}. "
+            "Version 13 needs driver 580; for older ones: pip install 'vesselrt[tensorrt-cu12]'"
+        )
+    name, text = (call(error)[1].decode() for call in (runtime.cudaGetErrorName, runtime.cudaGetErrorString))
+    raise DeviceError(f"CUDA: {text} ({name}). See nvidia-smi for the driver and the GPU's state.")

@@ -1,0 +1,162 @@
+"""What `device` and `precision` mean: which backend runs a model on this machine.
+
+    auto                cuda where a GPU and TensorRT run the model, else cpu
+    cpu                 the fastest installed of
+      cpu:openvino        bf16 where the processor computes it, or f32
+      cpu:onnxruntime     f32
+    cuda                the first installed of
+      cuda:tensorrt_rtx   an engine by TensorRT for RTX: fp16, or f32; compiled once into the cache
+      cuda:tensorrt       the same by TensorRT
+      cuda:onnxruntime    the CUDA provider of onnxruntime-gpu, in the types of the model file
+    cuda:onnxruntime-rtx  NVIDIA's plug-in provider for ONNX Runtime, likewise
+
+A device that is named is taken or refused with the reason. `auto` and the families choose, and `Info` says what.
+"""
+
+import importlib
+import importlib.util
+import logging
+from pathlib import Path
+from typing import Literal, cast
+
+from vesselrt.runtime.backends import Backend
+from vesselrt.runtime.engine import Engine, Flavour, Profile, is_engine
+from vesselrt.runtime.engine import read as read_engine
+from vesselrt.runtime.errors import DeviceError, VesselrtError
+from vesselrt.runtime.hardware import Gpu, find_gpu
+from vesselrt.runtime.manifest import Manifest, Precision
+from vesselrt.runtime.modelfile import read_manifest, sha256
+
+# Backends are imported where they are opened: each library costs a second, and one of them is used.
+
+logger = logging.getLogger(__name__)
+
+FLAVOURS: tuple[Flavour, ...] = ("tensorrt_rtx", "tensorrt")
+DEVICES = (
+    *("auto", "cpu", "cpu:openvino", "cpu:onnxruntime"),
+    *("cuda", "cuda:tensorrt_rtx", "cuda:tensorrt", "cuda:onnxruntime", "cuda:onnxruntime-rtx"),
+)
+PRECISIONS = ("auto", "f32", "bf16", "fp16")
+
+
+def open_backend(path: Path, device: str, precision: str, threads: int) -> tuple[Manifest, Backend]:
+    """Loads a model file or an engine file; the manifest is that of what was loaded.
+
+    Raises ModelError, DeviceError when the device or precision is not to be had here, and of a compilation ExportError.
+    """
+    if device not in DEVICES:
+        raise DeviceError(f"unknown device {device!r}. Expected one of: {', '.join(DEVICES)}.")
+    if precision not in PRECISIONS:
+        raise DeviceError(f"unknown precision {precision!r}. Expected one of: {', '.join(PRECISIONS)}.")
+    wanted = None if precision == "auto" else cast(Precision, precision)
+    if is_engine(path):
+        return _open_engine_file(path, device, wanted)
+    manifest = read_manifest(path)
+    if device == "auto":
+        opened = _on_gpu_if_it_runs(path, manifest, wanted)
+        return opened or (manifest, _on_cpu(path, "", wanted, threads))
+    family, _, library = device.partition(":")
+    if family == "cpu":
+        return manifest, _on_cpu(path, library, wanted, threads)
+    return _on_gpu(path, manifest, library or _installed_for_gpu(), wanted)
+
+
+def _on_gpu_if_it_runs(path: Path, manifest: Manifest, precision: Precision | None) -> tuple[Manifest, Backend] | None:
+    """A GPU that is there and not used is said, with the reason."""
+    try:
+        gpu = find_gpu()
+    except DeviceError:
+        return None
+    library = _installed_for_gpu()
+    try:
+        if library not in FLAVOURS:
+            raise DeviceError(f"TensorRT is not installed. {_INSTALL}")
+        return _on_gpu(path, manifest, library, precision)
+    except VesselrtError as error:
+        logger.warning("the %s is not used: %s", gpu.name, error)
+        return None
+
+
+def _on_cpu(path: Path, library: str, precision: Precision | None, threads: int) -> Backend:
+    if library != "onnxruntime":
+        try:
+            from vesselrt.runtime.backends.openvino import OpenVinoBackend
+        except ImportError:
+            if library:
+                raise DeviceError("device cpu:openvino: OpenVINO is not installed. Run: pip install openvino") from None
+        else:
+            return OpenVinoBackend(path, precision, threads)
+    from vesselrt.runtime.backends.onnxruntime import OnnxRuntimeBackend
+
+    return OnnxRuntimeBackend(path, precision, threads)
+
+
+def _installed_for_gpu() -> str:
+    """The library that `cuda` takes. ONNX Runtime is always there, and says itself when it is the one for the CPU."""
+    return next((flavour for flavour in FLAVOURS if importlib.util.find_spec(flavour)), "onnxruntime")
+
+
+def _on_gpu(path: Path, manifest: Manifest, library: str, precision: Precision | None) -> tuple[Manifest, Backend]:
+    gpu = find_gpu()
+    if library in FLAVOURS:
+        if precision == "bf16":
+            raise DeviceError(f"device cuda:{library} computes in fp16 or f32, not bf16. Name one of them.")
+        engine, file = _compiled(path, manifest, library, gpu, precision or "fp16")
+        return _run(engine, file, gpu)
+    if precision not in (None, manifest.precision):
+        raise DeviceError(
+            f"device cuda:{library} computes in what the graph of {path} names, {manifest.precision}, not {precision}. "
+            "Make a file that names it with: vesselrt convert"
+        )
+    from vesselrt.runtime.backends.onnxruntime import OnnxRuntimeGpuBackend
+    from vesselrt.runtime.cache import EngineCache
+
+    provider: Literal["cuda", "tensorrt_rtx"] = "cuda" if library == "onnxruntime" else "tensorrt_rtx"
+    kernels = EngineCache().folder / f"onnxruntime-{sha256(path)[:32]}"
+    return manifest, OnnxRuntimeGpuBackend(path, manifest, gpu, provider, kernels)
+
+
+def _compiled(path: Path, manifest: Manifest, flavour: Flavour, gpu: Gpu, precision: Precision) -> tuple[Engine, Path]:
+    """The model's engine for this GPU, from the cache, and its file there."""
+    from vesselrt.runtime.cache import EngineCache, Wanted, installed_compiler
+
+    try:
+        version: str = importlib.import_module(flavour).__version__
+    except ImportError as error:
+        raise DeviceError(f"device cuda:{flavour}: {flavour} can't be imported ({error}). {_INSTALL}") from None
+    profile = Profile.of(manifest)
+    wanted = Wanted(sha256(path), flavour, version, gpu.target, precision, profile)
+    compiler = installed_compiler()
+    return EngineCache().get(
+        wanted, manifest, lambda: compiler(path, [gpu.target], precision, profile.batch[-1], flavour)
+    )
+
+
+_INSTALL = "Run: pip install 'vesselrt[tensorrt]'"
+
+
+def _open_engine_file(path: Path, device: str, precision: Precision | None) -> tuple[Manifest, Backend]:
+    engine = read_engine(path)
+    flavour, computed = engine.header.flavour, engine.manifest.precision
+    if device not in ("auto", "cuda", f"cuda:{flavour}"):
+        raise DeviceError(f"{path} is an engine for device cuda:{flavour}, not {device}. Name its model file instead.")
+    if precision not in (None, computed):
+        raise DeviceError(f"{path} is an engine in {computed}, not {precision}. Compile the model again for another.")
+    return _run(engine, path, find_gpu())
+
+
+def _run(engine: Engine, file: Path, gpu: Gpu) -> tuple[Manifest, Backend]:
+    from vesselrt.runtime.cache import KERNELS
+    from vesselrt.runtime.preflight import obstacles
+
+    found = obstacles(engine)
+    if found:
+        raise DeviceError(f"{file} does not run here: {' '.join(found)}")
+    try:
+        from vesselrt.runtime.cuda import Cuda
+    except ImportError:
+        raise DeviceError(f"running engines needs cuda-bindings, which is not installed. {_INSTALL}") from None
+    from vesselrt.runtime.backends.tensorrt import TensorRtBackend
+
+    library = importlib.import_module(engine.header.flavour)
+    return engine.manifest, TensorRtBackend(engine, gpu, library, Cuda(), file.with_suffix(KERNELS))

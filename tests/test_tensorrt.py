@@ -1,0 +1,947 @@
+"""Running engines, on a GPU that is a few dictionaries: its streams do their work when they are waited for, no sooner.
+
+What must not be touched while it is in use is asserted not to be; the network is an inversion, so answers are known.
+"""
+
+import ctypes
+import importlib.util
+import logging
+import math
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import TensorProto, helper
+
+from vesselrt.export.modelfile import write
+from vesselrt.runtime import devices, preflight
+from vesselrt.runtime.backends.tensorrt import LANES, TensorRtBackend, sizes
+from vesselrt.runtime.engine import Engine, Flavour, Profile, proof_of, proof_window
+from vesselrt.runtime.errors import DeviceError, EngineError, ExportError, OptionError
+from vesselrt.runtime.hardware import Gpu
+from vesselrt.runtime.manifest import Manifest, Precision
+from vesselrt.runtime.modelfile import read_manifest, sha256
+from vesselrt.runtime.preparation import Image
+from vesselrt.runtime.segmenter import Segmenter, load
+
+TILE = 32
+CARD = Gpu("RTX 2080 Ti", "sm75")
+Work = Callable[[], None]
+
+
+class FakeCuda:
+    """`vesselrt.runtime.cuda.Cuda` without a GPU; `calls` has what was asked of it."""
+
+    def __init__(self, memory: int = 1 << 40) -> None:
+        self.room = self.memory = memory
+        self.device: dict[int, Image] = {}
+        self.host: list[Image] = []
+        self.streams: dict[int, list[Work]] = {}
+        self.graphs: dict[int, list[Work]] = {}
+        self.capturing: list[Work] | None = None
+        self.calls: list[str] = []
+        self.last = 0
+
+    @property
+    def in_use(self) -> int:
+        return self.memory - self.room + len(self.host) + len(self.streams) + len(self.graphs)
+
+    def put(self, stream: int, work: Work) -> None:
+        (self.streams[stream] if self.capturing is None else self.capturing).append(work)
+
+    def allocate(self, size: int) -> int:
+        if size > self.room:
+            raise MemoryError
+        self.room -= size
+        self.device[address := self._number()] = np.zeros(size, np.uint8)
+        return address
+
+    def free(self, address: int) -> None:
+        self.room += len(self.device.pop(address))
+
+    def allocate_host(self, shape: tuple[int, ...]) -> Image:
+        self.host.append(np.full(shape, 99, np.uint8))
+        return self.host[-1]
+
+    def free_host(self, array: Image) -> None:
+        self.host = [other for other in self.host if other is not array]
+
+    def create_stream(self) -> int:
+        self.streams[stream := self._number()] = []
+        return stream
+
+    def destroy_stream(self, stream: int) -> None:
+        assert self.streams.pop(stream) == []
+
+    def synchronize(self, stream: int) -> None:
+        self.calls.append("wait")
+        for work in self.streams[stream]:
+            work()
+        self.streams[stream].clear()
+
+    def copy_in(self, address: int, array: Image, stream: int) -> None:
+        def work() -> None:
+            self.device[address][: array.size] = array.reshape(-1)
+
+        self.put(stream, work)
+
+    def copy_out(self, array: Image, address: int, stream: int) -> None:
+        def work() -> None:
+            array[:] = self.device[address][: array.size].reshape(array.shape)
+
+        self.put(stream, work)
+
+    def capture(self, stream: int, work: Work) -> int:
+        assert self.streams[stream] == []
+        self.capturing = recorded = list[Work]()
+        try:
+            work()
+        finally:
+            self.capturing = None
+        self.graphs[graph := self._number()] = recorded
+        self.calls.append(f"capture of {len(recorded)}")
+        return graph
+
+    def launch(self, graph: int, stream: int) -> None:
+        assert self.streams[stream] == [], "the lane is at work"
+        self.calls.append("launch")
+        self.streams[stream] += self.graphs[graph]
+
+    def destroy_graph(self, graph: int) -> None:
+        del self.graphs[graph]
+
+    def _number(self) -> int:
+        self.last += 1
+        return self.last
+
+
+class Context:
+    """One of TensorRT's execution contexts."""
+
+    def __init__(self, trt: "FakeTensorRt") -> None:
+        self.trt, self.addresses, self.memory = trt, dict[str, int](), 0
+        self.shape: tuple[int, ...] = ()
+        self.captured = False
+
+    def set_optimization_profile_async(self, index: int, stream: int) -> bool:
+        assert index == 0
+        return stream in self.trt.cuda.streams
+
+    def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
+        assert name == "image"
+        assert not self.captured, "a graph of this context is in use"
+        self.shape = shape
+        return True
+
+    def set_tensor_address(self, name: str, address: int) -> bool:
+        assert not self.captured
+        self.addresses[name] = address
+        return True
+
+    def update_device_memory_size_for_shapes(self) -> int:
+        return 1000 * self.shape[0]
+
+    def set_device_memory(self, address: int, size: int) -> None:
+        assert not self.captured
+        assert len(self.trt.cuda.device[address]) >= size >= 1000 * self.shape[0]
+        self.memory = address
+
+    def is_stream_capturable(self, stream: int) -> bool:
+        return self.trt.capturable and stream in self.trt.cuda.streams
+
+    def execute_async_v3(self, stream: int) -> bool:
+        if self.trt.broken == "run":
+            self.trt.complain("out of luck")
+            return False
+        assert self.memory in self.trt.cuda.device
+        self.captured = self.trt.cuda.capturing is not None
+        self.trt.cuda.calls.append(f"run {self.shape[0]}")
+        batch, _, height, width = self.shape
+
+        def work() -> None:
+            device = self.trt.cuda.device
+            pixels = device[self.addresses["image"]][: math.prod(self.shape)].reshape(self.shape)
+            found = self.trt.network(pixels[:, :1])
+            device[self.addresses["probability"]][: batch * height * width] = found.reshape(-1)
+
+        self.trt.cuda.put(stream, work)
+        return True
+
+
+class FakeTensorRt:
+    """A TensorRT module of either flavour, as far as it is asked."""
+
+    __version__ = "1.2.3.4"
+    DataType = SimpleNamespace(UINT8="uint8", FLOAT="float")
+    TensorIOMode = SimpleNamespace(INPUT="in", OUTPUT="out")
+    ExecutionContextAllocationStrategy = SimpleNamespace(USER_MANAGED="user")
+    DynamicShapesKernelSpecializationStrategy = SimpleNamespace(EAGER="eager")
+
+    class ILogger:
+        ERROR, INTERNAL_ERROR, WARNING = 1, 0, 2
+
+    class Logger:
+        INTERNAL_ERROR = 0
+
+        def __init__(self, severity: int) -> None:
+            pass
+
+    def __init__(self, cuda: FakeCuda, flavour: Flavour = "tensorrt_rtx", broken: str = "") -> None:
+        self.cuda, self.rtx, self.broken = cuda, flavour == "tensorrt_rtx", broken
+        self.capturable, self.kernels, self.configs = True, b"kernels for sm75", list[SimpleNamespace]()
+        self.output = "uint8"
+
+    def network(self, pixels: Image) -> Image:
+        return np.zeros_like(pixels) if self.broken == "result" else 255 - pixels
+
+    def complain(self, message: str) -> None:
+        self.logger.log(self.ILogger.WARNING, "by the way")
+        self.logger.log(self.ILogger.ERROR, message + ".\n ")
+
+    def Runtime(self, logger: Any) -> Any:  # noqa: N802 - TensorRT's name
+        self.logger = logger
+        return SimpleNamespace(deserialize_cuda_engine=self._deserialize)
+
+    def _deserialize(self, plan: bytes) -> Any:
+        assert plan == b"a plan"
+        if self.broken == "plan":
+            self.complain("the plan is not for me")
+            return None
+        kinds = {"image": ("in", "uint8"), "probability": ("out", self.output)}
+        return SimpleNamespace(
+            num_io_tensors=2,
+            get_tensor_name=lambda i: list(kinds)[i],
+            get_tensor_mode=lambda name: kinds[name][0],
+            get_tensor_dtype=lambda name: kinds[name][1],
+            create_runtime_config=self._config,
+            create_execution_context=self._context,
+        )
+
+    def _config(self) -> Any:
+        config = SimpleNamespace(strategy="", set_execution_context_allocation_strategy=None)
+        config.set_execution_context_allocation_strategy = partial(setattr, config, "strategy")
+        if self.rtx:
+            config.create_runtime_cache = lambda: SimpleNamespace(
+                deserialize=lambda found: found == self.kernels, serialize=lambda: self.kernels
+            )
+            config.set_runtime_cache = partial(setattr, config, "cache")
+        self.configs.append(config)
+        return config
+
+    def _context(self, config: Any) -> Context | None:
+        assert config.strategy == "user"
+        if self.broken == "context":
+            self.complain("no context")
+            return None
+        return Context(self)
+
+
+def manifest_of(precision: Precision = "fp16") -> Manifest:
+    return Manifest.from_fields(
+        {
+            "name": "tiny",
+            "version": "0.1",
+            "licence": "CC0-1.0",
+            "description": "An inversion.",
+            "preparation": {"channels": "green"},
+            "input": {"mean": [0.0], "std": [1.0]},
+            "precision": precision,
+            "tile": {"size": TILE, "multiple": 4, "margin": 4, "fixed": precision == "fp16"},
+        },
+        source="test",
+    )
+
+
+def engine_of(most: int = 4, flavour: Flavour = "tensorrt_rtx", least: int = 1, **known: Any) -> Engine:
+    fields = {
+        "flavour": flavour,
+        "version": FakeTensorRt.__version__,
+        "targets": (CARD.target,),
+        "profile": Profile(tile=TILE, batch=(least, least, most)),
+        "model_sha256": "ab" * 32,
+        "proof": proof_of(255 - proof_window(1, TILE)[0]).tobytes().hex(),
+        **known,
+    }
+    return Engine.of(b"a plan", manifest_of(), **fields)
+
+
+def backend_of(trt: FakeTensorRt, engine: Engine | None = None, kernels: Path | None = None) -> TensorRtBackend:
+    return TensorRtBackend(engine or engine_of(), CARD, trt, trt.cuda, kernels)  # type: ignore[arg-type]
+
+
+def windows(*counts: int) -> list[Image]:
+    random = np.random.default_rng(counts)
+    return [random.integers(0, 256, (count, 1, TILE, TILE), np.uint8) for count in counts]
+
+
+def reusing_one_array(batches: Iterable[Image]) -> Iterator[Image]:
+    buffer = np.zeros((16, 1, TILE, TILE), np.uint8)
+    for batch in batches:
+        buffer[: len(batch)] = batch
+        yield buffer[: len(batch)]
+        buffer[:] = 55
+
+
+@pytest.fixture
+def trt() -> FakeTensorRt:
+    return FakeTensorRt(FakeCuda())
+
+
+@pytest.mark.parametrize("flavour", ["tensorrt_rtx", "tensorrt"])
+def test_batches_come_back_in_order(flavour: Flavour) -> None:
+    trt = FakeTensorRt(FakeCuda(), flavour)
+    backend = backend_of(trt, engine_of(flavour=flavour))
+    assert str(backend.info) == f"cuda (RTX 2080 Ti), fp16, {flavour} 1.2.3.4"
+    given = windows(4, 1, 3, 2, 4, 4, 1)
+    answers = list(backend.infer(reusing_one_array(given)))
+    assert [a.shape for a in answers] == [b.shape for b in given]
+    for answer, batch in zip(answers, given, strict=True):
+        np.testing.assert_array_equal(answer, 255 - batch)
+    backend.close()
+    backend.close()
+    assert trt.cuda.in_use == 0
+
+
+def test_threads_share_the_lanes(trt: FakeTensorRt) -> None:
+    backend = backend_of(trt)
+    calls = [windows(*(1 + (i + j) % 4 for j in range(5))) for i in range(40)]
+    with ThreadPoolExecutor(9) as pool:
+        for given, answers in zip(
+            calls, pool.map(lambda c: list(backend.infer(reusing_one_array(c))), calls), strict=True
+        ):
+            for answer, batch in zip(answers, given, strict=True):
+                np.testing.assert_array_equal(answer, 255 - batch)
+    backend.close()
+    assert trt.cuda.in_use == 0
+
+
+def test_each_size_runs_once_before_it_is_captured_in_a_context_of_its_own(trt: FakeTensorRt) -> None:
+    backend_of(trt)
+    # In a graph: copy in, network, copy out.
+    lane = [call for size in (1, 2, 4) for call in (f"run {size}", "wait", f"run {size}", "capture of 3")]
+    assert trt.cuda.calls[: len(lane) * LANES] == lane * LANES
+    # then the proof, and nothing is captured any more
+    assert trt.cuda.calls[len(lane) * LANES :] == ["launch", "wait"]
+    assert trt.configs[0].dynamic_shapes_kernel_specialization_strategy == "eager"
+
+
+def test_the_next_batch_is_on_its_way_before_the_answer_is_waited_for(trt: FakeTensorRt) -> None:
+    backend = backend_of(trt)
+    trt.cuda.calls.clear()
+    answers = backend.infer(windows(1, 1, 1, 1))
+    assert trt.cuda.calls == []
+    next(answers)
+    assert trt.cuda.calls == ["launch", "launch", "wait", "launch"]
+    assert len(list(answers)) == 3
+    assert trt.cuda.calls[4:] == ["wait", "launch", "wait", "wait"]
+
+
+@pytest.mark.parametrize(
+    ("least", "most", "expected"),
+    [
+        (1, 1, [1]),
+        (1, 2, [1, 2]),
+        (1, 4, [1, 2, 4]),
+        (1, 6, [1, 2, 4, 6]),
+        (2, 3, [2, 3]),
+        (3, 3, [3]),
+        (1, 9, [1, 2, 4, 8, 9]),
+    ],
+)
+def test_sizes_that_are_kept_ready(least: int, most: int, expected: list[int]) -> None:
+    assert sizes(least, most) == expected
+
+
+def test_a_batch_between_two_sizes_runs_as_the_larger(trt: FakeTensorRt) -> None:
+    backend = backend_of(trt, engine_of(6, least=2))
+    for given in windows(1, 2, 3, 5, 6):
+        (answer,) = backend.infer([given])
+        np.testing.assert_array_equal(answer, 255 - given)
+
+
+def test_a_caller_that_leaves_gives_its_lanes_back(trt: FakeTensorRt) -> None:
+    backend = backend_of(trt)
+    for taken in range(4):
+        answers = backend.infer(windows(1, 2, 3, 4))
+        for _ in range(taken):
+            next(answers)
+        answers.close()  # type: ignore[attr-defined]
+
+    def breaks_off() -> Iterator[Image]:
+        yield from windows(1, 1)
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        list(backend.infer(breaks_off()))
+    assert backend._lanes.qsize() == LANES
+    backend.close()
+    assert trt.cuda.in_use == 0
+
+
+def test_a_photograph_through_tiles_is_the_whole_photograph(trt: FakeTensorRt) -> None:
+    random = np.random.default_rng(3)
+    photo = random.integers(0, 256, (150, 101, 3), np.uint8)
+    with Segmenter(manifest_of(), backend_of(trt)) as segmenter:
+        np.testing.assert_array_equal(segmenter.segment(photo).probability, 255 - photo[:, :, 1])
+
+
+@pytest.mark.parametrize("shape", [(5, 1, 32, 32), (1, 1, 16, 32), (1, 1, 64, 64)])
+def test_windows_that_the_engine_does_not_take(trt: FakeTensorRt, shape: tuple[int, ...]) -> None:
+    backend = backend_of(trt)
+    with pytest.raises(OptionError, match=r"^\d windows of .* at once\. This engine takes up to 4 of 32 × 32\."):
+        list(backend.infer([np.zeros(shape, np.uint8)]))
+    assert backend._lanes.qsize() == LANES
+
+
+def test_tensorrt_has_what_is_asked_of_it() -> None:
+    """The stand-ins above have no name that the real ones lack."""
+    real = pytest.importorskip("tensorrt_rtx")
+    for stand_in, kind in ((Context, real.IExecutionContext), (FakeTensorRt, real)):
+        names = {name for name in vars(stand_in) if not name.startswith("_")}
+        assert {name for name in names if not hasattr(kind, name)} <= {"network", "complain"}
+    assert hasattr(real.DataType, "UINT8")
+    assert hasattr(real.TensorIOMode, "INPUT")
+    assert hasattr(real.ExecutionContextAllocationStrategy, "USER_MANAGED")
+    assert hasattr(real.DynamicShapesKernelSpecializationStrategy, "EAGER")
+    for kind, names in {
+        real.Runtime: {"deserialize_cuda_engine", "get_engine_validity", "engine_header_size"},
+        real.ICudaEngine: {"num_io_tensors", "get_tensor_name", "get_tensor_mode", "get_tensor_dtype"}
+        | {"create_runtime_config", "create_execution_context"},
+        real.IRuntimeConfig: {"set_execution_context_allocation_strategy", "create_runtime_cache", "set_runtime_cache"}
+        | {"dynamic_shapes_kernel_specialization_strategy"},
+        real.IRuntimeCache: {"serialize", "deserialize"},
+    }.items():
+        assert {name for name in names if not hasattr(kind, name)} == set()
+
+
+# Memory: of a lane 2 × batch × 32 × 32 bytes for the windows, 1000 × batch for the network.
+LANE = 2 * TILE * TILE + 1000
+
+
+def test_a_batch_that_does_not_fit_is_halved_once_for_each_size(caplog: pytest.LogCaptureFixture) -> None:
+    trt = FakeTensorRt(FakeCuda(2 * LANE * LANES))
+    trt.cuda.room = trt.cuda.memory = 2 * LANE  # one lane of two windows
+    backend = backend_of(trt, engine_of(8))
+    assert backend.batch == 2
+    assert [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING] == [
+        "the GPU's memory does not hold batches of 8: halved to 4",
+        "the GPU's memory does not hold batches of 4: halved to 2",
+        f"the GPU's memory holds 1 of {LANES} lanes",
+    ]
+    (answer,) = backend.infer(windows(2))
+    np.testing.assert_array_equal(answer, 255 - windows(2)[0])
+    assert len(list(backend.infer(windows(1, 2, 1, 2)))) == 4  # by the one lane that there is
+    with pytest.raises(OptionError, match="takes up to 2 of"):
+        list(backend.infer(windows(3)))
+    backend.close()
+    assert trt.cuda.in_use == 0
+
+
+def test_a_gpu_without_room_for_one_window_is_named_and_left_as_it_was() -> None:
+    trt = FakeTensorRt(FakeCuda(LANE - 1))
+    with pytest.raises(DeviceError, match=r"^the GPU's memory does not suffice for 1 window\(s\) of 32 px\. See"):
+        backend_of(trt)
+    assert trt.cuda.in_use == 0
+
+
+def test_a_network_that_can_not_be_captured_runs_without_graphs_and_says_so(
+    trt: FakeTensorRt, caplog: pytest.LogCaptureFixture
+) -> None:
+    trt.capturable = False
+    backend = backend_of(trt)
+    (answer,) = backend.infer(windows(3))
+    np.testing.assert_array_equal(answer, 255 - windows(3)[0])
+    assert "it runs without CUDA graphs" in caplog.text
+    assert trt.cuda.graphs == {}
+
+
+# What TensorRT refuses
+
+
+@pytest.mark.parametrize(
+    ("broken", "message"),
+    [
+        ("plan", r"^TensorRT for RTX 1\.2\.3\.4 does not load the engine: the plan is not for me\. Compile the model"),
+        ("context", r"^TensorRT for RTX 1\.2\.3\.4 can't prepare the engine: no context\. Compile the model again\.$"),
+        ("run", r"^TensorRT for RTX 1\.2\.3\.4 can't run the engine: out of luck\. Compile the model again\.$"),
+        ("result", r"^this RTX 2080 Ti gives other probabilities .* 256 of 256 differ by more than 0\.05\. .*f32\.$"),
+    ],
+)
+def test_an_engine_that_does_not_do_what_it_should(broken: str, message: str) -> None:
+    trt = FakeTensorRt(FakeCuda(), broken=broken)
+    with pytest.raises(EngineError, match=message):
+        backend_of(trt)
+    assert trt.cuda.in_use == 0
+
+
+def test_an_engine_that_gives_no_bytes(trt: FakeTensorRt) -> None:
+    trt.output = "float"
+    with pytest.raises(EngineError, match=r"^the engine does not take and give bytes\. Compile the model again"):
+        backend_of(trt)
+
+
+def test_a_few_steep_places_may_be_off_and_not_more(trt: FakeTensorRt) -> None:
+    proof = bytearray(proof_of(255 - proof_window(1, TILE)[0]).tobytes())
+    for place in range(5):
+        proof[place] ^= 0x80
+    backend_of(trt, engine_of(proof=proof.hex()))
+    proof[5] ^= 0x80
+    with pytest.raises(EngineError, match=r"6 of 256 differ by more than 0\.05\."):
+        backend_of(trt, engine_of(proof=proof.hex()))
+
+
+# Kernels that TensorRT for RTX compiles
+
+
+def test_kernels_are_compiled_once(trt: FakeTensorRt, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    kernels = tmp_path / "new" / "a.kernels"
+    backend_of(trt, kernels=kernels)
+    assert kernels.read_bytes() == trt.kernels
+    assert caplog.messages == ["compiling kernels for this GPU, once"]
+    caplog.clear()
+    written = kernels.stat().st_mtime_ns
+    backend_of(trt, kernels=kernels)
+    assert caplog.messages == []
+    assert kernels.stat().st_mtime_ns == written
+
+
+def test_kernels_that_do_not_serve_are_compiled_again(
+    trt: FakeTensorRt, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    kernels = tmp_path / "a.kernels"
+    kernels.write_bytes(b"kernels for sm86")
+    backend_of(trt, kernels=kernels)
+    assert kernels.read_bytes() == trt.kernels
+    assert "kernels of another GPU or driver, or damaged" in caplog.text
+
+
+def test_kernels_that_can_not_be_kept_only_cost_time(
+    trt: FakeTensorRt, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").touch()
+    backend = backend_of(trt, kernels=tmp_path / "file" / "a.kernels")
+    assert len(list(backend.infer(windows(1)))) == 1
+    assert "compiled kernels are not kept" in caplog.text
+
+
+# CUDA itself
+
+
+class Runtime:
+    """cuda.bindings.runtime that notes its calls; `fails` names the one that does."""
+
+    def __init__(self, real: Any, fails: dict[str, str] | None = None) -> None:
+        self.real, self.fails, self.calls = real, fails or {}, list[str]()
+
+    def __getattr__(self, name: str) -> Any:
+        real = getattr(self.real, name)  # so that a name which this release lacks is an error
+        if not callable(real) or isinstance(real, type) or name.startswith("cudaGetError"):
+            return real
+
+        def call(*_: object) -> tuple[Any, ...]:
+            self.calls.append(name)
+            error = getattr(self.real.cudaError_t, self.fails.get(name, "cudaSuccess"))
+            return (error, 7) if name in {"cudaMalloc", "cudaStreamCreateWithFlags"} or "Graph" in name else (error,)
+
+        return call
+
+
+@pytest.fixture
+def cudart() -> Any:
+    return pytest.importorskip("cuda.bindings.runtime")
+
+
+def cuda_of(monkeypatch: pytest.MonkeyPatch, runtime: Runtime) -> Any:
+    from vesselrt.runtime import cuda
+
+    monkeypatch.setattr(cuda, "runtime", runtime)
+    return cuda.Cuda()
+
+
+def test_a_capture_is_ended_whatever_happens_in_it(monkeypatch: pytest.MonkeyPatch, cudart: Any) -> None:
+    runtime = Runtime(cudart)
+    cuda = cuda_of(monkeypatch, runtime)
+    monkeypatch.setattr(runtime, "cudaStreamEndCapture", lambda _: (cudart.cudaError_t.cudaSuccess, 5), raising=False)
+    assert cuda.capture(3, lambda: runtime.calls.append("work")) == 7
+    assert runtime.calls == [
+        "cudaSetDevice",
+        "cudaStreamBeginCapture",
+        "work",
+        "cudaGraphInstantiate",
+        "cudaGraphDestroy",
+    ]
+
+    ended: list[int] = []
+
+    def invalidated(stream: int) -> tuple[Any, None]:
+        ended.append(stream)
+        return cudart.cudaError_t.cudaErrorStreamCaptureInvalidated, None
+
+    monkeypatch.setattr(runtime, "cudaStreamEndCapture", invalidated, raising=False)
+    with pytest.raises(ZeroDivisionError):
+        cuda.capture(3, lambda: print(1 / 0))
+    assert ended == [3]
+    with pytest.raises(DeviceError, match=r"^CUDA: .*capture.* \(cudaErrorStreamCaptureInvalidated\)\. See nvidia-smi"):
+        cuda.capture(3, lambda: None)
+
+
+@pytest.mark.parametrize(
+    ("code", "error", "message"),
+    [
+        ("cudaErrorMemoryAllocation", MemoryError, "the GPU's memory is used up"),
+        ("cudaErrorInsufficientDriver", DeviceError, r"^the NVIDIA driver is missing or too old for cuda-bindings 13"),
+        ("cudaErrorIllegalAddress", DeviceError, r"^CUDA: an illegal memory access .* \(cudaErrorIllegalAddress\)"),
+    ],
+)
+def test_what_cuda_complains_of(
+    monkeypatch: pytest.MonkeyPatch, cudart: Any, code: str, error: type[Exception], message: str
+) -> None:
+    cuda = cuda_of(monkeypatch, Runtime(cudart, {"cudaMalloc": code}))
+    with pytest.raises(error, match=message):
+        cuda.allocate(10)
+
+
+def test_every_call_is_one_that_cuda_has(monkeypatch: pytest.MonkeyPatch, cudart: Any) -> None:
+    runtime = Runtime(cudart)
+    cuda, array = cuda_of(monkeypatch, runtime), np.zeros((2, 3), np.uint8)
+    assert (cuda.allocate(10), cuda.create_stream()) == (7, 7)
+    cuda.copy_in(1, array, 3)
+    cuda.copy_out(array, 1, 3)
+    cuda.launch(1, 3)
+    cuda.synchronize(3)
+    cuda.destroy_graph(1)
+    cuda.destroy_stream(3)
+    cuda.free_host(array)
+    cuda.free(1)
+    memory = ctypes.create_string_buffer(b"x" * 25)
+    monkeypatch.setattr(
+        runtime, "cudaMallocHost", lambda _: (cudart.cudaError_t.cudaSuccess, ctypes.addressof(memory)), raising=False
+    )
+    locked = cuda.allocate_host((2, 3, 4))
+    locked[:] = ord("y")
+    assert (locked.dtype, locked.shape, memory.raw) == (np.uint8, (2, 3, 4), b"y" * 24 + b"x" + b"\0")
+    assert runtime.calls == [
+        *(
+            "cudaSetDevice",
+            "cudaMalloc",
+            "cudaStreamCreateWithFlags",
+            "cudaMemcpyAsync",
+            "cudaMemcpyAsync",
+            "cudaGraphLaunch",
+        ),
+        *("cudaStreamSynchronize", "cudaGraphExecDestroy", "cudaStreamDestroy", "cudaFreeHost", "cudaFree"),
+    ]
+
+
+# From a file to an answer: load() on a machine that seems to have a GPU
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, trt: FakeTensorRt) -> FakeTensorRt:
+    """With a 2080 Ti, TensorRT for RTX and an empty cache."""
+    pytest.importorskip("cuda.bindings.runtime")
+    trt.EngineValidity = SimpleNamespace(INVALID=2)  # type: ignore[attr-defined]
+    for module in (devices, preflight):
+        monkeypatch.setattr(module, "find_gpu", lambda: CARD)
+    monkeypatch.setitem(sys.modules, "tensorrt_rtx", trt)
+    monkeypatch.setattr("vesselrt.runtime.cuda.Cuda", lambda: trt.cuda)
+    monkeypatch.setenv("VESSELRT_CACHE", str(tmp_path / "cache"))
+    find_spec = importlib.util.find_spec
+    known = {"tensorrt_rtx": ModuleSpec("tensorrt_rtx", None), "tensorrt": None}
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: known[name] if name in known else find_spec(name))
+    return trt
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """A model file: 1 - image / 255."""
+    axes: list[str | int] = ["n", 1, "h", "w"]
+    graph = helper.make_graph(
+        [
+            helper.make_node("Cast", ["image"], ["real"], to=TensorProto.FLOAT),
+            helper.make_node("Div", ["real", "most"], ["share"]),
+            helper.make_node("Sub", ["one", "share"], ["probability"]),
+        ],
+        "inversion",
+        [helper.make_tensor_value_info("image", TensorProto.UINT8, axes)],
+        [helper.make_tensor_value_info("probability", TensorProto.FLOAT, axes)],
+        [helper.make_tensor(name, TensorProto.FLOAT, [], [value]) for name, value in (("most", 255.0), ("one", 1.0))],
+    )
+    made = helper.make_model(graph, ir_version=10, opset_imports=[helper.make_opsetid("", 20)])
+    write(made, manifest_of("f32"), tmp_path / "inversion.onnx")
+    return tmp_path / "inversion.onnx"
+
+
+@pytest.fixture
+def compiled(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    """What the compiler was asked for."""
+    asked: list[tuple[Any, ...]] = []
+
+    def compiler(path: Path, targets: list[str], precision: str, max_batch: int, flavour: Flavour) -> Engine:
+        asked.append((path, targets, precision, max_batch, flavour))
+        return engine_of(max_batch, flavour, model_sha256=sha256(path))
+
+    monkeypatch.setattr("vesselrt.runtime.cache.installed_compiler", lambda: compiler)
+    return asked
+
+
+def test_a_model_file_is_compiled_once_and_then_found(
+    machine: FakeTensorRt, model: Path, compiled: list[Any], caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    caplog.set_level(logging.INFO, "vesselrt")
+    photo = np.random.default_rng(1).integers(0, 256, (70, 90, 3), np.uint8)
+    for device in ("cuda", "cuda:tensorrt_rtx", "auto"):
+        with load(model, device=device) as segmenter:
+            assert str(segmenter.info) == "cuda (RTX 2080 Ti), fp16, tensorrt_rtx 1.2.3.4"
+            assert segmenter.manifest.tile.fixed
+            np.testing.assert_array_equal(segmenter.segment(photo).probability, 255 - photo[:, :, 1])
+    assert compiled == [(model, ["sm75"], "fp16", 4, "tensorrt_rtx")]
+    assert caplog.messages[0] == "compiling tiny 0.1 to fp16 for sm75 by TensorRT for RTX 1.2.3.4, once"
+    assert caplog.messages[1].startswith("compiled in ")
+    kinds = sorted(path.suffix for path in (tmp_path / "cache").iterdir())
+    assert kinds == ["", ".engine", ".kernels"]  # the first is the lock
+
+
+def test_an_engine_file_runs(machine: FakeTensorRt, tmp_path: Path) -> None:
+    engine_of().write(tmp_path / "a.engine")
+    for device in ("auto", "cuda", "cuda:tensorrt_rtx"):
+        with load(tmp_path / "a.engine", device=device, precision="fp16") as segmenter:
+            assert segmenter.info.device == "cuda"
+    assert (tmp_path / "a.kernels").is_file()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"device": "cpu"}, r"a\.engine is an engine for device cuda:tensorrt_rtx, not cpu\. Name its model file"),
+        ({"device": "cuda:tensorrt"}, r"is an engine for device cuda:tensorrt_rtx, not cuda:tensorrt\."),
+        ({"precision": "f32"}, r"a\.engine is an engine in fp16, not f32\. Compile the model again for another\.$"),
+    ],
+)
+def test_an_engine_file_is_what_it_is(
+    machine: FakeTensorRt, tmp_path: Path, options: dict[str, str], message: str
+) -> None:
+    engine_of().write(tmp_path / "a.engine")
+    with pytest.raises(DeviceError, match=message):
+        load(tmp_path / "a.engine", **options)  # type: ignore[arg-type]
+
+
+def test_an_engine_for_another_machine_is_refused_before_it_is_loaded(machine: FakeTensorRt, tmp_path: Path) -> None:
+    engine_of(targets=("sm86",)).write(tmp_path / "a.engine")
+    with pytest.raises(DeviceError, match=r"a\.engine does not run here: The GPU here .* is sm75, .* for sm86\. Run:"):
+        load(tmp_path / "a.engine")
+    assert machine.cuda.calls == []
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"device": "cuda", "precision": "bf16"}, r"^device cuda:tensorrt_rtx computes in fp16 or f32, not bf16\."),
+        ({"device": "cuda:tensorrt"}, r"^device cuda:tensorrt: tensorrt can't be imported \(.*\)\. Run: pip install"),
+        (
+            {"device": "cuda:onnxruntime", "precision": "fp16"},
+            r"computes in what the graph of .* names, f32, not fp16\.",
+        ),
+        ({"device": "cuda:onnxruntime"}, r"^this onnxruntime .* is the one without CUDA\. Run: pip uninstall onnxr"),
+        ({"device": "cuda:onnxruntime-rtx"}, r"^the plug-in of TensorRT for RTX is not installed\. Run: pip install"),
+    ],
+)
+def test_what_cuda_lacks_is_named(
+    machine: FakeTensorRt, model: Path, compiled: list[Any], options: dict[str, str], message: str
+) -> None:
+    with pytest.raises(DeviceError, match=message):
+        load(model, **options)  # type: ignore[arg-type]
+
+
+# ONNX Runtime on a GPU: a session on the processor stands in for the one there
+
+
+@pytest.fixture
+def onnxruntime_gpu(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """onnxruntime-gpu as far as it is asked: what a session was made with."""
+    made: dict[str, Any] = {"starts": True}
+    real = onnxruntime.InferenceSession
+
+    class Session(real):  # type: ignore[misc, valid-type]
+        def __init__(self, path: Path, options: Any = None, providers: Any = None) -> None:
+            made["providers"] = providers
+            super().__init__(path, providers=["CPUExecutionProvider"])
+
+        def get_providers(self) -> list[str]:
+            return ["CUDAExecutionProvider"] if made["starts"] else ["CPUExecutionProvider"]
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Session)
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
+    monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: None)
+    return made
+
+
+def test_onnxruntime_on_cuda(machine: FakeTensorRt, model: Path, onnxruntime_gpu: dict[str, Any]) -> None:
+    photo = np.random.default_rng(1).integers(0, 256, (70, 90, 3), np.uint8)
+    with load(model, device="cuda:onnxruntime", precision="f32") as segmenter:
+        assert str(segmenter.info) == f"cuda (RTX 2080 Ti), f32, onnxruntime {onnxruntime.__version__}"
+        np.testing.assert_array_equal(segmenter.segment(photo).probability, 255 - photo[:, :, 1])
+    assert onnxruntime_gpu["providers"] == [
+        ("CUDAExecutionProvider", {"cudnn_conv_algo_search": "HEURISTIC", "use_tf32": "0"})
+    ]
+
+
+def test_onnxruntime_that_falls_back_to_the_processor_is_refused(
+    machine: FakeTensorRt, model: Path, onnxruntime_gpu: dict[str, Any]
+) -> None:
+    onnxruntime_gpu["starts"] = False
+    with pytest.raises(DeviceError, match=r"^onnxruntime-gpu .* can't start CUDA here\. It needs CUDA and cuDNN: pip"):
+        load(model, device="cuda:onnxruntime")
+
+
+class Plugin:
+    """The module onnxruntime_ep_nv_tensorrt_rtx, and ONNX Runtime's list of devices."""
+
+    def __init__(self, *, starts: bool = True, serves: bool = True) -> None:
+        self.starts, self.serves, self.devices = starts, serves, list[SimpleNamespace]()
+        self.options: dict[str, str] = {}
+        self.entries: dict[str, str] = {}
+
+    def get_ep_name(self) -> str:
+        return "NvTensorRTRTXExecutionProvider"
+
+    def get_library_path(self) -> str:
+        return "plugin.so"
+
+    def register(self, name: str, path: str) -> None:
+        assert (name, path) == ("onnxruntime_ep_nv_tensorrt_rtx", "plugin.so")
+        if not self.starts:
+            raise RuntimeError("libcuda.so.1: cannot open shared object file\nand more")
+        if self.serves:
+            self.devices.append(SimpleNamespace(ep_name=self.get_ep_name()))
+
+    def session_options(self) -> Any:
+        def add(devices: list[Any], options: dict[str, str]) -> None:
+            assert devices == self.devices[:1]
+            self.options = options
+
+        return SimpleNamespace(add_provider_for_devices=add, add_session_config_entry=self.entries.__setitem__)
+
+
+def use(plugin: Plugin, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = onnxruntime.InferenceSession
+
+    def session(path: Path, options: Any = None, providers: Any = None) -> Any:
+        plain = None if isinstance(options, SimpleNamespace) else options
+        return real(path, plain, providers=providers or ["CPUExecutionProvider"])
+
+    monkeypatch.setattr(onnxruntime, "get_ep_devices", lambda: plugin.devices)
+    monkeypatch.setattr(onnxruntime, "register_execution_provider_library", plugin.register)
+    monkeypatch.setattr(onnxruntime, "InferenceSession", session)
+    monkeypatch.setitem(sys.modules, "onnxruntime_ep_nv_tensorrt_rtx", plugin)
+
+
+def test_onnxruntime_with_the_plug_in(
+    machine: FakeTensorRt, model: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    plugin = Plugin()
+    use(plugin, monkeypatch)
+    read = read_manifest(model)  # with real options, before they are replaced
+    monkeypatch.setattr(devices, "read_manifest", lambda path: read)
+    monkeypatch.setattr(onnxruntime, "SessionOptions", plugin.session_options)
+    photo = np.random.default_rng(1).integers(0, 256, (70, 90, 3), np.uint8)
+    for _ in range(2):  # the plug-in is registered once
+        with load(model, device="cuda:onnxruntime-rtx") as segmenter:
+            assert segmenter.info.backend == "onnxruntime with tensorrt_rtx"
+            np.testing.assert_array_equal(segmenter.segment(photo).probability, 255 - photo[:, :, 1])
+    assert len(plugin.devices) == 1
+    kernels = tmp_path / "cache" / f"onnxruntime-{sha256(model)[:32]}"
+    assert kernels.is_dir()
+    assert plugin.options == {
+        "nv_profile_min_shapes": "image:1x1x4x4",
+        "nv_profile_opt_shapes": "image:1x1x32x32",
+        "nv_profile_max_shapes": "image:4x1x32x32",
+        "nv_runtime_cache_path": str(kernels),
+    }
+    assert plugin.entries == {"session.disable_cpu_ep_fallback": "1"}
+
+
+@pytest.mark.parametrize(
+    ("plugin", "message"),
+    [
+        (Plugin(starts=False), r"^onnxruntime_ep_nv_tensorrt_rtx does not start here: libcuda\.so\.1: .* file$"),
+        (
+            Plugin(serves=False),
+            r"^onnxruntime_ep_nv_tensorrt_rtx finds no GPU that it serves: an RTX card of the Turing",
+        ),
+    ],
+)
+def test_a_plug_in_that_does_not_serve(
+    machine: FakeTensorRt, model: Path, monkeypatch: pytest.MonkeyPatch, plugin: Plugin, message: str
+) -> None:
+    use(plugin, monkeypatch)
+    with pytest.raises(DeviceError, match=message):
+        load(model, device="cuda:onnxruntime-rtx")
+
+
+def test_auto_says_why_a_gpu_is_not_used(
+    machine: FakeTensorRt, model: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuses(*_: object) -> Engine:
+        raise ExportError("Det (node determinant) is not known.")
+
+    monkeypatch.setattr("vesselrt.runtime.cache.installed_compiler", lambda: refuses)
+    with load(model, threads=1) as segmenter:
+        assert segmenter.info.device == "cpu"
+    assert caplog.messages[-1] == "the RTX 2080 Ti is not used: Det (node determinant) is not known."
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with load(model, threads=1) as segmenter:
+        assert segmenter.info.device == "cpu"
+    assert caplog.messages[-1] == (
+        "the RTX 2080 Ti is not used: TensorRT is not installed. Run: pip install 'vesselrt[tensorrt]'"
+    )
+
+
+def test_without_a_gpu_cuda_is_an_error_and_auto_the_processor(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vesselrt.runtime.hardware._driver", lambda: None)
+    for device in ("cuda", "cuda:tensorrt_rtx", "cuda:tensorrt", "cuda:onnxruntime", "cuda:onnxruntime-rtx"):
+        with pytest.raises(DeviceError, match=r"^no NVIDIA driver here"):
+            load(model, device=device)
+    with load(model, threads=1) as segmenter:
+        assert segmenter.info.device == "cpu"
+
+
+def test_the_compiler_that_is_installed_is_ours() -> None:
+    from vesselrt.export.engine import build
+    from vesselrt.runtime.cache import installed_compiler
+
+    assert installed_compiler() is build
+
+
+@pytest.mark.gpu
+def test_on_a_real_gpu(fundus_photo: Callable[[int, int, int], tuple[Image, Any]]) -> None:
+    pytest.importorskip("tensorrt_rtx")
+    photo, _ = fundus_photo(700, 720, 0)
+    with load(device="cuda") as gpu, load(device="cpu:onnxruntime") as cpu:
+        one, other = gpu.segment(photo).mask(), cpu.segment(photo).mask()
+    assert (one != other).mean() < 0.001
+
+
+def test_the_graph_that_is_compiled_gives_the_bytes_of_the_model(model: Path) -> None:
+    """What the compiler appends does what `to_bytes` does."""
+    from vesselrt.export.engine import deployed
+    from vesselrt.runtime.backends.onnxruntime import OnnxRuntimeBackend
+
+    session = onnxruntime.InferenceSession(
+        deployed(onnx.load(model), 256).SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    window = np.arange(256 * 256).astype(np.uint8).reshape(1, 1, 256, 256)
+    (levels,) = session.run(None, {"image": window})
+    assert levels.dtype == np.uint8
+    np.testing.assert_array_equal(levels, next(OnnxRuntimeBackend(model, None, 1).infer([window])))
+    assert read_manifest(model).precision == "f32"
