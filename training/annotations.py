@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from vesselrt.runtime.encode import Mask, geojson, polygons
-from vesselrt.runtime.errors import DataError, OptionError
+from vesselrt.runtime.errors import DataError, MissingExtraError, OptionError
 from vesselrt.runtime.manifest import Facts
 
 SMOOTH = 0.35
@@ -109,14 +109,12 @@ def encode(mask: Mask, simplify: float = SMOOTH, threshold: float | None = None)
     `simplify` 0: along pixel edges, as the runtime writes them. Above 0: through the middles of pixel edges, and from
     these points as many are left out as can be while the outline stays within `simplify` pixels (Douglas and Peucker
     1973, kept free of crossings). Up to SMOOTH the file gives the mask back exactly. `threshold` is written as a
-    property. Raises OptionError when `simplify` is negative or not a number.
+    property. Raises what `check_simplify` does.
     """
-    if not 0 <= simplify < _FARTHEST:  # also false for NaN
-        raise OptionError(f"simplify is {simplify}. Expected a distance in pixels, 0 or more.")
+    check_simplify(simplify)
     if simplify == 0:
         return geojson([[ring.tolist() for ring in polygon] for polygon in polygons(mask)], threshold)
-    import shapely
-
+    shapely = _shapely()
     # Pixels that touch at a corner are one vessel here: outlines through edge middles pass such a corner on both sides.
     outlines = [[_edge_middles(ring) for ring in polygon] for polygon in polygons(mask, connectivity=8)]
     # As lines and not as rings: of a ring GEOS would move the first point too, by the tolerance once more.
@@ -124,6 +122,23 @@ def encode(mask: Mask, simplify: float = SMOOTH, threshold: float | None = None)
     simple = iter(shapely.get_parts(shapely.simplify(lines, simplify, preserve_topology=True)))
     rings = [[_numbers(next(simple)) for _ in polygon] for polygon in outlines]
     return geojson([[ring for ring in polygon if len(ring) > 2] for polygon in rings if len(polygon[0]) > 2], threshold)
+
+
+def check_simplify(simplify: float) -> None:
+    """Raises OptionError unless it is a distance in pixels, MissingExtraError without the library that it takes."""
+    if not 0 <= simplify < _FARTHEST:  # also false for NaN
+        raise OptionError(f"simplify is {simplify}. Expected a distance in pixels, 0 or more.")
+    if simplify:
+        _shapely()
+
+
+def _shapely() -> Any:
+    """Raises MissingExtraError. Imported late: whoever has no GeoJSON needs no geometry library."""
+    try:
+        import shapely
+    except ImportError:
+        raise MissingExtraError("GeoJSON of annotations", "evaluate") from None
+    return shapely
 
 
 def _edge_middles(ring: NDArray[np.int32]) -> Points:
@@ -349,8 +364,7 @@ def _width(where: str, line: list[list[float]], feature: _Feature, rules: Rules)
 
 def _check_rings(where: str, rings: tuple[Points, ...]) -> None:
     """Raises DataError for rings that are open, too short, or cross themselves or one another."""
-    import shapely
-
+    shapely = _shapely()
     for ring in rings:
         if len(ring) < 4:
             raise DataError(f"{where}: a ring of {len(ring)} position(s). Expected four or more, the last the first.")
