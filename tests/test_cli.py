@@ -131,13 +131,13 @@ def test_help_lists_every_command(run: Run) -> None:
     [
         (
             "predict",
-            "PHOTO... files globs folders --out --format mask|probability|overlay|svg|geojson --simplify --model",
+            "PHOTO... files folders --out --format mask|probability|overlay|svg|geojson --threshold --simplify --model",
         ),
         ("serve", "--host --port 127.0.0.1 8000 --model --device --precision --threads /predict /health"),
         ("models", "built-in manifests"),
         (
             "evaluate",
-            "MODEL DATA --kind drive chase_db1 hrf folder geojson --split train validation test --json --record",
+            "MODEL DATA --kind drive chase_db1 hrf folder geojson --split validation test --threshold --json --record",
         ),
         ("train", "RECIPE --data --run interrupted fundus"),
         ("export", "--out --run --data --network package.module:factory --weights .safetensors --manifest --photos"),
