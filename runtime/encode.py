@@ -150,7 +150,7 @@ def geojson(outlines: Sequence[Any], threshold: float | None = None) -> bytes:
     """RFC 7946's structure in pixel coordinates: one MultiPolygon feature, y down.
 
     `outlines` are polygons as lists of rings of [x, y], not closed. The properties are those of an annotation of
-    QuPath (qupath.github.io), which opens the file beside its photograph; it refuses a class that has no colour.
+    QuPath (qupath.github.io), whose importer refuses a class without a colour.
     """
     coordinates = [[[*ring, ring[0]] for ring in polygon] for polygon in outlines]
     properties: dict[str, Any] = {

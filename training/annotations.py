@@ -104,7 +104,7 @@ def images(path: Path) -> set[str]:
 
 
 def encode(mask: Mask, simplify: float = SMOOTH, threshold: float | None = None) -> bytes:
-    """The outlines of a mask (H, W) as a GeoJSON file that QuPath opens as an annotation.
+    """The outlines of a mask (H, W) as a GeoJSON file: an annotation in QuPath's form.
 
     `simplify` 0: along pixel edges, as the runtime writes them. Above 0: through the middles of pixel edges, and from
     these points as many are left out as can be while the outline stays within `simplify` pixels (Douglas and Peucker
