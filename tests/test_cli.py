@@ -22,6 +22,7 @@ import vesselrt
 from vesselrt import cli
 from vesselrt.runtime.manifest import METADATA_KEY, Input, Manifest, Preparation, Provenance, Tile
 from vesselrt.runtime.modelfile import read_manifest, sha256
+from vesselrt.training.annotations import encode as encode_annotation
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 CPU = ("--device", "cpu:onnxruntime")  # f32: the mirror is exact
@@ -130,13 +131,13 @@ def test_help_lists_every_command(run: Run) -> None:
     [
         (
             "predict",
-            "PHOTO... files globs folders --out --format mask|probability|overlay|svg|geojson --threshold --model",
+            "PHOTO... files folders --out --format mask|probability|overlay|svg|geojson --threshold --simplify --model",
         ),
         ("serve", "--host --port 127.0.0.1 8000 --model --device --precision --threads /predict /health"),
         ("models", "built-in manifests"),
         (
             "evaluate",
-            "MODEL DATA --kind drive chase_db1 hrf folder --split train validation test --threshold --json --record",
+            "MODEL DATA --kind drive chase_db1 hrf folder geojson --split validation test --threshold --json --record",
         ),
         ("train", "RECIPE --data --run interrupted fundus"),
         (
@@ -220,6 +221,22 @@ def test_every_format_is_the_librarys(run: Run, mirror: Path, tmp_path: Path, fo
         assert json.loads(content)["features"][0]["properties"]["threshold"] == 0.7
 
 
+@pytest.mark.parametrize(("simplify", "threshold"), [(0, None), (0.35, 0.7), (2.0, 0.2)])
+def test_outlines_are_simplified_as_the_library_does(
+    run: Run, mirror: Path, tmp_path: Path, simplify: float, threshold: float | None
+) -> None:
+    photo = save(tmp_path / "eye.png", levels(3))
+    rule = () if threshold is None else ("--threshold", threshold)
+    done = run("predict", photo, "--format", "geojson", "--simplify", simplify, *rule, "--model", mirror, *CPU)
+    assert done.code == 0
+    with vesselrt.load(mirror, device="cpu:onnxruntime") as segmenter:
+        result = segmenter.segment(photo)
+    expected = encode_annotation(result.mask(threshold), simplify, result.threshold if threshold is None else threshold)
+    assert (tmp_path / "eye-geojson.geojson").read_bytes() == expected
+    if simplify == 0:
+        assert expected == result.encode("geojson", threshold)
+
+
 @pytest.mark.parametrize("threshold", ["0", "0.25", "0.5", "0.50196078", "1", "1e-9"])
 def test_the_threshold_is_exact(run: Run, mirror: Path, tmp_path: Path, threshold: str) -> None:
     every = np.arange(256, dtype=np.uint8).reshape(16, 16)
@@ -292,6 +309,8 @@ def test_a_write_that_breaks_off_leaves_the_old_file(
         ("a/eye.png --threshold 1.5", "threshold 1.5 is not within 0 to 1."),
         ("a/eye.png --threshold -0.1", "threshold -0.1 is not within 0 to 1."),
         ("a/eye.png --threshold nan", "threshold nan is not within 0 to 1."),
+        ("a/eye.png --simplify 1", "--simplify is for --format geojson, and the format is mask."),
+        ("a/eye.png --format geojson --simplify -1", "simplify is -1.0. Expected a distance in pixels, 0 or more."),
     ],
 )
 def test_what_cannot_be_done_is_said_before_anything_runs(
@@ -461,11 +480,14 @@ def test_evaluate_in_the_folder_itself_has_a_name(
     [
         (
             "eyes --kind retina",
-            "unknown kind 'retina' of data set. Expected one of: auto, drive, chase_db1, hrf, folder.",
+            "unknown kind 'retina' of data set. Expected one of: auto, drive, chase_db1, hrf, folder, geojson.",
         ),
         ("nowhere --kind hrf", "nowhere: no such folder."),
         ("eyes --kind drive", "eyes: no photographs of the test split of drive."),
-        (".", ".: no data set of a known layout (drive, chase_db1, hrf, folder). Name a folder that holds one."),
+        (
+            ".",
+            ".: no data set of a known layout (drive, chase_db1, hrf, folder, geojson). Name a folder that holds one.",
+        ),
         ("eyes --json eyes/images/a.png/all.json", "[Errno 17] File exists: 'eyes/images/a.png'"),
     ],
 )
@@ -544,6 +566,17 @@ def test_a_missing_extra_is_one_line_that_installs_it(
     )
 
 
+def test_simplified_outlines_need_an_extra(mirror: Path, tmp_path: Path) -> None:
+    save(tmp_path / "eye.png", levels(0))
+    arguments = ["predict", "eye.png", "--format", "geojson", "--simplify", "1", "--model", str(mirror), *CPU]
+    code = BLOCKED.format(names=["shapely"], arguments=arguments)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "error: GeoJSON of annotations needs packages that are not installed. Run: pip install 'vesselrt[evaluate]'\n"
+    )
+
+
 def test_every_extra_that_is_named_exists() -> None:
     named = set(re.findall(r'_extra\("[^"]+", "(\w+)"\)', Path(cli.__file__).read_text("utf-8")))
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))["project"]
@@ -553,7 +586,7 @@ def test_every_extra_that_is_named_exists() -> None:
 
 def test_predict_needs_no_extra(mirror: Path, tmp_path: Path) -> None:
     save(tmp_path / "eye.png", levels(0))
-    names = ["torch", "monai", "onnx", "skimage", "scipy", "matplotlib", "yaml", "safetensors", "fastapi"]
+    names = ["torch", "monai", "onnx", "skimage", "scipy", "matplotlib", "yaml", "safetensors", "shapely", "fastapi"]
     arguments = ["predict", "eye.png", "--model", str(mirror), *CPU]
     code = BLOCKED.format(names=names, arguments=arguments)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False)

@@ -24,7 +24,7 @@ from vesselrt.runtime.files import draft
 if TYPE_CHECKING:
     from vesselrt.runtime.engine import Engine
     from vesselrt.runtime.manifest import Manifest
-    from vesselrt.runtime.segmenter import Segmenter
+    from vesselrt.runtime.segmenter import Segmentation, Segmenter
 
 app = typer.Typer(
     help="Segments blood vessels in eye photographs.",
@@ -73,6 +73,10 @@ def predict(
     ] = None,
     threshold: Threshold = None,
     format: Annotated[Format, typer.Option(help="What to write.")] = "mask",  # noqa: A002 - the option's name
+    simplify: Annotated[
+        float | None,
+        typer.Option(help="With geojson: pixels by which outlines may move; up to 0.35 no pixel of the mask changes."),
+    ] = None,
     model: Model = None,
     device: Device = "auto",
     precision: Precision = "auto",
@@ -82,13 +86,14 @@ def predict(
     targets = _targets(_expand(photos), out, format)
     if threshold is not None and not 0 <= threshold <= 1:
         raise OptionError(f"threshold {threshold} is not within 0 to 1.")
+    encode = _encoder(format, simplify)
     failures, times = [], []
     with _load(model, device, precision, threads) as segmenter, _progress(len(targets)) as advance:
         _say.print(f"{segmenter.manifest.name} {segmenter.manifest.version} on {segmenter.info}")
         for photo, target in targets.items():
             try:
                 result = segmenter.segment(photo)
-                _write(target, result.encode(format, threshold))
+                _write(target, encode(result, threshold))
                 times.append(sum(result.timings.values()))
             except (VesselrtError, OSError) as error:
                 failures.append(str(error) if str(photo) in str(error) else f"{photo}: {error}")
@@ -132,7 +137,7 @@ def models() -> None:
 def evaluate(
     model: Annotated[str, typer.Argument(help="Built-in model or model file.")],
     data: Annotated[Path, typer.Argument(help="Folder of the data set.")],
-    kind: Annotated[str, typer.Option(help="Its layout: drive, chase_db1, hrf, folder, or auto.")] = "auto",
+    kind: Annotated[str, typer.Option(help="Its layout: drive, chase_db1, hrf, folder, geojson, or auto.")] = "auto",
     split: Annotated[Literal["train", "validation", "test"], typer.Option(help="Which part.")] = "test",
     threshold: Threshold = None,
     device: Device = "auto",
@@ -350,6 +355,20 @@ def _f1(data: Path) -> Callable[[Path], float]:
         return measured.figures()["f1"]
 
     return measure
+
+
+def _encoder(form: str, simplify: float | None) -> "Callable[[Segmentation, float | None], bytes]":
+    """What makes a file of a segmentation and a threshold (None: the model's)."""
+    if simplify is None:
+        return lambda result, threshold: result.encode(form, threshold)
+    if form != "geojson":
+        raise OptionError(f"--simplify is for --format geojson, and the format is {form}.")
+    from vesselrt.training.annotations import check_simplify, encode
+
+    check_simplify(simplify)
+    return lambda result, threshold: encode(
+        result.mask(threshold), simplify, result.threshold if threshold is None else threshold
+    )
 
 
 def _load(model: str | None, device: str, precision: str, threads: int | None) -> "Segmenter":
