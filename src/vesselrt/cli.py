@@ -143,7 +143,7 @@ def evaluate(
     file = find_model(model)
     with _load(str(file), device, precision, threads) as segmenter, _progress(len(samples)) as advance:
         name = data.resolve().name
-        measured = run(segmenter, samples, name=name, split=split, threshold=threshold, progress=lambda *_: advance())
+        measured = run(segmenter, samples, name=name, split=split, threshold=threshold, watch=lambda _: advance())
         manifest = segmenter.manifest
     result = replace(measured, model_sha256=sha256(file))
     typer.echo(result.table())
@@ -322,7 +322,7 @@ def _f1(data: Path) -> Callable[[Path], float]:
     def measure(path: Path) -> float:
         # ONNX Runtime takes the graph's types as they are; OpenVINO would choose its own.
         with _load(str(path), "cpu:onnxruntime", "auto", None) as segmenter, _progress(len(samples)) as advance:
-            measured = run(segmenter, samples, name=data.name, split="test", progress=lambda *_: advance())
+            measured = run(segmenter, samples, name=data.name, split="test", watch=lambda _: advance())
         return measured.figures()["f1"]
 
     return measure
