@@ -136,7 +136,7 @@ def test_help_lists_every_command(run: Run) -> None:
         ("models", "built-in manifests"),
         (
             "evaluate",
-            "MODEL DATA --kind drive chase_db1 hrf folder --split train validation test --threshold --json --record",
+            "MODEL DATA --kind drive chase_db1 hrf folder --split train validation test --threshold --report --record",
         ),
         ("train", "RECIPE --data --run interrupted fundus"),
         ("export", "--out --run --data --network package.module:factory --weights .safetensors --manifest --photos"),
@@ -418,6 +418,17 @@ def test_evaluate_writes_what_can_be_counted_by_hand(run: Run, mirror: Path, mea
     assert record["info"]["backend"] == "onnxruntime"
     assert record["model_sha256"] == before == sha256(mirror)
     assert tree(tmp_path / "figures") == {"all.json"}
+
+
+def test_evaluate_writes_a_report(run: Run, mirror: Path, measured: Path, tmp_path: Path) -> None:
+    done = run("evaluate", mirror, measured, "--report", "out/report", *CPU)
+    assert done.code == 0, done.err
+    assert "report: out/report/report.html" in done.err
+    files = {"report.html", "images.csv", "figures.json", "overlays/a.jpg", "overlays/b.jpg"}
+    assert tree(tmp_path / "out" / "report") == files
+    record = json.loads((tmp_path / "out" / "report" / "figures.json").read_text())
+    assert (record["pooled"]["f1"], record["model_sha256"]) == (6 / 8, sha256(mirror))
+    assert "0.7500" in (tmp_path / "out" / "report" / "report.html").read_text("utf-8")
 
 
 def test_evaluate_at_another_threshold_and_split(run: Run, mirror: Path, measured: Path, tmp_path: Path) -> None:

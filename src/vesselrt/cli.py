@@ -129,26 +129,41 @@ def evaluate(
     device: Device = "auto",
     precision: Precision = "auto",
     threads: Threads = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(help="Write a report to this folder: HTML, CSV, JSON, and a picture of each photograph."),
+    ] = None,
     json: Annotated[Path | None, typer.Option(help="Write all figures, of every photograph too, to this file.")] = None,
     record: Annotated[bool, typer.Option(help="Write the figures into the model file's manifest.")] = False,
 ) -> None:
     """Measure a model on annotated photographs, through the runtime, in the field of view."""
     with _extra("vesselrt evaluate", "evaluate"):
         from vesselrt.training.data import check_kind, find
+        from vesselrt.training.evaluation import Seen
         from vesselrt.training.evaluation import evaluate as run
+        from vesselrt.training.report import Report
     from vesselrt.runtime.modelfile import find as find_model
     from vesselrt.runtime.modelfile import sha256
 
     samples = find(check_kind(kind, data), data, split)
     file = find_model(model)
+    pages = None if report is None else Report(report)
     with _load(str(file), device, precision, threads) as segmenter, _progress(len(samples)) as advance:
+
+        def watch(seen: Seen) -> None:
+            if pages is not None:
+                pages.see(seen)
+            advance()
+
         name = data.resolve().name
-        measured = run(segmenter, samples, name=name, split=split, threshold=threshold, watch=lambda _: advance())
+        measured = run(segmenter, samples, name=name, split=split, threshold=threshold, watch=watch)
         manifest = segmenter.manifest
     result = replace(measured, model_sha256=sha256(file))
     typer.echo(result.table())
+    if pages is not None:
+        _say.print(f"report: {pages.write(result)}")
     if json is not None:
-        _write(json, result.to_json().encode())
+        _write(json, result.to_json().encode("utf-8", "backslashreplace"))
     if record:
         with _extra("vesselrt evaluate --record", "export"):
             from vesselrt.export.graph import record_metrics
