@@ -171,6 +171,34 @@ def evaluate(
 
 
 @app.command()
+def compare(
+    models: Annotated[list[str], typer.Argument(help="Built-in models or model files.", metavar="MODEL...")],
+    data: Annotated[Path, typer.Argument(help="Folder of the data set.")],
+    device: Annotated[list[str] | None, typer.Option(help="Repeat for more; default: every one there is.")] = None,
+    precision: Annotated[list[str] | None, typer.Option(help="Repeat for more; default: every one there is.")] = None,
+    kind: Annotated[str, typer.Option(help="Its layout: drive, chase_db1, hrf, folder, or auto.")] = "auto",
+    split: Annotated[Literal["train", "validation", "test"], typer.Option(help="Which part.")] = "test",
+    threshold: Threshold = None,
+    threads: Threads = None,
+    runs: Annotated[int, typer.Option(min=1, help="Timed calls on each photograph.")] = 3,
+    json: Annotated[Path | None, typer.Option(help="Write all figures to this file.")] = None,
+) -> None:
+    """Measure accuracy against latency: models x devices x precisions, in turn, as a Markdown table."""
+    with _extra("vesselrt compare", "evaluate"):
+        from vesselrt.training.comparison import NAMED_DEVICES, NAMED_PRECISIONS, Plan
+        from vesselrt.training.comparison import compare as run
+        from vesselrt.training.data import check_kind, find
+
+    plan = Plan(models, device or NAMED_DEVICES, precision or NAMED_PRECISIONS, threshold, threads, runs)
+    samples = find(check_kind(kind, data), data, split)
+    with _progress(len(samples)) as advance:
+        result = run(plan, samples, name=data.resolve().name, split=split, advance=advance)
+    typer.echo(result.to_markdown())
+    if json is not None:
+        _write(json, result.to_json().encode("utf-8", "backslashreplace"))
+
+
+@app.command()
 def train(
     recipe: Annotated[str, typer.Argument(help="Recipe file, or the name of a built-in one (fundus).")],
     data: Annotated[Path, typer.Option(help="Folder that holds the recipe's data sets.")],
