@@ -120,7 +120,7 @@ def tree(folder: Path) -> set[str]:
 def test_help_lists_every_command(run: Run) -> None:
     done = run("--help")
     assert done.code == 0
-    for command in ("predict", "serve", "models", "evaluate", "train", "export", "bench"):
+    for command in ("predict", "serve", "models", "evaluate", "compare", "train", "export", "bench"):
         assert re.search(rf"\b{command}\b +\S+", done.out), command
     assert "Segments blood vessels in eye photographs." in done.out
     assert run("-h").out == done.out
@@ -137,8 +137,9 @@ def test_help_lists_every_command(run: Run) -> None:
         ("models", "built-in manifests"),
         (
             "evaluate",
-            "MODEL DATA --kind drive chase_db1 hrf folder geojson --split validation test --threshold --json --record",
+            "MODEL DATA --kind drive chase_db1 hrf geojson --split train validation test --threshold --report --record",
         ),
+        ("compare", "MODEL... DATA --device --precision --kind --split --threshold --threads --runs --json Markdown"),
         ("train", "RECIPE --data --run interrupted fundus"),
         (
             "export",
@@ -442,6 +443,17 @@ def test_evaluate_writes_what_can_be_counted_by_hand(run: Run, mirror: Path, mea
     assert tree(tmp_path / "figures") == {"all.json"}
 
 
+def test_evaluate_writes_a_report(run: Run, mirror: Path, measured: Path, tmp_path: Path) -> None:
+    done = run("evaluate", mirror, measured, "--report", "out/report", *CPU)
+    assert done.code == 0, done.err
+    assert "report: out/report/report.html" in done.err
+    files = {"report.html", "images.csv", "figures.json", "overlays/a.jpg", "overlays/b.jpg"}
+    assert tree(tmp_path / "out" / "report") == files
+    record = json.loads((tmp_path / "out" / "report" / "figures.json").read_text())
+    assert (record["pooled"]["f1"], record["model_sha256"]) == (6 / 8, sha256(mirror))
+    assert "0.7500" in (tmp_path / "out" / "report" / "report.html").read_text("utf-8")
+
+
 def test_evaluate_at_another_threshold_and_split(run: Run, mirror: Path, measured: Path, tmp_path: Path) -> None:
     arguments = ("evaluate", mirror, measured, "--json", "all.json", *CPU)
     assert run(*arguments, "--threshold", 0.5, "--kind", "folder", "--split", "train").code == 0
@@ -503,6 +515,40 @@ def test_a_mask_that_is_missing_is_named(run: Run, mirror: Path, measured: Path)
     assert (done.code, done.err) == (1, "error: eyes: 1 mask(s) are missing: eyes/masks/b.*\n")
 
 
+def test_compare_prints_a_table_and_writes_the_record(run: Run, mirror: Path, measured: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.onnx"
+    copy.write_bytes(mirror.read_bytes())
+    where = ("--device", "cpu:onnxruntime", "--device", "cuda", "--precision", "f32")
+    done = run("compare", mirror, "copy.onnx", measured, *where, "--runs", 1, "--json", "all.json")
+    assert done.code == 0, done.err
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in done.out.splitlines()[2:6]]
+    assert [row[:4] for row in rows] == [
+        [str(mirror), "cpu:onnxruntime", "f32", "0.7500"],
+        [str(mirror), "cuda", "f32", "–"],
+        ["copy.onnx", "cpu:onnxruntime", "f32", "0.7500"],
+        ["copy.onnx", "cuda", "f32", "–"],
+    ]
+    assert rows[2][6] == "0.000%"
+    assert rows[3][9].startswith("device cuda: ")
+    record = json.loads((tmp_path / "all.json").read_text())
+    assert [row["metrics"] and row["metrics"]["f1"] for row in record["rows"]] == [0.75, None, 0.75, None]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("gone.onnx eyes", "no model gone.onnx: neither a file nor a built-in model."),
+        ("fundus nowhere --kind hrf", "nowhere: no such folder."),
+        ("fundus eyes --device gpu", "gpu: not known. Expected of: auto, cpu, cpu:openvino, cpu:onnxruntime, cuda."),
+        ("fundus eyes --device cuda", "nothing to compare: no row can run here. device cuda: "),
+    ],
+)
+def test_compare_says_what_is_wrong(run: Run, measured: Path, arguments: str, message: str) -> None:
+    done = run("compare", *arguments.split())
+    assert done.code == 1
+    assert done.err.startswith(f"error: {message}")
+
+
 # Train and export: what is wrong with their arguments. What they do is tested where it is done.
 
 
@@ -553,6 +599,7 @@ main()
         (["torch"], "export -o m.onnx --run .", "export", "export"),
         (["onnx"], "export -o m.onnx --run .", "export", "export"),
         (["skimage"], "evaluate fundus .", "evaluate", "evaluate"),
+        (["skimage"], "compare fundus .", "compare", "evaluate"),
     ],
 )
 def test_a_missing_extra_is_one_line_that_installs_it(
