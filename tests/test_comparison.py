@@ -12,10 +12,11 @@ import pytest
 from numpy.typing import NDArray
 
 from vesselrt.runtime.backends.fake import FakeBackend, identity
+from vesselrt.runtime.devices import DEVICES, PRECISIONS
 from vesselrt.runtime.errors import DataError, DeviceError, ModelNotFoundError, OptionError, VesselrtError
 from vesselrt.runtime.manifest import Input, Manifest, Preparation, Tile
 from vesselrt.runtime.preparation import Image
-from vesselrt.runtime.segmenter import DEVICES, PRECISIONS, Segmenter
+from vesselrt.runtime.segmenter import Segmenter
 from vesselrt.training import comparison
 from vesselrt.training.comparison import Comparison, Plan, Row, compare
 from vesselrt.training.data import Sample, find

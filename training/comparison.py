@@ -17,18 +17,19 @@ import numpy as np
 
 from vesselrt.runtime import hardware
 from vesselrt.runtime.backends import Info
+from vesselrt.runtime.devices import DEVICES, PRECISIONS
 from vesselrt.runtime.errors import DeviceError, OptionError, VesselrtError
 from vesselrt.runtime.modelfile import find, read_manifest, sha256
 from vesselrt.runtime.preparation import Image
-from vesselrt.runtime.segmenter import DEVICES, PRECISIONS, Segmenter, load
+from vesselrt.runtime.segmenter import Segmenter, load
 from vesselrt.training import figures
 from vesselrt.training.data import Sample
 from vesselrt.training.evaluation import check, level_of, read_truth, segment
 from vesselrt.training.figures import Counts, Metrics, Truth
 
 SCHEMA = 1
-NAMED_DEVICES = tuple(d for d in DEVICES if d not in ("auto", "cpu"))
-"""Those that mean one backend."""
+NAMED_DEVICES = tuple(d for d in DEVICES if d not in ("auto", "cpu") and not d.startswith("cuda:"))
+"""The libraries on a processor, and the GPU with the first that is installed for it."""
 NAMED_PRECISIONS = tuple(p for p in PRECISIONS if p != "auto")
 
 _PAUSE = 0.02  # s, before each call: idle threads of the row before stop spinning and leave the cores

@@ -156,11 +156,16 @@ def evaluate(
         from vesselrt.training.evaluation import Seen
         from vesselrt.training.evaluation import evaluate as run
         from vesselrt.training.report import Report
+    from vesselrt.runtime.engine import is_engine
     from vesselrt.runtime.modelfile import find as find_model
     from vesselrt.runtime.modelfile import sha256
 
     samples = find(check_kind(kind, data), data, split)
     file = find_model(model)
+    if record and is_engine(file):
+        raise OptionError(
+            f"{file} is an engine: figures are recorded in its model file. Name that, with --device cuda."
+        )
     pages = None if report is None else Report(report)
     with _load(str(file), device, precision, threads) as segmenter, _progress(len(samples)) as advance:
 
