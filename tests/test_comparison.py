@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from vesselrt.runtime.backends.fake import FakeBackend, identity
-from vesselrt.runtime.devices import DEVICES, PRECISIONS
+from vesselrt.runtime.devices import PRECISIONS
 from vesselrt.runtime.errors import DataError, DeviceError, ModelNotFoundError, OptionError, VesselrtError
 from vesselrt.runtime.manifest import Input, Manifest, Preparation, Tile
 from vesselrt.runtime.preparation import Image
@@ -113,7 +113,8 @@ def test_rows_by_hand(machine: Machine, samples: list[Sample]) -> None:
 def test_every_device_and_precision_has_a_row(machine: Machine, samples: list[Sample]) -> None:
     rows = run(samples, runs=1).rows
     asked = [(row.device, row.precision) for row in rows]
-    assert asked == [(d, p) for d in DEVICES if d not in {"auto", "cpu"} for p in PRECISIONS if p != "auto"]
+    devices = ("cpu:openvino", "cpu:onnxruntime", "cuda")
+    assert asked == [(d, p) for d in devices for p in PRECISIONS if p != "auto"]
     assert [row.missing is None for row in rows].count(True) == 1
     assert all(row.missing == f"no {row.device} here | in {row.precision}" for row in rows if row.metrics is None)
 
