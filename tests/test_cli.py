@@ -529,7 +529,7 @@ def test_compare_prints_a_table_and_writes_the_record(run: Run, mirror: Path, me
         ["copy.onnx", "cuda", "f32", "–"],
     ]
     assert rows[2][6] == "0.000%"
-    assert rows[3][9].startswith("device cuda: ")
+    assert rows[3][9].startswith("no NVIDIA ")
     record = json.loads((tmp_path / "all.json").read_text())
     assert [row["metrics"] and row["metrics"]["f1"] for row in record["rows"]] == [0.75, None, 0.75, None]
 
@@ -539,8 +539,8 @@ def test_compare_prints_a_table_and_writes_the_record(run: Run, mirror: Path, me
     [
         ("gone.onnx eyes", "no model gone.onnx: neither a file nor a built-in model."),
         ("fundus nowhere --kind hrf", "nowhere: no such folder."),
-        ("fundus eyes --device gpu", "gpu: not known. Expected of: auto, cpu, cpu:openvino, cpu:onnxruntime, cuda."),
-        ("fundus eyes --device cuda", "nothing to compare: no row can run here. device cuda: "),
+        ("fundus eyes --device gpu", "gpu: not known. Expected of: auto, cpu, cpu:openvino, cpu:onnxruntime, cuda, "),
+        ("fundus eyes --device cuda", "nothing to compare: no row can run here. no NVIDIA "),
     ],
 )
 def test_compare_says_what_is_wrong(run: Run, measured: Path, arguments: str, message: str) -> None:
