@@ -46,8 +46,11 @@ class Peers:
 
     def __init__(self, path: Path, manifest: Manifest, threads: int) -> None:
         """Raises ModelError for a model that they can't run, VesselrtError when the two differ."""
-        if manifest.preparation.clahe is not None:
-            raise ModelError(f"{path}: asks for CLAHE, which the columns of --compare lack. Run without --compare.")
+        asked = {"CLAHE": manifest.preparation.clahe, "a fixed size": manifest.preparation.size}
+        if lacking := [what for what, value in asked.items() if value is not None]:
+            raise ModelError(
+                f"{path}: asks for {' and '.join(lacking)}, which the columns of --compare lack. Run without --compare."
+            )
         torch.set_num_threads(threads)
         self._manifest = manifest
         twin = Twin(path).eval()
@@ -57,10 +60,8 @@ class Peers:
 
     def columns(self, data: bytes) -> dict[str, Column]:
         """The columns for one photograph, which must be the one they are called with: its scale is found here."""
-        target, factor = self._manifest.preparation.field_of_view, 1.0
-        if target is not None:
-            box = prepare(decode(data), self._manifest.preparation).box
-            factor = target / max(box.height, box.width)
+        prepared = prepare(decode(data), self._manifest.preparation)
+        factor = max(prepared.pixels.shape[:2]) / max(prepared.box.height, prepared.box.width)
         return {name: UserPath(network, self._manifest, factor) for name, network in self._networks.items()}
 
 

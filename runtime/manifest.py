@@ -29,14 +29,35 @@ class Clahe(Facts):
     """Number of histogram cells along each side of the image."""
 
 
+_Pixels = Annotated[int, Field(ge=64, le=4096)]
+
+
 class Preparation(Facts):
     """What the host does to a photograph before the network sees it; training and serving share it."""
 
     channels: Literal["rgb", "green"] = "rgb"
     """The channels that the network reads, in this order. `green` carries most of a vessel's contrast."""
-    field_of_view: Annotated[int, Field(ge=64, le=4096)] | None = None
-    """Diameter in pixels to which the photograph's field of view is scaled; null: native resolution."""
+    field_of_view: _Pixels | tuple[_Pixels, _Pixels] | None = None
+    """Diameter in pixels to which the photograph's field of view is scaled; of two, a smaller field is scaled to the
+    first and a larger one to the second, and one between them stays as it is; null: native resolution."""
+    size: tuple[_Pixels, _Pixels] | None = None
+    """Height and width to which the whole photograph is resized, whatever its shape; null: it keeps its shape."""
     clahe: Clahe | None = None
+
+    @model_validator(mode="after")
+    def _has_one_scale(self) -> "Preparation":
+        if self.size is not None and self.field_of_view is not None:
+            raise ValueError("both size and field_of_view are given: name one")
+        if isinstance(self.field_of_view, tuple) and self.field_of_view[0] > self.field_of_view[1]:
+            raise ValueError(f"field_of_view {list(self.field_of_view)} must begin with the smaller one")
+        return self
+
+    def diameter(self, native: float) -> float:
+        """Pixels to which a field of view of `native` pixels is scaled."""
+        if self.field_of_view is None:
+            return native
+        least, most = self.field_of_view if isinstance(self.field_of_view, tuple) else (self.field_of_view,) * 2
+        return float(min(max(native, least), most))
 
 
 class Input(Facts):

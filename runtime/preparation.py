@@ -95,9 +95,10 @@ def prepare(image: Image, preparation: Preparation) -> Prepared:
 
     Raises FieldOfViewError when the model has a scale and the photograph shows nothing or next to nothing.
     """
-    target = preparation.field_of_view
-    box = Box(0, 0, *image.shape[:2]) if target is None else field_of_view(image)
-    if target is not None and max(box.height, box.width) < _LEAST_SIDE:
+    scaled = preparation.field_of_view is not None
+    box = field_of_view(image) if scaled else Box(0, 0, *image.shape[:2])
+    diameter = max(box.height, box.width)
+    if scaled and diameter < _LEAST_SIDE:
         raise FieldOfViewError(
             f"the photograph shows {box.width} × {box.height} pixels of retina. "
             f"Send one that shows at least {_LEAST_SIDE} pixels across."
@@ -106,8 +107,10 @@ def prepare(image: Image, preparation: Preparation) -> Prepared:
     pixels: Image = view
     if preparation.channels == "green":
         pixels = np.asarray(cv2.extractChannel(view, 1), np.uint8)[:, :, None]
-    if target is not None:
-        pixels = scale(pixels, target / max(box.height, box.width))
+    if preparation.size is not None:
+        pixels = resize(pixels, *preparation.size)
+    elif scaled:
+        pixels = scale(pixels, preparation.diameter(diameter) / diameter)
     if preparation.clahe is not None:
         equaliser = cv2.createCLAHE(preparation.clahe.clip_limit, (preparation.clahe.grid,) * 2)
         pixels = np.stack([equaliser.apply(pixels[:, :, c]) for c in range(pixels.shape[2])], axis=2)
@@ -115,8 +118,13 @@ def prepare(image: Image, preparation: Preparation) -> Prepared:
 
 
 def scale(pixels: Image, factor: float) -> Image:
-    """Resizes (H, W, C) by `factor`: by area when shrinking, so that thin vessels are averaged and not skipped."""
-    height, width, channels = pixels.shape
-    size = (max(1, round(width * factor)), max(1, round(height * factor)))
-    resized = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR)
-    return resized.reshape(size[1], size[0], channels).astype(np.uint8, copy=False)
+    """Resizes (H, W, C) by `factor`, as `resize` does."""
+    height, width, _ = pixels.shape
+    return resize(pixels, max(1, round(height * factor)), max(1, round(width * factor)))
+
+
+def resize(pixels: Image, height: int, width: int) -> Image:
+    """Resizes (H, W, C): by area when shrinking, so that thin vessels are averaged and not skipped."""
+    smaller = height * width < pixels.shape[0] * pixels.shape[1]
+    resized = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
+    return resized.reshape(height, width, -1).astype(np.uint8, copy=False)

@@ -87,7 +87,7 @@ class Segmenter:
 
     def warm_up(self) -> float:
         """Runs two synthetic photographs, so that the first real one finds everything ready; ms of the second."""
-        side = self.manifest.preparation.field_of_view or self.manifest.tile.size
+        side = round(self.manifest.preparation.diameter(self.manifest.tile.size))
         disc = np.zeros((side, side, 3), np.uint8)
         cv2.circle(disc, (side // 2, side // 2), side // 2 - 1, (160, 80, 40), -1)
         self.segment(disc)

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vesselrt.runtime.manifest import Facts
+from vesselrt.runtime.manifest import Facts, Preparation
 from vesselrt.runtime.preparation import Image, scale
 
 Float = NDArray[np.floating[Any]]
@@ -98,14 +98,12 @@ class Source:
 
 
 def crop(
-    source: Source, family: Family, diameter: int, size: int, channels: str, random: Random
+    source: Source, family: Family, preparation: Preparation, size: int, random: Random
 ) -> tuple[Image, Float]:
-    """One training crop: (size, size, C) uint8 as the runtime would prepare it, and its truth (size, size) in 0..1.
-
-    `diameter` is the model's field of view in pixels.
-    """
+    """One training crop: (size, size, C) uint8 as the runtime would prepare it, and its truth (size, size) in 0..1."""
     foreign = random.random() < family.foreign
-    sensor = _log_uniform(random, family.sensor) if foreign else float(diameter)
+    sensor = _log_uniform(random, family.sensor) if foreign else preparation.diameter(source.native)
+    diameter = preparation.diameter(sensor)
     side = max(8, round(size * sensor / diameter))
     rgb, coverage = _expose(source, family, sensor, side, random)
     picture = _photograph(rgb, family, foreign, random)
@@ -115,7 +113,7 @@ def crop(
         pixels = _compress(
             pixels, int(random.integers(int(family.jpeg[0]), max(int(family.jpeg[1]), int(family.jpeg[0]) + 1)))
         )
-    pixels = pixels[:, :, 1:2] if channels == "green" else pixels
+    pixels = pixels[:, :, 1:2] if preparation.channels == "green" else pixels
     if side != size:
         pixels = scale(np.ascontiguousarray(pixels), size / side)
         truth = np.asarray(cv2.resize(truth, (size, size), interpolation=cv2.INTER_LINEAR), np.float32)

@@ -128,7 +128,7 @@ def find(kind: Kind, root: Path, split: Split) -> list[Sample]:
     """
     if not root.is_dir():
         raise DataError(f"{root}: no such folder. Expected the data set {kind} there.")
-    samples = _LAYOUTS[kind](root, split)
+    samples = listed(kind, root, split)
     if not samples:
         raise DataError(f"{root}: no photographs of the {split} split of {kind}. Its layout: vesselrt.training.data.")
     names = Counter(s.name for s in samples)
@@ -140,6 +140,11 @@ def find(kind: Kind, root: Path, split: Split) -> list[Sample]:
     if missing:
         raise DataError(f"{root}: {len(missing)} mask(s) are missing: {', '.join(str(p) for p in missing)}")
     return samples
+
+
+def listed(kind: Kind, root: Path, split: Split) -> list[Sample]:
+    """The samples of a split, in name order, whether they are complete or not; none where there is no such split."""
+    return _LAYOUTS[kind](root, split)
 
 
 def check_kind(kind: str, root: Path) -> Kind:

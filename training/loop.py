@@ -4,15 +4,15 @@ RUN/recipe.json      the recipe as it was run
 RUN/last.pt          everything needed to go on after a kill, written every validation
 RUN/best.pt          weights (moving average) with the best validation score, and their calibration
 RUN/final.pt         weights after the recipe's final stage, where it has one; RUN/final-last.pt to resume it
-RUN/history.json     loss and validation figures
-RUN/curves.png       the same, drawn
+and what vesselrt.training.record writes for people.
 """
 
+import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,46 +23,48 @@ from monai.losses.dice import DiceCELoss
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Dataset
 
 from vesselrt.runtime.backends import to_bytes
 from vesselrt.runtime.errors import DataError
 from vesselrt.runtime.files import draft
-from vesselrt.runtime.preparation import Image, field_of_view, prepare
-from vesselrt.training.cameras import HELD_OUT, Source, crop
-from vesselrt.training.data import Mask, Sample, Split
-from vesselrt.training.figures import f1_by_level
-from vesselrt.training.recipe import Final, Recipe
+from vesselrt.runtime.preparation import Image
+from vesselrt.training.cameras import crop
+from vesselrt.training.data import Sample, Split, listed
+from vesselrt.training.patches import Whole
+from vesselrt.training.recipe import Final, Recipe, Schedule
+from vesselrt.training.record import Record, draw_predictions
+from vesselrt.training.validation import (
+    HALF,
+    Case,
+    cases_of,
+    normalise,
+    predict,
+    read_pair,
+    source_of,
+    summarise,
+    validate,
+)
 
 THIN = 5
 """Pixels of the prepared image: vessels narrower than this are thin to the loss."""
-HALF = 128
-"""The lowest level of the 8-bit probability that threshold 0.5 calls vessel."""
 Report = Callable[[str], None]
 Advance = Callable[[int, int, float], None]
 """Called after every step with its number, the number of all steps, and the loss."""
+Draw = Callable[[np.random.Generator], tuple[Image, NDArray[np.float32]]]
+"""A photograph to train on: gives a random crop (h, w, C) uint8, and its truth (h, w) in 0..1."""
 
 
 def _ignore(step: int, steps: int, loss: float) -> None:
     pass
 
 
-@dataclass(frozen=True)
-class Case:
-    """A validation photograph."""
-
-    group: str
-    image: Image
-    truth: Mask
-    inside: Mask
-    """Field of view: what counts."""
-
-
 class Crops(Dataset[tuple[Image, NDArray[np.float32]]]):
     """Crop number i is a function of the seed and i alone, so a resumed run draws what the first would have."""
 
-    def __init__(self, recipe: Recipe, sources: list[list[Source]], start: int) -> None:
+    def __init__(self, recipe: Recipe, sources: list[list[Draw]], start: int) -> None:
         self.recipe, self.sources, self.start = recipe, sources, start
 
     def __len__(self) -> int:
@@ -72,26 +74,40 @@ class Crops(Dataset[tuple[Image, NDArray[np.float32]]]):
         number = index + self.start
         random = np.random.default_rng((self.recipe.seed, number))
         data_set = self.sources[number % len(self.sources)]  # every set equally often, whatever its size
-        source = data_set[random.integers(len(data_set))]
-        recipe = self.recipe
-        diameter = recipe.preparation.field_of_view or max(source.images[0].shape[:2])
-        pixels, truth = crop(
-            source, recipe.cameras, diameter, recipe.schedule.crop, recipe.preparation.channels, random
-        )
+        pixels, truth = data_set[random.integers(len(data_set))](random)
         return np.ascontiguousarray(pixels.transpose(2, 0, 1)), truth[None]
 
 
 def train(recipe: Recipe, data: Path, run: Path, report: Report = print, advance: Advance = _ignore) -> Path:
     """Runs the recipe, or goes on where an interrupted run stopped; returns the path of the weights to export.
 
-    Raises DataError when data are missing or `run` belongs to another recipe.
+    Raises DataError when data are missing, a photograph of a test split is among those to train on, or `run` belongs
+    to another recipe.
     """
     torch.manual_seed(recipe.seed)
+    refuse_test(recipe, data)
     run.mkdir(parents=True, exist_ok=True)
     _claim(run, recipe)
     report("reading data")
     best = _select(recipe, data, run, report, advance)
     return best if recipe.final is None else _finish(recipe, recipe.final, data, best, report, advance)
+
+
+def refuse_test(recipe: Recipe, data: Path) -> None:
+    """Raises DataError when a file of a test split is, under whatever name, one to train on or to choose by."""
+    held_out: dict[str, Path] = {}
+    for data_set in recipe.data:
+        if data_set.kind != "folder":  # which has no test split of its own
+            held_out |= {_digest(s.image): s.image for s in listed(data_set.kind, data / data_set.path, "test")}
+    for data_set in recipe.data:
+        for sample in data_set.samples(data, "train") + data_set.samples(data, "validation"):
+            twin = held_out.get(_digest(sample.image))
+            if twin is not None:
+                raise DataError(f"{sample.image} is the test photograph {twin}. Take it out of what is trained on.")
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _device() -> torch.device:
@@ -100,51 +116,65 @@ def _device() -> torch.device:
 
 def _select(recipe: Recipe, data: Path, run: Path, report: Report, advance: Advance) -> Path:
     """Trains without the validation part, keeps the weights that do best on it, and calibrates them."""
-    device = _device()
-    training = [[_source(s) for s in d.samples(data, "train")] for d in recipe.data]
-    cases = list(_cases(recipe, data))
+    training = [_draws(d.samples(data, "train"), recipe) for d in recipe.data]
+    cases = list(cases_of(recipe, data))
     report(f"{sum(map(len, training))} training photographs, {len(cases)} validation photographs")
-    trainer = _Trainer(recipe, device)
+    trainer = _Trainer(recipe, _device())
     history: list[dict[str, Any]] = []
     if (run / "last.pt").exists():
         history = trainer.restore(run / "last.pt")
         report(f"resuming after step {trainer.step}")
-    schedule, began, first, losses = recipe.schedule, time.monotonic(), trainer.step, []
+    report(f"training in {trainer.arithmetic} on {trainer.device.type}")
+    with Record(run, history) as record:
+        if not record.stale(recipe.schedule.patience):
+            _train(trainer, training, cases, record, report, advance)
+    best = calibrate(recipe, cases, run, trainer.device, report)
+    network, shift = _load(recipe, best, trainer.device)
+
+    def find(image: Image) -> NDArray[np.bool_]:
+        return to_bytes(predict(network, image, recipe, trainer.device, shift)) >= HALF
+
+    draw_predictions(cases, find, run / "predictions.png")
+    return best
+
+
+def _train(
+    trainer: "_Trainer", training: list[list[Draw]], cases: list[Case], record: Record, report: Report, advance: Advance
+) -> None:
+    """The steps that are left of the schedule, with their validations."""
+    schedule, began, first, losses = trainer.recipe.schedule, time.monotonic(), trainer.step, []
     for pixels, truth in _batches(trainer, training):
-        losses.append(trainer.update(pixels.to(device), truth.to(device)))
+        losses.append(trainer.update(pixels, truth))
         advance(trainer.step, schedule.steps, losses[-1])
-        if trainer.step % schedule.validate_every == 0 or trainer.step == schedule.steps:
-            groups = summarise(validate(trainer.average, cases, recipe, device))
-            score = float(np.mean([g["f1"] for g in groups.values()]))
-            best = max((h["score"] for h in history), default=-1.0)
-            history.append({"step": trainer.step, "loss": float(np.mean(losses)), "score": score, "groups": groups})
-            if score > best:
-                _save(
-                    {"network": trainer.average.module.state_dict(), "step": trainer.step, "score": score},
-                    run / "best.pt",
-                )
-            trainer.save(run / "last.pt", history)
-            _write(run / "history.json", json.dumps(history, indent=1))
-            draw_curves(history, run / "curves.png")
-            rate = (time.monotonic() - began) / (trainer.step - first)
-            left = (schedule.steps - trainer.step) * rate / 60
-            figures = "  ".join(
-                f"{n} {g['f1']:.4f} (best {g['best_f1']:.4f} at {g['best_threshold']:.2f})" for n, g in groups.items()
-            )
-            report(
-                f"step {trainer.step}  loss {np.mean(losses):.4f}  score {score:.4f}  {left:.0f} min left\n  {figures}"
-            )
-            losses = []
-    return calibrate(recipe, cases, run, device, report)
+        if trainer.step % schedule.validate_every and trainer.step < schedule.steps:
+            continue
+        groups = summarise(validate(trainer.average, cases, trainer.recipe, trainer.device))
+        score, loss = float(np.mean([g["f1"] for g in groups.values()])), float(np.mean(losses))
+        if score > record.best:
+            state = {"network": trainer.average.module.state_dict(), "step": trainer.step, "score": score}
+            _save(state, record.run / "best.pt")
+        record.add({"step": trainer.step, "loss": loss, "rate": trainer.rate, "score": score, "groups": groups})
+        trainer.judge(score)
+        trainer.save(record.run / "last.pt", record.history)
+        left = (schedule.steps - trainer.step) * (time.monotonic() - began) / (trainer.step - first) / 60
+        figures = "  ".join(
+            f"{n} {g['f1']:.4f} (best {g['best_f1']:.4f} at {g['best_threshold']:.2f})" for n, g in groups.items()
+        )
+        report(f"step {trainer.step}  loss {loss:.4f}  score {score:.4f}  {left:.0f} min left\n  {figures}")
+        losses = []
+        if record.stale(schedule.patience):
+            report(f"no better score in {schedule.patience} validations: ended after step {trainer.step}")
+            return
 
 
 def _finish(recipe: Recipe, final: Final, data: Path, best: Path, report: Report, advance: Advance) -> Path:
     """The final stage: from the best weights, on all of the training split, for a fixed number of steps."""
     cameras = recipe.cameras.model_copy(update={"foreign": final.foreign})
     loss = recipe.loss.model_copy(update={"thin": final.thin})
-    stage = recipe.model_copy(update={"schedule": final, "cameras": cameras, "loss": loss, "seed": recipe.seed + 1})
+    schedule = Schedule(**final.model_dump(exclude={"foreign", "thin"}))
+    stage = recipe.model_copy(update={"schedule": schedule, "cameras": cameras, "loss": loss, "seed": recipe.seed + 1})
     parts: tuple[Split, ...] = ("train", "validation")
-    training = [[_source(s) for part in parts for s in d.samples(data, part)] for d in recipe.data]
+    training = [_draws([s for part in parts for s in d.samples(data, part)], stage) for d in recipe.data]
     start = torch.load(best, map_location="cpu", weights_only=True)
     trainer = _Trainer(stage, _device(), start["network"])
     kept = best.with_name("final-last.pt")
@@ -152,7 +182,7 @@ def _finish(recipe: Recipe, final: Final, data: Path, best: Path, report: Report
         trainer.restore(kept)
     report(f"final stage: {sum(map(len, training))} photographs, from step {trainer.step} to {final.steps}")
     for pixels, truth in _batches(trainer, training):
-        value = trainer.update(pixels.to(trainer.device), truth.to(trainer.device))
+        value = trainer.update(pixels, truth)
         advance(trainer.step, final.steps, value)
         if trainer.step % final.validate_every == 0 or trainer.step == final.steps:
             trainer.save(kept, [])
@@ -162,7 +192,16 @@ def _finish(recipe: Recipe, final: Final, data: Path, best: Path, report: Report
     return path
 
 
-def _batches(trainer: "_Trainer", sources: list[list[Source]]) -> DataLoader[tuple[Image, NDArray[np.float32]]]:
+def _draws(samples: Sequence[Sample], recipe: Recipe) -> list[Draw]:
+    """The photographs, read."""
+    patches, side = recipe.patches, recipe.schedule.crop
+    if patches is not None:
+        read = (Whole.build(*read_pair(s), recipe.preparation, patches) for s in samples)
+        return [partial(whole.patch, side) for whole in read]
+    return [partial(crop, source_of(s), recipe.cameras, recipe.preparation, side) for s in samples]
+
+
+def _batches(trainer: "_Trainer", sources: list[list[Draw]]) -> DataLoader[tuple[Image, NDArray[np.float32]]]:
     """The batches that are left of the trainer's schedule."""
     batch = trainer.recipe.schedule.batch
     return DataLoader(
@@ -174,6 +213,14 @@ def _batches(trainer: "_Trainer", sources: list[list[Source]]) -> DataLoader[tup
     )
 
 
+def _load(recipe: Recipe, path: Path, device: torch.device) -> tuple[nn.Module, float]:
+    """A network with saved weights, and what calibration adds to its logits."""
+    state = torch.load(path, map_location=device, weights_only=True)
+    network: nn.Module = recipe.network.build().to(device)
+    network.load_state_dict(state["network"])
+    return network, float(state.get("shift", 0.0))
+
+
 def calibrate(recipe: Recipe, cases: list[Case], run: Path, device: torch.device, report: Report = print) -> Path:
     """Makes 0.5 the right threshold for a camera as validation has them, the known and the held-out ones alike.
 
@@ -183,8 +230,10 @@ def calibrate(recipe: Recipe, cases: list[Case], run: Path, device: torch.device
     """
     path = run / "best.pt"
     state = torch.load(path, map_location=device, weights_only=True)
-    network: nn.Module = recipe.network.build().to(device)
-    network.load_state_dict(state["network"])
+    if not recipe.calibrated:
+        _save({**state, "shift": 0.0}, path)
+        return path
+    network, _ = _load(recipe, path, device)
     curves = validate(network, cases, recipe, device)
     level = round(float(np.median([int(np.argmax(curve)) for curve in curves.values()])))
     threshold = min(max((level - 0.5) / 255, 0.01), 0.99)
@@ -212,28 +261,47 @@ class _Trainer:
         self.optimiser = torch.optim.AdamW(
             self.network.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay
         )
+        self.plateau = schedule.plateau and ReduceLROnPlateau(
+            self.optimiser, "max", schedule.plateau.factor, schedule.plateau.patience, threshold=0.0
+        )
+        self.arithmetic = _arithmetic(recipe.precision, device)
+        self.scaler = torch.amp.GradScaler(device.type, enabled=self.arithmetic == "fp16")
         self.loss = DiceCELoss(
             sigmoid=True, batch=True, lambda_dice=recipe.loss.dice, lambda_ce=recipe.loss.cross_entropy
         )
 
     def update(self, pixels: Tensor, truth: Tensor) -> float:
         """One step on (N, C, h, w) uint8 and (N, 1, h, w) float in 0..1; returns the loss."""
-        for group in self.optimiser.param_groups:
-            group["lr"] = self._rate()
+        pixels, truth = pixels.to(self.device), truth.to(self.device)
+        if self.plateau is None or self.step < self.recipe.schedule.warmup:
+            for group in self.optimiser.param_groups:
+                group["lr"] = self._rate()
         self.network.train()
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.precision == "bf16"):
+        with torch.autocast(self.device.type, _TYPES[self.arithmetic], enabled=self.arithmetic != "f32"):
             logits = self.network(normalise(pixels, self.recipe).contiguous(memory_format=torch.channels_last))
         loss: Tensor = self.loss(logits.float(), truth)
         if self.recipe.loss.thin:
             missed = functional.softplus(-logits.float())  # cross-entropy where the truth is vessel
             loss = loss + self.recipe.loss.thin * (thin_part(truth) * missed).mean()
         self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        self.scaler.scale(loss).backward()
+        self.scaler.unscale_(self.optimiser)
         nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
-        self.optimiser.step()
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
         self.average.update_parameters(self.network)
         self.step += 1
         return float(loss.detach())
+
+    @property
+    def rate(self) -> float:
+        """The learning rate of the last step."""
+        return float(self.optimiser.param_groups[0]["lr"])
+
+    def judge(self, score: float) -> None:
+        """A validation's score: where it stays on a plateau, the learning rate falls."""
+        if self.plateau is not None:
+            self.plateau.step(score)
 
     def _rate(self) -> float:
         schedule = self.recipe.schedule
@@ -249,6 +317,8 @@ class _Trainer:
                 "network": self.network.state_dict(),
                 "average": self.average.state_dict(),
                 "optimiser": self.optimiser.state_dict(),
+                "plateau": self.plateau.state_dict() if self.plateau else {},
+                "scaler": self.scaler.state_dict(),
                 "history": json.dumps(history),
             },
             path,
@@ -260,8 +330,23 @@ class _Trainer:
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
+        if self.plateau is not None:
+            self.plateau.load_state_dict(state["plateau"])
+        self.scaler.load_state_dict(state["scaler"])
         history: list[dict[str, Any]] = json.loads(state["history"])
         return history
+
+
+_TYPES = {"f32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def _arithmetic(asked: str, device: torch.device) -> str:
+    """f32, bf16 or fp16. Without instructions for it, bf16 is far slower than f32 on a processor."""
+    if asked != "auto":
+        return asked
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+    return "bf16" if torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported() else "f32"  # noqa: SLF001
 
 
 def thin_part(truth: Tensor) -> Tensor:
@@ -269,78 +354,6 @@ def thin_part(truth: Tensor) -> Tensor:
     eroded = -functional.max_pool2d(-truth, THIN, stride=1, padding=THIN // 2)
     opened = functional.max_pool2d(eroded, THIN, stride=1, padding=THIN // 2)
     return truth - opened
-
-
-def normalise(pixels: Tensor, recipe: Recipe) -> Tensor:
-    """(N, C, h, w) uint8 → float, as the exported graph does it."""
-    mean = torch.tensor(recipe.input.mean, device=pixels.device)[:, None, None]
-    std = torch.tensor(recipe.input.std, device=pixels.device)[:, None, None]
-    return (pixels.float() / 255 - mean) / std
-
-
-def validate(
-    network: nn.Module, cases: list[Case], recipe: Recipe, device: torch.device
-) -> dict[str, NDArray[np.float64]]:
-    """Group → F1 at each of the 256 levels of the 8-bit probability that could be the lowest called vessel.
-
-    Pixels are pooled, at the photographs' own resolution, inside the field of view.
-    """
-    counts: dict[str, NDArray[np.int64]] = {}
-    for case in cases:
-        levels = to_bytes(predict(network, case.image, recipe, device))[case.inside]
-        truth = case.truth[case.inside]
-        found = np.stack([np.bincount(levels[truth == kind], minlength=256) for kind in (True, False)])
-        counts[case.group] = counts.get(case.group, np.zeros_like(found)) + found
-    return {group: f1_by_level(*count) for group, count in counts.items()}
-
-
-def summarise(curves: dict[str, NDArray[np.float64]]) -> dict[str, dict[str, float]]:
-    """Group → F1 at threshold 0.5, and the best F1 with its threshold."""
-    return {
-        group: {
-            "f1": float(curve[HALF]),
-            "best_f1": float(curve.max()),
-            "best_threshold": (int(curve.argmax()) - 0.5) / 255,
-        }
-        for group, curve in curves.items()
-    }
-
-
-@torch.inference_mode()
-def predict(network: nn.Module, image: Image, recipe: Recipe, device: torch.device) -> NDArray[np.float32]:
-    """(H, W) probability of a whole photograph, without tiles: the reference that the runtime is held to."""
-    network.eval()
-    prepared = prepare(image, recipe.preparation)
-    height, width, _ = prepared.pixels.shape
-    multiple = recipe.tile.multiple
-    padded = np.pad(prepared.pixels, ((0, -height % multiple), (0, -width % multiple), (0, 0)))
-    pixels = torch.from_numpy(padded.transpose(2, 0, 1)[None].copy()).to(device)
-    inputs = normalise(pixels, recipe).contiguous(memory_format=torch.channels_last)
-    inside = torch.sigmoid(network(inputs).float())[0, 0, :height, :width].cpu().numpy()
-    result = np.zeros(image.shape[:2], np.float32)
-    box = prepared.box
-    box.cut(result)[:] = cv2.resize(inside, (box.width, box.height), interpolation=cv2.INTER_LINEAR)
-    return result
-
-
-def _cases(recipe: Recipe, data: Path) -> Iterator[Case]:
-    for data_set in recipe.data:
-        for number, sample in enumerate(data_set.samples(data, "validation")):
-            image = sample.read_image()
-            yield Case(data_set.name, image, sample.read_truth(), sample.read_field_of_view(image.shape))
-            if recipe.held_out_cameras:
-                source = _source(sample)
-                for name, camera in HELD_OUT.items():
-                    shown, truth = camera.photograph(source, number)
-                    yield Case(name, shown, truth, np.ones(truth.shape, bool))
-
-
-def _source(sample: Sample) -> Source:
-    image, truth = sample.read_image(), sample.read_truth()
-    if image.shape[:2] != truth.shape:
-        raise DataError(f"{sample.image}: {image.shape[:2]} pixels, its truth {truth.shape}. They must agree.")
-    box = field_of_view(image)
-    return Source.build(np.ascontiguousarray(box.cut(image)), box.cut(truth))
 
 
 def _claim(run: Path, recipe: Recipe) -> None:
@@ -364,20 +377,3 @@ def _write(path: Path, text: str) -> None:
 def _one_thread(_: int) -> None:
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
-
-
-def draw_curves(history: list[dict[str, Any]], path: Path) -> None:
-    """Loss and validation F1 against the step, as a PNG."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(10, 4), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    steps = [h["step"] for h in history]
-    left.plot(steps, [h["loss"] for h in history])
-    left.set(xlabel="step", ylabel="training loss")
-    for name in history[-1]["groups"]:
-        (line,) = right.plot(steps, [h["groups"][name]["f1"] for h in history], label=name)
-        right.plot(steps, [h["groups"][name]["best_f1"] for h in history], ":", color=line.get_color())
-    right.set(xlabel="step", ylabel="validation F1 (dotted: at the best threshold)")
-    right.legend(fontsize=7)
-    figure.savefig(path, dpi=100)

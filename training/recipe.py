@@ -11,6 +11,7 @@ from vesselrt.runtime.errors import DataError
 from vesselrt.runtime.manifest import Facts, Input, Precision, Preparation, Tile, explain
 from vesselrt.training.cameras import Family
 from vesselrt.training.data import Kind, Sample, Split, find
+from vesselrt.training.patches import Patches
 
 
 class DataSet(Facts):
@@ -52,10 +53,11 @@ class Loss(Facts):
     """Further weight in the cross-entropy of the truth's thin vessels, which have few pixels."""
 
 
-class Schedule(Facts):
-    """AdamW; the learning rate rises linearly, then falls along a cosine."""
+class Stage(Facts):
+    """AdamW (without weight decay: Adam); the learning rate rises linearly, then falls along a cosine."""
 
     steps: Annotated[int, Field(ge=1)]
+    """Of the optimiser, at most. A pass over n photographs is n / batch of them."""
     batch: Annotated[int, Field(ge=1)] = 16
     crop: Annotated[int, Field(ge=32)] = 256
     """Side of a training crop in pixels of the prepared image."""
@@ -63,11 +65,27 @@ class Schedule(Facts):
     weight_decay: Annotated[float, Field(ge=0)] = 1e-4
     warmup: Annotated[int, Field(ge=0)] = 200
     average: Annotated[float, Field(ge=0, lt=1)] = 0.998
-    """Decay of the exponential moving average of the weights; the average is what is kept."""
+    """Decay of the exponential moving average of the weights; the average is what is kept. 0: the weights themselves."""
     validate_every: Annotated[int, Field(ge=1)] = 500
 
 
-class Final(Schedule):
+class Plateau(Facts):
+    """The learning rate falls by `factor` when more than `patience` validations in a row gave no better score."""
+
+    factor: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    patience: Annotated[int, Field(ge=0)] = 5
+
+
+class Schedule(Stage):
+    """The first stage: validation may end it early."""
+
+    plateau: Plateau | None = None
+    """In place of the cosine."""
+    patience: Annotated[int, Field(ge=1)] | None = None
+    """Validations in a row without a better score that end the stage; null: it takes all its steps."""
+
+
+class Final(Stage):
     """A last stage from the best weights on the whole training split, its validation part included.
 
     Its length is fixed and its last weights are kept: nothing is left to choose by, and nothing is chosen.
@@ -93,13 +111,17 @@ class Recipe(Facts):
     tile: Tile
     network: Network
     cameras: Family = Family()
+    patches: Patches | None = None
+    """Train on patches of the prepared photographs, and not through simulated cameras."""
     held_out_cameras: bool = True
     """Validate on simulated cameras too that training never draws."""
     loss: Loss = Loss()
     schedule: Schedule
     final: Final | None = None
-    precision: Literal["f32", "bf16"] = "bf16"
-    """Of the training's arithmetic."""
+    calibrated: bool = True
+    """Shift the probabilities so that validation finds 0.5 the right threshold."""
+    precision: Literal["auto", "f32", "bf16", "fp16"] = "auto"
+    """Of the training's arithmetic. `auto`: the fastest that the device computes itself."""
     tolerance: dict[Precision, Annotated[float, Field(gt=0)]] = {"f32": 1e-4, "bf16": 0.3}
     """Largest difference in probability from the PyTorch network that the exported file may show."""
 

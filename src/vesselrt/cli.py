@@ -355,11 +355,11 @@ def bench(context: typer.Context) -> None:
 def describe(manifest: "Manifest") -> str:
     """A manifest for people: what the model is for, how it sees, what it was trained and measured on."""
     prepared, provenance = manifest.preparation, manifest.provenance
-    size = f"field of view scaled to {prepared.field_of_view} px" if prepared.field_of_view else "native resolution"
     lines = [
         f"{manifest.name} {manifest.version} ({manifest.licence})",
         f"  {manifest.description}",
-        f"  input      {prepared.channels}, {size}; tiles of {manifest.tile.size} px, margin {manifest.tile.margin}",
+        f"  input      {prepared.channels}, {_scale(prepared)}; tiles of {manifest.tile.size} px, "
+        f"margin {manifest.tile.margin}",
         f"  threshold  {manifest.threshold}",
     ]
     lines += [f"  precision  {manifest.precision}"] if manifest.precision != "f32" else []
@@ -371,6 +371,14 @@ def describe(manifest: "Manifest") -> str:
     lines += [f"  recipe     {provenance.recipe}"] if provenance.recipe else []
     lines += [f"  weights    sha256 {provenance.weights_sha256[:16]}, commit {provenance.commit[:10] or 'unknown'}"]
     return "\n".join(lines)
+
+
+def _scale(prepared: "Preparation") -> str:
+    if prepared.size is not None:
+        return f"resized to {prepared.size[1]} × {prepared.size[0]} px"
+    if isinstance(prepared.field_of_view, tuple):
+        return "field of view scaled to {} to {} px".format(*prepared.field_of_view)
+    return f"field of view scaled to {prepared.field_of_view} px" if prepared.field_of_view else "native resolution"
 
 
 def describe_engine(engine: "Engine") -> str:
