@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from vesselrt.runtime.manifest import Preparation
 from vesselrt.training.cameras import HELD_OUT, Family, HeldOutCamera, Source, _annotate, crop
 
 Photo = tuple[NDArray[np.uint8], NDArray[np.bool_]]
@@ -50,6 +51,11 @@ class Still:
 
 def still() -> np.random.Generator:
     return cast(np.random.Generator, Still())
+
+
+def at(diameter: int, channels: Any = "green") -> Preparation:
+    """A model that sees a field of view of `diameter` pixels."""
+    return Preparation(channels=channels, field_of_view=diameter)
 
 
 @pytest.fixture
@@ -107,7 +113,7 @@ def test_shapes_types_and_ranges(
     foreign: float, channels: str, count: int, seed: int, size: int, diameter: int
 ) -> None:
     family = Family(foreign=foreign, sensor=(60, 150))
-    pixels, truth = crop(SMALL, family, diameter, size, channels, np.random.default_rng(seed))
+    pixels, truth = crop(SMALL, family, at(diameter, channels), size, np.random.default_rng(seed))
     assert (pixels.shape, str(pixels.dtype)) == ((size, size, count), "uint8")
     assert (truth.shape, str(truth.dtype)) == ((size, size), "float32")
     assert 0 <= truth.min() <= truth.max() <= 1
@@ -120,7 +126,7 @@ def test_a_seed_is_a_crop(source: Source) -> None:
     family = Family(foreign=0.5, sensor=(60, 150))
 
     def draw(seed: int) -> tuple[bytes, bytes]:
-        pixels, truth = crop(source, family, 128, 64, "rgb", np.random.default_rng(seed))
+        pixels, truth = crop(source, family, at(128, "rgb"), 64, np.random.default_rng(seed))
         return pixels.tobytes(), truth.tobytes()
 
     crops = [draw(seed) for seed in range(20)]
@@ -130,7 +136,7 @@ def test_a_seed_is_a_crop(source: Source) -> None:
 
 @pytest.mark.parametrize(("channels", "shown"), [("green", slice(1, 2)), ("rgb", slice(0, 3))])
 def test_a_plain_camera_shows_the_photograph_and_its_truth(source: Source, channels: str, shown: slice) -> None:
-    pixels, truth = crop(source, PLAIN, 128, 64, channels, still())
+    pixels, truth = crop(source, PLAIN, at(128, channels), 64, still())
     middle = slice(32, 96)
     assert np.array_equal(pixels, source.images[0][middle, middle, shown])
     assert np.array_equal(truth, source.truths[0][middle, middle] / np.float32(255))
@@ -139,14 +145,21 @@ def test_a_plain_camera_shows_the_photograph_and_its_truth(source: Source, chann
 @pytest.mark.parametrize(("zoom", "diameter", "width"), [(1, 128, 4), (2, 128, 8), (1, 256, 8), (0.5, 256, 4)])
 def test_a_vessel_is_as_wide_as_zoom_and_scale_make_it(zoom: float, diameter: int, width: int) -> None:
     family = PLAIN.model_copy(update={"zoom": (zoom, zoom)})
-    _, truth = crop(bar_source(128, 62, 4), family, diameter, 64, "green", still())
+    _, truth = crop(bar_source(128, 62, 4), family, at(diameter), 64, still())
+    assert truth.sum(axis=1) == pytest.approx(np.full(64, width), abs=0.2)
+
+
+@pytest.mark.parametrize(("range_", "width"), [((64, 96), 6), ((64, 128), 8), ((160, 200), 10), ((100, 128), 8)])
+def test_of_two_scales_a_photograph_is_brought_to_the_nearer_one(range_: tuple[int, int], width: int) -> None:
+    """A field of 128 px with a vessel of 8 px."""
+    _, truth = crop(bar_source(128, 60, 8), PLAIN, Preparation(channels="green", field_of_view=range_), 64, still())
     assert truth.sum(axis=1) == pytest.approx(np.full(64, width), abs=0.2)
 
 
 def test_a_home_crop_keeps_soft_truth_and_a_foreign_one_is_painted() -> None:
     home, foreign = PLAIN, PLAIN.model_copy(update={"foreign": 1.0, "sensor": (128, 128)})
     levels = [
-        set(np.unique(crop(SMALL, family, 128, 64, "green", np.random.default_rng(5))[1]).tolist())
+        set(np.unique(crop(SMALL, family, at(128), 64, np.random.default_rng(5))[1]).tolist())
         for family in (home, foreign)
     ]
     assert len(levels[0]) > 2  # a turned edge covers pixels in part

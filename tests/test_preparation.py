@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from vesselrt.runtime.decode import read
 from vesselrt.runtime.errors import FieldOfViewError
@@ -129,6 +131,32 @@ def test_the_longer_side_comes_to_the_scale(shape: tuple[int, int]) -> None:
     longer = max(shape)
     assert prepared.pixels.shape == (*(max(1, round(side * 100 / longer)) for side in shape), 3)
     assert prepared.box == Box(0, 0, *shape)
+
+
+@pytest.mark.parametrize(("native", "expected"), [(60, 80), (80, 80), (97, 97), (120, 120), (300, 120)])
+def test_of_two_scales_the_nearer_one_is_taken_and_between_them_none(native: int, expected: int) -> None:
+    between = Preparation(field_of_view=(80, 120))
+    assert between.diameter(native) == expected
+    assert max(prepare(np.full((native, native, 3), RETINA, np.uint8), between).pixels.shape) == expected
+
+
+def test_a_photograph_is_resized_whatever_its_shape() -> None:
+    prepared = prepare(np.full((300, 200, 3), RETINA, np.uint8), Preparation(channels="green", size=(64, 96)))
+    assert prepared.pixels.shape == (64, 96, 1)
+    assert prepared.box == Box(0, 0, 300, 200)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"size": (64, 64), "field_of_view": 96}, "both size and field_of_view are given: name one"),
+        ({"field_of_view": (120, 80)}, r"field_of_view \[120, 80\] must begin with the smaller one"),
+        ({"size": (64,)}, "size"),
+    ],
+)
+def test_scales_that_contradict_each_other_are_refused(fields: Any, message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        Preparation(**fields)
 
 
 def test_shrinking_averages_areas() -> None:

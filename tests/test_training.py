@@ -22,12 +22,12 @@ from vesselrt.runtime.errors import DataError
 from vesselrt.runtime.manifest import Manifest
 from vesselrt.runtime.modelfile import read_manifest
 from vesselrt.runtime.segmenter import Segmenter
-from vesselrt.training import loop, recipe
-from vesselrt.training.cameras import Source
+from vesselrt.training import loop, recipe, validation
 from vesselrt.training.data import Sample, find
-from vesselrt.training.loop import HALF, Case, Crops, train
+from vesselrt.training.loop import Crops, train
 from vesselrt.training.networks import VesselNet
 from vesselrt.training.recipe import Recipe
+from vesselrt.training.validation import HALF, Case
 
 # Python 3.12 and later warn when a process with threads forks, as PyTorch's loader does.
 pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded, use of fork:DeprecationWarning")
@@ -106,7 +106,7 @@ def data(tmp_path_factory: pytest.TempPathFactory, fundus_photo: Draw) -> Path:
 
 
 def contents(folder: Path) -> dict[str, str]:
-    return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.iterdir()}
+    return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.rglob("*") if p.is_file()}
 
 
 def quiet(line: str) -> None:
@@ -159,7 +159,7 @@ def test_a_recipe_survives_its_file(tmp_path: Path) -> None:
             {"data": [{**FIELDS["data"][0], "kind": "retina"}]},
             "data.0.kind: Input should be 'drive', 'chase_db1', 'hrf'",
         ),
-        ({"precision": "fp8"}, "precision: Input should be 'f32' or 'bf16'"),
+        ({"precision": "fp8"}, "precision: Input should be 'auto', 'f32', 'bf16' or 'fp16'"),
         (
             {"tile": {"size": 65, "multiple": 4, "margin": 8}},
             "tile: Value error, size 65 and margin 8 must be multiples of 4",
@@ -272,18 +272,25 @@ def cut_after(last: int) -> Callable[[int, int, float], None]:
 
 
 def test_a_run_leaves_everything_behind(whole: Path) -> None:
-    assert set(contents(whole)) == {"recipe.json", "last.pt", "best.pt", "history.json", "curves.png"}
+    files = {"recipe.json", "last.pt", "best.pt", "history.json", "curves.png", "predictions.png"}
+    (board,) = set(contents(whole)) - files
+    assert board.startswith("events.out.tfevents")
+    assert files < set(contents(whole))
     assert Recipe.read(whole / "recipe.json") == recipe_of()
     history = json.loads((whole / "history.json").read_text())
     assert [h["step"] for h in history] == [2, 4]
     for entry in history:
-        assert set(entry) == {"step", "loss", "score", "groups"}
+        assert set(entry) == {"step", "loss", "rate", "score", "groups"}
         assert set(entry["groups"]) == {"eyes"}
         assert entry["score"] == entry["groups"]["eyes"]["f1"] <= entry["groups"]["eyes"]["best_f1"]
         assert 0 < entry["loss"] < 10
     curves = cv2.imread(str(whole / "curves.png"))
     assert curves is not None
     assert curves.shape == (400, 1000, 3)
+    shown = cv2.imread(str(whole / "predictions.png"))
+    assert shown is not None
+    assert shown.shape == (640, 4 * 640, 3)  # one validation photograph: itself, truth, found, judged
+    assert set(np.unique(shown[:600, 640:1220])) == {0, 255}
     best = torch.load(whole / "best.pt", weights_only=True)
     assert set(best) == {"network", "step", "score", "shift"}
     assert best["score"] == max(h["score"] for h in history)
@@ -358,6 +365,84 @@ def test_the_final_stage_goes_on_from_the_best_weights_and_survives_a_cut(
     assert equal(final, torch.load(other / "final.pt", weights_only=True))
 
 
+PLATEAU = {"plateau": {"factor": 0.5, "patience": 0}, "steps": 8, "warmup": 0, "validate_every": 1, "average": 0.0}
+
+
+def no_better(*_: Any) -> dict[str, NDArray[np.float64]]:
+    return {"eyes": np.full(256, 0.25)}
+
+
+def test_on_a_plateau_the_learning_rate_falls_and_a_cut_changes_nothing(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "validate", no_better)
+    checked = recipe_of(schedule={**PLATEAU, "learning_rate": 0.5, "plateau": {"factor": 0.5, "patience": 1}})
+    train(checked, data, tmp_path / "one", quiet)
+    rates = [h["rate"] for h in json.loads((tmp_path / "one" / "history.json").read_text())]
+    # The first score is the best; two in a row that are no better halve the rate of the step after them.
+    assert rates == [0.5, 0.5, 0.5, 0.25, 0.25, 0.125, 0.125, 0.0625]
+    with pytest.raises(PowerCutError):
+        train(checked, data, tmp_path / "other", quiet, cut_after(5))
+    train(checked, data, tmp_path / "other", quiet)
+    assert same(tmp_path / "one", tmp_path / "other")
+
+
+def test_a_run_without_a_better_score_ends_early_and_stays_ended(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "validate", no_better)
+    checked = recipe_of(schedule={"steps": 9, "warmup": 0, "validate_every": 1, "patience": 3})
+    said: list[str] = []
+    best = train(checked, data, tmp_path, said.append)
+    assert "no better score in 3 validations: ended after step 4" in said
+    assert torch.load(best, weights_only=True)["step"] == 1
+    before = contents(tmp_path)
+    steps: list[int] = []
+    train(checked, data, tmp_path, quiet, lambda step, *_: steps.append(step))
+    assert steps == []
+    assert contents(tmp_path) == before
+
+
+def test_half_precision_scales_its_gradients(data: Path, tmp_path: Path) -> None:
+    train(recipe_of(precision="fp16"), data, tmp_path, quiet)
+    state = torch.load(tmp_path / "last.pt", weights_only=True)
+    assert state["scaler"]["scale"] > 1
+    assert all(torch.isfinite(v).all() for v in state["network"].values())
+
+
+@pytest.mark.parametrize(("native", "expected"), [(True, "bf16"), (False, "f32")])
+def test_auto_takes_bf16_where_the_processor_has_instructions_for_it(
+    monkeypatch: pytest.MonkeyPatch, native: bool, expected: str
+) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: native)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    assert loop._arithmetic("auto", torch.device("cpu")) == expected
+    assert loop._arithmetic("fp16", torch.device("cpu")) == "fp16"
+
+
+@pytest.mark.parametrize("part", ["Image_01L", "Image_09L"])
+def test_a_test_photograph_under_another_name_is_not_trained_on(tmp_path: Path, fundus_photo: Draw, part: str) -> None:
+    root = tmp_path / "CHASE"
+    for name in ("Image_01L", "Image_09L", "Image_11L"):
+        write(root / f"{name}.jpg", root / f"{name}_1stHO.png", fundus_photo(100, 96, int(name[6:8])))
+    (root / f"{part}.jpg").write_bytes((root / "Image_11L.jpg").read_bytes())
+    checked = recipe_of(data=[{"kind": "chase_db1", "path": "CHASE", "name": "CHASE", "terms": "none"}])
+    with pytest.raises(DataError, match=rf"{part}\.jpg is the test photograph .*Image_11L\.jpg\. Take it out"):
+        train(checked, tmp_path, tmp_path / "run", quiet)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_recipe_trains_on_patches_of_resized_photographs(data: Path, tmp_path: Path) -> None:
+    checked = recipe_of(
+        preparation={"field_of_view": None, "size": (64, 80)},
+        patches={},
+        calibrated=False,
+        tile={"size": 32, "multiple": 4, "margin": 0, "blend": "gaussian"},
+    )
+    best = train(checked, data, tmp_path, quiet)
+    assert torch.load(best, weights_only=True)["shift"] == 0
+
+
 def test_another_seed_is_another_run(data: Path, whole: Path, tmp_path: Path) -> None:
     train(recipe_of(seed=8), data, tmp_path, quiet)
     assert not same(tmp_path, whole)
@@ -387,7 +472,7 @@ def test_a_recipe_can_be_mended_until_there_is_a_checkpoint(data: Path, tmp_path
 
 
 def test_a_network_that_finds_nothing_is_kept_all_the_same(data: Path, tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr(loop, "predict", lambda network, image, *_: np.zeros(image.shape[:2], np.float32))
+    monkeypatch.setattr(validation, "predict", lambda network, image, *_: np.zeros(image.shape[:2], np.float32))
     best = train(recipe_of(schedule={"steps": 1}), data, tmp_path, quiet)
     assert torch.load(best, weights_only=True)["score"] == 0
 
@@ -445,7 +530,7 @@ def test_the_command_line_trains_and_says_what_comes_next(
 
 def test_a_crop_is_its_number(data: Path) -> None:
     checked = recipe_of(cameras={"foreign": 0.5})
-    sources = [[loop._source(s) for s in checked.data[0].samples(data, "train")]]
+    sources = [loop._draws(checked.data[0].samples(data, "train"), checked)]
     late = Crops(checked, sources, start=6)
     early = Crops(checked, sources, start=0)
     assert (len(early), len(late)) == (8, 2)
@@ -457,10 +542,10 @@ def test_a_crop_is_its_number(data: Path) -> None:
 
 
 def test_data_sets_take_turns_whatever_their_size() -> None:
-    def flat(level: int) -> Source:
-        return Source.build(np.full((96, 96, 3), level, np.uint8), np.zeros((96, 96), bool))
+    def flat(level: int) -> loop.Draw:
+        return lambda random: (np.full((4, 4, 1), level, np.uint8), np.zeros((4, 4), np.float32))
 
-    crops = Crops(recipe_of(cameras=STEADY), [[flat(200)], [flat(40), flat(60), flat(80)]], start=0)
+    crops = Crops(recipe_of(), [[flat(200)], [flat(40), flat(60), flat(80)]], start=0)
     brightest = [int(crops[i][0].max()) for i in range(8)]
     assert brightest[::2] == [200] * 4
     assert set(brightest[1::2]) <= {40, 60, 80}
@@ -525,7 +610,7 @@ def test_the_weight_of_thin_vessels_adds_their_cross_entropy() -> None:
     for weight in (0.0, 2.0):
         torch.manual_seed(0)
         trainer = loop._Trainer(recipe_of(loss={"thin": weight}), torch.device("cpu"))
-        logits = trainer.network.train()(loop.normalise(pixels, trainer.recipe))
+        logits = trainer.network.train()(validation.normalise(pixels, trainer.recipe))
         expected = weight * float(torch.log1p(torch.exp(-logits))[truth == 1].sum().detach()) / 1024
         losses.append(trainer.update(pixels, truth) - expected)
     assert losses[1] == pytest.approx(losses[0], abs=1e-6)
@@ -550,12 +635,12 @@ def bright() -> tuple[Recipe, Case]:
 
 def test_validation_counts_by_hand(bright: tuple[Recipe, Case]) -> None:
     checked, case = bright
-    curve = loop.validate(nn.Identity(), [case, case], checked, torch.device("cpu"))["ramp"]
+    curve = validation.validate(nn.Identity(), [case, case], checked, torch.device("cpu"))["ramp"]
     assert curve.shape == (256,)
     assert curve[0] == pytest.approx(2 * 150 / (240 + 150))  # everything is painted: 150 of 240 are vessel
     assert curve[HALF] == pytest.approx(2 * 112 / (112 + 150))  # from level 128 on: 112, all of them vessel
     assert curve.max() == 1
-    figures = loop.summarise({"ramp": curve})["ramp"]
+    figures = validation.summarise({"ramp": curve})["ramp"]
     assert (figures["f1"], figures["best_f1"]) == (curve[HALF], 1)
     level = 1 / (1 + np.exp(-(np.array([89, 90]) / 255 - 0.5) / 0.1))
     assert level[0] < figures["best_threshold"] < level[1] + 1 / 255
@@ -576,18 +661,21 @@ def test_calibration_makes_the_best_threshold_0_5(bright: tuple[Recipe, Case], t
 
 
 def test_held_out_cameras_are_validated_apart(data: Path) -> None:
-    cases = list(loop._cases(recipe_of(held_out_cameras=True), data))
+    cases = list(validation.cases_of(recipe_of(held_out_cameras=True), data))
     assert [c.group for c in cases] == ["eyes", "coarse-ccd", "scanned-film", "dim-portable"]
     for case in cases:
         assert case.image.shape[:2] == case.truth.shape == case.inside.shape
 
 
 # Scaled back, the one is interpolated in 8 bits and the other in floating point.
-@pytest.mark.parametrize(("diameter", "tolerance"), [(None, 0.51), (96, 1.5)])
-def test_prediction_equals_the_runtime(fundus_photo: Draw, diameter: int | None, tolerance: float) -> None:
+@pytest.mark.parametrize(
+    ("scaled", "tolerance"),
+    [({"field_of_view": None}, 0.51), ({"field_of_view": 96}, 1.5), ({"field_of_view": None, "size": (96, 80)}, 1.5)],
+)
+def test_prediction_equals_the_runtime(fundus_photo: Draw, scaled: dict[str, Any], tolerance: float) -> None:
     """What training judges is what the runtime gives, tiles and all."""
     torch.manual_seed(1)
-    checked, image = recipe_of(preparation={"field_of_view": diameter}), fundus_photo(130, 110, 3)[0]
+    checked, image = recipe_of(preparation=scaled), fundus_photo(130, 110, 3)[0]
     network = checked.network.build().eval()
 
     class Torch:
@@ -599,7 +687,7 @@ def test_prediction_equals_the_runtime(fundus_photo: Draw, diameter: int | None,
         def infer(self, batches: Iterable[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]:
             for pixels in batches:
                 with torch.inference_mode():
-                    logits = network(loop.normalise(torch.from_numpy(pixels.copy()), checked))
+                    logits = network(validation.normalise(torch.from_numpy(pixels.copy()), checked))
                 yield to_bytes(torch.sigmoid(logits).numpy())
 
     manifest = Manifest(
@@ -607,6 +695,6 @@ def test_prediction_equals_the_runtime(fundus_photo: Draw, diameter: int | None,
         tile=checked.tile.model_copy(update={"margin": 24, "size": 64}),
     )
     tiled = Segmenter(manifest, Torch()).segment(image).probability  # type: ignore[arg-type]
-    whole = loop.predict(network, image, checked, torch.device("cpu"))
+    whole = validation.predict(network, image, checked, torch.device("cpu"))
     assert np.abs(tiled - 255 * whole).max() <= tolerance
     assert tiled.std() > 1

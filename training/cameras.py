@@ -97,9 +97,7 @@ class Source:
         return cls(tuple(images), tuple(truths), tuple(diameters), native)
 
 
-def crop(
-    source: Source, family: Family, preparation: Preparation, size: int, random: Random
-) -> tuple[Image, Float]:
+def crop(source: Source, family: Family, preparation: Preparation, size: int, random: Random) -> tuple[Image, Float]:
     """One training crop: (size, size, C) uint8 as the runtime would prepare it, and its truth (size, size) in 0..1."""
     foreign = random.random() < family.foreign
     sensor = _log_uniform(random, family.sensor) if foreign else preparation.diameter(source.native)

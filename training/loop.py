@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,7 @@ from vesselrt.training.validation import (
 
 THIN = 5
 """Pixels of the prepared image: vessels narrower than this are thin to the loss."""
+_PARTS: tuple[Split, ...] = ("train", "validation")
 Report = Callable[[str], None]
 Advance = Callable[[int, int, float], None]
 """Called after every step with its number, the number of all steps, and the loss."""
@@ -100,10 +101,10 @@ def refuse_test(recipe: Recipe, data: Path) -> None:
         if data_set.kind != "folder":  # which has no test split of its own
             held_out |= {_digest(s.image): s.image for s in listed(data_set.kind, data / data_set.path, "test")}
     for data_set in recipe.data:
-        for sample in data_set.samples(data, "train") + data_set.samples(data, "validation"):
-            twin = held_out.get(_digest(sample.image))
-            if twin is not None:
-                raise DataError(f"{sample.image} is the test photograph {twin}. Take it out of what is trained on.")
+        for part in _PARTS:
+            for sample in listed(data_set.kind, data / data_set.path, part):
+                if twin := held_out.get(_digest(sample.image)):
+                    raise DataError(f"{sample.image} is the test photograph {twin}. Take it out of what is trained on.")
 
 
 def _digest(path: Path) -> str:
@@ -173,8 +174,7 @@ def _finish(recipe: Recipe, final: Final, data: Path, best: Path, report: Report
     loss = recipe.loss.model_copy(update={"thin": final.thin})
     schedule = Schedule(**final.model_dump(exclude={"foreign", "thin"}))
     stage = recipe.model_copy(update={"schedule": schedule, "cameras": cameras, "loss": loss, "seed": recipe.seed + 1})
-    parts: tuple[Split, ...] = ("train", "validation")
-    training = [_draws([s for part in parts for s in d.samples(data, part)], stage) for d in recipe.data]
+    training = [_draws((s for part in _PARTS for s in d.samples(data, part)), stage) for d in recipe.data]
     start = torch.load(best, map_location="cpu", weights_only=True)
     trainer = _Trainer(stage, _device(), start["network"])
     kept = best.with_name("final-last.pt")
@@ -192,7 +192,7 @@ def _finish(recipe: Recipe, final: Final, data: Path, best: Path, report: Report
     return path
 
 
-def _draws(samples: Sequence[Sample], recipe: Recipe) -> list[Draw]:
+def _draws(samples: Iterable[Sample], recipe: Recipe) -> list[Draw]:
     """The photographs, read."""
     patches, side = recipe.patches, recipe.schedule.crop
     if patches is not None:
@@ -261,9 +261,9 @@ class _Trainer:
         self.optimiser = torch.optim.AdamW(
             self.network.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay
         )
-        self.plateau = schedule.plateau and ReduceLROnPlateau(
-            self.optimiser, "max", schedule.plateau.factor, schedule.plateau.patience, threshold=0.0
-        )
+        self.plateau: ReduceLROnPlateau | None = None
+        if (plateau := schedule.plateau) is not None:
+            self.plateau = ReduceLROnPlateau(self.optimiser, "max", plateau.factor, plateau.patience, threshold=0.0)
         self.arithmetic = _arithmetic(recipe.precision, device)
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.arithmetic == "fp16")
         self.loss = DiceCELoss(

@@ -51,9 +51,10 @@ class Whole:
         """From a photograph (H, W, 3) and its mask (H, W)."""
         prepared = prepare(image, preparation)
         mask = np.ascontiguousarray(prepared.box.cut(truth)).astype(np.uint8)[:, :, None] * np.uint8(255)
-        coverage = resize(mask, *prepared.pixels.shape[:2])[:, :, 0][None].astype(np.float32) / 255
-        pixels = prepared.pixels.transpose(2, 0, 1).astype(np.float32) / 255
-        return cls(pixels, coverage if patches.truth == "coverage" else np.ceil(coverage), patches)
+        coverage = resize(mask, *prepared.pixels.shape[:2])[:, :, 0][None]
+        share = coverage.astype(np.float32) / 255 if patches.truth == "coverage" else coverage > 0
+        pixels = prepared.pixels.transpose(2, 0, 1)
+        return cls((pixels / 255).astype(np.float32), share.astype(np.float32), patches)
 
     def patch(self, side: int, random: np.random.Generator) -> tuple[Image, NDArray[np.float32]]:
         """One patch: (side, side, C) uint8, and its truth (side, side) in 0..1."""
@@ -78,14 +79,14 @@ def _changes(patches: Patches, side: int) -> "Compose":
 
     share = patches.probability
     reach = math.ceil(side * (math.sqrt(2) if patches.rotation else 1) / min(1.0, patches.zoom[0]))
-    turned = {"mode": ("bilinear", "bilinear"), "padding_mode": ("reflection", "reflection")}
+    ways, edges = ("bilinear", "bilinear"), ("reflection", "reflection")
     return Compose(
         [
             SpatialPadd(_BOTH, (reach, reach), mode="constant"),
             RandSpatialCropd(_BOTH, (reach, reach), random_size=False),
             RandFlipd(_BOTH, prob=share, spatial_axis=0),
             RandFlipd(_BOTH, prob=share, spatial_axis=1),
-            RandRotated(_BOTH, range_x=math.radians(patches.rotation), prob=share, **turned),
+            RandRotated(_BOTH, range_x=math.radians(patches.rotation), prob=share, mode=ways, padding_mode=edges),
             RandZoomd(_BOTH, prob=share, min_zoom=patches.zoom[0], max_zoom=patches.zoom[1], mode=("area", "area")),
             CenterSpatialCropd(_BOTH, (side, side)),
             RandGaussianNoised("image", prob=share, std=patches.noise),

@@ -65,7 +65,7 @@ class Stage(Facts):
     weight_decay: Annotated[float, Field(ge=0)] = 1e-4
     warmup: Annotated[int, Field(ge=0)] = 200
     average: Annotated[float, Field(ge=0, lt=1)] = 0.998
-    """Decay of the exponential moving average of the weights; the average is what is kept. 0: the weights themselves."""
+    """Decay of the exponential moving average of the weights; the average is what is kept. 0: no averaging."""
     validate_every: Annotated[int, Field(ge=1)] = 500
 
 

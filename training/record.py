@@ -34,21 +34,19 @@ class Record:
 
     def __init__(self, run: Path, history: list[Entry]) -> None:
         self.run, self.history = run, history
-        last = history[-1]["step"] if history else 0
-        self._board = SummaryWriter(str(run / "tensorboard"), purge_step=last + 1)
+        self._board: SummaryWriter | None = None
 
     def add(self, entry: Entry) -> None:
         """Adds a validation, and writes all files anew."""
         self.history.append(entry)
-        with draft(self.run / "history.json") as name:
-            name.write_text(json.dumps(self.history, indent=1), "utf-8")
+        with draft(self.run / "history.json") as path:
+            path.write_text(json.dumps(self.history, indent=1), "utf-8")
         draw_curves(self.history, self.run / "curves.png")
-        step = entry["step"]
-        self._board.add_scalar("loss", entry["loss"], step)
-        self._board.add_scalar("learning rate", entry["rate"], step)
-        for group, figures in entry["groups"].items():
-            for figure, value in figures.items():
-                self._board.add_scalar(f"{figure}/{group}", value, step)
+        self._board = self._board or SummaryWriter(str(self.run / "tensorboard"), purge_step=entry["step"])
+        scalars = {"loss": entry["loss"], "learning rate": entry["rate"]}
+        scalars |= {f"{name}/{group}": value for group, fs in entry["groups"].items() for name, value in fs.items()}
+        for name, value in scalars.items():
+            self._board.add_scalar(name, value, entry["step"])
         self._board.flush()
 
     @property
@@ -65,7 +63,8 @@ class Record:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._board.close()
+        if self._board is not None:
+            self._board.close()
 
 
 def draw_curves(history: Sequence[Entry], path: Path) -> None:

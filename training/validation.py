@@ -1,6 +1,6 @@
 """Judging a network while it trains: on whole photographs, at their own resolution, as evaluation will."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,9 +45,7 @@ def normalise(pixels: Tensor, recipe: Recipe) -> Tensor:
     return (pixels.float() / 255 - mean) / std
 
 
-def validate(
-    network: nn.Module, cases: list[Case], recipe: Recipe, device: torch.device
-) -> dict[str, Levels]:
+def validate(network: nn.Module, cases: list[Case], recipe: Recipe, device: torch.device) -> dict[str, Levels]:
     """Of each group its F1: pixels are pooled, at the photographs' own resolution, inside the field of view."""
     counts: dict[str, NDArray[np.int64]] = {}
     for case in cases:
@@ -76,7 +74,8 @@ def predict(
 ) -> NDArray[np.float32]:
     """(H, W) probability of a photograph: the reference that the runtime is held to.
 
-    `shift` is added to the logits (calibration). The photograph is not cut into tiles, unless the recipe's tiles are blended: then by MONAI's sliding window.
+    `shift` is added to the logits (calibration). The photograph is not cut into tiles, unless the recipe's tiles are
+    blended: then by MONAI's sliding window.
     """
     network.eval()
     prepared = prepare(image, recipe.preparation)

@@ -23,7 +23,7 @@ from vesselrt.runtime.files import draft
 
 if TYPE_CHECKING:
     from vesselrt.runtime.engine import Engine
-    from vesselrt.runtime.manifest import Manifest
+    from vesselrt.runtime.manifest import Manifest, Preparation
     from vesselrt.runtime.segmenter import Segmentation, Segmenter
 
 app = typer.Typer(
@@ -354,12 +354,11 @@ def bench(context: typer.Context) -> None:
 
 def describe(manifest: "Manifest") -> str:
     """A manifest for people: what the model is for, how it sees, what it was trained and measured on."""
-    prepared, provenance = manifest.preparation, manifest.provenance
+    prepared, tile, provenance = manifest.preparation, manifest.tile, manifest.provenance
     lines = [
         f"{manifest.name} {manifest.version} ({manifest.licence})",
         f"  {manifest.description}",
-        f"  input      {prepared.channels}, {_scale(prepared)}; tiles of {manifest.tile.size} px, "
-        f"margin {manifest.tile.margin}",
+        f"  input      {prepared.channels}, {_scale(prepared)}; tiles of {tile.size} px, margin {tile.margin}",
         f"  threshold  {manifest.threshold}",
     ]
     lines += [f"  precision  {manifest.precision}"] if manifest.precision != "f32" else []
