@@ -15,13 +15,16 @@ from vesselrt.runtime.preparation import Image
 
 # The header is read by Pillow's parser of exactly that format: nothing exotic can be reached, and no pixel
 # is decoded. The pixels are decoded by OpenCV, which is faster and refuses truncated files.
+_JPEG = b"\xff\xd8\xff"
 _FORMATS = (
-    (b"\xff\xd8\xff", JpegImagePlugin.JpegImageFile),
+    (_JPEG, JpegImagePlugin.JpegImageFile),
     (b"\x89PNG\r\n\x1a\n", PngImagePlugin.PngImageFile),
     (b"BM", BmpImagePlugin.BmpImageFile),
     (b"GIF8", GifImagePlugin.GifImageFile),
     (b"RIFF", WebPImagePlugin.WebPImageFile),
 )
+# Bits beside IMREAD_COLOR_RGB; their names say grey, which is the absence of the bit for colour.
+_REDUCED = {8: cv2.IMREAD_REDUCED_GRAYSCALE_8, 4: cv2.IMREAD_REDUCED_GRAYSCALE_4, 2: cv2.IMREAD_REDUCED_GRAYSCALE_2}
 # Pillow refuses kinds of TIFF that OpenCV reads (floating-point colour), so its three tags are read here.
 _TIFF = {b"II*\0": "<", b"MM\0*": ">"}
 NAMES = "JPEG, PNG, TIFF, BMP, WebP or GIF"
@@ -40,17 +43,22 @@ class Limits:
 
 def read(path: Path, limits: Limits | None = None) -> Image:
     """Decodes a file: (H, W, 3) uint8 RGB. Raises as `decode` does, and ImageDecodeError when it can't be read."""
-    try:
-        # One byte over the limit is enough to refuse, so a huge file is never read whole.
-        with path.open("rb") as file:
-            data = file.read((limits or Limits()).bytes + 1)
-    except (OSError, ValueError) as error:  # ValueError: the path holds a NUL
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise ImageDecodeError(f"{path}: can't be read ({reason}). Check the path and its permissions.") from None
+    data = read_bytes(path, limits)
     try:
         return decode(data, limits)
     except (ImageDecodeError, ImageTooLargeError) as error:
         raise type(error)(f"{path}: {error}") from None
+
+
+def read_bytes(path: Path, limits: Limits | None = None) -> bytes:
+    """The content of a file, or what is over the limit of it. Raises ImageDecodeError when it can't be read."""
+    try:
+        # One byte over the limit is enough to refuse, so a huge file is never read whole.
+        with path.open("rb") as file:
+            return file.read((limits or Limits()).bytes + 1)
+    except (OSError, ValueError) as error:  # ValueError: the path holds a NUL
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ImageDecodeError(f"{path}: can't be read ({reason}). Check the path and its permissions.") from None
 
 
 def decode(data: bytes, limits: Limits | None = None) -> Image:
@@ -61,7 +69,15 @@ def decode(data: bytes, limits: Limits | None = None) -> Image:
 
     Raises ImageTooLargeError over a limit, ImageDecodeError for everything that is not a whole image.
     """
-    limits = limits or Limits()
+    return decode_reduced(data, limits or Limits(), None)[0]
+
+
+def decode_reduced(data: bytes, limits: Limits, enough: float | None) -> tuple[Image, int]:
+    """Decodes as `decode` does, but no finer than needed, and says by which factor the sides were divided.
+
+    `enough`: a longer side of so many pixels will do. A JPEG is decoded at 1/2, 1/4 or 1/8 of its size where that
+    leaves as many: its own transform averages blocks of pixels, in half of the time or less. None: at its own size.
+    """
     if not data:
         raise ImageDecodeError(f"the file is empty. Send a {NAMES} file.")
     if len(data) > limits.bytes:
@@ -72,17 +88,26 @@ def decode(data: bytes, limits: Limits | None = None) -> Image:
             f"the image declares {width:,} × {height:,} pixels, the limit is {limits.pixels:,} in all. "
             "Send a smaller image."
         )
-    pixels = None
+    pixels, reduction = None, 1
     if not _overruns(data):
         # OpenCV garbles the right edge when it makes 8 bits of a grey 16-bit TIFF in tiles (5.0.0).
         flags = cv2.IMREAD_UNCHANGED if depth > 8 else cv2.IMREAD_COLOR_RGB
+        if enough is not None and data.startswith(_JPEG) and not 0 < abs(width - height) < 8:  # see upright_size
+            reduction = next((k for k in _REDUCED if max(width, height) >= k * enough), 1)
+            flags |= _REDUCED.get(reduction, 0)
         with suppress(cv2.error):
             pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     if pixels is not None and depth > 8:
         pixels = _from_deep(pixels)
     if pixels is None:
         raise ImageDecodeError(f"the image is truncated or damaged. Send a whole {NAMES} file.")
-    return pixels.astype(np.uint8, copy=False)
+    return pixels.astype(np.uint8, copy=False), reduction
+
+
+def upright_size(data: bytes, reduced: Image) -> tuple[int, int]:
+    """Height and width of the photograph that `decode` gave as `reduced`: which side is longer tells how it lies."""
+    longer, shorter = sorted(_declared(data)[:2], reverse=True)
+    return (shorter, longer) if reduced.shape[1] > reduced.shape[0] else (longer, shorter)
 
 
 def _declared(data: bytes) -> tuple[int, int, int]:

@@ -1,7 +1,7 @@
 """From a probability map to what people open: masks, overlays, outlines."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
 import cv2
@@ -29,12 +29,12 @@ Polygon = list[NDArray[np.int32]]
 """Rings (K, 2) of x, y in pixels, first the outside, then holes; closed, the first point is not repeated."""
 
 
-def encode(probability: Image, image: Image, form: str, threshold: float) -> bytes:
+def encode(probability: Image, image: Image | Callable[[], Image], form: str, threshold: float) -> bytes:
     """One of FORMATS as file content.
 
-    `probability` (H, W) uint8, `image` (H, W, 3) uint8 RGB, `threshold` 0..1. `mask` and `probability` are
-    8-bit grey PNG, `overlay` an RGB PNG; `svg` and `geojson` hold the mask's outlines along pixel edges, so
-    filling them (even-odd) gives the mask back exactly.
+    `probability` (H, W) uint8, `image` (H, W, 3) uint8 RGB or what gives it, asked by `overlay` alone, `threshold`
+    0..1. `mask` and `probability` are 8-bit grey PNG, `overlay` an RGB PNG; `svg` and `geojson` hold the mask's
+    outlines along pixel edges, so filling them (even-odd) gives the mask back exactly.
 
     Raises OptionError for another format or threshold.
     """
@@ -46,7 +46,7 @@ def encode(probability: Image, image: Image, form: str, threshold: float) -> byt
     if form == "mask":
         return _png(mask.astype(np.uint8) * np.uint8(255))
     if form == "overlay":
-        return _png(_overlay(image, mask)[:, :, ::-1])
+        return _png(_overlay(image() if callable(image) else image, mask)[:, :, ::-1])
     if form == "svg":
         return _svg(mask)
     return geojson([[ring.tolist() for ring in polygon] for polygon in polygons(mask)], threshold)

@@ -52,6 +52,11 @@ class Preparation(Facts):
             raise ValueError(f"field_of_view {list(self.field_of_view)} must begin with the smaller one")
         return self
 
+    @property
+    def largest(self) -> int | None:
+        """Pixels of the largest field of view that the network is shown; None: there is no such bound."""
+        return self.field_of_view[1] if isinstance(self.field_of_view, tuple) else self.field_of_view
+
     def diameter(self, native: float) -> float:
         """Pixels to which a field of view of `native` pixels is scaled."""
         if self.field_of_view is None:

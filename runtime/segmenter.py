@@ -4,21 +4,21 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import cv2
 import numpy as np
 
 from vesselrt.runtime import tiling
 from vesselrt.runtime.backends import Backend, Info
-from vesselrt.runtime.decode import Limits, decode, read
+from vesselrt.runtime.decode import Limits
 from vesselrt.runtime.devices import open_backend
 from vesselrt.runtime.encode import Mask, encode, threshold_mask
-from vesselrt.runtime.errors import ImageDecodeError, OptionError
+from vesselrt.runtime.errors import OptionError
 from vesselrt.runtime.hardware import usable_cores
 from vesselrt.runtime.manifest import Manifest
 from vesselrt.runtime.modelfile import find
-from vesselrt.runtime.preparation import Image, Prepared, prepare
+from vesselrt.runtime.photograph import Photograph
+from vesselrt.runtime.preparation import Image, Prepared
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,7 @@ class Segmentation:
 
     probability: Image
     """(H, W) uint8, 255 × the probability of vessel, at the photograph's own resolution."""
-    image: Image
-    """(H, W, 3) uint8 RGB, the photograph as decoded."""
+    photograph: Photograph
     threshold: float
     """The model's operating threshold, 0..1: the default of the methods below."""
     timings: dict[str, float]
@@ -36,13 +35,19 @@ class Segmentation:
     info: Info
     """The device and precision that were used."""
 
+    @property
+    def image(self) -> Image:
+        """(H, W, 3) uint8 RGB, the photograph at its own size; where the model needed less, it is decoded now."""
+        return self.photograph.pixels
+
     def mask(self, threshold: float | None = None) -> Mask:
         """(H, W) bool: vessel where probability ≥ threshold × 255. Raises OptionError unless 0 ≤ threshold ≤ 1."""
         return threshold_mask(self.probability, self.threshold if threshold is None else threshold)
 
     def encode(self, format: str = "mask", threshold: float | None = None) -> bytes:  # noqa: A002 - the usual word
         """The content of a file: "mask", "probability" or "overlay" (PNG), "svg" or "geojson". Raises OptionError."""
-        return encode(self.probability, self.image, format, self.threshold if threshold is None else threshold)
+        threshold = self.threshold if threshold is None else threshold
+        return encode(self.probability, lambda: self.image, format, threshold)
 
 
 @dataclass
@@ -75,15 +80,14 @@ class Segmenter:
         Raises ImageError when the photograph can't be used.
         """
         clock = _Clock()
-        pixels = self._decode(image)
-        clock.stage("decode")
-        prepared = prepare(pixels, self.manifest.preparation)
+        photograph = Photograph(image, self.limits)
+        prepared, shape = photograph.prepare(self.manifest.preparation, lambda: clock.stage("decode"))
         clock.stage("prepare")
         scaled = tiling.run(prepared.pixels, self.manifest.tile, self._backend.infer, self._backend.batch)
         clock.stage("infer")
-        probability = _to_photograph(scaled, prepared, pixels.shape[:2])
+        probability = _to_photograph(scaled, prepared, shape)
         clock.stage("finish")
-        return Segmentation(probability, pixels, self.manifest.threshold, clock.stages, self.info)
+        return Segmentation(probability, photograph, self.manifest.threshold, clock.stages, self.info)
 
     def warm_up(self) -> float:
         """Runs two synthetic photographs, so that the first real one finds everything ready; ms of the second."""
@@ -104,18 +108,6 @@ class Segmenter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    def _decode(self, image: Any) -> Image:
-        if isinstance(image, bytes | bytearray | memoryview):
-            return decode(bytes(image), self.limits)
-        if isinstance(image, str | Path):
-            return read(Path(image), self.limits)
-        if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-            found = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
-            raise ImageDecodeError(f"got {found}. Expected encoded bytes, a path, or a (H, W, 3) uint8 RGB array.")
-        if image.size == 0:
-            raise ImageDecodeError(f"the array is empty: {image.shape}. Expected (H, W, 3) with H and W of at least 1.")
-        return image
 
 
 def load(
