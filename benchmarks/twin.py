@@ -124,6 +124,7 @@ def _operations(memory_format: torch.memory_format) -> dict[str, Callable[..., T
         "Cast": lambda x, to: x.float(),  # noqa: ARG005 - `_check` lets only this type pass
         "Conv": convolution,
         "ConvTranspose": _transposed,
+        "DepthToSpace": lambda x, blocksize, mode: functional.pixel_shuffle(x, blocksize),  # noqa: ARG005 - `_check` too
         "Div": torch.div,
         "Mul": torch.mul,
         "Relu": torch.relu,
@@ -136,7 +137,8 @@ def _check(operation: str, attributes: dict[str, Any], path: Path) -> None:
     pads = list(attributes.get("pads", (0, 0, 0, 0)))
     automatic = attributes.get("auto_pad", b"NOTSET") != b"NOTSET"
     cast = operation == "Cast" and attributes["to"] != onnx.TensorProto.FLOAT
-    if pads[:2] != pads[2:] or automatic or cast or "output_shape" in attributes:
+    shuffle = operation == "DepthToSpace" and attributes.get("mode", b"DCR") != b"CRD"
+    if pads[:2] != pads[2:] or automatic or cast or shuffle or "output_shape" in attributes:
         raise ModelError(
             f"{path}: PyTorch's columns do not know this form of {operation}: {attributes}. Run without them."
         )

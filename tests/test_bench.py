@@ -417,8 +417,12 @@ def test_networks_that_differ_are_not_timed(compare: Any, tmp_path: Path) -> Non
 
 
 def test_graphs_that_the_columns_can_not_run_are_named(compare: Any, tmp_path: Path) -> None:
+    from vesselrt.benchmarks import twin
+
     with pytest.raises(ModelError, match="PyTorch's columns do not know the operations HardSigmoid"):
         compare.Twin(write_model(tmp_path / "hard.onnx", BRIGHT, last="HardSigmoid"))
+    with pytest.raises(ModelError, match="do not know this form of DepthToSpace"):  # ONNX's default order, DCR
+        twin._check("DepthToSpace", {"blocksize": 2}, tmp_path / "blocks.onnx")
     equalised = BRIGHT.model_copy(update={"preparation": Preparation(clahe=Clahe(clip_limit=2, grid=8))})
     with pytest.raises(ModelError, match="asks for CLAHE"):
         compare.Peers(tmp_path / "hard.onnx", equalised, 1)

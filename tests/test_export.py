@@ -103,7 +103,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory, fundus_photo: Callable[[i
         if isinstance(module, nn.BatchNorm2d):
             nn.init.uniform_(module.running_mean, -0.5, 0.5)  # type: ignore[arg-type]
             nn.init.uniform_(module.running_var, 0.5, 2.0)  # type: ignore[arg-type]
-    nn.init.normal_(network.head.weight, std=0.5)
+    nn.init.normal_(network.get_parameter("head.0.weight"), std=0.5)
     path, (photograph, _) = tmp_path_factory.mktemp("export") / "tiny.onnx", fundus_photo(90, 70, 0)
     manifest = export(network, manifest_of(margin=24), path, [photograph], shift=-0.5)
     return Exported(path, network, manifest, -0.5, photograph)

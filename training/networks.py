@@ -11,10 +11,10 @@ class VesselNet(nn.Module):
     """A U-Net that works at half resolution: made for two CPU cores and for one TensorRT tile.
 
     The costly part of a U-Net is its convolutions at full resolution, with the fewest channels per
-    memory access. Here a strided 4×4 convolution enters at half resolution and a transposed one leaves
-    it, so that fine vessels keep full-resolution input and output; skips are added, not concatenated
-    (half the multiplications in the decoder); every operation is local (convolution, batch norm, ReLU),
-    so a tiled result can equal the whole-image one.
+    memory access. Here a strided 4×4 convolution enters at half resolution, and at the end each of its
+    pixels gives a block of 2×2 (Shi et al., 2016), so that fine vessels keep full-resolution input and
+    output; skips are added, not concatenated (half the multiplications in the decoder); every operation
+    is local (convolution, batch norm, ReLU), so a tiled result can equal the whole-image one.
 
     Input (N, C, H, W) float, H and W multiples of `stride`; output (N, 1, H, W) logits.
     """
@@ -29,7 +29,8 @@ class VesselNet(nn.Module):
         self.down = nn.ModuleList(_conv(a, b, stride=2) for a, b in pairwise(widths))
         self.up = nn.ModuleList(nn.ConvTranspose2d(b, a, 2, stride=2) for a, b in pairwise(widths))
         self.decoder = nn.ModuleList(Residual(w) for w in widths[:-1])
-        self.head = nn.ConvTranspose2d(widths[0], 1, 4, stride=2, padding=1)
+        # Not a transposed convolution: with one output channel it fills one of eight or more vector lanes.
+        self.head = nn.Sequential(nn.Conv2d(widths[0], 4, 3, padding=1), nn.PixelShuffle(2))
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.stem(x)  # (N, widths[0], H/2, W/2)
