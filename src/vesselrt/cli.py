@@ -218,6 +218,25 @@ def compare(
 
 
 @app.command()
+def outline(
+    data: Annotated[Path, typer.Argument(help="Folder of a data set of masks.")],
+    out: Annotated[Path, typer.Argument(help="The folder to make, of the kind geojson.")],
+    kind: Annotated[str, typer.Option(help="Its layout: drive, chase_db1, hrf, folder, or auto.")] = "auto",
+    simplify: Annotated[
+        float, typer.Option(help="Pixels by which outlines may move; up to 0.35 no pixel of a mask changes.")
+    ] = 0.35,
+) -> None:
+    """Write a data set of masks as GeoJSON annotations, with the same splits."""
+    with _extra("vesselrt outline", "evaluate"):
+        from vesselrt.training.data import check_kind
+        from vesselrt.training.outlines import splits_of, write
+    splits = splits_of(check_kind(kind, data), data)
+    with _progress(sum(map(len, splits.values()))) as advance:
+        write(splits, out, simplify, advance)
+    typer.echo(f"{out}: " + ", ".join(f"{split} {len(samples)}" for split, samples in splits.items()))
+
+
+@app.command()
 def train(
     recipe: Annotated[str, typer.Argument(help="Recipe file, or the name of a built-in one (fundus).")],
     data: Annotated[Path, typer.Option(help="Folder that holds the recipe's data sets.")],
