@@ -124,20 +124,23 @@ def _load_imagenet(encoder: nn.Module, backbone: str) -> None:
 
     url = url_map[backbone]
     place = Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]
+    advice = f"Say pretrained: false, or put {url} by hand at {place}"
     try:
-        # With weights_only nothing is unpickled but tensors.
+        # With weights_only nothing is unpickled but tensors; the hash is checked of what is downloaded.
         given = torch.hub.load_state_dict_from_url(
             url, map_location="cpu", progress=False, check_hash=True, weights_only=True
         )
-        # Blocks are counted through there: _blocks.7, which MONAI calls _blocks.3.7.
-        names = {key: re.sub(r"^(_blocks)\.\d+", r"\1", key) for key in encoder.state_dict()}
-        encoder.load_state_dict({key: given[name] for key, name in names.items()})
-    except Exception as error:  # noqa: BLE001 - networks, disks and what a hostile file raises inside torch
+    except Exception as error:  # noqa: BLE001 - networks, disks, and what a hostile file raises inside torch
         reason = str(error).partition("\n")[0] or type(error).__name__
-        raise DataError(
-            f"the ImageNet weights of {backbone} are not to be had ({reason}). Say pretrained: false, or put the file "
-            f"{url} by hand at {place}"
-        ) from None
+        raise DataError(f"the ImageNet weights of {backbone} are not to be had ({reason}). {advice}") from None
+    own = {key: value for key, value in encoder.state_dict().items() if not key.endswith("num_batches_tracked")}
+    # Blocks are counted through there: _blocks.7, which MONAI calls _blocks.3.7.
+    names = {key: re.sub(r"^_blocks\.\d+", "_blocks", key) for key in own}
+    theirs = given if isinstance(given, dict) else {}
+    wrong = [n for key, n in names.items() if getattr(theirs.get(n), "shape", None) != own[key].shape]
+    if wrong:
+        raise DataError(f"{place}: not the ImageNet weights of {backbone}: {wrong[0]} is missing or another. {advice}")
+    encoder.load_state_dict({key: theirs[name] for key, name in names.items()}, strict=False)
 
 
 class TransUNet(nn.Module):
