@@ -247,7 +247,8 @@ class _Attentive(nn.Module):
         query, key, value = split.permute(2, 0, 3, 1, 4)  # each (N, heads, T, width/heads)
         seen = functional.scaled_dot_product_attention(query, key, value)
         x = x + self.out(seen.transpose(1, 2).flatten(2))
-        return x + self.perceptron(x)
+        result: Tensor = x + self.perceptron(x)
+        return result
 
 
 def _conv(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:

@@ -161,6 +161,8 @@ def evaluate(
     from vesselrt.runtime.modelfile import sha256
 
     samples = find(check_kind(kind, data), data, split)
+    if all(sample.field_of_view is None for sample in samples):
+        _say.print("no field-of-view masks here: every pixel counts")
     file = find_model(model)
     if record and is_engine(file):
         raise OptionError(
