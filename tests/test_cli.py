@@ -120,7 +120,7 @@ def tree(folder: Path) -> set[str]:
 def test_help_lists_every_command(run: Run) -> None:
     done = run("--help")
     assert done.code == 0
-    for command in ("predict", "serve", "models", "evaluate", "compare", "train", "export", "bench"):
+    for command in ("predict", "serve", "models", "evaluate", "compare", "outline", "train", "export", "bench"):
         assert re.search(rf"\b{command}\b +\S+", done.out), command
     assert "Segments blood vessels in eye photographs." in done.out
     assert run("-h").out == done.out

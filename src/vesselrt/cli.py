@@ -161,6 +161,8 @@ def evaluate(
     from vesselrt.runtime.modelfile import sha256
 
     samples = find(check_kind(kind, data), data, split)
+    if all(sample.field_of_view is None for sample in samples):
+        _say.print("no field-of-view masks here: every pixel counts")
     file = find_model(model)
     if record and is_engine(file):
         raise OptionError(
@@ -215,6 +217,25 @@ def compare(
     typer.echo(result.to_markdown())
     if json is not None:
         _write(json, result.to_json().encode("utf-8", "backslashreplace"))
+
+
+@app.command()
+def outline(
+    data: Annotated[Path, typer.Argument(help="Folder of a data set of masks.")],
+    out: Annotated[Path, typer.Argument(help="The folder to make, of the kind geojson.")],
+    kind: Annotated[str, typer.Option(help="Its layout: drive, chase_db1, hrf, folder, or auto.")] = "auto",
+    simplify: Annotated[
+        float, typer.Option(help="Pixels by which outlines may move; up to 0.35 no pixel of a mask changes.")
+    ] = 0.35,
+) -> None:
+    """Write a data set of masks as GeoJSON annotations, with the same splits."""
+    with _extra("vesselrt outline", "evaluate"):
+        from vesselrt.training.data import check_kind
+        from vesselrt.training.outlines import splits_of, write
+    splits = splits_of(check_kind(kind, data), data)
+    with _progress(sum(map(len, splits.values()))) as advance:
+        write(splits, out, simplify, advance)
+    typer.echo(f"{out}: " + ", ".join(f"{split} {len(samples)}" for split, samples in splits.items()))
 
 
 @app.command()

@@ -1,0 +1,75 @@
+"""A data set of masks, written anew as one of GeoJSON annotations: the kind `geojson` of vesselrt.training.data.
+
+    images/NAME.*               the photographs, copied byte by byte
+    annotations/NAME.geojson    outlines of the truth, in QuPath's form
+    dataset.json                the splits, photograph by photograph, as the data set of masks has them
+
+A field of view and a second observer's annotation have no place in this kind: of such a data set every pixel counts.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from glob import escape
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+
+from vesselrt.runtime.errors import DataError
+from vesselrt.training.annotations import SMOOTH, Annotation, Rules, check_simplify, encode
+from vesselrt.training.data import Kind, Sample, Settings, Split, find
+
+Splits = dict[Split, list[Sample]]
+"""Each photograph is in one."""
+
+
+def splits_of(kind: Kind, root: Path) -> Splits:
+    """What there is to write. Of a `folder`, all of which is its test split, training and validation: no test is left.
+
+    Raises DataError for annotations that are GeoJSON already, and what `find` does.
+    """
+    if kind == "geojson":
+        raise DataError(f"{root}: its annotations are GeoJSON already. Expected a data set of masks.")
+    return {split: find(kind, root, split) for split in get_args(Split) if (kind, split) != ("folder", "test")}
+
+
+def write(splits: Splits, out: Path, simplify: float = SMOOTH, advance: Callable[[], None] = lambda: None) -> None:
+    """Writes photographs and their truth to the new folder `out`, which appears whole or not at all.
+
+    `simplify` is that of `vesselrt.training.annotations.encode`. Up to SMOOTH pixels each mask comes back exactly:
+    every file is read again, and compared. `advance` is called after each photograph.
+
+    Raises DataError where `out` is there already or a mask does not fit its photograph, and what `check_simplify` does.
+    """
+    check_simplify(simplify)
+    if out.exists():
+        raise DataError(f"{out}: it is there already, and nothing is overwritten. Name a folder that is not.")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f"{out.name}.", suffix=".tmp", dir=out.parent) as beside:
+        folder = Path(beside) / out.name
+        (folder / "images").mkdir(parents=True)
+        (folder / "annotations").mkdir()
+        bare = False
+        for sample in (sample for samples in splits.values() for sample in samples):
+            bare |= not _write(sample, folder, simplify)
+            advance()
+        # Names are patterns there: what would stand for other characters is made to stand for itself.
+        names = {split: tuple(escape(sample.name) for sample in samples) for split, samples in splits.items()}
+        settings = Settings(splits=names, unannotated="empty" if bare else "refuse")
+        (folder / "dataset.json").write_text(settings.model_dump_json(indent=1, exclude_defaults=True), "utf-8")
+        folder.rename(out)
+
+
+def _write(sample: Sample, folder: Path, simplify: float) -> bool:
+    """Writes one photograph with its annotation; whether it has any vessel."""
+    truth = sample.read_truth()
+    image, path = folder / "images" / sample.image.name, folder / "annotations" / f"{sample.name}.geojson"
+    shutil.copyfile(sample.image, image)
+    path.write_bytes(encode(truth, simplify))
+    again = Sample(sample.name, image, path, annotation=Annotation(path, Rules(unannotated="empty"))).read_truth()
+    if again.shape != truth.shape:
+        raise DataError(f"{sample.image}: {again.shape} pixels, its truth {truth.shape}. They must agree.")
+    if simplify <= SMOOTH and not np.array_equal(again, truth):
+        raise DataError(f"{sample.truth}: its outlines don't give it back, at simplify {simplify}. Say simplify 0.")
+    return bool(truth.any())
