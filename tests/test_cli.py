@@ -555,7 +555,7 @@ def test_compare_says_what_is_wrong(run: Run, measured: Path, arguments: str, me
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("train nothing --data .", "no recipe nothing: neither a file nor a built-in one. Built-in: fundus"),
+        ("train nothing --data .", "no recipe nothing: neither a file nor a built-in one. Built-in: efficientnet, fundus"),
         ("train fundus --data . --run r", "CHASE_DB1: no such folder. Expected the data set chase_db1 there."),
         ("export -o m.onnx", "name either --run, or --network with --weights and --manifest."),
         ("export -o m.onnx --network a.b:c", "name either --run, or --network with --weights and --manifest."),

@@ -35,7 +35,8 @@ def eye(height: int, width: int, radius: int) -> Image:
     image = np.zeros((height, width, 3), np.uint8)
     cv2.circle(image, (width // 2, height // 2), radius, (255, 255, 255), -1)
     ramp = np.linspace(60, 220, width)[None, :, None] * np.array([0.9, 0.8, 0.5])
-    return (ramp * (image > 0)).astype(np.uint8)
+    lit: Image = (ramp * (image > 0)).astype(np.uint8)
+    return lit
 
 
 def jpeg(image: Image, orientation: int = 1) -> bytes:
