@@ -122,7 +122,10 @@ class _Builder:
             return self._value(self._find(value[1:], place), value[1:], depth + 1) if value.startswith("@") else value
         if not isinstance(value, dict):
             return value
-        fields = {k: self._value(v, f"{place}::{k}", depth + 1) for k, v in value.items() if not _is_note(k)}
+        others = sorted(k for k in value if str(k).startswith("_") and k not in ("_target_", "_desc_"))
+        if others:
+            raise self._refuse(place, f"asks for {', '.join(others)}")
+        fields = {k: self._value(v, f"{place}::{k}", depth + 1) for k, v in value.items() if k != "_desc_"}
         return self._build(fields, place) if "_target_" in fields else fields
 
     def _find(self, reference: str, place: str) -> Any:
@@ -136,28 +139,20 @@ class _Builder:
         return found
 
     def _build(self, fields: dict[str, Any], place: str) -> nn.Module:
-        arguments = {key: value for key, value in fields.items() if not str(key).startswith("_")}
-        others = sorted(set(fields) - set(arguments) - {"_target_"})
-        if others:
-            raise self._refuse(place, f"asks for {', '.join(others)}")
-        target = str(fields["_target_"])
+        target = str(fields.pop("_target_"))
         kind = _class(target)
         if kind is None:
             raise self._refuse(place, f"names {target}, which is no class of monai.networks.nets or torch.nn")
         if "pretrained" in inspect.signature(kind).parameters:
-            arguments["pretrained"] = False  # it would be downloaded, and the bundle's weights take its place
+            fields["pretrained"] = False  # it would be downloaded, and the bundle's weights take its place
         try:
-            return kind(**arguments)
+            return kind(**fields)
         except Exception as error:  # noqa: BLE001 - what a class raises for wrong arguments is its own matter
             reason = " ".join(str(error).split())
             raise DataError(f"{self.source}: {place}: {target} can't be built: {reason}. {_INSTEAD}") from None
 
     def _refuse(self, place: str, what: str) -> DataError:
         return DataError(f"{self.source}: {place} {what}. No code of a bundle is run. {_INSTEAD}")
-
-
-def _is_note(key: Any) -> bool:
-    return key in ("_desc_", "_description_")
 
 
 def _class(target: str) -> type[nn.Module] | None:

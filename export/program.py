@@ -58,7 +58,10 @@ _ARITHMETIC: dict[str, Callable[..., Any]] = {
     )
 } | {f"torch.{f.__name__}": f for f in (torch.sym_int, torch.sym_float, torch.sym_max, torch.sym_min, torch.sym_not)}
 """What a program does with sizes."""
-_CHECKS = ("_assert_scalar", "_assert_tensor_metadata", "sym_constrain_range", "sym_constrain_range_for_size")
+_CHECKS = {
+    f"torch.ops.aten.{name}.default"
+    for name in ("_assert_scalar", "_assert_tensor_metadata", "sym_constrain_range", "sym_constrain_range_for_size")
+}
 """Operations that say what was true while torch exported. They compute nothing."""
 
 Values = dict[str, Any]
@@ -176,7 +179,7 @@ class _Archive:
                 f"has {len(images)} inputs and {len(answers)} outputs. Expected one of each: wrap the network in a "
                 "module that takes the image and returns the mask."
             )
-        nodes = [_node(n) for n in module["graph"]["nodes"] if n["target"].split(".")[-2] not in _CHECKS]
+        nodes = [_node(n) for n in module["graph"]["nodes"] if n["target"] not in _CHECKS]
         sizes = [size.get("as_int") for size in module["graph"]["tensor_values"][images[0]]["sizes"]]
         return Program(nodes, held, (images[0], answers[0])), weights, sizes
 
@@ -240,6 +243,8 @@ def _target(name: str) -> Callable[..., Any]:
 def _computes(operation: Any) -> bool:
     """Whether it gives tensors, or the size of one, of tensors or numbers: none that writes, reads or prints a file."""
     schema = operation._schema  # noqa: SLF001 - how torch itself asks
+    if any(a.is_out for a in schema.arguments):
+        return False
     takes = [str(a.type) for a in schema.arguments]
     gives = [str(r.type) for r in schema.returns]
     if any("Tensor" in t for t in takes):
