@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 from torch import nn
 
-from vesselrt.export.graph import Found, load_weights
+from vesselrt.export.graph import Found, fill, load_weights
 from vesselrt.runtime.errors import DataError, MissingExtraError
 
 _NAMES = [f"{stem}.{suffix}" for stem in ("inference", "train") for suffix in ("json", "yaml", "yml")]
@@ -46,8 +46,9 @@ def read(folder: Path, weights: Path | None) -> Found:
             f"{folder}: no {path.name}{scripted}. Name the weights, saved by torch.save(network.state_dict(), ...), "
             "with --weights."
         )
-    facts, channels = _facts(folder)
-    return Found(network, load_weights(path)[0], facts, channels)
+    state, _ = load_weights(path)
+    fill(network, state, path)
+    return Found(network, state, *_facts(folder))
 
 
 def _config(folder: Path) -> tuple[dict[str, Any], Path]:

@@ -33,7 +33,6 @@ class Found:
     """A network as a file or folder from elsewhere holds it."""
 
     network: nn.Module
-    """Its weights are not filled in yet, unless they are a part of it."""
     weights: dict[str, Tensor]
     facts: dict[str, Any]
     """Those fields of a manifest that the file or folder tells."""

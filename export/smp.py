@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import nn
 
-from vesselrt.export.graph import Found, Output, load_weights
+from vesselrt.export.graph import Found, Output, fill, load_weights
 from vesselrt.runtime.errors import DataError, MissingExtraError
 
 LIBRARY = "segmentation_models_pytorch"
@@ -29,7 +29,6 @@ _OUTPUTS: dict[str | None, Output] = {
     "softmax": "probability",
     "softmax2d": "probability",
 }
-_CHANNELS = {3: "rgb"}
 
 
 def is_checkpoint(folder: Path) -> bool:
@@ -48,7 +47,6 @@ def read(folder: Path) -> Found:
             f"{', '.join(map(str, _OUTPUTS))}: build the network with activation=None, and save it again."
         )
     name = f"{config['_model_class']} {arguments.get('encoder_name', '')}".strip()
-    weights = load_weights(folder / "model.safetensors")[0]
     # A second head, for the class of the whole image, would make the answer a pair.
     arguments |= {"encoder_weights": None, "aux_params": None}
     network = _build(config["_model_class"], arguments, folder)
@@ -56,11 +54,13 @@ def read(folder: Path) -> Found:
     facts: dict[str, Any] = {
         "input": {},
         "tile": {} if stride is None else {"multiple": int(stride)},
-        "preparation": {"channels": _CHANNELS[channels]} if channels in _CHANNELS else {},
+        "preparation": {"channels": "rgb"} if channels == 3 else {},
         "provenance": {"recipe": f"{LIBRARY} {name}"},
     }
-    mask = {key: value for key, value in weights.items() if not key.startswith("classification_head.")}
-    return Found(network, mask, facts, channels, _OUTPUTS[activation])
+    path = folder / "model.safetensors"
+    weights = {k: v for k, v in load_weights(path)[0].items() if not k.startswith("classification_head.")}
+    fill(network, weights, path)
+    return Found(network, weights, facts, channels, _OUTPUTS[activation])
 
 
 def _config(path: Path) -> dict[str, Any]:

@@ -139,8 +139,6 @@ def _described(found: Found, manifest: Path | None, source: str) -> Source:
 
     Raises DataError or ManifestError that names what is missing or does not fit.
     """
-    if not isinstance(found.network, program.Program):
-        fill(found.network, found.weights, Path(source))
     fields = found.facts if manifest is None else _merged(found.facts, _fields(manifest))
     missing = _missing(fields)
     if missing:
