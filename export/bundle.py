@@ -22,7 +22,7 @@ from vesselrt.runtime.errors import DataError, MissingExtraError
 
 _NAMES = [f"{stem}.{suffix}" for stem in ("inference", "train") for suffix in ("json", "yaml", "yml")]
 _INSTEAD = "Write the network as a function of your own, and export that: SOURCE package.module:function, --weights."
-_RANGES = {(0, 1): (0.0, 1.0), (0, 255): (0.0, 1 / 255)}
+_RANGES: dict[tuple[float, ...], tuple[float, float]] = {(0, 1): (0.0, 1.0), (0, 255): (0.0, 1 / 255)}
 """Range of the network's input → mean and std on the scale 0 to 1."""
 _DEPTH = 32
 
@@ -82,9 +82,9 @@ def _facts(folder: Path) -> tuple[dict[str, Any], int | None]:
     facts["provenance"] = {"recipe": f"MONAI bundle {name} {facts.get('version', '')}".strip()}
     try:
         (image,) = metadata["network_data_format"]["inputs"].values()
-        channels = image.get("num_channels")
-        shape, span = image.get("spatial_shape") or [], image.get("value_range") or []
-    except (KeyError, TypeError, ValueError, AttributeError):
+        channels = image["num_channels"]
+        shape, span = list(image.get("spatial_shape", ())), tuple(map(float, image.get("value_range", ())))
+    except (KeyError, TypeError, ValueError, AttributeError):  # metadata are for people: what is odd tells nothing
         return facts, None
     if len(shape) == 3:
         raise DataError(f"{path}: the network takes volumes ({shape}). Photographs have two dimensions.")
@@ -94,7 +94,7 @@ def _facts(folder: Path) -> tuple[dict[str, Any], int | None]:
         return facts, None
     if channels == 3:
         facts["preparation"] = {"channels": "rgb"}
-    if (known := _RANGES.get(tuple(span))) is not None:
+    if (known := _RANGES.get(span)) is not None:
         facts["input"] = {"mean": [known[0]] * channels, "std": [known[1]] * channels}
     return facts, channels
 

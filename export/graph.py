@@ -82,6 +82,8 @@ def export(
         raise ExportError(
             f"the manifest says {manifest.precision}, and export writes f32. Say f32, then: vesselrt convert"
         )
+    if shift and output == "probability":
+        raise ExportError(f"a calibration of {shift:+.3f} is for logits, and the network gives a probability.")
     module = Deployed(network, manifest, shift, output).eval()
     with draft(path) as name:
         model = onnx_from_module(module, manifest)
@@ -164,7 +166,7 @@ def _check_answer(answer: Any, output: Output) -> None:
     else:
         todo = "Say --output logits, or --output probability where a sigmoid is built in."
     raise ExportError(
-        f"the network gives {answer.shape[1]} channels, and --output {output} has "
+        f"the network gives {answer.shape[1]} channel(s), and --output {output} has "
         f"{' or '.join(map(str, expected))}. {todo}"
     )
 

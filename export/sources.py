@@ -121,7 +121,7 @@ def from_run(run: Path, data: Path | None) -> Source:
 
 
 def from_network(factory: str, weights: Path, manifest: Path) -> Source:
-    """Any module: `factory` is package.module:callable, its output are logits (N, K, H, W).
+    """Any module: `factory` is package.module:callable. What it gives is the user's to say.
 
     Raises DataError or ManifestError that name the part which does not fit.
     """

@@ -177,10 +177,18 @@ def test_every_kind_of_output_becomes_the_probability_of_vessel(
         (
             Ends(2, nn.Identity()),
             "logits",
-            "gives 2 channels, and --output logits has 1. For background and vessel say",
+            "gives 2 channel\\(s\\), and --output logits has 1. For background and vessel say",
         ),
-        (Ends(1, nn.Identity()), "softmax", "gives 1 channels, and --output softmax has 2. Say --output logits, or"),
-        (Ends(3, nn.Identity()), "probability", "gives 3 channels, and --output probability has 1 or 2. A model file"),
+        (
+            Ends(1, nn.Identity()),
+            "softmax",
+            "gives 1 channel\\(s\\), and --output softmax has 2. Say --output logits, or",
+        ),
+        (
+            Ends(3, nn.Identity()),
+            "probability",
+            "gives 3 channel\\(s\\), and --output probability has 1 or 2. A model file",
+        ),
         (Ends(1, nn.Flatten()), "logits", "gives a tensor of 2 dimensions. Expected"),
         (Ends(1, nn.AvgPool2d(2)), "logits", r"gives \(1, 1, 2, 2\) for \(1, 3, 4, 4\). Expected \(1, 1, 4, 4\)"),
     ],
@@ -338,7 +346,7 @@ def test_a_network_of_a_bundle_is_never_downloaded(made: Callable[..., Path], mo
     monkeypatch.setattr(torch.utils.model_zoo, "load_url", None)  # calling it would be "can't be built"
     fields = {"in_channels": 3, "out_channels": 1, "backbone": "efficientnet-b0", "spatial_dims": 2}
     folder = made({"_target_": "FlexibleUNet", "pretrained": True, **fields})
-    with pytest.raises(DataError, match="weights do not fit the network. .* for FlexibleUNet: "):
+    with pytest.raises(DataError, match=r"weights do not fit the network\. .* for FlexibleUNet: "):
         bundle.read(folder, None)
 
 
