@@ -3,8 +3,9 @@
 import hashlib
 import logging
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import onnx
 import torch
@@ -20,29 +21,59 @@ from vesselrt.runtime.preparation import Image
 
 OPSET = 20
 
+Output = Literal["logits", "softmax", "probability"]
+"""What a network gives: `logits`, before a sigmoid; `softmax`, two channels before a softmax, background and vessel;
+`probability`, one channel, or background and vessel, its sigmoid or softmax built in."""
+_CHANNELS: dict[Output, tuple[int, ...]] = {"logits": (1,), "softmax": (2,), "probability": (1, 2)}
+_ACTIVATIONS = {"HardSigmoid", "LogSoftmax", "Sigmoid", "Softmax"}
+
+
+@dataclass(frozen=True)
+class Found:
+    """A network as a file or folder from elsewhere holds it."""
+
+    network: nn.Module
+    weights: dict[str, Tensor]
+    facts: dict[str, Any]
+    """Those fields of a manifest that the file or folder tells."""
+    channels: int | None
+    """That the network takes; None where that is not told."""
+    output: Output = "logits"
+
 
 class Deployed(nn.Module):
     """What the model file computes: normalisation, the network, calibration, sigmoid."""
 
-    def __init__(self, network: nn.Module, manifest: Manifest, shift: float = 0.0) -> None:
+    def __init__(self, network: nn.Module, manifest: Manifest, shift: float = 0.0, output: Output = "logits") -> None:
         super().__init__()
-        self.network, self.shift = network, shift
+        self.network, self.shift, self.output = network, shift, output
         self.mean = nn.Buffer(torch.tensor(manifest.input.mean)[:, None, None])
         self.std = nn.Buffer(torch.tensor(manifest.input.std)[:, None, None])
 
     def forward(self, image: Tensor) -> Tensor:
-        """(N, C, H, W) uint8 → (N, K, H, W) float32 probability."""
-        logits = self.network((image.float() / 255 - self.mean) / self.std)
+        """(N, C, H, W) uint8 → (N, 1, H, W) float32 probability. Raises ExportError for what `output` does not say."""
+        answer = self.network((image.float() / 255 - self.mean) / self.std)
+        _check_answer(answer, self.output)
+        if self.output == "probability":
+            probability: Tensor = answer[:, -1:]
+            return probability
+        # The softmax of two is the sigmoid of their difference.
+        logits = answer if self.output == "logits" else answer[:, 1:] - answer[:, :1]
         return torch.sigmoid(logits + self.shift)
 
 
 def export(
-    network: nn.Module, manifest: Manifest, path: Path, photographs: list[Image], shift: float = 0.0
+    network: nn.Module,
+    manifest: Manifest,
+    path: Path,
+    photographs: list[Image],
+    shift: float = 0.0,
+    output: Output = "logits",
 ) -> Manifest:
     """Writes the model file, and returns its manifest with the parity figures in it.
 
-    `network` maps normalised (N, C, H, W) float to (N, K, H, W) logits; `photographs` are (H, W, 3) uint8
-    RGB, on which the file is compared with the network; `shift` is added to the logits (calibration).
+    `network` maps normalised (N, C, H, W) float to (N, K, H, W), of which `output` says what it is; `photographs` are
+    (H, W, 3) uint8 RGB, on which the file is compared with the network; `shift` is added to the logits (calibration).
 
     Raises ExportError when the network can't be exported or the file differs from it by more than the
     manifest's tolerance; then nothing is written.
@@ -51,9 +82,13 @@ def export(
         raise ExportError(
             f"the manifest says {manifest.precision}, and export writes f32. Say f32, then: vesselrt convert"
         )
-    module = Deployed(network, manifest, shift).eval()
+    if shift and output == "probability":
+        raise ExportError(f"a calibration of {shift:+.3f} is for logits, and the network gives a probability.")
+    module = Deployed(network, manifest, shift, output).eval()
     with draft(path) as name:
         model = onnx_from_module(module, manifest)
+        if output != "probability":
+            _check_end(model)
         write(model, manifest, name)
         parity = check(module, manifest, name, photographs)
         provenance = manifest.provenance.model_copy(update={"parity": parity})
@@ -97,6 +132,9 @@ def onnx_from_module(module: nn.Module, manifest: Manifest) -> onnx.ModelProto:
                 verbose=False,
             )
     except Exception as error:
+        cause = _cause(error)
+        if isinstance(cause, ExportError):
+            raise cause from None
         raise ExportError(
             f"torch can't export this network: {_reason(error)}. "
             "If its size can't vary, set tile.fixed in the manifest."
@@ -106,10 +144,65 @@ def onnx_from_module(module: nn.Module, manifest: Manifest) -> onnx.ModelProto:
     return _tidy(program.model_proto)
 
 
-def _reason(error: BaseException) -> str:
-    """The first cause, one line: the exporter wraps it in pages about itself."""
+def _check_answer(answer: Any, output: Output) -> None:
+    """Raises ExportError when the network does not give what `output` says."""
+    if not isinstance(answer, Tensor):
+        raise ExportError(
+            f"the network gives a {type(answer).__name__}. Expected one tensor (N, K, H, W): wrap it in a module that "
+            "returns the mask alone."
+        )
+    if answer.ndim != 4:
+        raise ExportError(f"the network gives a tensor of {answer.ndim} dimensions. Expected (N, K, H, W).")
+    expected = _CHANNELS[output]
+    if answer.shape[1] in expected:
+        return
+    if answer.shape[1] > 2:
+        todo = "A model file holds one probability, of vessel: wrap the network in a module that returns that channel."
+    elif answer.shape[1] == 2:
+        todo = (
+            "For background and vessel say --output softmax, or --output probability where the softmax is built in. "
+            "Where a sigmoid belongs to each channel, wrap the network in a module that returns the vessel's."
+        )
+    else:
+        todo = "Say --output logits, or --output probability where a sigmoid is built in."
+    raise ExportError(
+        f"the network gives {answer.shape[1]} channel(s), and --output {output} has "
+        f"{' or '.join(map(str, expected))}. {todo}"
+    )
+
+
+def _check_end(model: onnx.ModelProto) -> None:
+    """Raises ExportError when the network ends with an activation of its own: with ours it would be applied twice."""
+    makers = {name: node for node in model.graph.node for name in node.output}
+    constants = {tensor.name for tensor in model.graph.initializer}
+    name = makers[model.graph.output[0].name].input[0]
+    while (node := makers.get(name)) is not None and _passes(node, constants):
+        name = node.input[0]
+    if node is not None and node.op_type in _ACTIVATIONS:
+        raise ExportError(
+            f"the network ends with {node.op_type}: it gives a probability already. Say --output probability."
+            if node.op_type != "LogSoftmax"
+            else "the network ends with LogSoftmax. Take that away: --output softmax expects what comes before it."
+        )
+
+
+def _passes(node: onnx.NodeProto, constants: set[str]) -> bool:
+    """Whether an operation is of ours: the calibration, or the difference of two slices."""
+    return node.op_type in ("Cast", "Identity", "Slice", "Sub") or (
+        node.op_type == "Add" and node.input[1] in constants
+    )
+
+
+def _cause(error: BaseException) -> BaseException:
+    """The first one: the exporter wraps it in pages about itself."""
     while error.__cause__ is not None:
         error = error.__cause__
+    return error
+
+
+def _reason(error: BaseException) -> str:
+    """The first cause, one line."""
+    error = _cause(error)
     return str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__
 
 

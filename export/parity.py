@@ -40,6 +40,7 @@ def check(module: "nn.Module", manifest: Manifest, path: Path, photographs: list
     batches = _batches(manifest, photographs)
     with torch.inference_mode():
         expected = [module(torch.from_numpy(b)).numpy() for b in batches]
+    _check_probability(batches, expected)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     obtained: dict[Precision, list[Any]] = {"f32": [session.run(None, {"image": b})[0] for b in batches]}
     if "bf16" in manifest.tolerance and (backend := _backend(path, "bf16")) is not None:
@@ -139,6 +140,24 @@ def _compare(
             f"(tolerance {tolerance:g}), {flipped:.3%} of the pixels flip. Nothing was written."
         )
     return {"largest_difference": largest, "flipped": flipped, "images": float(len(expected))}
+
+
+def _check_probability(batches: list[Image], answers: list[NDArray[np.float32]]) -> None:
+    """Raises ExportError when a network does not give (N, 1, H, W) values from 0 to 1 for (N, C, H, W).
+
+    A softmax of two ends may exceed 1 by rounding, and NaN is told apart from this.
+    """
+    for batch, answer in zip(batches, answers, strict=True):
+        expected = (batch.shape[0], 1, *batch.shape[2:])
+        if answer.shape != expected:
+            raise ExportError(
+                f"the network gives {answer.shape} for {batch.shape}. Expected {expected}: as high and as wide."
+            )
+        if answer.min() < -1e-6 or answer.max() > 1 + 1e-6:
+            raise ExportError(
+                f"the network gives values from {answer.min():.3g} to {answer.max():.3g}, no probability. "
+                "Say --output logits, or --output softmax for two channels."
+            )
 
 
 def _backend(path: Path, precision: Precision) -> Backend | None:

@@ -1,14 +1,30 @@
-"""Where a network to export comes from: a training run, or anybody's module with its weights and manifest."""
+"""Where a network to export comes from: a training run, a file or folder of another library, or anybody's module.
+
+A source is told by what it is:
+
+    folder with recipe.json                        training run
+    folder with configs/                           MONAI bundle
+    folder with config.json, model.safetensors     segmentation_models_pytorch
+    file .pt2                                      torch.export
+    package.module:callable                        any torch.nn.Module
+
+What a source does not tell of its manifest is asked for, in a YAML file. Nothing is unpickled and no code of a source
+runs, but that of a callable which the user names.
+"""
 
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
+from pydantic import ValidationError
 from torch import nn
 
-from vesselrt.export.graph import fill, hash_weights, load_weights
-from vesselrt.runtime.errors import DataError
+from vesselrt.export import bundle, program, smp
+from vesselrt.export.graph import Found, Output, fill, hash_weights, load_weights
+from vesselrt.runtime.errors import DataError, ManifestError, OptionError
 from vesselrt.runtime.manifest import DataSource, Manifest, Provenance
 from vesselrt.runtime.preparation import Image
 from vesselrt.training.recipe import Network, Recipe
@@ -23,8 +39,46 @@ class Source:
     network: nn.Module
     manifest: Manifest
     photographs: list[Image]
-    shift: float
+    shift: float = 0.0
     """Calibration: added to the logits."""
+    output: Output = "logits"
+    """What the network gives, as far as its source tells."""
+
+
+def find(name: str, weights: Path | None = None, manifest: Path | None = None, data: Path | None = None) -> Source:
+    """The source of a name. `weights` belong to a callable or a bundle, `data` to a run, `manifest` to all but a run.
+
+    Raises OptionError for what is none, or for an option that does not belong to it; DataError, ManifestError or
+    MissingExtraError where the source itself can't be used.
+    """
+    path = Path(name)
+    if (path / "recipe.json").is_file():
+        _refuse(f"{name} is a training run", weights=weights, manifest=manifest)
+        return from_run(path, data)
+    _refuse(f"{name} is no training run", data=data)
+    if bundle.is_bundle(path):
+        return _described(bundle.read(path, weights), manifest, name)
+    if smp.is_checkpoint(path) or path.suffix == program.SUFFIX:
+        _refuse(f"{name} holds its weights", weights=weights)
+        read = program.read if path.suffix == program.SUFFIX else smp.read
+        return _described(read(path), manifest, name)
+    if path.exists() or ":" not in name:
+        raise OptionError(
+            f"{name}: nothing that can be exported. Expected a training run (recipe.json), a MONAI bundle (configs/), "
+            "a folder of segmentation_models_pytorch (config.json, model.safetensors), a .pt2 file of torch.export, or "
+            "package.module:callable."
+        )
+    if weights is None or manifest is None:
+        raise OptionError(f"{name}: a callable needs --weights and --manifest. See: vesselrt export --help")
+    sys.path.append(str(Path.cwd()))  # where the user's own modules lie
+    return from_network(name, weights, manifest)
+
+
+def _refuse(what: str, **options: Path | None) -> None:
+    """Raises OptionError for an option that is given and does not belong to a source."""
+    for option, value in options.items():
+        if value is not None:
+            raise OptionError(f"{what}, and --{option} does not belong to it. Leave it out.")
 
 
 def from_run(run: Path, data: Path | None) -> Source:
@@ -67,7 +121,7 @@ def from_run(run: Path, data: Path | None) -> Source:
 
 
 def from_network(factory: str, weights: Path, manifest: Path) -> Source:
-    """Any module: `factory` is package.module:callable, its output are logits (N, K, H, W).
+    """Any module: `factory` is package.module:callable. What it gives is the user's to say.
 
     Raises DataError or ManifestError that name the part which does not fit.
     """
@@ -76,13 +130,60 @@ def from_network(factory: str, weights: Path, manifest: Path) -> Source:
         raise DataError(f"network {factory} gives a {type(network).__name__}. Expected a torch.nn.Module.")
     state, shift = load_weights(weights)
     fill(network, state, weights)
+    checked = Manifest.from_fields(_fields(manifest), source=str(manifest))
+    return Source(network, _hashed(checked, hash_weights(state)), [], shift)
+
+
+def _described(found: Found, manifest: Path | None, source: str) -> Source:
+    """Completes what a source tells of its manifest by what the user's YAML says, which goes before.
+
+    Raises DataError or ManifestError that names what is missing or does not fit.
+    """
+    fields = found.facts if manifest is None else _merged(found.facts, _fields(manifest))
+    missing = _missing(fields)
+    if missing:
+        raise ManifestError(
+            f"{manifest or source} does not say: {', '.join(missing)}. "
+            + ("Add it there." if manifest else "Write it in a YAML file, and name that with --manifest.")
+        )
+    checked = Manifest.from_fields(fields, source=str(manifest or source))
+    if found.channels not in (None, checked.channel_count):
+        raise DataError(
+            f"{source}: its network takes {found.channels} channel(s), and preparation.channels is "
+            f"{checked.preparation.channels}. Expected rgb for 3, green for 1: say it in --manifest."
+        )
+    return Source(found.network, _hashed(checked, hash_weights(found.weights)), [], output=found.output)
+
+
+def _fields(manifest: Path) -> Any:
     try:
-        fields = yaml.safe_load(manifest.read_text("utf-8"))
+        return yaml.safe_load(manifest.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise DataError(f"{manifest}: not a readable manifest ({error})") from None
-    checked = Manifest.from_fields(fields, source=str(manifest))
-    provenance = checked.provenance.model_copy(update={"weights_sha256": hash_weights(state)})
-    return Source(network, checked.model_copy(update={"provenance": provenance}), [], shift)
+
+
+def _merged(known: dict[str, Any], said: Any) -> Any:
+    """`said` over `known`, part by part."""
+    if not isinstance(said, dict):
+        return said
+    parts = {
+        k: {**known[k], **v} if isinstance(v, dict) and isinstance(known.get(k), dict) else v for k, v in said.items()
+    }
+    return {**known, **parts}
+
+
+def _missing(fields: Any) -> list[str]:
+    """Names of the fields that a manifest needs and that are not there."""
+    try:
+        Manifest.model_validate(fields)
+    except ValidationError as error:
+        return [".".join(map(str, e["loc"])) for e in error.errors() if e["type"] == "missing"]
+    return []
+
+
+def _hashed(manifest: Manifest, digest: str) -> Manifest:
+    provenance = manifest.provenance.model_copy(update={"weights_sha256": digest})
+    return manifest.model_copy(update={"provenance": provenance})
 
 
 def _commit() -> str:

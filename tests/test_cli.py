@@ -143,7 +143,7 @@ def test_help_lists_every_command(run: Run) -> None:
         ("train", "RECIPE --data --run interrupted fundus"),
         (
             "export",
-            "--out --run --data --network package.module:factory --weights --manifest --photos --precision",
+            "SOURCE --out --data package.module:factory --weights --manifest --output --photos --precision",
         ),
         ("bench", "--compare --device --precision"),
     ],
@@ -557,14 +557,14 @@ def test_compare_says_what_is_wrong(run: Run, measured: Path, arguments: str, me
     [
         ("train nothing --data .", "no recipe nothing: neither a file nor a built-in one. Built-in: efficientnet, fundus"),
         ("train fundus --data . --run r", "CHASE_DB1: no such folder. Expected the data set chase_db1 there."),
-        ("export -o m.onnx", "name either --run, or --network with --weights and --manifest."),
-        ("export -o m.onnx --network a.b:c", "name either --run, or --network with --weights and --manifest."),
-        ("export -o m.onnx --run gone", "gone: no training run (recipe.json)."),
+        ("export -o m.onnx", "name one SOURCE, and the file to write with -o."),
+        ("export -o m.onnx --network a.b:c", "a.b:c: a callable needs --weights and --manifest."),
+        ("export -o m.onnx --run gone", "gone: nothing that can be exported. Expected a training run (recipe.json)"),
         (
             "export -o m.onnx --network nix:a --weights w.pth --manifest m.yaml",
             "network nix:a can't be built: No module",
         ),
-        ("export -o m.onnx --network json --weights w --manifest m", "network json can't be built: "),
+        ("export -o m.onnx json:gone --weights w --manifest m", "network json:gone can't be built: "),
         (
             "export -o m.onnx --network builtins:dict --weights w --manifest m",
             "network builtins:dict gives a dict. Expected a torch.nn.Module.",

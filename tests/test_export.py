@@ -226,7 +226,7 @@ def broken(value: float) -> nn.Module:
         ),
         (broken(float("nan")), "the network itself gives NaN or infinite values"),
         (Branching(), "torch can't export this network: Could not guard on data-dependent expression"),
-        (Pair(), "torch can't export this network: can only concatenate tuple"),
+        (Pair(), r"the network gives a tuple\. Expected one tensor"),
         (nn.Conv2d(1, 1, 3, padding=1), r"torch can't export this network: .*expected input.* to have 1 channels"),
         (Placed(), r"torch can't export this network: .* If its size can't vary, set tile.fixed in the manifest\."),
     ],

@@ -523,7 +523,7 @@ def test_the_command_line_trains_and_says_what_comes_next(
     assert "5 training photographs, 1 validation photographs\n" in err
     assert "step 1  loss " in err
     following = out.splitlines()[1].removeprefix("next: ")
-    assert following == f"vesselrt export --run runs/tiny -o tiny.onnx --data {data}"
+    assert following == f"vesselrt export runs/tiny -o tiny.onnx --data {data}"
     run(following)
     assert read_manifest(tmp_path / "tiny.onnx").provenance.parity["f32"]["images"] == 4
 

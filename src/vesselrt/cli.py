@@ -254,21 +254,37 @@ def train(
     sys.path.append(str(Path.cwd()))  # a recipe may name a network of the user's own
     with _steps() as (report, advance):
         best = fit(checked, data, run or Path("runs") / checked.name, report, advance)
-    typer.echo(f"{best}\nnext: vesselrt export --run {best.parent} -o {checked.name}.onnx --data {data}")
+    typer.echo(f"{best}\nnext: vesselrt export {best.parent} -o {checked.name}.onnx --data {data}")
 
 
 @app.command()
 def export(
     out: Annotated[Path, typer.Option("-o", "--out", help="The model file to write.")],
-    run: Annotated[Path | None, typer.Option(help="Folder of a training run.")] = None,
+    source: Annotated[
+        str | None,
+        typer.Argument(
+            help="Training run, MONAI bundle, folder of segmentation_models_pytorch, .pt2 file of torch.export, or any "
+            "torch.nn.Module: package.module:factory."
+        ),
+    ] = None,
+    run: Annotated[str | None, typer.Option(hidden=True, help="SOURCE, a training run.")] = None,
+    network: Annotated[str | None, typer.Option(hidden=True, help="SOURCE, package.module:factory.")] = None,
     data: Annotated[
-        Path | None, typer.Option(help="With --run: its data; parity is measured on validation photographs.")
+        Path | None, typer.Option(help="Of a training run: its data; parity is measured on validation photographs.")
     ] = None,
-    network: Annotated[str | None, typer.Option(help="Any torch.nn.Module instead: package.module:factory.")] = None,
     weights: Annotated[
-        Path | None, typer.Option(help="With --network: state dict (.pth, .pt or .safetensors).")
+        Path | None, typer.Option(help="Of a module or bundle: state dict (.pth, .pt or .safetensors).")
     ] = None,
-    manifest: Annotated[Path | None, typer.Option(help="With --network: manifest as YAML.")] = None,
+    manifest: Annotated[
+        Path | None, typer.Option(help="What the source does not tell (scale, tile, licence), as YAML.")
+    ] = None,
+    output: Annotated[
+        Literal["logits", "softmax", "probability"] | None,
+        typer.Option(
+            help="What the network gives: logits; softmax: logits of background and vessel; probability: activation "
+            "built in. Default: what the source tells, else logits."
+        ),
+    ] = None,
     photos: Annotated[list[Path] | None, typer.Option(help="Photographs for the parity check.")] = None,
     precision: Annotated[
         Literal["f32", "fp16"], typer.Option(help="What its graph is to compute in; fp16 is for GPUs.")
@@ -279,23 +295,18 @@ def export(
         from vesselrt.export import sources
         from vesselrt.export.graph import export as write
         from vesselrt.export.precision import convert as to_half
-    if run is not None and network is None:
-        source = sources.from_run(run, data)
-    elif network is not None and weights is not None and manifest is not None:
-        sys.path.append(str(Path.cwd()))  # where the user's own modules lie
-        source = sources.from_network(network, weights, manifest)
-    else:
-        raise OptionError("name either --run, or --network with --weights and --manifest. See: vesselrt export --help")
+    named = [name for name in (source, run, network) if name is not None]
+    if len(named) != 1:
+        raise OptionError("name one SOURCE, and the file to write with -o. See: vesselrt export --help")
+    found = sources.find(named[0], weights, manifest, data)
     from vesselrt.runtime.decode import read
 
-    compared = [*source.photographs, *map(read, photos or [])]
-    if precision == "f32":
-        written = write(source.network, source.manifest, out, compared, source.shift)
-    else:
-        with tempfile.TemporaryDirectory() as folder:
-            between = Path(folder) / out.name
-            write(source.network, source.manifest, between, compared, source.shift)
-            written = to_half(between, out, compared)
+    compared = [*found.photographs, *map(read, photos or [])]
+    with tempfile.TemporaryDirectory() as folder:
+        first = out if precision == "f32" else Path(folder) / out.name
+        written = write(found.network, found.manifest, first, compared, found.shift, output or found.output)
+        if precision != "f32":
+            written = to_half(first, out, compared)
     typer.echo(describe(written))
 
 
