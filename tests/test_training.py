@@ -518,7 +518,9 @@ def test_the_command_line_trains_and_says_what_comes_next(
         assert not done.value.code
         return capsys.readouterr()
 
-    out, err = run(f"vesselrt train r.yaml --data {shlex.quote(str(data))}")
+    out, err = run(f"vesselrt train r.yaml --data {shlex.quote(str(data))} --set schedule.batch=3")
+    assert json.loads(Path("runs/tiny/recipe.json").read_text())["schedule"]["batch"] == 3
+    assert "s a step with its share of validation; at most " in err
     assert out.splitlines()[0] == "runs/tiny/best.pt"
     assert "5 training photographs, 1 validation photographs\n" in err
     assert "step 1  loss " in err
@@ -526,6 +528,39 @@ def test_the_command_line_trains_and_says_what_comes_next(
     assert following == f"vesselrt export runs/tiny -o tiny.onnx --data {data}"
     run(following)
     assert read_manifest(tmp_path / "tiny.onnx").provenance.parity["f32"]["images"] == 4
+
+
+def test_a_recipe_can_be_changed_on_the_command_line(tmp_path: Path) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_text(yaml.safe_dump(FIELDS))
+    changes = ["schedule.steps=9", "data.0.kind=drive", "preparation.field_of_view=[96, 128]", "patches.noise=0.5"]
+    changed = Recipe.read(path, changes)
+    assert changed.schedule.steps == 9
+    assert changed.schedule.batch == 2
+    assert [(d.kind, d.name) for d in changed.data] == [("drive", "eyes")]
+    assert changed.preparation.field_of_view == (96, 128)
+    assert changed.patches is not None
+    assert changed.patches.noise == 0.5
+    assert Recipe.read(path, ["final=null", "name=other"]).name == "other"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("schedule.epochs=3", "schedule.epochs: Extra inputs are not permitted"),
+        ("schedule.steps=many", "schedule.steps: Input should be a valid integer"),
+        ("schedule.steps", "can't set 'schedule.steps': it has no =. Expected a field and its value"),
+        ("data.7.kind=drive", "can't set 'data.7.kind=drive': list index out of range"),
+        ("data.first=1", "can't set 'data.first=1': invalid literal for int"),
+        ("name.x=1", "can't set 'name.x=1': "),
+        ("seed=[", "can't set 'seed=\\[': while parsing"),
+    ],
+)
+def test_a_change_that_does_not_fit_is_named(tmp_path: Path, change: str, message: str) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_text(yaml.safe_dump(FIELDS))
+    with pytest.raises(DataError, match=message):
+        Recipe.read(path, [change])
 
 
 # What is drawn, and what is never read

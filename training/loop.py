@@ -10,6 +10,7 @@ and what vesselrt.training.record writes for people.
 import hashlib
 import json
 import os
+import sys
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -165,7 +166,22 @@ def _train(
         losses = []
         if record.stale(schedule.patience):
             report(f"no better score in {schedule.patience} validations: ended after step {trainer.step}")
-            return
+            break
+    if trainer.step > first:
+        pace = (time.monotonic() - began) / (trainer.step - first)
+        report(f"{pace:.2f} s a step with its share of validation; {_peak(trainer.device)}")
+
+
+def _peak(device: torch.device) -> str:
+    """The largest memory so far, of the GPU or of this process; data loaders are processes of their own."""
+    if device.type == "cuda":
+        return f"at most {torch.cuda.max_memory_allocated(device) / 2**30:.2f} GiB of GPU memory"
+    try:
+        from resource import RUSAGE_SELF, getrusage
+    except ImportError:  # Windows
+        return "memory not measured"
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes
+    return f"at most {getrusage(RUSAGE_SELF).ru_maxrss * unit / 2**30:.2f} GiB of memory"
 
 
 def _finish(recipe: Recipe, final: Final, data: Path, best: Path, report: Report, advance: Advance) -> Path:

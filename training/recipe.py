@@ -1,6 +1,7 @@
 """A recipe: everything that makes a model, in one short YAML file, checked before anything runs."""
 
 import importlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -133,13 +134,34 @@ class Recipe(Facts):
         return self
 
     @classmethod
-    def read(cls, path: Path) -> "Recipe":
-        """Raises DataError that names each unknown, missing or wrong field."""
+    def read(cls, path: Path, changes: Sequence[str] = ()) -> "Recipe":
+        """`changes` to what the file says: each "schedule.steps=100", a value as YAML.
+
+        Raises DataError that names each unknown, missing or wrong field.
+        """
         try:
             fields = yaml.safe_load(path.read_text("utf-8"))
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
             raise DataError(f"{path}: not a readable recipe ({error})") from None
+        for change in changes:
+            _apply(change, fields)
         try:
             return cls.model_validate(fields)
         except ValidationError as error:
             raise DataError(f"{path}: not a valid recipe: {explain(error)}") from None
+
+
+def _apply(change: str, fields: Any) -> None:
+    """Sets one field, in place. Sections that the file leaves out are begun; whether they belong there is not asked."""
+    place, equals, value = change.partition("=")
+    *sections, name = place.split(".")
+    expected = "Expected a field and its value: schedule.steps=100"
+    if not equals:
+        raise DataError(f"can't set {change!r}: it has no =. {expected}")
+    try:
+        for section in sections:
+            fields = fields[int(section)] if isinstance(fields, list) else fields.setdefault(section, {})
+        fields[int(name) if isinstance(fields, list) else name] = yaml.safe_load(value)
+    except (ValueError, IndexError, TypeError, AttributeError, yaml.YAMLError) as error:
+        reason = str(error).partition("\n")[0]
+        raise DataError(f"can't set {change!r}: {reason}. {expected}") from None

@@ -245,12 +245,15 @@ def train(
     run: Annotated[
         Path | None, typer.Option(help="Folder of the run; an interrupted run there goes on. Default: runs/NAME.")
     ] = None,
+    change: Annotated[
+        list[str] | None, typer.Option("--set", help="A field of the recipe and its value: schedule.steps=100")
+    ] = None,
 ) -> None:
     """Train a network by a recipe; interrupted, it goes on where it stopped."""
     with _extra("vesselrt train", "train"):
         from vesselrt.training.loop import train as fit
         from vesselrt.training.recipe import Recipe
-    checked = Recipe.read(_recipe(recipe))
+    checked = Recipe.read(_recipe(recipe), change or [])
     sys.path.append(str(Path.cwd()))  # a recipe may name a network of the user's own
     with _steps() as (report, advance):
         best = fit(checked, data, run or Path("runs") / checked.name, report, advance)
