@@ -1,5 +1,7 @@
 """Every backend runs the same file: a network that returns its input, so that each answer is known."""
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -176,3 +178,19 @@ def test_the_fake_remembers_its_windows() -> None:
 def test_the_machine_has_a_name_and_a_core() -> None:
     assert cpu_name().strip() == cpu_name() != ""
     assert usable_cores() >= 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signal")
+def test_models_that_were_closed_leave_no_broken_stack_for_signals(identity_file: Path) -> None:
+    code = f"""
+import gc, os, signal
+from pathlib import Path
+from vesselrt.runtime.backends.openvino import OpenVinoBackend
+signal.signal(signal.SIGUSR1, lambda *_: print("handled"))
+first, second = (OpenVinoBackend(Path({str(identity_file)!r}), "f32", 1) for _ in range(2))
+first.close(); del first; gc.collect()
+second.close(); del second; gc.collect()
+os.kill(os.getpid(), signal.SIGUSR1)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "handled\n"), done.stderr

@@ -20,8 +20,10 @@ from vesselrt.runtime.manifest import Precision
 from vesselrt.runtime.preparation import Image
 
 _TYPES: dict[Precision, openvino.Type] = {"f32": openvino.Type.f32, "bf16": openvino.Type.bf16}
-
-
+# One for the process, and never given back. Its CPU plug-in gives the thread that makes it a stack for signals, and when
+# it ends restores the one it found. Of two that end in the order they were made, the second restores the stack of the
+# first, which is gone: the next signal ends the process with a segmentation fault (openvino#11894, so in 2026.4.1).
+_CORE = openvino.Core()
 _SHAPES = 4
 """Window shapes kept compiled. A model compiled for one shape runs a fifth faster than one for all shapes."""
 
@@ -33,13 +35,12 @@ class OpenVinoBackend:
 
     def __init__(self, path: Path, precision: Precision | None, threads: int) -> None:
         """`precision` None: the fastest that the processor computes itself. Raises DeviceError for one it lacks."""
-        self._core = openvino.Core()
-        has_bf16 = "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        has_bf16 = "BF16" in _CORE.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         precision = precision or ("bf16" if has_bf16 else "f32")
         if precision not in _TYPES or (precision == "bf16" and not has_bf16):
             offered = "f32 or bf16" if has_bf16 else "f32"
             raise DeviceError(f"this processor ({cpu_name()}) does not compute in {precision}. Use {offered}.")
-        self._model = self._core.read_model(path)
+        self._model = _CORE.read_model(path)
         self._requests: OrderedDict[tuple[int, ...], openvino.InferRequest] = OrderedDict()
         self._lock = threading.Lock()
         version = openvino.__version__.split("-")[0]
@@ -67,7 +68,7 @@ class OpenVinoBackend:
         model = self._model.clone()
         model.reshape(list(shape))
         wanted = _TYPES[self.info.precision]
-        compiled = self._core.compile_model(
+        compiled = _CORE.compile_model(
             model,
             "CPU",
             {
