@@ -20,7 +20,7 @@ from vesselrt.runtime.manifest import Precision
 from vesselrt.runtime.preparation import Image
 
 _TYPES: dict[Precision, openvino.Type] = {"f32": openvino.Type.f32, "bf16": openvino.Type.bf16}
-# One for the process, and never given back. Its CPU plug-in gives the thread that makes it a stack for signals, and when
+# One for the process, never given back. Its CPU plug-in gives the thread that makes it a stack for signals, and when
 # it ends restores the one it found. Of two that end in the order they were made, the second restores the stack of the
 # first, which is gone: the next signal ends the process with a segmentation fault (openvino#11894, so in 2026.4.1).
 _CORE = openvino.Core()
