@@ -4,7 +4,6 @@ The JSON is a `Report`; its keys are the fields of the classes below, times are 
 otherwise.
 """
 
-import os
 import platform
 import sys
 from collections import Counter
@@ -39,7 +38,7 @@ from vesselrt.benchmarks.photos import SIZES, Photo, annotated, from_file, from_
 from vesselrt.runtime.backends import Info
 from vesselrt.runtime.engine import is_engine
 from vesselrt.runtime.errors import MissingExtraError, OptionError, VesselrtError
-from vesselrt.runtime.hardware import cpu_name, usable_cores
+from vesselrt.runtime.hardware import machine
 from vesselrt.runtime.modelfile import find, sha256
 from vesselrt.runtime.segmenter import Segmenter
 
@@ -193,7 +192,7 @@ def run(options: Options, plan: Plan) -> Report:
 
     Raises VesselrtError when a mask changes from run to run, MissingExtraError when `--compare` lacks PyTorch.
     """
-    machine = describe_machine()  # first: its load is that of others
+    where = machine()  # first: its load is that of others
     path = find(options.model)
     if plan.compare and is_engine(path):
         raise OptionError(f"{path} is an engine: --compare needs the model file, with --device cuda.")
@@ -215,7 +214,7 @@ def run(options: Options, plan: Plan) -> Report:
     return Report(
         schema=SCHEMA,
         date=datetime.now(UTC).isoformat(timespec="seconds"),
-        machine=machine,
+        machine=where,
         versions=_versions(info, compare=plan.compare),
         model={
             "name": manifest.name,
@@ -292,18 +291,6 @@ def _peers(path: Path, segmenter: Segmenter) -> "Peers":
             raise
         raise MissingExtraError("vesselrt bench --compare", "bench") from None
     return Peers(path, segmenter.manifest, segmenter.info.threads)
-
-
-def describe_machine() -> dict[str, str | int | float]:
-    """As in `Report.machine`."""
-    found: dict[str, str | int | float] = {
-        "cpu": cpu_name(),
-        "cores": usable_cores(),
-        "os": f"{platform.system()} {platform.release()} {platform.machine()}",
-    }
-    if hasattr(os, "getloadavg"):
-        found["load"] = round(os.getloadavg()[0], 2)
-    return found
 
 
 def _versions(info: Info, *, compare: bool) -> dict[str, str]:

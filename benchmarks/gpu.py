@@ -33,7 +33,7 @@ from typing import Annotated, Literal, TypeVar
 
 import typer
 
-from vesselrt.benchmarks.bench import Score, describe_machine, score
+from vesselrt.benchmarks.bench import Score, score
 from vesselrt.benchmarks.gpu_report import DEVICES, PEER, PROBE, REFERENCE, SCHEMA, Figures, Report, Row, Tried, judge
 from vesselrt.benchmarks.measure import (
     Column,
@@ -50,7 +50,7 @@ from vesselrt.benchmarks.measure import (
 from vesselrt.benchmarks.photos import Photo, from_file, from_size, held_out
 from vesselrt.runtime.errors import DataError, DeviceError, MissingExtraError, OptionError, VesselrtError
 from vesselrt.runtime.files import draft
-from vesselrt.runtime.hardware import find_gpu
+from vesselrt.runtime.hardware import find_gpu, machine
 from vesselrt.runtime.modelfile import find, read_manifest, sha256
 from vesselrt.runtime.segmenter import Segmenter
 
@@ -147,7 +147,7 @@ def gpu(  # noqa: PLR0913, PLR0917 - a command's options are its parameters
 
 def run(path: Path, photos: list[Photo], runs: int, starts: int, scored: list[Path]) -> Report:
     """Measures every column; progress goes to the error stream. Raises VesselrtError when the reference fails."""
-    machine, found = describe_machine(), describe_gpu()
+    where, found = machine(), describe_gpu()
     with _fresh_caches() as folder:
         probe = _probe(path, folder / "sm80.engine") if found.get("target") == "sm90" else []
         entrants = columns(path, folder / "sm80.engine" if probe else None)
@@ -158,7 +158,7 @@ def run(path: Path, photos: list[Photo], runs: int, starts: int, scored: list[Pa
     return Report(
         schema=SCHEMA,
         date=datetime.now(UTC).isoformat(timespec="seconds"),
-        machine=machine,
+        machine=where,
         gpu=found,
         versions=_versions(),
         model={

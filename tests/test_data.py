@@ -1,6 +1,8 @@
 """The published layouts, as generated folders: which photograph goes with which masks, in which split."""
 
 import json
+import os
+import sys
 from pathlib import Path
 from typing import Any, get_args
 
@@ -239,6 +241,16 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
         read_mask(path)
     with pytest.raises(DataError, match=r"broken\.png: not a readable image"):
         Sample("broken", path, path).read_image()
+    with pytest.raises(DataError, match=r"gone\.png: can't be read"):
+        Sample("gone", tmp_path / "gone.png", path).read_image()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_a_name_that_is_not_utf_8(tmp_path: Path) -> None:
+    path = tmp_path / "plain.png"
+    save(path, VESSEL * 255)
+    named = path.rename(Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xe9.png")))
+    assert Sample("e", named, named).read_image().shape == (*VESSEL.shape, 3)
 
 
 def test_a_mask_of_labels_is_refused(tmp_path: Path) -> None:

@@ -61,10 +61,14 @@ class Sample:
 
     def read_image(self) -> Image:
         """The photograph, (H, W, 3) uint8 RGB, turned upright as the runtime does; masks are taken as stored."""
-        pixels = cv2.imread(str(self.image), cv2.IMREAD_COLOR)
+        try:
+            data = np.frombuffer(self.image.read_bytes(), np.uint8)
+        except OSError as error:
+            raise DataError(f"{self.image}: can't be read ({error.strerror})") from None
+        pixels = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB) if data.size else None
         if pixels is None:
             raise DataError(f"{self.image}: not a readable image")
-        return np.ascontiguousarray(pixels[:, :, ::-1]).astype(np.uint8, copy=False)
+        return pixels.astype(np.uint8, copy=False)
 
     def read_truth(self) -> Mask:
         """(H, W) bool, True = vessel."""

@@ -136,7 +136,7 @@ class Evaluation:
         """A row of figures for each photograph, then the pooled ones; unrounded, empty where undefined.
 
         The first column says what the row is: image, pooled, pooled_low, pooled_high, and the same of the
-        second_observer where there is one.
+        second_observer where there is one. A name that a spreadsheet takes for a formula has an apostrophe before it.
         """
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
@@ -148,7 +148,8 @@ class Evaluation:
         ):
             rows += [(row, "", metrics)] if metrics is not None else []
             rows += [(f"{row}_low", "", interval.low), (f"{row}_high", "", interval.high)] if interval else []
-        writer.writerows([row, name, *asdict(metrics).values()] for row, name, metrics in rows)
+        names = {name: f"'{name}" if name.startswith(("=", "+", "-", "@")) else name for _, name, _ in rows}
+        writer.writerows([row, names[name], *asdict(metrics).values()] for row, name, metrics in rows)
         return text.getvalue()
 
 
