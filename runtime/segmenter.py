@@ -41,7 +41,10 @@ class Segmentation:
         return threshold_mask(self.probability, self.threshold if threshold is None else threshold)
 
     def encode(self, format: str = "mask", threshold: float | None = None) -> bytes:  # noqa: A002 - the usual word
-        """The content of a file: "mask", "probability" or "overlay" (PNG), "svg" or "geojson". Raises OptionError."""
+        """The content of a file: "mask", "probability" or "overlay" (PNG), "svg", "geojson" or "json".
+
+        Raises OptionError.
+        """
         return encode(self.probability, self.image, format, self.threshold if threshold is None else threshold)
 
 
