@@ -57,7 +57,8 @@ class Protocol(H11Protocol):
         error = sys.exc_info()[1]
         status = getattr(error, "error_status_hint", 400)
         limit = self.config.h11_max_incomplete_event_size
-        message = f"not a request in HTTP/1.1: {error}. Send a well-formed one."
+        reason = str(error).partition(": bytearray")[0]  # what came is not sent back
+        message = f"not a request in HTTP/1.1: {reason}. Send a well-formed one."
         if status == 431:
             message = f"the head of the request has more than {limit:,} bytes. Send fewer or shorter headers."
         self._refuse(status, "RequestError", message)

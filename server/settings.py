@@ -134,7 +134,7 @@ class Settings(BaseSettings):
         for name in type(self).model_fields:
             value = getattr(self, name)
             if value != type(self).model_fields[name].default:
-                yield f"{name} = {'set' if isinstance(value, SecretStr) else value!r}"
+                yield f"{name} = set" if isinstance(value, SecretStr) else f"{name} = {value!r}"
 
 
 def _read(file: Path) -> dict[str, Any]:
