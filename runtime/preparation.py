@@ -83,7 +83,10 @@ def field_of_view_mask(image: Image) -> NDArray[np.bool_]:
     if found is None:
         return np.ones(image.shape[:2], bool)
     # Pixels of the reduced copy stand for the corner of the square that they were taken from.
-    hull = cv2.convexHull(cv2.findNonZero(found)).reshape(-1, 2) * step + step // 2
+    # The blur has spread them by one.
+    hull = (
+        cv2.convexHull(cv2.findNonZero(cv2.erode(found, np.ones((3, 3), np.uint8)))).reshape(-1, 2) * step + step // 2
+    )
     view = np.zeros(image.shape[:2], np.uint8)
     cv2.fillConvexPoly(view, hull.astype(np.int32), 1)
     return view.astype(bool)
