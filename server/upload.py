@@ -131,7 +131,12 @@ async def _multipart(request: Request, most: int) -> tuple[list[tuple[str, bytes
     # A photograph of a patient stays in memory, whose size is limited where the body is read.
     parser.spool_max_size = sys.maxsize
     try:
-        form = await parser.parse()
+        try:
+            form = await parser.parse()
+        except BaseException:
+            for file in parser._files_to_close_on_error:  # noqa: SLF001 - starlette does it for some errors only
+                file.close()
+            raise
     except MultiPartException as error:
         message = f"the multipart body can't be used: {error.message} {_HINT}."
         raise RequestError(HTTPStatus.BAD_REQUEST, message) from None

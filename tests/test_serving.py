@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import logging
+import os
 import re
 import socket
 import subprocess
@@ -845,3 +846,65 @@ def test_client_waits_for_a_busy_server_and_sends_the_key(gate: Gate) -> None:
             assert remote.encode(PHOTO) == first.result()
     with vesselrt.Client("http://127.0.0.1:1") as nowhere, pytest.raises(VesselrtError, match=r"^no answer from http"):
         nowhere.models()
+
+
+# Several processes
+
+
+def test_workers_share_an_address_and_lose_nothing_at_the_end(fundus_jpeg: bytes, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "vesselrt.cli", "serve", "--workers", "2", "--precision", "f32"]
+    environment = {**os.environ, "VESSELRT_PORT": str(port), "VESSELRT_API_KEY": KEY}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=tmp_path, env=environment) as process:
+        try:
+            assert process.stdout is not None
+            lines = [process.stdout.readline() for _ in range(5)]
+            assert lines == [
+                f"vesselrt  http://127.0.0.1:{port}  (stop with Ctrl+C)\n",
+                "  model   fundus, one in each worker\n",
+                f"  set     port = {port}\n",
+                "  set     workers = 2\n",
+                "  set     precision = 'f32'\n",
+            ]
+            with vesselrt.Client(f"http://127.0.0.1:{port}", api_key=KEY, timeout=120) as client:
+                (model,) = client.models()  # waits for the first worker
+                assert (model["name"], model["status"]) == ("fundus", "ready")
+                expected = client.encode(fundus_jpeg)
+            with ThreadPoolExecutor(6) as pool:
+                asked = [pool.submit(ask_once, port, fundus_jpeg) for _ in range(6)]
+                wait_until(lambda: places_of_all(port) >= 3)
+                process.terminate()
+                assert [future.result() for future in asked] == [(200, expected)] * 6
+            assert process.wait(60) == 0
+        finally:
+            process.kill()
+
+
+def ask_once(port: int, photo: bytes) -> tuple[int, bytes]:
+    answer = httpx.post(
+        f"http://127.0.0.1:{port}/predict", content=photo, headers={"X-API-Key": KEY}, timeout=120, trust_env=False
+    )
+    return answer.status_code, answer.content
+
+
+def places_of_all(port: int) -> float:
+    """The figure of all workers, whichever answers."""
+    text = httpx.get(f"http://127.0.0.1:{port}/metrics", headers={"X-API-Key": KEY}, timeout=120, trust_env=False).text
+    found = re.search(r"^vesselrt_places_taken(?:{.*})? ([\d.]+)$", text, re.MULTILINE)
+    return float(found[1]) if found else 0.0
+
+
+def test_what_a_killed_worker_had_in_hand_is_forgotten(tmp_path: Path) -> None:
+    from vesselrt.server.process import _forget_the_dead
+
+    dead = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
+    names = {
+        f"gauge_livesum_{int(dead.stdout)}.db",
+        f"gauge_livesum_{os.getpid()}.db",
+        f"counter_{int(dead.stdout)}.db",
+    }
+    for name in names:
+        (tmp_path / name).touch()
+    _forget_the_dead(tmp_path)
+    assert {file.name for file in tmp_path.iterdir()} == names - {f"gauge_livesum_{int(dead.stdout)}.db"}
