@@ -322,8 +322,8 @@ def _soak(port: int, process: "subprocess.Popen[bytes]", asks: list[_Ask], minut
         while time.monotonic() < end:
             ask = chance.choice(asks)
             kind = "good" if chance.random() < 0.6 else chance.choice(list(HOSTILE))
+            sent, expects = (_request(ask.form), True) if kind == "good" else HOSTILE[kind](ask, chance)
             try:
-                sent, expects = (_request(ask.form), True) if kind == "good" else HOSTILE[kind](ask, chance)
                 answer = _converse(port, sent, expects)
             except OSError:
                 answer = b""

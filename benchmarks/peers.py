@@ -6,9 +6,7 @@ Each is written as its documentation shows it. The network, the decoder and the 
 `pytorch+monai` of `vesselrt bench --compare`; the scale of the photograph comes with the request.
 """
 
-import base64
 from argparse import ArgumentParser
-from typing import Any
 
 import uvicorn
 from fastapi import FastAPI, Response, UploadFile
@@ -52,20 +50,9 @@ def with_litserve(model: str | None, threads: int, port: int) -> None:
     """One worker process behind an HTTP process."""
     import litserve
 
-    class Api(litserve.LitAPI):  # type: ignore[misc]
-        def setup(self, device: str) -> None:  # noqa: ARG002
-            self.loaded = Model(model, threads)
+    from vesselrt.benchmarks.litserve_api import Api
 
-        def decode_request(self, request: dict[str, Any]) -> tuple[bytes, float]:
-            return base64.b64decode(request["image"]), request["factor"]
-
-        def predict(self, given: tuple[bytes, float]) -> bytes:
-            return self.loaded(*given)
-
-        def encode_response(self, mask: bytes) -> Response:
-            return Response(mask, media_type="image/png")
-
-    server = litserve.LitServer(Api(), accelerator="cpu", timeout=False)
+    server = litserve.LitServer(Api(model, threads), accelerator="cpu", timeout=False)
     server.run(port=port, generate_client_file=False, log_level="warning")
 
 

@@ -147,7 +147,7 @@ def test_a_sane_request_id_is_taken_over(
     client: httpx.Client, caplog: pytest.LogCaptureFixture, sent: str, kept: bool
 ) -> None:
     with caplog.at_level(logging.INFO, "vesselrt.server"):
-        answer = client.get("/nowhere", headers={"X-Request-ID": sent.encode()})
+        answer = client.get("/nowhere", headers=[(b"X-Request-ID", sent.encode())])
         name = answer.headers["x-request-id"]
         line = re.compile(rf"127\.0\.0\.1 GET /nowhere 404 [\d.]+ ms {re.escape(name)}")
         wait_until(lambda: any(map(line.fullmatch, caplog.messages)))
