@@ -96,12 +96,16 @@ def main() -> None:
             report["skipped"][column] = reason
             print(f"| {column} | – | | | | | | | | {reason} |", flush=True)
             continue
-        with _serving(column, given) as (port, _):
-            own = asks if column == "vesselrt" else [ask.answered(_once(port, ask, column)) for ask in asks]
-            for concurrency in given.concurrency:
-                row = _measure(column, port, own, concurrency, given.seconds)
-                report["rows"].append(asdict(row))
-                print(_line(row), flush=True)
+        try:
+            with _serving(column, given) as (port, _):
+                own = asks if column == "vesselrt" else [ask.answered(_once(port, ask, column)) for ask in asks]
+                for concurrency in given.concurrency:
+                    row = _measure(column, port, own, concurrency, given.seconds)
+                    report["rows"].append(asdict(row))
+                    print(_line(row), flush=True)
+        except VesselrtError as error:  # a peer that does not start takes no other column with it
+            report["skipped"][column] = str(error)
+            print(f"| {column} | – | | | | | | | | {error} |", flush=True)
     if given.minutes:
         with _serving("vesselrt", given) as (port, process):
             soak = _soak(port, process, asks, given.minutes)
