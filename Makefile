@@ -25,11 +25,11 @@ run: $(RUN)/.done ## serve the built-in model at http://127.0.0.1:8000 (ARGS="--
 
 test: lint typecheck tests ## everything that CI checks, in an environment of its own
 
-lint: $(TEST)/.done ## ruff, the arrows between the folders, the Dockerfile and its scripts
+lint: $(TEST)/.done ## ruff, the arrows between the folders, the Dockerfiles and their scripts
 	$(TEST)/bin/ruff check .
 	$(TEST)/bin/ruff format --check .
 	$(TEST)/bin/lint-imports --no-logo
-	$(TEST)/bin/hadolint Dockerfile.trt
+	$(TEST)/bin/hadolint Dockerfile Dockerfile.trt
 	$(TEST)/bin/shellcheck docker/*.sh .ci/run
 
 format: $(TEST)/.done ## let ruff mend what it can

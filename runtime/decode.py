@@ -8,25 +8,24 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import BmpImagePlugin, GifImagePlugin, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
+from PIL import BmpImagePlugin, WebPImagePlugin
 
 from vesselrt.runtime.errors import ImageDecodeError, ImageTooLargeError
 from vesselrt.runtime.preparation import Image
 
-# The header is read by Pillow's parser of exactly that format: nothing exotic can be reached, and no pixel
-# is decoded. The pixels are decoded by OpenCV, which is faster and refuses truncated files.
-_JPEG = b"\xff\xd8\xff"
-_FORMATS = (
-    (_JPEG, JpegImagePlugin.JpegImageFile),
-    (b"\x89PNG\r\n\x1a\n", PngImagePlugin.PngImageFile),
-    (b"BM", BmpImagePlugin.BmpImageFile),
-    (b"GIF8", GifImagePlugin.GifImageFile),
-    (b"RIFF", WebPImagePlugin.WebPImageFile),
-)
+# No pixel is decoded to read a header, and nothing exotic can be reached: Pillow's parser of exactly that format is
+# asked, or the few bytes that matter are read here. These are JPEG, PNG and GIF, because Pillow takes minutes for
+# millions of empty segments before the size, and TIFF, because it refuses kinds that OpenCV reads (floating-point
+# colour). The pixels are decoded by OpenCV, which is faster and refuses truncated files.
+_PARSERS = ((b"BM", BmpImagePlugin.BmpImageFile), (b"RIFF", WebPImagePlugin.WebPImageFile))
+_JPEG, _PNG, _GIF = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8"
 # Bits beside IMREAD_COLOR_RGB; their names say grey, which is the absence of the bit for colour.
 _REDUCED = {8: cv2.IMREAD_REDUCED_GRAYSCALE_8, 4: cv2.IMREAD_REDUCED_GRAYSCALE_4, 2: cv2.IMREAD_REDUCED_GRAYSCALE_2}
-# Pillow refuses kinds of TIFF that OpenCV reads (floating-point colour), so its three tags are read here.
 _TIFF = {b"II*\0": "<", b"MM\0*": ">"}
+_MOST_SEGMENTS = 65_536
+"""Of a JPEG before its size, chunks of a PNG: a file of 64 MiB in the usual pieces of 8 KiB has 8192."""
+_MOST_SCANS = 256
+"""Of a JPEG. Progressive ones have 10 or so; each takes as long as all pixels do, and can be written in 10 bytes."""
 NAMES = "JPEG, PNG, TIFF, BMP, WebP or GIF"
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".gif"})
 
@@ -88,6 +87,12 @@ def decode_reduced(data: bytes, limits: Limits, enough: float | None) -> tuple[I
             f"the image declares {width:,} × {height:,} pixels, the limit is {limits.pixels:,} in all. "
             "Send a smaller image."
         )
+    # Neither in its scans nor in its tables does a JPEG hold these two bytes with another meaning.
+    scans = data.count(b"\xff\xda") if data.startswith(_JPEG) else 0
+    if scans > _MOST_SCANS:
+        raise ImageDecodeError(
+            f"the JPEG has {scans:,} scans, the limit is {_MOST_SCANS}. Save it again as baseline JPEG."
+        )
     pixels, reduction = None, 1
     if not _overruns(data):
         # OpenCV garbles the right edge when it makes 8 bits of a grey 16-bit TIFF in tiles (5.0.0).
@@ -112,16 +117,44 @@ def upright_size(data: bytes, reduced: Image) -> tuple[int, int]:
 
 def _declared(data: bytes) -> tuple[int, int, int]:
     """Width, height and, of a TIFF, bits a sample (else 8) as the header has them, without decoding a pixel."""
-    reader = next((r for magic, r in _FORMATS if data.startswith(magic)), None)
-    if reader is None and data[:4] not in _TIFF:
+    reader = next((r for magic, r in _PARSERS if data.startswith(magic)), None)
+    if reader is None and data[:4] not in _TIFF and not data.startswith((_JPEG, _PNG, _GIF)):
         raise ImageDecodeError(f"not an image: it begins with {data[:8]!r}. Send a {NAMES} file.")
     try:
-        if reader is None:
-            return _declared_by_tiff(data, _TIFF[data[:4]])
-        with reader(io.BytesIO(data)) as header:
-            return (*header.size, 8)
+        if reader is not None:
+            with reader(io.BytesIO(data)) as header:
+                return (*header.size, 8)
+        if data.startswith(_JPEG):
+            return (*_declared_by_jpeg(data), 8)
+        if data.startswith(_PNG):
+            return (*_declared_by_png(data), 8)
+        if data.startswith(_GIF):
+            return (*struct.unpack_from("<HH", data, 6), 8)
+        return _declared_by_tiff(data, _TIFF[data[:4]])
     except Exception:  # noqa: BLE001 - Pillow's parsers raise anything on a hostile header
         raise ImageDecodeError(f"the image's header is damaged. Send a whole {NAMES} file.") from None
+
+
+def _declared_by_jpeg(data: bytes) -> tuple[int, int]:
+    """The frame header (ITU T.81, B.2.2), which comes after segments that say their length."""
+    place = 2
+    for _ in range(_MOST_SEGMENTS):
+        ahead, marker, length = struct.unpack_from(">BBH", data, place)
+        if ahead != 0xFF or (marker != 0xFF and length < 2):
+            break
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):  # tables, reserved, conditioning
+            height, width = struct.unpack_from(">HH", data, place + 5)
+            return width, height
+        place += 1 if marker == 0xFF else 2 + length  # any marker may be preceded by bytes 255
+    raise ValueError("no frame")
+
+
+def _declared_by_png(data: bytes) -> tuple[int, int]:
+    """The chunk IHDR, which must be the first."""
+    kind, width, height = struct.unpack_from(">4sII", data, 12)
+    if kind != b"IHDR" or not width or not height:
+        raise ValueError("no size")
+    return width, height
 
 
 def _declared_by_tiff(data: bytes, order: str) -> tuple[int, int, int]:
@@ -142,11 +175,17 @@ def _declared_by_tiff(data: bytes, order: str) -> tuple[int, int, int]:
 
 
 def _overruns(data: bytes) -> bool:
-    """Whether a chunk of a PNG claims to go on after the file's end: OpenCV (5.0.0) would fill up to 4 GiB for it."""
-    place = 8 if data.startswith(b"\x89PNG") else len(data)
+    """Whether a chunk of a PNG claims to go on after the file's end: OpenCV (5.0.0) would fill up to 4 GiB for it.
+
+    Or whether there are so many that going through them takes seconds.
+    """
+    place, chunks = 8 if data.startswith(_PNG) else len(data), 0
     while place + 8 <= len(data) and data[place + 4 : place + 8] != b"IEND":
         (length,) = struct.unpack_from(">I", data, place)
         place += 12 + length
+        chunks += 1
+        if chunks > _MOST_SEGMENTS:
+            return True
     return place > len(data)
 
 

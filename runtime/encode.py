@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vesselrt.runtime.errors import OptionError
-from vesselrt.runtime.preparation import Image
+from vesselrt.runtime.preparation import Image, field_of_view_mask
 
 MEDIA_TYPES = {
     "mask": "image/png",
@@ -17,8 +17,16 @@ MEDIA_TYPES = {
     "overlay": "image/png",
     "svg": "image/svg+xml",
     "geojson": "application/geo+json",
+    "json": "application/json",
 }
-SUFFIXES = {"mask": ".png", "probability": ".png", "overlay": ".png", "svg": ".svg", "geojson": ".geojson"}
+SUFFIXES = {
+    "mask": ".png",
+    "probability": ".png",
+    "overlay": ".png",
+    "svg": ".svg",
+    "geojson": ".geojson",
+    "json": ".json",
+}
 FORMATS = tuple(MEDIA_TYPES)
 
 _COLOUR = (0, 255, 102)  # RGB: the green that a red retina has least of
@@ -32,9 +40,9 @@ Polygon = list[NDArray[np.int32]]
 def encode(probability: Image, image: Image | Callable[[], Image], form: str, threshold: float) -> bytes:
     """One of FORMATS as file content.
 
-    `probability` (H, W) uint8, `image` (H, W, 3) uint8 RGB or what gives it, asked by `overlay` alone, `threshold`
-    0..1. `mask` and `probability` are 8-bit grey PNG, `overlay` an RGB PNG; `svg` and `geojson` hold the mask's
-    outlines along pixel edges, so filling them (even-odd) gives the mask back exactly.
+    `probability` (H, W) uint8, `image` (H, W, 3) uint8 RGB or what gives it, asked by `overlay` and `json` alone,
+    `threshold` 0..1. `mask` and `probability` are 8-bit grey PNG, `overlay` an RGB PNG; `svg` and `geojson` hold the
+    mask's outlines along pixel edges, so filling them (even-odd) gives the mask back exactly; `json` is the `document`.
 
     Raises OptionError for another format or threshold.
     """
@@ -46,10 +54,16 @@ def encode(probability: Image, image: Image | Callable[[], Image], form: str, th
     if form == "mask":
         return _png(mask.astype(np.uint8) * np.uint8(255))
     if form == "overlay":
-        return _png(_overlay(image() if callable(image) else image, mask)[:, :, ::-1])
+        return _png(_overlay(_given(image), mask)[:, :, ::-1])
     if form == "svg":
         return _svg(mask)
+    if form == "json":
+        return json.dumps(document(mask, _given(image), threshold), separators=(",", ":")).encode()
     return geojson([[ring.tolist() for ring in polygon] for polygon in polygons(mask)], threshold)
+
+
+def _given(image: Image | Callable[[], Image]) -> Image:
+    return image() if callable(image) else image
 
 
 def threshold_mask(probability: Image, threshold: float) -> Mask:
@@ -59,6 +73,54 @@ def threshold_mask(probability: Image, threshold: float) -> Mask:
     # The least 8-bit value that passes: one comparison of bytes instead of a conversion of every pixel.
     result: Mask = probability >= np.uint8(np.ceil(threshold * 255))
     return result
+
+
+def document(mask: Mask, image: Image, threshold: float) -> dict[str, Any]:
+    """What a program wants to know: the mask (H, W) as COCO's RLE, and figures of it, counted in pixels.
+
+    `vessel_density` is the share of the field of view that is vessel, `vessel_parts` counts what is connected by edges
+    or corners. `image` (H, W, 3) uint8 RGB.
+    """
+    view = field_of_view_mask(image)
+    seen = int(np.count_nonzero(view))
+    parts = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)[0] - 1
+    return {
+        "width": mask.shape[1],
+        "height": mask.shape[0],
+        "threshold": threshold,
+        "mask": {"size": list(mask.shape), "counts": rle(mask)},
+        "statistics": {
+            "vessel_pixels": int(np.count_nonzero(mask)),
+            "field_of_view_pixels": seen,
+            "vessel_density": int(np.count_nonzero(mask & view)) / seen,
+            "vessel_parts": int(parts),
+        },
+    }
+
+
+def rle(mask: Mask) -> str:
+    """A mask (H, W) as the compressed run lengths of COCO: `pycocotools.mask.decode` gives it back.
+
+    Runs go down the columns, the first is of background. As `rleToString` of pycocotools' maskApi.c writes them: each
+    less the one two before it, in groups of 5 bits, the lowest first, bit 5 set where another group follows, plus 48.
+    """
+    flat = np.concatenate([[False], mask.ravel(order="F")])
+    ends = np.append(np.flatnonzero(flat[1:] != flat[:-1]), mask.size)
+    values = np.diff(ends, prepend=0).astype(np.int64)
+    values[3:] -= values[1:-2].copy()
+    groups, follows = [], []
+    while True:
+        group = values & 31
+        values = values >> 5
+        # Done when what is left is only the sign, and the group's own highest bit tells it.
+        more = np.where(group & 16, values != -1, values != 0)
+        follows.append(more)
+        groups.append((group | np.where(more, 32, 0)) + 48)
+        if not more.any():
+            break
+    # A value has one group more than it has groups that are followed; after its last one nothing of it is taken.
+    taken = np.logical_and.accumulate(np.stack([np.ones_like(follows[0]), *follows[:-1]]), axis=0)
+    return bytes(np.stack(groups).astype(np.uint8).T[taken.T]).decode("ascii")
 
 
 def polygons(mask: Mask, connectivity: Literal[4, 8] = 4) -> list[Polygon]:

@@ -64,6 +64,37 @@ def field_of_view(image: Image) -> Box:
     Raises FieldOfViewError when the image is uniformly dark.
     """
     height, width = image.shape[:2]
+    found, step = _lit(image)
+    if found is None:
+        return Box(0, 0, height, width)
+    left, top, across, down = cv2.boundingRect(found)
+    return Box(top * step, left * step, min(height, (top + down) * step), min(width, (left + across) * step))
+
+
+def field_of_view_mask(image: Image) -> NDArray[np.bool_]:
+    """(H, W) bool, the field of view itself: the convex hull of what `field_of_view` puts its box around.
+
+    All True where it finds no edge, and for an image that is uniformly dark.
+    """
+    try:
+        found, step = _lit(image)
+    except FieldOfViewError:
+        found, step = None, 1
+    if found is None:
+        return np.ones(image.shape[:2], bool)
+    # Pixels of the reduced copy stand for the corner of the square that they were taken from.
+    # The blur has spread them by one.
+    hull = (
+        cv2.convexHull(cv2.findNonZero(cv2.erode(found, np.ones((3, 3), np.uint8)))).reshape(-1, 2) * step + step // 2
+    )
+    view = np.zeros(image.shape[:2], np.uint8)
+    cv2.fillConvexPoly(view, hull.astype(np.int32), 1)
+    return view.astype(bool)
+
+
+def _lit(image: Image) -> tuple[NDArray[np.uint8] | None, int]:
+    """The lit part of a reduced copy, 1 in 0, and its pixels' side in those of `image`; None where there is no edge."""
+    height, width = image.shape[:2]
     step = max(1, max(height, width) // _SURVEY)
     # A maximum over the channels: the surroundings are dark in all of them, the retina never is.
     red, green, blue = cv2.split(np.ascontiguousarray(image[::step, ::step]))
@@ -80,14 +111,13 @@ def field_of_view(image: Image) -> Box:
         )
     rise = max(_LEAST_RISE, _RISE * (bright - background))
     lit = (grey > background + rise).astype(np.uint8)
-    _, _, stats, _ = cv2.connectedComponentsWithStats(lit)
-    whole = Box(0, 0, height, width)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(lit)
     if len(stats) < 2:
-        return whole
-    left, top, across, down, area = stats[1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))].tolist()
-    if background > 0.5 * bright or area < 0.05 * grey.size:
-        return whole
-    return Box(top * step, left * step, min(height, (top + down) * step), min(width, (left + across) * step))
+        return None, step
+    largest = 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))
+    if background > 0.5 * bright or stats[largest, cv2.CC_STAT_AREA] < 0.05 * grey.size:
+        return None, step
+    return (labels == largest).astype(np.uint8), step
 
 
 def prepare(image: Image, preparation: Preparation) -> Prepared:

@@ -45,7 +45,10 @@ class Segmentation:
         return threshold_mask(self.probability, self.threshold if threshold is None else threshold)
 
     def encode(self, format: str = "mask", threshold: float | None = None) -> bytes:  # noqa: A002 - the usual word
-        """The content of a file: "mask", "probability" or "overlay" (PNG), "svg" or "geojson". Raises OptionError."""
+        """The content of a file: "mask", "probability" or "overlay" (PNG), "svg", "geojson" or "json".
+
+        Raises OptionError.
+        """
         threshold = self.threshold if threshold is None else threshold
         return encode(self.probability, lambda: self.image, format, threshold)
 
@@ -74,13 +77,13 @@ class Segmenter:
         """The device and precision really in use."""
         return self._backend.info
 
-    def segment(self, image: bytes | str | Path | Image) -> Segmentation:
+    def segment(self, image: bytes | str | Path | Image | Photograph) -> Segmentation:
         """Segments a photograph: encoded bytes, a path, or (H, W, 3) uint8 RGB pixels.
 
         Raises ImageError when the photograph can't be used.
         """
         clock = _Clock()
-        photograph = Photograph(image, self.limits)
+        photograph = image if isinstance(image, Photograph) else Photograph(image, self.limits)
         prepared, shape = photograph.prepare(self.manifest.preparation, lambda: clock.stage("decode"))
         clock.stage("prepare")
         scaled = tiling.run(prepared.pixels, self.manifest.tile, self._backend.infer, self._backend.batch)

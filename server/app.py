@@ -1,61 +1,48 @@
-"""The addresses of the server: each a few lines, the work is done in `upload` and `service`."""
+"""The addresses of the server: each a few lines, the work is done elsewhere."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from http import HTTPStatus
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from fastapi import FastAPI, Request, Response
-from fastapi.responses import HTMLResponse
-from pydantic import BaseModel
+from fastapi.responses import HTMLResponse, StreamingResponse
+from starlette.middleware.cors import CORSMiddleware
 
-from vesselrt.runtime.encode import MEDIA_TYPES, SUFFIXES
-from vesselrt.server import errors, openapi, upload
-from vesselrt.server.service import Answer, Service, Source, State
+from vesselrt.runtime.encode import MEDIA_TYPES
+from vesselrt.runtime.segmenter import Segmenter
+from vesselrt.server import answers, batch, errors, openapi, reports, upload, v2
+from vesselrt.server.edge import Edge
+from vesselrt.server.metrics import Metrics
+from vesselrt.server.models import Model, Source, State, why_not
+from vesselrt.server.service import Service, Work
 from vesselrt.server.settings import Settings
 
 _PAGE = Path(__file__).with_name("static") / "index.html"
-_VERSION = version("vesselrt")
 
 
-class Health(BaseModel):
-    """The state of the server. What is not known yet is left out."""
+def create_app(
+    source: Source | Sequence[Model], settings: Settings | None = None, *, warm: bool = False, wait: bool = False
+) -> FastAPI:
+    """The ASGI application around some models.
 
-    status: Literal["starting", "ready", "failed", "stopped"]
-    live: bool
-    ready: bool
-    version: str
-    """Of vesselrt."""
-    model: str | None = None
-    model_version: str | None = None
-    device: str | None = None
-    device_name: str | None = None
-    precision: str | None = None
-    backend: str | None = None
-    error: errors.ErrorDetail | None = None
-    """Present when not ready, as in every other error answer."""
-
-
-class Live(BaseModel):
-    """The process answers."""
-
-    status: Literal["live"] = "live"
-
-
-def create_app(source: Source, settings: Settings | None = None, *, warm: bool = False) -> FastAPI:
-    """The ASGI application around one model.
-
-    `source` is a Segmenter, or a function that loads one; the application warms it up at start (the health
-    addresses answer meanwhile) and closes it at shutdown. `warm`: it is warm already, and ready at once.
+    `source` is a Segmenter, a function that loads one, or models; the application warms them up at start (the health
+    addresses answer meanwhile; with `wait` nothing does) and closes them at shutdown. `warm`: the Segmenter is warm
+    already, and ready at once.
     """
-    settings = settings or Settings()
-    service = Service(source, settings)
+    settings, metrics = settings or Settings(), Metrics()
+    service = Service(_models(source, warm), settings, metrics)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        service.start(warm=warm)
+        loading = service.start()
+        if wait:
+            await asyncio.wrap_future(loading)
+            if service.state is not State.READY:
+                raise why_not(service.state)
         yield
         await service.stop()
 
@@ -63,19 +50,35 @@ def create_app(source: Source, settings: Settings | None = None, *, warm: bool =
         title="vesselrt",
         summary="Blood vessels in eye photographs",
         description=openapi.DESCRIPTION,
-        version=_VERSION,
+        version=reports.VERSION,
         lifespan=lifespan,
         # FastAPI's pages for the API load scripts from elsewhere; the server must work without a connection.
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
     )
-    app.add_middleware(upload.BodyLimit, max_bytes=settings.max_bytes)
+    app.add_middleware(Edge, settings=settings, metrics=metrics)
+    if settings.cors_origins:
+        exposed = [*openapi.PREDICT_HEADERS, "X-Request-ID", "Retry-After", "Content-Disposition"]
+        app.add_middleware(
+            CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["GET", "POST"], allow_headers=["*"],
+            expose_headers=exposed,
+        )  # fmt: skip
     errors.install(app)
     _add_predict(app, service)
+    _add_batch(app, service, settings)
+    _add_reports(app, service, metrics)
     _add_health(app, service)
+    v2.install(app, service)
     _add_page(app)
     return app
+
+
+def _models(source: Source | Sequence[Model], warm: bool) -> Sequence[Model]:
+    if isinstance(source, Sequence):
+        return source
+    name = source.manifest.name if isinstance(source, Segmenter) else "model"
+    return [Model(name, source, warm=warm)]
 
 
 def _add_predict(app: FastAPI, service: Service) -> None:
@@ -84,62 +87,88 @@ def _add_predict(app: FastAPI, service: Service) -> None:
         summary="Segment one photograph",
         description=openapi.PREDICT,
         response_class=Response,
-        responses={**openapi.PREDICT_ANSWER, **openapi.errors(400, 413, 415, 422, 500, 503)},
+        responses={**openapi.PREDICT_ANSWER, **openapi.errors(400, 401, 404, 406, 408, 413, 415, 422, 500, 503)},
         openapi_extra=openapi.PREDICT_REQUEST,
         tags=["vessels"],
     )
     async def predict(request: Request) -> Response:
-        service.check_open()  # before the body is read
+        service.check_open(request.query_params.get("model"))  # before the body is read
+        seconds = upload.seconds_from(request)
         sent = await upload.receive(request)
-        answer = await service.predict(sent)
-        return Response(answer.body, headers=_headers(answer, sent), media_type=MEDIA_TYPES[sent.options.format])
+        ((stem, photograph),) = sent.photographs
+        work = Work(photograph, answers.finisher(sent.options), sent.options.model, seconds)
+        answer = await service.run(work, partial(upload.left, request))
+        headers = answers.headers(answer, sent.options, stem)
+        return Response(answer.body, headers=headers, media_type=MEDIA_TYPES[sent.options.format])
 
 
-def _headers(answer: Answer, sent: upload.Upload) -> dict[str, str]:
-    form = sent.options.format
-    return {
-        "Server-Timing": ", ".join(f"{stage};dur={ms:.1f}" for stage, ms in answer.timings.items()),
-        "X-Vesselrt-Model": f"{answer.manifest.name} {answer.manifest.version}",
-        "X-Vesselrt-Device": answer.info.device,
-        "X-Vesselrt-Precision": answer.info.precision,
-        "X-Vesselrt-Threshold": f"{answer.threshold:g}",
-        "Content-Disposition": f'inline; filename="{sent.stem}-{form}{SUFFIXES[form]}"',
-    }
+def _add_batch(app: FastAPI, service: Service, settings: Settings) -> None:
+    @app.post(
+        "/predict/batch",
+        summary="Segment several photographs",
+        description=openapi.BATCH,
+        response_class=Response,
+        responses={**openapi.BATCH_ANSWER, **openapi.errors(400, 401, 404, 408, 413, 415, 422, 500, 503)},
+        openapi_extra=openapi.BATCH_REQUEST,
+        tags=["vessels"],
+    )
+    async def predict_batch(request: Request) -> Response:
+        service.check_open(request.query_params.get("model"))
+        seconds = upload.seconds_from(request)
+        sent = await upload.receive(request, most=settings.max_batch)
+        service.check_open(sent.options.model)
+        container = batch.container_from_accept(request.headers.get("accept", ""))
+        items = batch.run(service, sent, seconds)
+        parts = await batch.begun(batch.stream(container, items, sent.options.format))
+        return StreamingResponse(parts, media_type=batch.CONTAINERS[container], headers={"Vary": "Accept"})
+
+
+def _add_reports(app: FastAPI, service: Service, metrics: Metrics) -> None:
+    shared: dict[str, Any] = {"responses": openapi.errors(401), "tags": ["server"]}
+
+    @app.get("/models", summary="The models that are served", response_model_exclude_none=True, **shared)
+    async def models() -> reports.Models:
+        """What a request may name as `model`, and what answers then."""
+        return reports.models(service)
+
+    @app.get("/version", summary="What answers", **shared)
+    async def version() -> reports.Version:
+        """vesselrt, Python, and the libraries that have a say in the result."""
+        return reports.versions()
+
+    @app.get(
+        "/metrics",
+        summary="Figures for Prometheus",
+        response_class=Response,
+        responses={**openapi.METRICS_ANSWER, **openapi.errors(401)},
+        tags=["server"],
+    )
+    async def figures(request: Request) -> Response:
+        """Counts, times and sizes since the server started, in Prometheus' text format."""
+        text, media_type = metrics.page(request.headers.get("accept", ""))
+        return Response(text, media_type=media_type)
 
 
 def _add_health(app: FastAPI, service: Service) -> None:
-    not_ready = {"model": Health, "description": "Not ready: the model is being loaded, or could not be."}
+    not_ready = {"model": reports.Health, "description": "Not ready: the model is being loaded, or could not be."}
     shared: dict[str, Any] = {"responses": {503: not_ready}, "tags": ["health"]}
 
     @app.get("/health", summary="Live, ready and with what", response_model_exclude_none=True, **shared)
     @app.get("/health/ready", summary="Ready for photographs", response_model_exclude_none=True, **shared)
-    async def health(response: Response) -> Health:
+    async def health(response: Response) -> reports.Health:
         """200 when photographs can be sent, else 503 with the same fields and an error."""
-        report = _health(service)
+        report = reports.health(service)
         if not report.ready:
             response.status_code = HTTPStatus.SERVICE_UNAVAILABLE
             response.headers["Retry-After"] = str(errors.RETRY_AFTER)
         return report
 
     @app.get("/health/live", summary="The process is of use", responses=openapi.errors(503), tags=["health"])
-    async def live() -> Live:
+    async def live() -> reports.Live:
         """200 while the server starts, works or stops; 503 when the model could not be loaded and a restart is due."""
         if service.state is State.FAILED:
-            raise service.why_not()
-        return Live()
-
-
-def _health(service: Service) -> Health:
-    ready = service.state is State.READY
-    report = Health(status=service.state.value, live=service.state is not State.FAILED, ready=ready, version=_VERSION)
-    if not ready:
-        report.error = errors.describe(service.why_not())[1]
-    if service.segmenter is not None:
-        manifest, info = service.segmenter.manifest, service.segmenter.info
-        report.model, report.model_version = manifest.name, manifest.version
-        report.device, report.device_name = info.device, info.device_name
-        report.precision, report.backend = info.precision, f"{info.backend} {info.version}"
-    return report
+            raise why_not(service.state)
+        return reports.Live()
 
 
 def _add_page(app: FastAPI) -> None:

@@ -1,11 +1,13 @@
-"""Every error as one JSON shape, {"error": {"type", "message"}}, and the one table from error to status.
+"""Every error as one JSON shape, {"error": {"type", "message", "request_id"}}, and the one table from error to status.
 
-The server adds three to the error tree of vesselrt.runtime.errors:
+Under /v2 the shape is that of the Open Inference Protocol, {"error": message}. The server adds these to the error tree
+of vesselrt.runtime.errors:
 
     VesselrtError
     ├── RequestError          the request itself is wrong; knows its status
     └── UnavailableError      come back later
-        ├── BusyError         the queue is full
+        ├── BusyError         the queue is full, or uploads take all the memory that they may
+        ├── DeadlineError     the answer would come too late
         └── NotReadyError     the model is being loaded, or could not be
 """
 
@@ -18,6 +20,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.types import Scope
 
 from vesselrt.runtime.errors import ImageDecodeError, ImageError, ImageTooLargeError, OptionError, VesselrtError
 
@@ -29,12 +32,20 @@ class ErrorDetail(BaseModel):
 
     type: str
     message: str
+    request_id: str | None = None
+    """The X-Request-ID of this answer, by which the server's log names it."""
 
 
 class ErrorBody(BaseModel):
     """The body of every answer that is not 2xx."""
 
     error: ErrorDetail
+
+
+class V2Error(BaseModel):
+    """The same under /v2."""
+
+    error: str
 
 
 class RequestError(VesselrtError):
@@ -50,7 +61,11 @@ class UnavailableError(VesselrtError):
 
 
 class BusyError(UnavailableError):
-    """As many photographs are waiting as may."""
+    """As many photographs are waiting, or as many bytes are held, as may."""
+
+
+class DeadlineError(UnavailableError):
+    """The answer would come too late."""
 
 
 class NotReadyError(UnavailableError):
@@ -79,14 +94,24 @@ def install(app: FastAPI) -> None:
 
 
 async def _answer(request: Request, error: Exception) -> JSONResponse:
-    status, detail = describe(error, request.url.path)
+    return answer(request.scope, error)
+
+
+def answer(scope: Scope, error: Exception) -> JSONResponse:
+    """The answer to a request that failed."""
+    path: str = scope["path"]
+    status, detail = describe(error, path)
     headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers["Retry-After"] = str(RETRY_AFTER)
-    if status == HTTPStatus.INTERNAL_SERVER_ERROR:
-        # The error goes on to the log of the HTTP server, which then drops the connection: the client shall know.
-        headers["Connection"] = "close"
-    return JSONResponse(ErrorBody(error=detail).model_dump(), status, headers)
+    if status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"
+    if status == HTTPStatus.REQUEST_TIMEOUT:
+        headers["Connection"] = "close"  # the rest of the body may still come
+    if path == "/v2" or path.startswith("/v2/"):
+        return JSONResponse(V2Error(error=detail.message).model_dump(), status, headers)
+    detail.request_id = scope.get("state", {}).get("request_id")
+    return JSONResponse(ErrorBody(error=detail).model_dump(exclude_none=True), status, headers)
 
 
 def describe(error: Exception, path: str = "") -> tuple[int, ErrorDetail]:

@@ -1,10 +1,11 @@
 """What /openapi.json says beyond what FastAPI reads from the code: media types, bodies, examples, errors."""
 
+import json
 from http import HTTPStatus
 from typing import Any
 
 from vesselrt.runtime.encode import FORMATS
-from vesselrt.server.errors import RETRY_AFTER, ErrorBody
+from vesselrt.server.errors import RETRY_AFTER, ErrorBody, V2Error
 
 DESCRIPTION = """
 Segments the blood vessels of the retina in an eye photograph.
@@ -12,14 +13,24 @@ Segments the blood vessels of the retina in an eye photograph.
     curl -F image=@photo.jpg 'http://127.0.0.1:8000/predict?threshold=0.4' -o mask.png
     curl --data-binary @photo.jpg -H 'Content-Type: image/jpeg' http://127.0.0.1:8000/predict -o mask.png
 
-Every error has the same shape: `{"error": {"type": "...", "message": "..."}}`. Not a medical device.
+Every error has the same shape: `{"error": {"type": "...", "message": "...", "request_id": "..."}}`. Every answer has
+`X-Request-ID`, that of the request if it sent one, and `Server-Timing`. Where the server has an API key, it is sent as
+`X-API-Key` or `Authorization: Bearer`. Not a medical device.
 """
 
 PREDICT = """
 Takes one photograph (JPEG, PNG, TIFF, BMP, WebP or GIF) and answers with a file of the photograph's size.
 
 A pixel belongs to a vessel where `probability ≥ threshold × 255`. To try several thresholds, ask once for
-`format=probability`, an 8-bit grey PNG of 255 × the probability, and apply this rule to it.
+`format=probability`, an 8-bit grey PNG of 255 × the probability, and apply this rule to it. Where `format` is left out,
+the header `Accept` chooses: image/png, image/svg+xml, application/geo+json or application/json.
+
+The header `X-Request-Timeout` says after how many seconds the answer is of no more use.
+"""
+
+BATCH = """
+Takes several photographs as multipart fields `image` and answers with a ZIP file, or with lines of JSON where `Accept`
+names application/x-ndjson; each photograph as soon as it is finished. What can't be used has its error in its place.
 """
 
 _BINARY = {"type": "string", "format": "binary"}
@@ -34,16 +45,27 @@ _FORMAT = {
     "enum": list(FORMATS),
     "default": "mask",
     "description": "mask: 8-bit grey PNG, 0 or 255. probability: 8-bit grey PNG. overlay: the photograph as RGB PNG "
-    "with the vessels coloured. svg, geojson: outlines along pixel edges, in pixels, y down.",
+    "with the vessels coloured. svg, geojson: outlines along pixel edges, in pixels, y down. json: the mask as COCO's "
+    "RLE, vessel density in the field of view, counts, times.",
 }
+_MODEL = {"type": "string", "description": "One of /models. Left out: the first."}
 
 
 def _parameter(name: str, schema: dict[str, Any], example: Any) -> dict[str, Any]:
     return {"name": name, "in": "query", "required": False, "schema": schema, "example": example}
 
 
+_PICKED = {"name": "model", "in": "query", "required": False, "schema": _MODEL}
+_TIMEOUT = {
+    "name": "X-Request-Timeout",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "number", "exclusiveMinimum": 0, "description": "Seconds."},
+    "example": 5,
+}
+
 PREDICT_REQUEST: dict[str, Any] = {
-    "parameters": [_parameter("threshold", _THRESHOLD, 0.4), _parameter("format", _FORMAT, "mask")],
+    "parameters": [_parameter("threshold", _THRESHOLD, 0.4), _parameter("format", _FORMAT, "mask"), _PICKED, _TIMEOUT],
     "requestBody": {
         "required": True,
         "content": {
@@ -56,6 +78,7 @@ PREDICT_REQUEST: dict[str, Any] = {
                         "image": {**_BINARY, "description": "One photograph, with a file name."},
                         "threshold": _THRESHOLD,
                         "format": _FORMAT,
+                        "model": _MODEL,
                     },
                 },
                 # Swagger's notation for "a file is sent here" is the schema; an example shows the other fields.
@@ -115,11 +138,136 @@ PREDICT_ANSWER: dict[int | str, dict[str, Any]] = {
     }
 }
 
+_DOCUMENT = {
+    "model": {"name": "fundus", "version": "1.0.0"},
+    "device": "cpu",
+    "precision": "f32",
+    "width": 4,
+    "height": 3,
+    "threshold": 0.5,
+    "mask": {"size": [3, 4], "counts": "43050"},
+    "statistics": {
+        "vessel_pixels": 3,
+        "field_of_view_pixels": 12,
+        "vessel_density": 0.25,
+        "vessel_parts": 1,
+    },
+    "milliseconds": {"wait": 0.1, "decode": 3.9, "prepare": 1.2, "infer": 21.3, "finish": 0.8},
+}
+PREDICT_ANSWER[200]["content"]["application/json"] = {"schema": {"type": "object"}, "example": _DOCUMENT}
+
+BATCH_REQUEST: dict[str, Any] = {
+    "parameters": PREDICT_REQUEST["parameters"],
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["image"],
+                    "additionalProperties": False,
+                    "properties": {
+                        "image": {"type": "array", "minItems": 1, "items": _BINARY},
+                        "threshold": _THRESHOLD,
+                        "format": _FORMAT,
+                        "model": _MODEL,
+                    },
+                },
+                "example": {"image": ["@left.jpg", "@right.jpg"], "format": "mask"},
+            }
+        },
+    },
+}
+_LINE = {
+    "number": 0,
+    "name": "left",
+    "status": 200,
+    "media_type": "image/png",
+    "milliseconds": {},
+    "content": "iVBORw0=",
+}
+BATCH_ANSWER: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The photographs' files, in the order in which they were finished.",
+        "content": {
+            "application/zip": {"schema": _BINARY},
+            "application/x-ndjson": {"schema": {"type": "string"}, "example": json.dumps(_LINE) + "\n"},
+        },
+    }
+}
+METRICS_ANSWER: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "Prometheus' text format.",
+        "content": {"text/plain": {"schema": {"type": "string"}, "example": "vesselrt_places_taken 0.0\n"}},
+    }
+}
+
+_INFERENCE = {
+    "inputs": [{"name": "file", "datatype": "BYTES", "shape": [1], "data": ["/9j/4AAQSkZJRg=="]}],
+    "outputs": [{"name": "mask", "parameters": {"threshold": 0.4}}],
+}
+INFER_ANSWER: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The outputs; as JSON alone, or followed by binary tensors.",
+        "content": {
+            "application/json": {
+                "schema": {"type": "object"},
+                "example": {
+                    "model_name": "fundus",
+                    "model_version": "1.0.0",
+                    "outputs": [{"name": "mask", "datatype": "BOOL", "shape": [1, 2], "data": [False, True]}],
+                },
+            },
+            "application/octet-stream": {"schema": _BINARY},
+        },
+    }
+}
+
+
+def path_parameters(path: str) -> list[dict[str, Any]]:
+    """Of a path under /v2."""
+    named = {"model": "One of /models.", "version": "Of the model."}
+    return [
+        {"name": name, "in": "path", "required": True, "description": text, "schema": {"type": "string"}}
+        for name, text in named.items()
+        if f"{{{name}}}" in path
+    ]
+
+
+def infer_request(schema: dict[str, Any]) -> dict[str, Any]:
+    """The body of `infer`; `schema` is that of its JSON, whose definitions are written out in place."""
+    parts = schema.pop("$defs", {})
+    properties = schema["properties"]
+    properties["inputs"]["items"] = parts["Tensor"]
+    properties["outputs"]["anyOf"][0]["items"] = parts["Wanted"]
+    content: dict[str, Any] = {
+        "application/json": {"schema": schema, "example": _INFERENCE},
+        "application/octet-stream": {"schema": _BINARY},
+    }
+    return {"requestBody": {"required": True, "content": content}}
+
+
 _ERRORS: dict[int, tuple[str, str, str]] = {
     400: (
         "The multipart body is damaged, or has more than one file.",
         "RequestError",
         "the multipart body can't be used: Too many files. Maximum number of files is 1.",
+    ),
+    401: (
+        "The API key is missing or another one.",
+        "RequestError",
+        "an API key is needed. Send it as X-API-Key, or as Authorization: Bearer.",
+    ),
+    404: ("No such model.", "RequestError", "no model 'slitlamp'. Expected one of: fundus."),
+    406: (
+        "Nothing of what Accept names is to be had.",
+        "RequestError",
+        "nothing in Accept: video/mp4 is to be had. Accept one of: image/png, image/svg+xml, application/geo+json.",
+    ),
+    408: (
+        "The body came too slowly.",
+        "RequestError",
+        "the body did not come within 60 s. Send it faster, or less of it.",
     ),
     413: (
         "Over the limit on bytes or pixels.",
@@ -162,4 +310,13 @@ def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
         }
         if status == HTTPStatus.SERVICE_UNAVAILABLE:
             documented[status]["headers"] = {"Retry-After": _header("Seconds to wait.", str(RETRY_AFTER))}
+    return documented
+
+
+def v2_errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The same under /v2, in the protocol's own shape."""
+    documented = errors(*statuses)
+    for answer in documented.values():
+        message = answer["content"]["application/json"]["example"]["error"]["message"]
+        answer["model"], answer["content"] = V2Error, {"application/json": {"example": {"error": message}}}
     return documented

@@ -1,42 +1,90 @@
-"""One server process: from a loaded model to an address that answers."""
+"""From settings to an address that answers: one process, or several behind one listening socket."""
 
 import errno
+import logging
+import os
+import re
 import socket
 import sys
-from contextlib import suppress
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 import uvicorn
+from fastapi import FastAPI
+from uvicorn.supervisors import Multiprocess
 
 from vesselrt.runtime.segmenter import Segmenter
-from vesselrt.server.app import create_app
+from vesselrt.server.metrics import SHARED
+from vesselrt.server.models import Model, from_settings
+from vesselrt.server.protocol import Protocol
 from vesselrt.server.settings import Settings
 
 
-def serve(segmenter: Segmenter, settings: Settings | None = None) -> None:
-    """Serves until SIGINT or SIGTERM, finishes what is being worked on, and closes `segmenter`.
+def serve(settings: Settings | None = None, segmenter: Segmenter | None = None) -> None:
+    """Serves until SIGINT or SIGTERM, finishes what is being worked on, and closes the models.
 
-    Exits the process with status 1 and a message when the address can't be had.
+    `segmenter`: this one instead of the models that the settings name. Exits the process with status 1 and a message
+    when the address can't be had; raises ModelError and the like when a model can't.
     """
     settings = settings or Settings()
     with listen(settings.host, settings.port) as listener:
-        milliseconds = segmenter.warm_up()
-        print(_banner(segmenter, _address(listener), milliseconds), flush=True)
-        server = uvicorn.Server(
-            uvicorn.Config(
-                create_app(segmenter, settings, warm=True),
-                http="h11",
-                ws="none",
-                lifespan="on",
-                log_level="warning",
-                server_header=False,
-                proxy_headers=False,
-                h11_max_incomplete_event_size=16 * 1024,  # bytes: request line and headers
-                timeout_keep_alive=15,  # s: longer than a person takes from one photograph to the next on the page
-                timeout_graceful_shutdown=30,  # s
-            )
-        )
+        if settings.workers > 1:
+            _serve_by_workers(settings, listener)
+            return
+        models = from_settings(settings) if segmenter is None else [Model(segmenter.manifest.name, segmenter)]
+        loaded = models[:1] if settings.lazy else models
+        milliseconds = [model.open() for model in loaded]
+        print("\n".join(_banner(settings, listener, models, milliseconds)), flush=True)
+        from vesselrt.server.app import create_app
+
         with suppress(KeyboardInterrupt):  # the usual way to stop; the server has shut down in order before it
-            server.run(sockets=[listener])
+            uvicorn.Server(_configuration(settings, create_app(models, settings))).run(sockets=[listener])
+
+
+@dataclass(frozen=True)
+class Worker:
+    """Makes the application in a worker process, which begins without anything."""
+
+    settings: Settings
+    log_level: int
+
+    def __call__(self) -> FastAPI:
+        logging.basicConfig(format="%(message)s")
+        logging.getLogger("vesselrt").setLevel(self.log_level)
+        _forget_the_dead(Path(os.environ[SHARED]))
+        from vesselrt.server.app import create_app
+
+        # It takes no connection before its models are ready: until then the other workers answer.
+        return create_app(from_settings(self.settings), self.settings, wait=True)
+
+
+def _serve_by_workers(settings: Settings, listener: socket.socket) -> None:
+    models = from_settings(settings)
+    with tempfile.TemporaryDirectory(prefix="vesselrt-") as folder, _environment(SHARED, folder):
+        print("\n".join(_banner(settings, listener, models, [])), flush=True)
+        worker = Worker(settings, logging.getLogger("vesselrt").level)
+        Multiprocess(_configuration(settings, worker), sockets=[listener]).run()
+
+
+def _configuration(settings: Settings, app: FastAPI | Worker) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        factory=isinstance(app, Worker),
+        workers=settings.workers,
+        http=partial(Protocol, settings=settings),  # type: ignore[arg-type]  # it is called like the class
+        ws="none",
+        lifespan="on",
+        log_level="warning",
+        server_header=False,
+        proxy_headers=False,
+        h11_max_incomplete_event_size=16 * 1024,  # bytes: request line and headers
+        timeout_keep_alive=15,  # s: longer than a person takes from one photograph to the next on the page
+        timeout_graceful_shutdown=round(settings.drain),
+    )
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -67,11 +115,35 @@ def _address(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _banner(segmenter: Segmenter, address: str, milliseconds: float) -> str:
-    manifest, info = segmenter.manifest, segmenter.info
-    return (
-        f"vesselrt  {address}  (stop with Ctrl+C)\n"
-        f"  model   {manifest.name} {manifest.version}\n"
-        f"  device  {info}\n"
-        f"  warm    {milliseconds:.0f} ms for one photograph"
-    )
+def _banner(settings: Settings, listener: socket.socket, models: list[Model], warm: list[float]) -> Iterator[str]:
+    """What is served, where, and with which settings; secrets are not told."""
+    yield f"vesselrt  {_address(listener)}  (stop with Ctrl+C)"
+    for number, model in enumerate(models):
+        if model.segmenter is None:
+            yield f"  model   {model.name}, " + (
+                "one in each worker" if settings.workers > 1 else "when it is asked for"
+            )
+            continue
+        manifest = model.segmenter.manifest
+        named = "" if model.name == manifest.name else f", served as {model.name}"
+        yield f"  model   {manifest.name} {manifest.version}{named}"
+        yield f"  device  {model.segmenter.info}"
+        yield f"  warm    {warm[number]:.0f} ms for one photograph"
+    yield from (f"  set     {line}" for line in settings.told())
+
+
+@contextmanager
+def _environment(name: str, value: str) -> Iterator[None]:
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        del os.environ[name]
+
+
+def _forget_the_dead(folder: Path) -> None:
+    """Takes away what workers that were killed had in hand; their counts stay."""
+    for file in folder.glob("gauge_live*.db"):
+        number = re.search(r"_(\d+)\.db$", file.name)
+        if number and not Path(f"/proc/{number[1]}").exists():
+            file.unlink(missing_ok=True)

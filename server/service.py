@@ -1,42 +1,43 @@
-"""The model behind the addresses: loaded, warmed and run in threads of its own, so the event loop stays free."""
+"""The work behind the addresses: models run in threads of their own, so the event loop stays free.
+
+Who comes when every place is taken is refused at once; who leaves, or waits longer than the deadline, is forgotten.
+"""
 
 import asyncio
-import logging
 import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
-from vesselrt.runtime.backends import Info
-from vesselrt.runtime.decode import decode
+from starlette.requests import ClientDisconnect
+
+from vesselrt.runtime.hardware import usable_cores
 from vesselrt.runtime.manifest import Manifest
-from vesselrt.runtime.segmenter import Segmenter
-from vesselrt.server.errors import BusyError, NotReadyError
+from vesselrt.runtime.photograph import Photograph
+from vesselrt.runtime.preparation import Image
+from vesselrt.runtime.segmenter import Segmentation
+from vesselrt.server.errors import BusyError, DeadlineError
+from vesselrt.server.metrics import Metrics
+from vesselrt.server.models import Model, State, choose, why_not
 from vesselrt.server.settings import Settings
-from vesselrt.server.upload import Upload
 
-logger = logging.getLogger(__name__)
-
-Source = Segmenter | Callable[[], Segmenter]
-"""A loaded model, or what loads one."""
+T = TypeVar("T")
 
 
-class State(StrEnum):
-    """Where the service stands. FAILED is final: the model could not be loaded or run."""
+@dataclass(frozen=True)
+class Work:
+    """One photograph, and what to make of it; both functions run in a thread of the service."""
 
-    STARTING = "starting"
-    READY = "ready"
-    FAILED = "failed"
-    STOPPED = "stopped"
-
-
-_WHY_NOT = {
-    State.STARTING: "The model is being loaded and warmed up. Try again in a moment.",
-    State.FAILED: "The model could not be loaded; the server's log says why.",
-    State.STOPPED: "The server is shutting down.",
-}
+    photograph: bytes | Callable[[], Image]
+    """An encoded image, or what gives its pixels, (H, W, 3) uint8 RGB."""
+    finish: Callable[[Segmentation, Manifest], bytes]
+    """The body of the answer."""
+    model: str | None = None
+    seconds: float | None = None
+    """Until the answer is of no more use; None: the setting."""
 
 
 @dataclass(frozen=True)
@@ -44,93 +45,197 @@ class Answer:
     """A finished photograph."""
 
     body: bytes
-    threshold: float
-    """The one that was used."""
+    result: Segmentation
+    """Its timings are those of `timings`."""
     timings: dict[str, float]
     """Milliseconds of each stage: wait, decode, prepare, infer, finish, encode."""
     manifest: Manifest
-    info: Info
+
+
+class _Turn:
+    """Whether a photograph is still wanted; asked between its stages."""
+
+    def __init__(self) -> None:
+        self.over = False
+
+    def check(self) -> None:
+        if self.over:
+            raise DeadlineError("nobody waits for the answer any more.")
 
 
 class Service:
-    """Owns the model from `start` to `stop` and bounds how many photographs wait for it."""
+    """Owns the models from `start` to `stop` and bounds how many photographs wait for them."""
 
-    def __init__(self, source: Source, settings: Settings) -> None:
-        self.state = State.STARTING
-        self.segmenter = source if isinstance(source, Segmenter) else None
-        self._source, self._settings = source, settings
-        self._pool = ThreadPoolExecutor(settings.in_flight, thread_name_prefix="vesselrt-infer")
-        self._places = threading.BoundedSemaphore(settings.in_flight + settings.queue)
+    def __init__(self, models: Sequence[Model], settings: Settings, metrics: Metrics) -> None:
+        self.models = {model.name: model for model in models}
+        self._settings, self._metrics = settings, metrics
+        self._stopped = threading.Event()
+        self._loader = ThreadPoolExecutor(1, thread_name_prefix="vesselrt-load")
+        self._pool: ThreadPoolExecutor | None = None
+        self._taken, self._most, self._lock = 0, 0, threading.Lock()
 
-    def start(self, *, warm: bool = False) -> None:
-        """Loads and warms the model in the background; `state` tells when it is done. `warm`: it is both already."""
-        if warm and self.segmenter is not None:
-            self.state = State.READY
-        else:
-            self._pool.submit(self._start)
+    @property
+    def state(self) -> State:
+        """That of the models which are loaded at start, the worst first."""
+        if self._stopped.is_set():
+            return State.STOPPED
+        states = {model.state for model in self._at_start()}
+        if State.FAILED in states:
+            return State.FAILED
+        return State.READY if states == {State.READY} and self._pool else State.STARTING
+
+    @property
+    def default(self) -> Model:
+        """The model of requests that name none."""
+        return choose(self.models, None)
+
+    def start(self) -> "Future[None]":
+        """Loads and warms the models in the background; `state` tells how it went when the future is done."""
+        if all(model.state is State.READY for model in self._at_start()):
+            self._open()
+        loading = self._loader.submit(self._load)
+        if self._settings.reload:
+            threading.Thread(target=self._watch, name="vesselrt-watch", daemon=True).start()
+        return loading
 
     async def stop(self) -> None:
-        """Finishes what is being worked on, refuses what waits, and closes the model."""
-        self.state = State.STOPPED
-        await asyncio.to_thread(self._pool.shutdown, cancel_futures=True)
-        if self.segmenter is not None:
-            self.segmenter.close()
+        """Finishes what is being worked on, refuses what waits, and closes the models."""
+        self._stopped.set()
+        for pool in (self._loader, self._pool):
+            if pool is not None:
+                await asyncio.to_thread(pool.shutdown, cancel_futures=True)
+        for model in self.models.values():
+            model.close()
 
-    def why_not(self) -> NotReadyError:
-        """Why there is no model to run now."""
-        return NotReadyError(_WHY_NOT[self.state])
+    def check_open(self, model: str | None = None) -> Model:
+        """Raises what `run` would raise at once, so that no body is read in vain; else the model of this name."""
+        chosen = choose(self.models, model)
+        with self.place():
+            return chosen
 
-    def check_open(self) -> None:
-        """Raises what `predict` would raise at once, so that no body is read in vain."""
-        self._take_place()
-        self._places.release()
+    async def run(
+        self, work: Work, left: Callable[[], Awaitable[object]] | None = None, *, placed: bool = False
+    ) -> Answer:
+        """Runs one photograph when its turn comes. `left` ends when its client leaves. `placed`: inside of `place`.
 
-    async def predict(self, upload: Upload) -> Answer:
-        """Runs one photograph when its turn comes.
-
-        Raises BusyError at once when too many wait, NotReadyError, and what Segmenter.segment raises.
+        Raises BusyError at once when too many wait, NotReadyError, DeadlineError, ClientDisconnect,
+        RequestError for a model that is not served, and what Segmenter.segment raises.
         """
-        segmenter = self._take_place()
-        job = self._pool.submit(self._run, segmenter, upload, time.perf_counter())
-        # When the thread is done, even if the client has left long before.
-        job.add_done_callback(lambda _: self._places.release())
-        return await asyncio.wrap_future(job)
-
-    def _take_place(self) -> Segmenter:
-        if self.segmenter is None or self.state is not State.READY:
-            raise self.why_not()
-        if not self._places.acquire(blocking=False):
-            raise BusyError(
-                f"{self._settings.in_flight + self._settings.queue} photographs are being worked on or waiting, "
-                "and no more may. Try again in a moment."
-            )
-        return self.segmenter
-
-    def _start(self) -> None:
+        model = choose(self.models, work.model)
+        seconds = min(self._settings.deadline, work.seconds or self._settings.deadline)
+        end, arrived, turn = time.monotonic() + seconds, time.perf_counter(), _Turn()
+        if not placed:
+            self._take_place()
+        gone = asyncio.ensure_future((left or asyncio.Event().wait)())
         try:
-            segmenter = self._source if isinstance(self._source, Segmenter) else self._source()
-            self.segmenter = segmenter
-            segmenter.warm_up()
-        except Exception:
-            logger.exception("the model could not be loaded or run")
-            outcome = State.FAILED
-        else:
-            outcome = State.READY
-        if self.state is State.STARTING:
-            self.state = outcome
+            if model.state is State.STARTING:
+                await self._first(asyncio.wrap_future(self._loader.submit(model.load)), gone, end, seconds)
+            job = self._submit(model, work, turn, arrived)
+        except BaseException:
+            gone.cancel()
+            if not placed:
+                self._give_place()
+            raise
+        if not placed:
+            # When the thread is done, even if the client has left long before.
+            job.add_done_callback(lambda _: self._give_place())
+        try:
+            return await self._first(asyncio.wrap_future(job), gone, end, seconds)
+        finally:
+            turn.over = True
+            job.cancel()
+            gone.cancel()
 
-    def _run(self, segmenter: Segmenter, upload: Upload, submitted: float) -> Answer:
+    def _submit(self, model: Model, work: Work, turn: _Turn, arrived: float) -> "Future[Answer]":
+        if self._pool is None:
+            raise why_not(self.state)
+        return self._pool.submit(self._work, model, work, turn, arrived)
+
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """One place in the queue while the block runs. Raises BusyError, NotReadyError."""
+        self._take_place()
+        try:
+            yield
+        finally:
+            self._give_place()
+
+    @property
+    def at_once(self) -> int:
+        """Photographs that are worked on at once."""
+        return self._most - self._settings.queue
+
+    def _take_place(self) -> None:
+        if self.state is not State.READY:
+            raise why_not(self.state)
+        with self._lock:
+            if self._taken >= self._most:
+                raise BusyError(
+                    f"{self._most} photographs are being worked on or waiting, and no more may. Try again in a moment."
+                )
+            self._taken += 1
+        self._metrics.places.inc()
+
+    def _give_place(self) -> None:
+        with self._lock:
+            self._taken -= 1
+        self._metrics.places.dec()
+
+    async def _first(self, job: "asyncio.Future[T]", gone: "asyncio.Future[object]", end: float, seconds: float) -> T:
+        """What `job` gives. Raises ClientDisconnect or DeadlineError when that comes first."""
+        timeout = max(0.0, end - time.monotonic())
+        either: list[asyncio.Future[Any]] = [job, gone]
+        await asyncio.wait(either, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        if job.done():
+            return job.result()
+        reason = "left" if gone.done() else "deadline"
+        self._metrics.dropped.labels(reason).inc()
+        if gone.done():
+            raise ClientDisconnect
+        raise DeadlineError(f"no answer within {seconds:g} s, the deadline. Try again in a moment, or allow more time.")
+
+    def _at_start(self) -> list[Model]:
+        models = list(self.models.values())
+        return models[:1] if self._settings.lazy else models
+
+    def _load(self) -> None:
+        for model in self._at_start():
+            model.load()
+        if self._pool is None and all(model.state is State.READY for model in self._at_start()):
+            self._open()
+
+    def _open(self) -> None:
+        """From here on photographs are taken."""
+        first = self.default.segmenter
+        on_gpu = first is not None and first.info.threads == 0
+        at_once = self._settings.in_flight or (usable_cores() if on_gpu else 1)
+        self._most = at_once + self._settings.queue
+        self._pool = ThreadPoolExecutor(at_once, thread_name_prefix="vesselrt-infer")
+
+    def _watch(self) -> None:
+        while not self._stopped.wait(self._settings.reload):
+            for model in self.models.values():
+                with suppress(RuntimeError):  # the loader has shut down
+                    self._loader.submit(self._refresh, model).result()
+
+    def _refresh(self, model: Model) -> None:
+        done = model.refresh()
+        if done is not None:
+            self._metrics.reloads.labels("loaded" if done else "failed").inc()
+
+    def _work(self, model: Model, work: Work, turn: _Turn, arrived: float) -> Answer:
         started = time.perf_counter()
-        image = decode(upload.photograph, self._settings.limits)
-        decoded = time.perf_counter()
-        result = segmenter.segment(image)
-        segmented = time.perf_counter()
-        threshold = result.threshold if upload.options.threshold is None else upload.options.threshold
-        body = result.encode(upload.options.format, threshold)
-        timings = {
-            "wait": (started - submitted) * 1e3,
-            **result.timings,
-            "decode": (decoded - started) * 1e3,
-            "encode": (time.perf_counter() - segmented) * 1e3,
-        }
-        return Answer(body, threshold, timings, segmenter.manifest, result.info)
+        turn.check()
+        with model.use() as segmenter:
+            given = work.photograph
+            photograph = Photograph(given if isinstance(given, bytes) else given(), self._settings.limits)
+            result = segmenter.segment(photograph)
+            turn.check()
+            timings = {"wait": (started - arrived) * 1e3, **result.timings}
+            segmented = time.perf_counter()
+            result = replace(result, timings=timings)
+            body = work.finish(result, segmenter.manifest)
+            timings["encode"] = (time.perf_counter() - segmented) * 1e3
+            for stage, milliseconds in timings.items():
+                self._metrics.stages.labels(model.name, stage).observe(milliseconds / 1e3)
+            return Answer(body, result, timings, segmenter.manifest)

@@ -1,36 +1,155 @@
-"""What an operator may set."""
+"""What an operator may set: by argument, environment variable, secret file or TOML file; the first of them counts."""
 
-from dataclasses import dataclass
+import os
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SecretsSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
 from vesselrt.runtime.decode import Limits
 from vesselrt.runtime.errors import OptionError
 
+_PREFIX = "VESSELRT_"
+Words = Annotated[tuple[str, ...], NoDecode]
+"""In an environment variable: separated by commas."""
 
-@dataclass(frozen=True)
-class Settings:
-    """Limits and address of one server process. Raises OptionError for a value out of range."""
+
+class Settings(BaseSettings):
+    """Address, models and limits of a server. Raises OptionError for a value that is none, and an unknown name.
+
+    `port` is also the environment variable VESSELRT_PORT; the line `port = 9000` of the TOML file that
+    VESSELRT_CONFIG names; or the file `vesselrt_port` in the folder that VESSELRT_SECRETS names, for what is secret.
+    """
+
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, extra="forbid", hide_input_in_errors=True)
 
     host: str = "127.0.0.1"
     """The address to listen on; "0.0.0.0" for all of IPv4, "::" for IPv6."""
-    port: int = 8000
+    port: int = Field(8000, ge=0, le=65535)
     """0: any free port."""
-    max_bytes: int = Limits.bytes
-    """Size of a request's body. The body is held in memory, so this × requests is what uploads may take."""
-    max_pixels: int = Limits.pixels
+    workers: int = Field(1, ge=1)
+    """Processes behind the one address. Each loads the models; processor cores are shared out among them."""
+
+    models: Words = ()
+    """Built-in models, model files or engine files, each NAME=MODEL or MODEL alone; the first answers where a request
+    names none. Empty: `fundus`."""
+    lazy: bool = False
+    """Whether models after the first are loaded when they are first asked for."""
+    reload: float = Field(0.0, ge=0)
+    """s between looks at the model files; one that changed is loaded and takes over between photographs. 0: never."""
+    device: str = "auto"
+    precision: str = "auto"
+    threads: int | None = Field(None, ge=1)
+    """Processor cores of each worker; None: the usable ones, divided by the workers."""
+
+    max_bytes: int = Field(Limits.bytes, ge=1)
+    """Size of a photograph's file, and of the body of a request for one."""
+    max_batch_bytes: int = Field(256 * 2**20, ge=1)
+    """Size of the body of a batch."""
+    max_batch: int = Field(64, ge=1)
+    """Photographs in a batch."""
+    max_pixels: int = Field(Limits.pixels, ge=1)
     """Width × height of a photograph, checked before it is decoded."""
-    in_flight: int = 1
-    """Photographs worked on at once. On a processor one inference already uses every core."""
-    queue: int = 16
+    max_upload_bytes: int = Field(512 * 2**20, ge=1)
+    """Bodies that a worker holds in memory, all requests together; what comes beyond is refused at once with 503."""
+    max_connections: int = Field(512, ge=1)
+    """Open connections of a worker; the next is told 503."""
+    in_flight: int | None = Field(None, ge=1)
+    """Photographs worked on at once by a worker. None: 1 on a processor, where one inference already uses every core;
+    as many as there are cores before a GPU, which computes one while the processor decodes the next ones."""
+    queue: int = Field(16, ge=0)
     """Photographs that may wait beside those; the next is refused at once with 503."""
 
-    def __post_init__(self) -> None:
-        for name, least in (("max_bytes", 1), ("max_pixels", 1), ("in_flight", 1), ("queue", 0), ("port", 0)):
-            if (value := getattr(self, name)) < least:
-                raise OptionError(f"{name} is {value}. Expected {least} or more.")
-        if self.port > 65535:
-            raise OptionError(f"port is {self.port}. Expected 0 to 65535.")
+    deadline: float = Field(60.0, gt=0)
+    """s from the end of a request's body to its answer; else 503. The header X-Request-Timeout asks for less."""
+    header_timeout: float = Field(10.0, gt=0)
+    """s for the head of a request."""
+    body_timeout: float = Field(60.0, gt=0)
+    """s for the body of a request."""
+    write_timeout: float = Field(60.0, gt=0)
+    """s for which a client may leave an answer unread."""
+    drain: float = Field(30.0, gt=0)
+    """s for which requests are finished after SIGTERM."""
+
+    api_key: SecretStr | None = None
+    """What clients send as X-API-Key, or Authorization: Bearer. None: everybody is served."""
+    cors_origins: Words = ()
+    """Web sites whose pages may call this server, such as "https://pacs.example"; "*" for all."""
+
+    def __init__(self, **given: Any) -> None:
+        try:
+            super().__init__(**given)
+        except ValidationError as error:
+            raise OptionError(" ".join(map(_told, error.errors()))) from None
+        except SettingsError as error:
+            raise OptionError(f"{error}.") from None
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, environment, secrets, file."""
+        sources = [init_settings, env_settings]
+        if secrets := os.environ.get(f"{_PREFIX}SECRETS"):
+            sources.append(SecretsSettingsSource(settings_cls, secrets))
+        if file := os.environ.get(f"{_PREFIX}CONFIG"):
+            sources.append(InitSettingsSource(settings_cls, _read(Path(file))))
+        return tuple(sources)
+
+    @field_validator("models", "cors_origins", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return [word.strip() for word in value.split(",") if word.strip()] if isinstance(value, str) else value
+
+    @field_validator("api_key")
+    @classmethod
+    def _worth_its_name(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value()) < 16:
+            raise ValueError("at least 16 characters, such as those of: openssl rand -hex 16")
+        return value
 
     @property
     def limits(self) -> Limits:
         """The same limits as the runtime's decoder wants them."""
         return Limits(bytes=self.max_bytes, pixels=self.max_pixels)
+
+    def told(self) -> Iterable[str]:
+        """`name = value` of everything that is not as it is by default; of secrets only that they are set."""
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            if value != type(self).model_fields[name].default:
+                yield f"{name} = set" if isinstance(value, SecretStr) else f"{name} = {value!r}"
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise OptionError(f"{file}: can't be read as TOML ({reason}). {_PREFIX}CONFIG names it.") from None
+
+
+def _told(error: Any) -> str:
+    """One error of pydantic as a sentence; what is secret is not repeated."""
+    name = ".".join(map(str, error["loc"]))
+    if error["type"] == "extra_forbidden":
+        return f"there is no setting {name}. Expected one of: {', '.join(Settings.model_fields)}."
+    expected = error["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    came = "too short" if name == "api_key" else repr(error["input"])
+    return f"{name} is {came}. Expected {expected}."

@@ -364,6 +364,16 @@ def test_a_file_that_is_read_is_the_file_that_is_decoded(tmp_path: Path) -> None
     np.testing.assert_array_equal(read(path), SMOOTH)
 
 
+def test_a_jpeg_of_thousands_of_scans_is_refused_unseen() -> None:
+    data = saved(pillow(SMOOTH), "JPEG", progressive=True)
+    last = data[data.rindex(b"\xff\xda") : -2]
+    legal = data.count(b"\xff\xda")
+    assert decode(data[:-2] + last * (256 - legal) + data[-2:]).shape == SMOOTH.shape
+    with pytest.raises(ImageDecodeError) as caught:
+        decode(data[:-2] + last * (5000 - legal) + data[-2:])
+    assert str(caught.value) == "the JPEG has 5,000 scans, the limit is 256. Save it again as baseline JPEG."
+
+
 def missing(folder: Path) -> Path:
     return folder / "none.png"
 

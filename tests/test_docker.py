@@ -19,9 +19,11 @@ from pathlib import Path
 
 import pytest
 import typer
+import yaml
 
 from vesselrt.cli import app
 from vesselrt.runtime.engine import read
+from vesselrt.server.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
@@ -29,15 +31,16 @@ IGNORE = (ROOT / ".dockerignore").read_text("utf-8").splitlines()
 LET_THROUGH = [line.removeprefix("!") for line in IGNORE if line.startswith("!")]
 
 
-def stages() -> list[list[tuple[str, str]]]:
+def stages(name: str) -> list[list[tuple[str, str]]]:
     """The instructions of each stage, (name, arguments)."""
-    text = re.sub(r"^#.*\n", "", (ROOT / "Dockerfile.trt").read_text("utf-8"), flags=re.MULTILINE)
+    text = re.sub(r"^#.*\n", "", (ROOT / name).read_text("utf-8"), flags=re.MULTILINE)
     lines = [line.split(maxsplit=1) for line in text.replace("\\\n", "").splitlines() if line]
     starts = [i for i, (name, _) in enumerate(lines) if name == "FROM"]
     return [[(name, rest) for name, rest in lines[a:b]] for a, b in zip(starts, [*starts[1:], None], strict=True)]
 
 
-BUILD, FINAL = stages()
+BUILD, FINAL = stages("Dockerfile.trt")
+CPU_BUILD, CPU_FINAL = stages("Dockerfile")
 
 
 def arguments(stage: list[tuple[str, str]], name: str) -> list[str]:
@@ -261,3 +264,30 @@ def becomes_healthy(port: int, seconds: float) -> bool:
             return True
         time.sleep(0.2)
     return False
+
+
+# The image without a GPU, and compose.yaml
+
+
+def test_the_plain_image_is_made_like_the_other(context: Path) -> None:
+    for name in ("FROM", "USER", "WORKDIR", "EXPOSE", "ENTRYPOINT"):
+        assert arguments(CPU_FINAL, name) == arguments(FINAL, name)
+    check, other = (arguments(stage, "HEALTHCHECK")[0].partition(" CMD ")[2] for stage in (CPU_FINAL, FINAL))
+    assert check == other
+    assert json.loads(arguments(CPU_FINAL, "CMD")[0]) == ["serve", "--host", "0.0.0.0"]
+    names = [name for name, _ in CPU_FINAL]
+    assert max(i for i, name in enumerate(names) if name in {"RUN", "COPY"}) < names.index("USER")
+    sources = arguments(CPU_BUILD, "COPY")
+    assert [s for s in sources if not all((context / name).exists() for name in s.split()[:-1])] == []
+
+
+def test_compose_sets_what_there_is_and_takes_what_it_can_away() -> None:
+    document = yaml.safe_load((ROOT / "compose.yaml").read_text("utf-8"))
+    service = document["services"]["vesselrt"]
+    given = {name.removeprefix("VESSELRT_").lower(): value for name, value in service["environment"].items()}
+    assert given.pop("secrets") == "/run/secrets"
+    settings = Settings(**given)
+    (secret,) = document["secrets"]
+    assert secret.removeprefix("vesselrt_") in Settings.model_fields
+    assert int(service["stop_grace_period"].removesuffix("s")) > settings.drain
+    assert (service["read_only"], service["cap_drop"]) == (True, ["ALL"])

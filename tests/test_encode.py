@@ -122,11 +122,13 @@ def test_a_threshold_out_of_range_is_refused(threshold: float, name: str, form: 
 def test_an_unknown_format_is_refused() -> None:
     with pytest.raises(OptionError) as caught:
         encode(RAMP, black(RAMP.shape), "jpeg", 0.5)
-    assert str(caught.value) == "unknown format 'jpeg'. Expected one of: mask, probability, overlay, svg, geojson."
+    assert (
+        str(caught.value) == "unknown format 'jpeg'. Expected one of: mask, probability, overlay, svg, geojson, json."
+    )
 
 
 def test_every_format_has_a_media_type_and_a_suffix() -> None:
-    assert FORMATS == ("mask", "probability", "overlay", "svg", "geojson")
+    assert FORMATS == ("mask", "probability", "overlay", "svg", "geojson", "json")
     assert set(FORMATS) == set(MEDIA_TYPES) == set(SUFFIXES)
 
 

@@ -15,6 +15,7 @@ OTHERS = {"vesselrt.cli", "vesselrt.server", "vesselrt.training", "vesselrt.expo
 OPTIONAL = {"vesselrt.runtime.cuda", "vesselrt.runtime.cache"}  # their libraries are an extra of their own
 
 PUBLIC = [
+    "Client",
     "DataError",
     "DeviceError",
     "EngineError",
@@ -58,7 +59,7 @@ def loaded_by(names: list[str]) -> set[str]:
 @pytest.mark.parametrize(
     ("names", "forbidden"),
     [
-        (["vesselrt"], HEAVY | WEB | OTHERS | {"openvino", "typer"}),
+        (["vesselrt"], HEAVY | WEB | OTHERS | {"openvino", "typer", "httpx"}),
         (["vesselrt.cli"], HEAVY | WEB | OTHERS - {"vesselrt.cli"} | {"openvino"}),
         (modules_of("runtime"), HEAVY | WEB | OTHERS),
         (modules_of("server"), HEAVY | OTHERS - {"vesselrt.server"}),

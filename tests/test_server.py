@@ -30,8 +30,8 @@ from vesselrt.runtime.manifest import Input, Manifest, Preparation, Tile
 from vesselrt.runtime.preparation import Image
 from vesselrt.runtime.segmenter import Segmenter
 from vesselrt.server.app import create_app
+from vesselrt.server.models import Source
 from vesselrt.server.process import listen, serve
-from vesselrt.server.service import Source
 from vesselrt.server.settings import Settings
 from vesselrt.server.upload import safe_stem
 
@@ -111,6 +111,13 @@ def post(client: httpx.Client, way: str, photo: bytes = PHOTO, **query: Any) -> 
     return client.post("/predict", params=query, content=photo, headers={"Content-Type": way})
 
 
+def error(answer: httpx.Response) -> dict[str, str]:
+    """What an error answer says, less the request's name, which its header has too."""
+    detail: dict[str, str] = answer.json()["error"]
+    assert detail.pop("request_id") == answer.headers["x-request-id"]
+    return detail
+
+
 WAYS = ["multipart", "image/png", "application/octet-stream"]
 
 
@@ -134,7 +141,15 @@ def test_mask_is_the_librarys_mask(client: httpx.Client, way: str, threshold: fl
 @pytest.mark.parametrize("form", FORMATS)
 def test_every_format_is_the_librarys_file(client: httpx.Client, way: str, form: str) -> None:
     answer = post(client, way, format=form, threshold=0.6)
-    assert answer.content == segmenter().segment(PHOTO).encode(form, 0.6)
+    expected = segmenter().segment(PHOTO).encode(form, 0.6)
+    if form == "json":  # the server adds the model, the device and times
+        document = answer.json()
+        assert {name: document.pop(name) for name in ("device", "precision")} == {"device": "cpu", "precision": "f32"}
+        assert document.pop("model") == {"name": "test", "version": "1.2.3"}
+        assert list(document.pop("milliseconds")) == ["wait", "decode", "prepare", "infer", "finish"]
+        assert document == json.loads(expected)
+    else:
+        assert answer.content == expected
     assert answer.headers["content-type"] == MEDIA_TYPES[form]
 
 
@@ -151,7 +166,7 @@ def test_headers_say_what_was_done(client: httpx.Client) -> None:
     assert headers["x-vesselrt-threshold"] == "0.3"
     assert headers["content-disposition"] == 'inline; filename="photo-mask.png"'
     stages = re.findall(r"(\w+);dur=\d+\.\d(?:, |$)", headers["server-timing"])
-    assert stages == ["wait", "decode", "prepare", "infer", "finish", "encode"]
+    assert stages == ["wait", "decode", "prepare", "infer", "finish", "encode", "total"]
 
 
 @pytest.mark.parametrize(
@@ -202,11 +217,11 @@ BAD: dict[str, tuple[dict[str, Any], tuple[int, str, str]]] = {
     ),
     "unknown format": (
         {"params": {"format": "jpeg"}, "files": FILE},
-        (422, "OptionError", "format is 'jpeg'. Expected one of: mask, probability, overlay, svg, geojson."),
+        (422, "OptionError", "format is 'jpeg'. Expected one of: mask, probability, overlay, svg, geojson, json."),
     ),
     "misspelt option": (
         {"params": {"treshold": "0.4"}, "files": FILE},
-        (422, "OptionError", "unknown option 'treshold'. Expected threshold or format."),
+        (422, "OptionError", "unknown option 'treshold'. Expected threshold, format or model."),
     ),
     "no body": ({}, (422, "RequestError", f"the photograph is empty: 0 bytes came. {HINT}.")),
     "empty file": ({"files": {"image": b""}}, (422, "RequestError", f"the photograph is empty: 0 bytes came. {HINT}.")),
@@ -313,7 +328,7 @@ BAD: dict[str, tuple[dict[str, Any], tuple[int, str, str]]] = {
 def test_bad_request_gets_one_clear_message(client: httpx.Client, case: str) -> None:
     request, (status, kind, message) = BAD[case]
     answer = client.post("/predict", **request)
-    assert answer.json() == {"error": {"type": kind, "message": message}}
+    assert error(answer) == {"type": kind, "message": message}
     assert answer.status_code == status
     assert post(client, "multipart").status_code == 200, "the server works on"
 
@@ -352,7 +367,7 @@ def test_client_that_leaves_while_sending_is_no_error(client: httpx.Client, capl
 )
 def test_wrong_address(client: httpx.Client, method: str, path: str, status: int, kind: str, message: str) -> None:
     answer = client.request(method, path)
-    assert answer.json() == {"error": {"type": kind, "message": message}}
+    assert error(answer) == {"type": kind, "message": message}
     assert answer.status_code == status
     assert answer.headers.get("allow") == ("POST" if status == 405 else None)
 
@@ -371,7 +386,7 @@ def test_validation_by_fastapi_has_the_same_shape() -> None:
     answer = asyncio.run(call())
     assert answer.status_code == 422
     message = "query.number: Input should be a valid integer, unable to parse string as an integer"
-    assert answer.json() == {"error": {"type": "RequestError", "message": message}}
+    assert error(answer) == {"type": "RequestError", "message": message}
 
 
 def test_unexpected_error_tells_nothing(caplog: pytest.LogCaptureFixture) -> None:
@@ -389,7 +404,7 @@ def test_unexpected_error_tells_nothing(caplog: pytest.LogCaptureFixture) -> Non
         answer = post(client, "multipart")
         assert answer.status_code == 500
         message = "Something went wrong in the server; its log says what. The request may be sent again."
-        assert answer.json() == {"error": {"type": "InternalError", "message": message}}
+        assert error(answer) == {"type": "InternalError", "message": message}
         assert client.get("/health").status_code == 200
     assert any("/secret/place" in str(record.exc_info) for record in caplog.records)
 
@@ -432,7 +447,7 @@ def test_queue_is_bounded_and_health_answers_meanwhile(gate: Gate) -> None:
         asked = [pool.submit(post, client, "multipart") for _ in range(3)]
         refused = ask_until_refused(client)
         message = "3 photographs are being worked on or waiting, and no more may. Try again in a moment."
-        assert refused.json() == {"error": {"type": "BusyError", "message": message}}
+        assert error(refused) == {"type": "BusyError", "message": message}
         assert refused.headers["retry-after"] == "1"
 
         start = time.perf_counter()
@@ -520,7 +535,7 @@ def test_not_ready_until_loaded_and_warm() -> None:
                 assert answer.json()["error"] == detail
                 assert (answer.json()["status"], answer.json()["ready"]) == ("starting", False)
             answer = post(client, "multipart")
-            assert (answer.status_code, answer.json()) == (503, {"error": detail})
+            assert (answer.status_code, error(answer)) == (503, detail)
         finally:
             load.set()
         wait_until(lambda: client.get("/health").status_code == 200)
@@ -533,11 +548,11 @@ def test_model_that_can_not_be_loaded(caplog: pytest.LogCaptureFixture) -> None:
 
     with running(loader, ready=False) as client:
         wait_until(lambda: client.get("/health").json()["status"] == "failed")
-        error = {"type": "NotReadyError", "message": "The model could not be loaded; the server's log says why."}
+        expected = {"type": "NotReadyError", "message": "The model could not be loaded; the server's log says why."}
         answer = client.get("/health/live")
-        assert (answer.status_code, answer.json()) == (503, {"error": error})
+        assert (answer.status_code, error(answer)) == (503, expected)
         assert client.get("/health").json()["live"] is False
-        assert post(client, "multipart").json() == {"error": error}
+        assert error(post(client, "multipart")) == expected
     assert "the model could not be loaded or run" in caplog.messages
 
 
@@ -546,14 +561,19 @@ def test_model_that_can_not_be_loaded(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_openapi_documents_every_answer(client: httpx.Client) -> None:
     document = client.get("/openapi.json").json()
-    assert set(document["paths"]) == {"/", "/predict", "/health", "/health/live", "/health/ready"}
+    model = "/v2/models/{model}"
+    assert set(document["paths"]) == {
+        *("/", "/predict", "/predict/batch", "/models", "/version", "/metrics"),
+        *("/health", "/health/live", "/health/ready", "/v2", "/v2/health/live", "/v2/health/ready"),
+        *(f"{model}{version}{end}" for version in ("", "/versions/{version}") for end in ("", "/ready", "/infer")),
+    }
     for path, methods in document["paths"].items():
         for operation in methods.values():
             assert operation["summary"]
             assert operation["responses"]["200"]["content"], path
             assert operation["responses"]["200"]["description"]
     predict = document["paths"]["/predict"]["post"]
-    assert set(predict["responses"]) == {"200", "400", "413", "415", "422", "500", "503"}
+    assert set(predict["responses"]) == {*("200", "400", "401", "404", "406", "408", "413", "415", "422", "500", "503")}
     assert set(predict["responses"]["200"]["content"]) == set(MEDIA_TYPES.values())
     for status in {status for _, (status, _, _) in BAD.values()} | {500, 503}:
         content = predict["responses"][str(status)]["content"]["application/json"]
@@ -566,8 +586,11 @@ def test_openapi_documents_every_answer(client: httpx.Client) -> None:
 
 def test_openapi_examples_work(client: httpx.Client) -> None:
     predict = client.get("/openapi.json").json()["paths"]["/predict"]["post"]
-    query = {parameter["name"]: parameter["example"] for parameter in predict["parameters"]}
+    query = {parameter["name"]: parameter["example"] for parameter in predict["parameters"] if "example" in parameter}
+    timeout = query.pop("X-Request-Timeout")
     assert query.keys() == {"threshold", "format"}
+    answer = client.post("/predict", params=query, content=PHOTO, headers={"X-Request-Timeout": str(timeout)})
+    assert answer.status_code == 200
     assert post(client, "multipart", **query).status_code == 200
     form = predict["requestBody"]["content"]["multipart/form-data"]["example"]
     del form["image"]
@@ -596,7 +619,7 @@ def test_port_in_use_is_one_message() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(SystemExit) as stopped:
-            serve(segmenter(), Settings(port=port))
+            serve(Settings(port=port), segmenter())
     # Python prints a text and exits with status 1.
     expected = f"Port {port} of 127.0.0.1 is in use. Stop what is using it, or choose another with --port."
     assert stopped.value.code == expected
@@ -615,7 +638,7 @@ def test_address_that_is_none_is_one_message() -> None:
 @pytest.mark.parametrize(("field", "value"), [("port", 70000), ("port", -1), ("queue", -1), ("in_flight", 0)])
 def test_settings_out_of_range(field: str, value: int) -> None:
     with pytest.raises(OptionError, match=f"^{field} is {value}. Expected "):
-        Settings(**{field: value})  # type: ignore[arg-type]
+        Settings(**{field: value})
 
 
 SERVE = """
@@ -624,7 +647,7 @@ from vesselrt.runtime.backends.fake import FakeBackend
 from vesselrt.runtime.manifest import Manifest
 from vesselrt.runtime.segmenter import Segmenter
 from vesselrt.server import Settings, serve
-serve(Segmenter(Manifest.from_json(sys.argv[1], source="test"), FakeBackend()), Settings(port=0))
+serve(Settings(port=0), Segmenter(Manifest.from_json(sys.argv[1], source="test"), FakeBackend()))
 """
 
 
@@ -638,12 +661,13 @@ def test_serve_prints_where_and_what_and_stops_in_order(tmp_path: Path) -> None:
     )
     try:
         assert process.stdout is not None
-        lines = [process.stdout.readline() for _ in range(4)]
+        lines = [process.stdout.readline() for _ in range(5)]
         address = re.fullmatch(r"vesselrt  (http://127\.0\.0\.1:\d+)  \(stop with Ctrl\+C\)\n", lines[0])
         assert address
         assert lines[1] == "  model   test 1.2.3\n"
         assert lines[2] == "  device  cpu (nothing, 1 threads), f32, fake 0\n"
         assert re.fullmatch(r"  warm    \d+ ms for one photograph\n", lines[3])
+        assert lines[4] == "  set     port = 0\n"
         with httpx.Client(base_url=address[1], timeout=10, trust_env=False) as client:
             wait_until(lambda: client.get("/health").status_code == 200)
             assert json.loads(client.get("/health").text)["model"] == "test"

@@ -5,6 +5,7 @@ mask = vesselrt.load().segment("photo.jpg").mask(0.5)      # (H, W) bool
 """
 
 from importlib.metadata import version as _version
+from typing import TYPE_CHECKING, Any
 
 from vesselrt.runtime.backends import Info
 from vesselrt.runtime.decode import Limits
@@ -28,9 +29,13 @@ from vesselrt.runtime.manifest import Manifest
 from vesselrt.runtime.modelfile import models
 from vesselrt.runtime.segmenter import Segmentation, Segmenter, load
 
+if TYPE_CHECKING:
+    from vesselrt.client import Client
+
 __version__ = _version("vesselrt")
 
 __all__ = [
+    "Client",
     "DataError",
     "DeviceError",
     "EngineError",
@@ -54,3 +59,11 @@ __all__ = [
     "load",
     "models",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Client":  # its library is an extra
+        from vesselrt.client import Client
+
+        return Client
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

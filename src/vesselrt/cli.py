@@ -38,7 +38,7 @@ app.add_typer(_engine, name="engine")
 # No markup: paths and 'vesselrt[train]' hold brackets that are meant.
 _say = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
 
-Format = Literal["mask", "probability", "overlay", "svg", "geojson"]
+Format = Literal["mask", "probability", "overlay", "svg", "geojson", "json"]
 Model = Annotated[str | None, typer.Option(help="Built-in model, model file or engine file; default: fundus.")]
 Device = Annotated[
     str, typer.Option(help="auto, cpu, cuda, or one library of these: cpu:openvino, cuda:tensorrt_rtx and so on.")
@@ -107,21 +107,31 @@ def predict(
 
 @app.command()
 def serve(
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8000,
-    model: Model = None,
-    device: Device = "auto",
-    precision: Precision = "auto",
-    threads: Threads = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on; default: 127.0.0.1.")] = None,
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port to listen on; default: 8000.")] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Built-in model, model file or engine file, or NAME=MODEL. Repeat for more; default: fundus."
+        ),
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="As for predict; default: auto.")] = None,
+    precision: Annotated[str | None, typer.Option(help="auto, f32, bf16 or fp16; default: auto.")] = None,
+    threads: Annotated[int | None, typer.Option(help="Processor cores for each worker; default: its share.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes behind the one address; default: 1.")] = None,
 ) -> None:
-    """Serve the model over HTTP, with a page at /, and /predict and /health."""
-    from vesselrt.runtime.hardware import usable_cores
+    """Serve models over HTTP, with a page at /, and /predict and /health.
+
+    Every other setting, and these too, come from VESSELRT_ variables or a file: docs/operations.md.
+    """
     from vesselrt.server import Settings
     from vesselrt.server import serve as run
 
-    segmenter = _load(model, device, precision, threads)
-    # A GPU computes one photograph while the processor decodes the next ones.
-    run(segmenter, Settings(host=host, port=port, in_flight=1 if segmenter.info.threads else usable_cores()))
+    given = {
+        "host": host, "port": port, "models": model, "device": device, "precision": precision, "threads": threads,
+        "workers": workers,
+    }  # fmt: skip
+    run(Settings(**{name: value for name, value in given.items() if value is not None}))
 
 
 @app.command()

@@ -1,0 +1,96 @@
+"""What one would serve instead: PyTorch and MONAI's sliding windows behind FastAPI, LitServe or Ray Serve.
+
+    python -m vesselrt.benchmarks.peers fastapi --port 8001
+
+Each is written as its documentation shows it. The network, the decoder and the windows are those of the column
+`pytorch+monai` of `vesselrt bench --compare`; the scale of the photograph comes with the request.
+"""
+
+from argparse import ArgumentParser
+
+import uvicorn
+from fastapi import FastAPI, Response, UploadFile
+
+from vesselrt.benchmarks.compare import UserPath
+from vesselrt.benchmarks.twin import Twin
+from vesselrt.runtime.hardware import usable_cores
+from vesselrt.runtime.modelfile import find, read_manifest
+
+
+class Model:
+    """Photograph → mask PNG."""
+
+    def __init__(self, model: str | None, threads: int) -> None:
+        import torch
+
+        torch.set_num_threads(threads)
+        path = find(model)
+        self._network, self._manifest = Twin(path).eval(), read_manifest(path)
+
+    def __call__(self, data: bytes, factor: float) -> bytes:
+        return UserPath(self._network, self._manifest, factor)(data)
+
+
+def with_fastapi(model: str | None, threads: int, port: int) -> None:
+    """A function that FastAPI runs in its pool of threads."""
+    loaded, app = Model(model, threads), FastAPI()
+
+    @app.post("/predict")
+    def predict(image: UploadFile, factor: float) -> Response:
+        return Response(loaded(image.file.read(), factor), media_type="image/png")
+
+    @app.get("/health")
+    def health() -> None:
+        pass
+
+    uvicorn.run(app, port=port, log_level="warning")
+
+
+def with_litserve(model: str | None, threads: int, port: int) -> None:
+    """One worker process behind an HTTP process."""
+    import litserve
+
+    from vesselrt.benchmarks.litserve_api import Api
+
+    server = litserve.LitServer(Api(model, threads), accelerator="cpu", timeout=False)
+    server.run(port=port, generate_client_file=False, log_level="warning")
+
+
+def with_ray(model: str | None, threads: int, port: int) -> None:
+    """The FastAPI application as an ingress, one replica."""
+    from ray import serve
+
+    app = FastAPI()
+
+    @serve.deployment(ray_actor_options={"num_cpus": 1})
+    @serve.ingress(app)
+    class Ingress:
+        def __init__(self) -> None:
+            self.loaded = Model(model, threads)
+
+        @app.post("/predict")
+        def predict(self, image: UploadFile, factor: float) -> Response:
+            return Response(self.loaded(image.file.read(), factor), media_type="image/png")
+
+        @app.get("/health")
+        def health(self) -> None:
+            pass
+
+    serve.start(http_options={"port": port})
+    serve.run(Ingress.bind(), blocking=True)  # type: ignore[attr-defined]
+
+
+def main() -> None:
+    """Serves until it is stopped."""
+    parser = ArgumentParser(description=__doc__)
+    parser.add_argument("kind", choices=["fastapi", "litserve", "ray serve"])
+    parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--model")
+    parser.add_argument("--threads", type=int, default=usable_cores())
+    given = parser.parse_args()
+    serve = {"fastapi": with_fastapi, "litserve": with_litserve, "ray serve": with_ray}[given.kind]
+    serve(given.model, given.threads, given.port)
+
+
+if __name__ == "__main__":
+    main()

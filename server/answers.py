@@ -1,0 +1,53 @@
+"""From a segmentation to the body and the headers of an answer."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from vesselrt.runtime.encode import SUFFIXES, document
+from vesselrt.runtime.manifest import Manifest
+from vesselrt.runtime.segmenter import Segmentation
+from vesselrt.server.service import Answer
+from vesselrt.server.upload import Options
+
+
+def finisher(options: Options) -> Callable[[Segmentation, Manifest], bytes]:
+    """What makes the body that `options` ask for."""
+
+    def finish(result: Segmentation, manifest: Manifest) -> bytes:
+        if options.format == "json":
+            return json.dumps(describe(result, manifest, options), separators=(",", ":")).encode()
+        return result.encode(options.format, options.threshold)
+
+    return finish
+
+
+def describe(result: Segmentation, manifest: Manifest, options: Options) -> dict[str, Any]:
+    """The library's document, and what was run on what for how long."""
+    threshold = result.threshold if options.threshold is None else options.threshold
+    return {
+        "model": {"name": manifest.name, "version": manifest.version},
+        "device": result.info.device,
+        "precision": result.info.precision,
+        **document(result.mask(threshold), result.image, threshold),
+        "milliseconds": {stage: round(ms, 2) for stage, ms in result.timings.items()},
+    }
+
+
+def headers(answer: Answer, options: Options, stem: str) -> dict[str, str]:
+    """What was done, and how the file is called."""
+    threshold = answer.result.threshold if options.threshold is None else options.threshold
+    return {
+        "Server-Timing": ", ".join(f"{stage};dur={ms:.1f}" for stage, ms in answer.timings.items()),
+        "Vary": "Accept",
+        "X-Vesselrt-Model": f"{answer.manifest.name} {answer.manifest.version}",
+        "X-Vesselrt-Device": answer.result.info.device,
+        "X-Vesselrt-Precision": answer.result.info.precision,
+        "X-Vesselrt-Threshold": f"{threshold:g}",
+        "Content-Disposition": f'inline; filename="{file_name(stem, options.format)}"',
+    }
+
+
+def file_name(stem: str, form: str) -> str:
+    """As the command line names its files."""
+    return f"{stem}-{form}{SUFFIXES[form]}"

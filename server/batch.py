@@ -1,0 +1,123 @@
+"""Several photographs in one request, answered one by one as they finish: a ZIP file, or lines of JSON."""
+
+import asyncio
+import base64
+import json
+import zipfile
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import IO, Any, Literal, cast
+
+from vesselrt.runtime.encode import MEDIA_TYPES
+from vesselrt.server.answers import file_name, finisher
+from vesselrt.server.errors import describe
+from vesselrt.server.service import Answer, Service, Work
+from vesselrt.server.upload import Upload
+
+Container = Literal["zip", "ndjson"]
+CONTAINERS: dict[Container, str] = {"zip": "application/zip", "ndjson": "application/x-ndjson"}
+"""Media types."""
+
+
+def container_from_accept(accept: str) -> Container:
+    """NDJSON where it is named, else ZIP."""
+    return "ndjson" if "ndjson" in accept.lower() else "zip"
+
+
+@dataclass(frozen=True)
+class Item:
+    """One photograph of a batch: an answer, or the error instead."""
+
+    number: int
+    """From 0, as they were sent."""
+    stem: str
+    outcome: Answer | Exception
+
+
+async def run(service: Service, sent: Upload, seconds: float | None) -> AsyncIterator[Item]:
+    """The photographs as they finish. The batch has one place in the queue: others get their turn between them.
+
+    Raises BusyError, NotReadyError.
+    """
+    finish, lanes = finisher(sent.options), asyncio.Semaphore(service.at_once)
+
+    async def one(number: int, stem: str, photograph: bytes) -> Item:
+        async with lanes:
+            try:
+                work = Work(photograph, finish, sent.options.model, seconds)
+                return Item(number, stem, await service.run(work, placed=True))
+            except Exception as error:  # noqa: BLE001 - it is told in the place of the answer
+                return Item(number, stem, error)
+
+    with service.place():
+        tasks = [asyncio.create_task(one(n, *named)) for n, named in enumerate(sent.photographs)]
+        try:
+            for done in asyncio.as_completed(tasks):
+                yield await done
+        finally:
+            for task in tasks:
+                task.cancel()
+
+
+async def begun(parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The same, whose first part is there: what hinders it is raised here, where it still can be the answer."""
+    first = await anext(parts)
+
+    async def whole() -> AsyncIterator[bytes]:
+        yield first
+        async for part in parts:
+            yield part
+
+    return whole()
+
+
+async def stream(container: Container, items: AsyncIterator[Item], form: str) -> AsyncIterator[bytes]:
+    """The items as the bytes of a container."""
+    if container == "ndjson":
+        async for item in items:
+            yield json.dumps(_line(item, form), separators=(",", ":")).encode() + b"\n"
+        return
+    sink = _Sink()
+    with zipfile.ZipFile(cast(IO[bytes], sink), "w", zipfile.ZIP_STORED) as archive:  # PNG is compressed
+        async for item in items:
+            if isinstance(item.outcome, Answer):
+                archive.writestr(f"{item.number:03}-{file_name(item.stem, form)}", item.outcome.body)
+            else:
+                archive.writestr(f"{item.number:03}-{item.stem}-error.json", json.dumps(_line(item, form)))
+            yield sink.take()
+    yield sink.take()
+
+
+def _line(item: Item, form: str) -> dict[str, Any]:
+    named = {"number": item.number, "name": item.stem}
+    if isinstance(item.outcome, Exception):
+        status, detail = describe(item.outcome)
+        return {**named, "status": status, "error": detail.model_dump(exclude_none=True)}
+    text = MEDIA_TYPES[form].endswith("json")
+    return {
+        **named,
+        "status": 200,
+        "media_type": MEDIA_TYPES[form],
+        "milliseconds": {stage: round(ms, 2) for stage, ms in item.outcome.timings.items()},
+        # JSON as it is, files in base64.
+        "content": json.loads(item.outcome.body) if text else base64.b64encode(item.outcome.body).decode(),
+    }
+
+
+class _Sink:
+    """A file that is only written to, from its beginning to its end; what was written is taken away in pieces."""
+
+    def __init__(self) -> None:
+        self._pieces = bytearray()
+
+    def write(self, data: bytes) -> int:
+        self._pieces += data
+        return len(data)
+
+    def flush(self) -> None:
+        pass
+
+    def take(self) -> bytes:
+        taken = bytes(self._pieces)
+        self._pieces.clear()
+        return taken

@@ -1,0 +1,182 @@
+"""The models that are served, each from load to close. A file that changed takes over between two photographs."""
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from http import HTTPStatus
+from pathlib import Path
+
+from vesselrt.runtime.errors import OptionError
+from vesselrt.runtime.hardware import usable_cores
+from vesselrt.runtime.modelfile import DEFAULT, find
+from vesselrt.runtime.segmenter import Segmenter, load
+from vesselrt.server.errors import NotReadyError, RequestError
+from vesselrt.server.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+Source = Segmenter | Callable[[], Segmenter]
+"""A loaded model, or what loads one."""
+
+
+class State(StrEnum):
+    """Where a model, or the service, stands. FAILED is final: the model could not be loaded or run."""
+
+    STARTING = "starting"
+    READY = "ready"
+    FAILED = "failed"
+    STOPPED = "stopped"
+
+
+_WHY_NOT = {
+    State.STARTING: "The model is being loaded and warmed up. Try again in a moment.",
+    State.FAILED: "The model could not be loaded; the server's log says why.",
+    State.STOPPED: "The server is shutting down.",
+}
+
+
+def why_not(state: State) -> NotReadyError:
+    """Why there is no model to run now."""
+    return NotReadyError(_WHY_NOT[state])
+
+
+@dataclass
+class _Loaded:
+    """A segmenter and how many photographs are in it; a retired one is closed when the last has left."""
+
+    segmenter: Segmenter
+    users: int = 0
+    retired: bool = False
+
+
+class Model:
+    """One name. `load`, `refresh` and `close` are called by one thread at a time, `use` by any."""
+
+    def __init__(self, name: str, source: Source, path: Path | None = None, *, warm: bool = False) -> None:
+        """`path`: the file to watch. `warm`: the source is a segmenter that is warm already."""
+        self.name, self._path, self._source = name, path, source
+        self._lock = threading.Lock()
+        self._stamp = _stamp(path)
+        self._loaded = _Loaded(source) if isinstance(source, Segmenter) else None
+        self.state = State.READY if warm and self._loaded else State.STARTING
+
+    @property
+    def segmenter(self) -> Segmenter | None:
+        """What is loaded now, to look at; `use` it to run it."""
+        return self._loaded.segmenter if self._loaded else None
+
+    @contextmanager
+    def use(self) -> Iterator[Segmenter]:
+        """The segmenter, which is not closed before the block ends. Raises NotReadyError."""
+        with self._lock:
+            loaded = self._loaded
+            if loaded is None or self.state is not State.READY:
+                raise why_not(self.state)
+            loaded.users += 1
+        try:
+            yield loaded.segmenter
+        finally:
+            with self._lock:
+                loaded.users -= 1
+                last = loaded.retired and not loaded.users
+            if last:
+                loaded.segmenter.close()
+
+    def load(self) -> None:
+        """Loads and warms the model, unless it is; `state` tells how it went."""
+        if self.state is State.STARTING:
+            try:
+                self.open()
+            except Exception:
+                logger.exception("the model could not be loaded or run")
+                if self.state is State.STARTING:
+                    self.state = State.FAILED
+
+    def open(self) -> float:
+        """The same, but raises what hinders it; ms of one photograph."""
+        if self._loaded is None:
+            self._loaded = _Loaded(_from(self._source))
+        milliseconds = self._loaded.segmenter.warm_up()
+        if self.state is State.STARTING:
+            self.state = State.READY
+        return milliseconds
+
+    def refresh(self) -> bool | None:
+        """Loads the file again if it changed, the old model serving meanwhile; whether that succeeded."""
+        stamp = _stamp(self._path)
+        if stamp == self._stamp or stamp is None or self.state is not State.READY:
+            return None
+        self._stamp = stamp  # a file that can't be loaded is not tried again before it changes again
+        try:
+            segmenter = _from(self._source)
+            segmenter.warm_up()
+        except Exception:
+            logger.exception("%s: the changed file could not be loaded; the model before it goes on serving", self.name)
+            return False
+        self._retire(_Loaded(segmenter))
+        logger.info("%s: %s %s serves now", self.name, segmenter.manifest.name, segmenter.manifest.version)
+        return True
+
+    def close(self) -> None:
+        """Refuses what comes, and closes the model when the last photograph has left it."""
+        self.state = State.STOPPED
+        self._retire(None)
+
+    def _retire(self, successor: _Loaded | None) -> None:
+        with self._lock:
+            old, self._loaded = self._loaded, successor
+            if old is not None:
+                old.retired = True
+            unused = old is not None and not old.users
+        if old is not None and unused:
+            old.segmenter.close()
+
+
+def from_settings(settings: Settings) -> list[Model]:
+    """The models that are named, not loaded yet. Raises ModelNotFoundError, OptionError when two have one name."""
+    found: dict[str, Model] = {}
+    threads = settings.threads or max(1, usable_cores() // settings.workers)
+    for given in settings.models or (DEFAULT,):
+        name, separator, model = given.rpartition("=")
+        path = find(model)
+        name = name if separator else path.name.partition(".")[0]
+        if not name or not set(name) <= _NAME:
+            raise OptionError(f"a model's name is {name!r}. Expected letters, digits, dots and dashes: NAME=MODEL.")
+        if name in found:
+            raise OptionError(f"two models are named {name}. Name them apart: --model A={model} --model B=...")
+
+        def source(path: Path = path) -> Segmenter:
+            return load(
+                path, device=settings.device, precision=settings.precision, threads=threads, limits=settings.limits
+            )
+
+        found[name] = Model(name, source, path)
+    return list(found.values())
+
+
+_NAME = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
+
+
+def choose(models: dict[str, Model], name: str | None) -> Model:
+    """The model of this name; None: the first. Raises RequestError."""
+    if name is None:
+        return next(iter(models.values()))
+    if name not in models:
+        raise RequestError(HTTPStatus.NOT_FOUND, f"no model {name[:40]!r}. Expected one of: {', '.join(models)}.")
+    return models[name]
+
+
+def _from(source: Source) -> Segmenter:
+    return source if isinstance(source, Segmenter) else source()
+
+
+def _stamp(path: Path | None) -> tuple[int, ...] | None:
+    """What changes when a file is written or replaced; None where there is none."""
+    try:
+        status = None if path is None else path.stat()
+    except OSError:
+        return None
+    return None if status is None else (status.st_ino, status.st_size, status.st_mtime_ns)

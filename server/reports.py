@@ -1,0 +1,114 @@
+"""What the server says of itself: health, models, versions."""
+
+from importlib.metadata import PackageNotFoundError, version
+from platform import python_version
+from typing import Literal
+
+from pydantic import BaseModel
+
+from vesselrt.server import errors
+from vesselrt.server.models import Model, State, why_not
+from vesselrt.server.service import Service
+
+VERSION = version("vesselrt")
+
+
+class Health(BaseModel):
+    """The state of the server. What is not known yet is left out."""
+
+    status: Literal["starting", "ready", "failed", "stopped"]
+    live: bool
+    ready: bool
+    version: str
+    """Of vesselrt."""
+    model: str | None = None
+    model_version: str | None = None
+    device: str | None = None
+    device_name: str | None = None
+    precision: str | None = None
+    backend: str | None = None
+    error: errors.ErrorDetail | None = None
+    """Present when not ready, as in every other error answer."""
+
+
+class Live(BaseModel):
+    """The process answers."""
+
+    status: Literal["live"] = "live"
+
+
+class ModelReport(BaseModel):
+    """One model. What is not known before it is loaded is left out."""
+
+    name: str
+    """What requests call it."""
+    status: Literal["starting", "ready", "failed", "stopped"]
+    default: bool
+    """Whether it answers where a request names none."""
+    model: str | None = None
+    """What its manifest calls it."""
+    version: str | None = None
+    description: str | None = None
+    licence: str | None = None
+    threshold: float | None = None
+    device: str | None = None
+    precision: str | None = None
+    weights_sha256: str | None = None
+
+
+class Models(BaseModel):
+    """Every model that is served."""
+
+    models: list[ModelReport]
+
+
+class Version(BaseModel):
+    """What answers."""
+
+    vesselrt: str
+    python: str
+    libraries: dict[str, str]
+
+
+def health(service: Service) -> Health:
+    """Of the default model, and whether every model that is loaded at start is."""
+    state = service.state
+    ready = state is State.READY
+    report = Health(status=state.value, live=state is not State.FAILED, ready=ready, version=VERSION)
+    if not ready:
+        report.error = errors.describe(why_not(state))[1]
+    segmenter = service.default.segmenter
+    if segmenter is not None:
+        manifest, info = segmenter.manifest, segmenter.info
+        report.model, report.model_version = manifest.name, manifest.version
+        report.device, report.device_name = info.device, info.device_name
+        report.precision, report.backend = info.precision, f"{info.backend} {info.version}"
+    return report
+
+
+def models(service: Service) -> Models:
+    """In the order in which they were named."""
+    return Models(models=[_model(model, model is service.default) for model in service.models.values()])
+
+
+def _model(model: Model, default: bool) -> ModelReport:
+    report = ModelReport(name=model.name, status=model.state.value, default=default)
+    segmenter = model.segmenter
+    if segmenter is not None:
+        manifest, info = segmenter.manifest, segmenter.info
+        report.model, report.version, report.threshold = manifest.name, manifest.version, manifest.threshold
+        report.description, report.licence = manifest.description, manifest.licence
+        report.device, report.precision = info.device, info.precision
+        report.weights_sha256 = manifest.provenance.weights_sha256 or None
+    return report
+
+
+def versions() -> Version:
+    """Of the libraries that have a say in the result."""
+    libraries = {}
+    for name in ("numpy", "opencv-python-headless", "openvino", "onnxruntime", "onnxruntime-gpu", "fastapi", "uvicorn"):
+        try:
+            libraries[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return Version(vesselrt=VERSION, python=python_version(), libraries=libraries)

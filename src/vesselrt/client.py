@@ -1,0 +1,107 @@
+"""A Segmenter on another machine: the same call, answered by `vesselrt serve`."""
+
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import cv2
+import numpy as np
+
+from vesselrt.runtime import errors
+from vesselrt.runtime.preparation import Image
+
+try:
+    import httpx
+except ModuleNotFoundError:
+    raise errors.MissingExtraError("vesselrt.Client", "client") from None
+
+
+class Client:
+    """Speaks to a server; may be shared by threads, and closes as a context manager.
+
+    What the server refuses is raised as the library would raise it; VesselrtError where it knows no such error, and
+    when no answer comes. A server that is busy is asked again, as often as `retries` says.
+    """
+
+    def __init__(
+        self, url: str = "http://127.0.0.1:8000", *, api_key: str | None = None, timeout: float = 60.0, retries: int = 5
+    ) -> None:
+        """`timeout` in s, of each try."""
+        headers = {"X-API-Key": api_key} if api_key else {}
+        self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout)
+        self._retries = retries
+
+    def probability(self, image: bytes | str | Path | Image, model: str | None = None) -> Image:
+        """(H, W) uint8, 255 × the probability of vessel: every threshold comes out of it."""
+        data = np.frombuffer(self.encode(image, "probability", model=model), np.uint8)
+        return np.asarray(cv2.imdecode(data, cv2.IMREAD_GRAYSCALE), np.uint8)
+
+    def encode(
+        self,
+        image: bytes | str | Path | Image,
+        format: str = "mask",  # noqa: A002 - the usual word
+        threshold: float | None = None,
+        model: str | None = None,
+    ) -> bytes:
+        """The content of a file, as of `Segmentation.encode`; `image` as for `Segmenter.segment`, `threshold` 0..1."""
+        options = {"format": format, "threshold": threshold, "model": model}
+        query = {name: value for name, value in options.items() if value is not None}
+        return self._ask("POST", "/predict", params=query, content=_bytes(image)).content
+
+    def models(self) -> list[dict[str, Any]]:
+        """What is served, the default first."""
+        found: list[dict[str, Any]] = self._ask("GET", "/models").json()["models"]
+        return found
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self._http.close()
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _ask(self, method: str, address: str, **request: Any) -> httpx.Response:
+        answer = self._send(method, address, **request)
+        for _ in range(self._retries):
+            if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+                break
+            time.sleep(float(answer.headers.get("retry-after", 1)))
+            answer = self._send(method, address, **request)
+        if answer.is_success:
+            return answer
+        raise _error(answer)
+
+    def _send(self, method: str, address: str, **request: Any) -> httpx.Response:
+        try:
+            return self._http.request(method, address, **request)
+        except httpx.HTTPError as error:
+            raise errors.VesselrtError(f"no answer from {self._http.base_url}: {error}.") from None
+
+
+def _bytes(image: bytes | str | Path | Image) -> bytes:
+    """An encoded image; pixels become a PNG, of which none is lost."""
+    if isinstance(image, np.ndarray):
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+            raise errors.ImageDecodeError(f"got {image.dtype} {image.shape}. Expected (H, W, 3) uint8 RGB.")
+        return cv2.imencode(".png", image[:, :, ::-1])[1].tobytes()
+    if isinstance(image, bytes):
+        return image
+    try:
+        return Path(image).read_bytes()
+    except OSError as error:
+        raise errors.ImageDecodeError(f"{image}: can't be read ({error.strerror}).") from None
+
+
+def _error(answer: httpx.Response) -> errors.VesselrtError:
+    try:
+        detail = answer.json()["error"]
+        kind, message = getattr(errors, detail["type"], errors.VesselrtError), detail["message"]
+    except (ValueError, LookupError, TypeError):  # what stands between answered
+        kind, message = errors.VesselrtError, f"the server answered {answer.status_code} {answer.reason_phrase}."
+    return kind(message) if issubclass(kind, errors.VesselrtError) else errors.VesselrtError(message)

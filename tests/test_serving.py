@@ -1,0 +1,910 @@
+"""The server as an operator runs it: keys, limits, deadlines, several models, batches, figures."""
+
+import base64
+import io
+import json
+import logging
+import os
+import re
+import socket
+import subprocess
+import sys
+import threading
+import time
+import warnings
+import zipfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+import httpx
+import numpy as np
+import pycocotools.mask
+import pytest
+import uvicorn
+from prometheus_client.parser import text_string_to_metric_families
+
+import vesselrt
+from vesselrt.runtime.backends.fake import FakeBackend, identity
+from vesselrt.runtime.encode import MEDIA_TYPES
+from vesselrt.runtime.errors import ImageDecodeError, ModelNotFoundError, OptionError, VesselrtError
+from vesselrt.runtime.manifest import Input, Manifest, Preparation, Tile
+from vesselrt.runtime.preparation import Image
+from vesselrt.runtime.segmenter import Segmenter
+from vesselrt.server.app import create_app
+from vesselrt.server.models import Model, Source, from_settings
+from vesselrt.server.process import listen
+from vesselrt.server.protocol import Protocol
+from vesselrt.server.settings import Settings
+
+KEY = "0123456789abcdef"
+MANIFEST = Manifest(
+    name="test",
+    version="1.2.3",
+    licence="none",
+    description="The red channel as probability",
+    preparation=Preparation(field_of_view=96),
+    input=Input(mean=(0, 0, 0), std=(1, 1, 1)),
+    tile=Tile(size=64, multiple=16, margin=16),
+    threshold=0.3,
+)
+
+
+def segmenter(function: Callable[[Image], Any] = identity, name: str = "test", version: str = "1.2.3") -> Segmenter:
+    return Segmenter(MANIFEST.model_copy(update={"name": name, "version": version}), FakeBackend(function))
+
+
+def picture(height: int = 83, width: int = 97, seed: int = 7) -> Image:
+    """A lit field of view with every grey level in it."""
+    image = np.random.default_rng(seed).integers(40, 256, (height, width, 3), np.uint8)
+    disc = cv2.circle(
+        np.zeros((height, width), np.uint8), (width // 2, height // 2), min(height, width) // 2 - 2, 1, -1
+    )
+    return np.where(disc[:, :, None], image, 0).astype(np.uint8)
+
+
+def png(image: Image) -> bytes:
+    return cv2.imencode(".png", image[:, :, ::-1])[1].tobytes()
+
+
+PHOTO = png(picture())
+
+
+@contextmanager
+def running(source: Any, settings: Settings | None = None) -> Iterator[httpx.Client]:
+    """A real server in a thread, spoken to as `vesselrt serve` does it, and a client for it."""
+    settings = settings or Settings()
+    app = create_app(source, settings)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app,
+            http=partial(Protocol, settings=settings),  # type: ignore[arg-type]
+            ws="none",
+            log_config=None,
+            h11_max_incomplete_event_size=16 * 1024,
+        )
+    )
+    with listen("127.0.0.1", 0) as listener:
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        address = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        with httpx.Client(base_url=address, timeout=20, trust_env=False) as client:
+            try:
+                wait_until(lambda: server.started and client.get("/health/ready").status_code == 200)
+                yield client
+            finally:
+                server.should_exit = True
+                thread.join()
+
+
+def wait_until(done: Callable[[], bool]) -> None:
+    end = time.monotonic() + 20
+    while not done():
+        assert time.monotonic() < end, "waited for 20 s in vain"
+        time.sleep(0.01)
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[httpx.Client]:
+    with running(segmenter(), Settings(max_batch=3, max_batch_bytes=200_000)) as client:
+        yield client
+
+
+def error(answer: httpx.Response) -> tuple[int, str, str]:
+    detail = answer.json()["error"]
+    assert detail["request_id"] == answer.headers["x-request-id"]
+    return answer.status_code, detail["type"], detail["message"]
+
+
+# What every answer has
+
+
+@pytest.mark.parametrize("address", ["/predict", "/health", "/nowhere", "/v2", "/metrics", "/openapi.json"])
+def test_every_answer_has_a_name_times_and_security_headers(client: httpx.Client, address: str) -> None:
+    headers = client.get(address).headers
+    assert re.fullmatch(r"[0-9a-f]{16}", headers["x-request-id"])
+    assert re.fullmatch(r"total;dur=\d+\.\d", headers["server-timing"])
+    expected = {
+        "x-content-type-options": "nosniff",
+        "x-frame-options": "DENY",
+        "referrer-policy": "no-referrer",
+        "cache-control": "no-store",
+        "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+    }
+    assert {name: headers[name] for name in expected} == expected
+    assert "access-control-allow-origin" not in headers
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [("a-b.c_1", True), ("x" * 128, True), ("x" * 129, False), ("a b", False), ("é", False), ("", False)],
+)
+def test_a_sane_request_id_is_taken_over(
+    client: httpx.Client, caplog: pytest.LogCaptureFixture, sent: str, kept: bool
+) -> None:
+    with caplog.at_level(logging.INFO, "vesselrt.server"):
+        answer = client.get("/nowhere", headers=[(b"X-Request-ID", sent.encode())])
+        name = answer.headers["x-request-id"]
+        line = re.compile(rf"127\.0\.0\.1 GET /nowhere 404 [\d.]+ ms {re.escape(name)}")
+        wait_until(lambda: any(map(line.fullmatch, caplog.messages)))
+    assert error(answer)[0] == 404
+    assert (answer.headers["x-request-id"] == sent) == kept
+
+
+def test_an_address_can_not_write_lines_of_its_own_into_the_log(
+    client: httpx.Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, "vesselrt.server"):
+        client.get("/a%0Ab")
+        wait_until(lambda: any("/a%0Ab" in message for message in caplog.messages))
+    assert not [m for m in caplog.messages if "\n" in m]
+
+
+# Keys and other sites
+
+
+@pytest.fixture(scope="module")
+def guarded() -> Iterator[httpx.Client]:
+    settings = Settings(api_key=KEY, cors_origins=["https://pacs.example"])
+    with running(segmenter(), settings) as client:
+        yield client
+
+
+@pytest.mark.parametrize("address", ["/", "/health", "/health/live", "/health/ready", "/v2/health/live"])
+def test_health_and_page_need_no_key(guarded: httpx.Client, address: str) -> None:
+    assert guarded.get(address).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["/models", "/version", "/metrics", "/openapi.json", "/nowhere", "/healthy", "/v2", "/health/../models"],
+)
+def test_everything_else_needs_it(guarded: httpx.Client, address: str) -> None:
+    assert guarded.get(address).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("headers", "admitted"),
+    [
+        ({"X-API-Key": KEY}, True),
+        ({"Authorization": f"Bearer {KEY}"}, True),
+        ({"Authorization": f"bearer {KEY}"}, True),
+        ({}, False),
+        ({"X-API-Key": ""}, False),
+        ({"X-API-Key": KEY[:-1]}, False),
+        ({"X-API-Key": KEY + "0"}, False),
+        ({"X-API-Key": "é".encode("latin-1")}, False),
+        ({"Authorization": f"Basic {KEY}"}, False),
+        ({"Authorization": KEY}, False),
+    ],
+)
+def test_the_key_admits_and_nothing_else(guarded: httpx.Client, headers: dict[str, Any], admitted: bool) -> None:
+    answer = guarded.post("/predict", content=PHOTO, headers=headers)
+    assert answer.status_code == (200 if admitted else 401)
+    if not admitted:
+        another = "another" if headers.get("X-API-Key") else "an"
+        message = f"{another} API key is needed. Send it as X-API-Key, or as Authorization: Bearer."
+        assert error(answer) == (401, "RequestError", message)
+        assert answer.headers["www-authenticate"] == "Bearer"
+        assert KEY not in answer.text
+
+
+def test_only_named_sites_may_call(guarded: httpx.Client) -> None:
+    ask = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "x-api-key"}
+    named = guarded.options("/predict", headers={"Origin": "https://pacs.example", **ask})
+    assert (named.status_code, named.headers["access-control-allow-origin"]) == (200, "https://pacs.example")
+    other = guarded.options("/predict", headers={"Origin": "https://evil.example", **ask})
+    assert (other.status_code, "access-control-allow-origin" in other.headers) == (400, False)
+
+
+# Formats
+
+
+def test_json_holds_the_mask_and_its_figures(client: httpx.Client) -> None:
+    document = client.post("/predict?format=json&threshold=0.6", content=PHOTO).json()
+    mask = segmenter().segment(PHOTO).mask(0.6)
+    counts = document["mask"]["counts"].encode()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # pycocotools' own, of numpy 2
+        decoded = pycocotools.mask.decode({"size": document["mask"]["size"], "counts": counts})
+    assert (decoded.astype(bool) == mask).all()
+    statistics = document["statistics"]
+    assert statistics["vessel_pixels"] == mask.sum()
+    assert statistics["vessel_parts"] == cv2.connectedComponents(mask.astype(np.uint8))[0] - 1
+    disc = picture().any(axis=2)
+    assert statistics["field_of_view_pixels"] == pytest.approx(disc.sum(), rel=0.02)
+    assert statistics["vessel_density"] == pytest.approx(mask.sum() / disc.sum(), rel=0.02)
+    assert document["milliseconds"].keys() == {"wait", "decode", "prepare", "infer", "finish"}
+
+
+@pytest.mark.parametrize(
+    ("accept", "media"),
+    [
+        ("*/*", "image/png"),
+        ("image/*", "image/png"),
+        ("image/svg+xml", "image/svg+xml"),
+        ("application/geo+json", "application/geo+json"),
+        ("application/json", "application/json"),
+        ("application/json;q=0.5, image/svg+xml", "image/svg+xml"),
+        ("video/mp4, application/json;q=0.1", "application/json"),
+        ("image/png;q=0, application/json;q=0.2", "application/json"),
+        ("Image/SVG+XML ; q=1.0", "image/svg+xml"),
+        ("text/html,application/xhtml+xml,*/*;q=0.8", "image/png"),
+        (";;;q=2,,", "image/png"),
+    ],
+)
+def test_accept_chooses_the_format(client: httpx.Client, accept: str, media: str) -> None:
+    answer = client.post("/predict", content=PHOTO, headers={"Accept": accept})
+    assert (answer.status_code, answer.headers["content-type"]) == (200, media)
+    assert answer.headers["vary"] == "Accept"
+    named = client.post("/predict?format=geojson", content=PHOTO, headers={"Accept": accept})
+    assert named.headers["content-type"] == "application/geo+json", "what is asked for by name counts"
+
+
+def test_what_is_not_to_be_had_is_not_acceptable(client: httpx.Client) -> None:
+    answer = client.post("/predict", content=PHOTO, headers={"Accept": "video/mp4"})
+    offered = "image/png, image/svg+xml, application/geo+json, application/json"
+    message = f"nothing in Accept: video/mp4 is to be had. Accept one of: {offered}."
+    assert error(answer) == (406, "RequestError", message)
+
+
+# Batches
+
+PHOTOS = [png(picture(seed=seed)) for seed in range(2)]
+
+
+def batch(client: httpx.Client, photos: list[bytes], accept: str = "*/*", **query: str) -> httpx.Response:
+    files = [("image", (f"eye {n}.png", photo)) for n, photo in enumerate(photos)]
+    return client.post("/predict/batch", params=query, files=files, headers={"Accept": accept})
+
+
+def test_batch_is_a_zip_of_the_librarys_files(client: httpx.Client) -> None:
+    answer = batch(client, [*PHOTOS, b"no photograph"], format="svg")
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/zip")
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        assert archive.testzip() is None
+        files = {name: archive.read(name) for name in archive.namelist()}
+    failed = json.loads(files.pop("002-eye_2-error.json"))
+    message = "not an image: it begins with b'no photo'. Send a JPEG, PNG, TIFF, BMP, WebP or GIF file."
+    expected = {"number": 2, "name": "eye_2", "status": 415, "error": {"type": "ImageDecodeError", "message": message}}
+    assert failed == expected
+    assert files == {f"00{n}-eye_{n}-svg.svg": segmenter().segment(p).encode("svg") for n, p in enumerate(PHOTOS)}
+
+
+@pytest.mark.parametrize("form", ["mask", "geojson"])
+def test_batch_as_lines_of_json(client: httpx.Client, form: str) -> None:
+    answer = batch(client, [*PHOTOS, b""[:0] + b"x"], "application/x-ndjson", format=form)
+    assert answer.headers["content-type"] == "application/x-ndjson"
+    lines = sorted(map(json.loads, answer.text.splitlines()), key=lambda line: line["number"])
+    assert [line["status"] for line in lines] == [200, 200, 415]
+    for line, photo in zip(lines, PHOTOS, strict=False):
+        file = segmenter().segment(photo).encode(form)
+        assert line["content"] == (json.loads(file) if form == "geojson" else base64.b64encode(file).decode())
+        assert line["media_type"] == MEDIA_TYPES[form]
+        assert list(line["milliseconds"]) == ["wait", "decode", "prepare", "infer", "finish", "encode"]
+
+
+def test_batch_has_limits(client: httpx.Client) -> None:
+    assert (
+        batch(client, PHOTOS * 2)
+        .json()["error"]["message"]
+        .startswith("the multipart body can't be used: Too many files. Maximum number of files is 3.")
+    )
+    assert batch(client, [bytes(200_000)]).status_code == 413
+
+
+def test_batch_is_streamed_and_holds_one_place() -> None:
+    gate = threading.Semaphore(0)
+    calls: list[int] = []
+
+    def function(pixels: Image) -> Any:
+        calls.append(1)
+        if armed:
+            assert gate.acquire(timeout=20)
+        return identity(pixels)
+
+    armed = False
+    with running(segmenter(function), Settings(queue=1)) as client:
+        windows, armed = len(calls) // 2, True  # warmed up by two photographs
+        files = [("image", photo) for photo in PHOTOS]
+        address, accept = "/predict/batch", {"Accept": "application/x-ndjson"}
+        gate.release(windows)
+        with client.stream("POST", address, files=files, headers=accept) as answer:
+            lines = answer.iter_lines()
+            assert json.loads(next(lines))["number"] == 0, "the first is here while the second waits"
+            metrics = httpx.get(f"{client.base_url}/metrics", trust_env=False).text
+            assert "vesselrt_places_taken 1.0" in metrics
+            gate.release(windows)
+            assert json.loads(next(lines))["number"] == 1
+        assert "vesselrt_places_taken 0.0" in client.get("/metrics").text
+
+
+# Deadlines, clients that leave, memory
+
+
+class Gate:
+    """A network that waits for a sign."""
+
+    def __init__(self) -> None:
+        self.open = threading.Event()
+        self.open.set()
+        self.entered = threading.Semaphore(0)
+        self.calls = 0
+
+    def __call__(self, pixels: Image) -> Any:
+        self.calls += 1
+        self.entered.release()
+        assert self.open.wait(20)
+        return identity(pixels)
+
+    def shut(self) -> None:
+        self.open.clear()
+        while self.entered.acquire(blocking=False):
+            pass
+
+
+@pytest.fixture
+def gate() -> Iterator[Gate]:
+    gate = Gate()
+    yield gate
+    gate.open.set()
+
+
+def figure(client: httpx.Client, name: str, **labels: str) -> float:
+    families = text_string_to_metric_families(client.get("/metrics", headers={"Accept": "text/plain"}).text)
+    return sum(s.value for f in families for s in f.samples if s.name == name and labels.items() <= s.labels.items())
+
+
+def test_a_deadline_ends_waiting_and_drops_what_has_not_begun(gate: Gate) -> None:
+    with running(segmenter(gate), Settings(deadline=0.5)) as client, ThreadPoolExecutor(1) as pool:
+        gate.shut()
+        first = pool.submit(client.post, "/predict", content=PHOTO)
+        assert gate.entered.acquire(timeout=20)
+        calls = gate.calls
+        answer = client.post("/predict", content=PHOTO, headers={"X-Request-Timeout": "0.1"})
+        message = "no answer within 0.1 s, the deadline. Try again in a moment, or allow more time."
+        assert error(answer) == (503, "DeadlineError", message)
+        assert answer.headers["retry-after"] == "1"
+        assert error(first.result())[1] == "DeadlineError", "the setting's own"
+        gate.open.set()
+        wait_until(lambda: figure(client, "vesselrt_places_taken") == 0)
+        assert gate.calls == calls + 3, "of the first its other windows were run, of the second none"
+        assert figure(client, "vesselrt_dropped_total", reason="deadline") == 2
+        assert client.post("/predict", content=PHOTO).status_code == 200
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "nan", "inf", "soon", ""])
+def test_a_timeout_that_is_none(client: httpx.Client, text: str) -> None:
+    answer = client.post("/predict", content=PHOTO, headers={"X-Request-Timeout": text})
+    assert error(answer) == (422, "OptionError", f"X-Request-Timeout is {text!r}. Expected seconds, such as 2.5.")
+
+
+def test_who_leaves_is_forgotten(gate: Gate, caplog: pytest.LogCaptureFixture) -> None:
+    with running(segmenter(gate)) as client, ThreadPoolExecutor(1) as pool:
+        gate.shut()
+        first = pool.submit(client.post, "/predict", content=PHOTO)
+        assert gate.entered.acquire(timeout=20)
+        calls = gate.calls
+        with caplog.at_level(logging.WARNING):
+            head = f"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: {len(PHOTO)}\r\n\r\n"
+            with socket.create_connection((client.base_url.host, client.base_url.port or 0), timeout=20) as leaver:
+                leaver.sendall(head.encode() + PHOTO)
+                wait_until(lambda: figure(client, "vesselrt_places_taken") == 2)
+            wait_until(lambda: figure(client, "vesselrt_places_taken") == 1)
+        gate.open.set()
+        assert first.result().status_code == 200
+        assert gate.calls == calls + 3, "nothing was run for who left"
+        assert figure(client, "vesselrt_dropped_total", reason="left") == 1
+        assert caplog.messages == []
+
+
+def test_uploads_share_one_memory() -> None:
+    settings = Settings(max_upload_bytes=60_000, max_bytes=50_000)
+    with running(segmenter(), settings) as client:
+        address = (client.base_url.host, client.base_url.port or 0)
+        head = "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 50000\r\n\r\n"
+        with socket.create_connection(address, timeout=20) as slow:
+            slow.sendall(head.encode() + bytes(40_000))
+            wait_until(lambda: figure(client, "vesselrt_upload_bytes") == 40_000)
+            answer = client.post("/predict", content=bytes(30_000))
+            message = "requests hold 60,000 bytes, and no more may come. Try again in a moment."
+            assert error(answer) == (503, "BusyError", message)
+        wait_until(lambda: figure(client, "vesselrt_upload_bytes") == 0)
+        assert client.post("/predict", content=PHOTO).status_code == 200
+
+
+# Slow clients and what is no HTTP
+
+
+def converse(client: httpx.Client, *pieces: bytes, pause: float = 0.0) -> bytes:
+    """Sends the pieces, reads until the server closes."""
+    with socket.create_connection((client.base_url.host, client.base_url.port or 0), timeout=20) as connection:
+        for piece in pieces:
+            try:
+                connection.sendall(piece)
+            except OSError:
+                break
+            time.sleep(pause)
+        answer = b""
+        try:
+            while piece := connection.recv(65536):
+                answer += piece
+        except ConnectionResetError:
+            pass
+        return answer
+
+
+def parsed(answer: bytes) -> tuple[int, str]:
+    head, _, body = answer.partition(b"\r\n\r\n")
+    return int(head.split()[1]), json.loads(body)["error"]["message"]
+
+
+def test_slow_heads_and_bodies_are_told_and_cut_off() -> None:
+    settings = Settings(header_timeout=0.3, body_timeout=0.3)
+    with running(segmenter(), settings) as client:
+        assert converse(client) == b"", "who sends nothing gets nothing"
+        slow = converse(client, b"GET / HT", b"TP/1.1\r\n", b"Host: x\r\n", b"A: b\r\n", pause=0.12)
+        assert parsed(slow) == (408, "the head of the request did not come within 0.3 s.")
+        answer = converse(client, b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n", b"abc")
+        assert parsed(answer) == (408, "the body did not come within 0.3 s. Send it faster, or less of it.")
+        second = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n", b"GET / HTTP/1.1\r\n"
+        assert b" 408 " in converse(client, *second, pause=0.05), "of the second request on a connection too"
+        assert client.post("/predict", content=PHOTO).status_code == 200
+
+
+def test_connections_are_bounded() -> None:
+    with running(segmenter(), Settings(max_connections=2)) as client:
+        client.close()
+        with httpx.Client(base_url=client.base_url, trust_env=False) as own:
+            wait_until(lambda: own.get("/health").status_code == 200)
+            address = (own.base_url.host, own.base_url.port or 0)
+            with socket.create_connection(address, timeout=20) as other:
+                other.sendall(b"GET ")
+                time.sleep(0.1)
+                message = "2 connections are open, and no more may. Try again in a moment."
+                assert parsed(converse(own)) == (503, message)
+            assert own.get("/health").status_code == 200
+
+
+HTTP: dict[str, tuple[bytes, int, str]] = {
+    "no HTTP": (b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n", 400, "illegal request line"),
+    "no version": (b"GET /\r\n\r\n", 400, "illegal request line"),
+    "header without a colon": (b"GET / HTTP/1.1\r\nHost: x\r\nabc\r\n\r\n", 400, "illegal header line"),
+    "no host": (b"GET / HTTP/1.1\r\n\r\n", 400, "Missing mandatory Host: header"),
+    "two lengths": (
+        b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+        400,
+        "conflicting Content-Length headers",
+    ),
+    "length that is none": (
+        b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n", 400, "bad Content-Length",
+    ),
+    "giant length": (
+        b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: " + b"9" * 25 + b"\r\n\r\n", 400, "bad Content-Length",
+    ),
+    "chunk that is none": (
+        b"POST /predict HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400, "illegal chunk header",
+    ),
+    "unknown transfer": (
+        b"POST /predict HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n",
+        501,
+        "Only Transfer-Encoding: chunked is supported",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", HTTP)
+def test_what_is_no_http_gets_json_too(client: httpx.Client, case: str) -> None:
+    sent, status, reason = HTTP[case]
+    found, message = parsed(converse(client, sent))
+    assert (found, message) == (status, f"not a request in HTTP/1.1: {reason}. Send a well-formed one.")
+
+
+@pytest.mark.parametrize("head", [b"A" * 20_000, b"GET / HTTP/1.1\r\nHost: x\r\nA: " + b"b" * 20_000])
+def test_giant_heads_are_refused(client: httpx.Client, head: bytes) -> None:
+    message = "the head of the request has more than 16,384 bytes. Send fewer or shorter headers."
+    assert parsed(converse(client, head)) == (431, message)
+
+
+# Figures
+
+
+def test_figures_count(client: httpx.Client) -> None:
+    before = figure(client, "vesselrt_requests_total", route="/predict", status="200")
+    client.post("/predict", content=PHOTO)
+    client.request("BREW", "/one")
+    assert figure(client, "vesselrt_requests_total", route="/predict", status="200") == before + 1
+    assert figure(client, "vesselrt_requests_total", route="other", method="other") >= 1, "labels are bounded"
+    stages = ("wait", "decode", "prepare", "infer", "finish", "encode")
+    assert all(figure(client, "vesselrt_stage_seconds_count", model="test", stage=s) >= before + 1 for s in stages)
+    assert figure(client, "process_resident_memory_bytes") > 1e6
+
+
+def test_version_names_what_answers(client: httpx.Client) -> None:
+    answer = client.get("/version").json()
+    assert answer["libraries"]["numpy"] == np.__version__
+    assert answer.keys() == {"vesselrt", "python", "libraries"}
+
+
+# Several models
+
+
+def test_several_models_side_by_side() -> None:
+    models = [
+        Model("one", lambda: segmenter(version="1")),
+        Model("two", lambda: segmenter(lambda p: 1 - identity(p), version="2")),
+    ]
+    with running(models) as client:
+        listed = client.get("/models").json()["models"]
+        assert [(m["name"], m["version"], m["status"], m["default"]) for m in listed] == [
+            ("one", "1", "ready", True),
+            ("two", "2", "ready", False),
+        ]
+        answers = {
+            m: client.post("/predict", content=PHOTO, params={"model": m} if m else {}) for m in ("", "one", "two")
+        }
+        assert answers[""].content == answers["one"].content != answers["two"].content
+        assert answers["two"].headers["x-vesselrt-model"] == "test 2"
+        form = client.post("/predict", files={"image": PHOTO}, data={"model": "two"})
+        assert form.content == answers["two"].content
+        wrong = client.post("/predict?model=three", content=PHOTO)
+        assert error(wrong) == (404, "RequestError", "no model 'three'. Expected one of: one, two.")
+
+
+def test_a_lazy_model_is_loaded_when_it_is_asked_for() -> None:
+    loaded: list[str] = []
+
+    def source(name: str) -> Source:
+        return lambda: loaded.append(name) or segmenter(name=name)  # type: ignore[func-returns-value]
+
+    with running([Model(name, source(name)) for name in ("one", "two")], Settings(lazy=True)) as client:
+        assert loaded == ["one"]
+        assert client.post("/predict?model=two", content=PHOTO).headers["x-vesselrt-model"] == "two 1.2.3"
+        assert client.post("/predict?model=two", content=PHOTO).status_code == 200
+        assert loaded == ["one", "two"]
+
+
+def test_a_changed_file_takes_over_without_an_error(tmp_path: Path) -> None:
+    file = tmp_path / "model"
+    file.write_text("1")
+    backends: list[FakeBackend] = []
+
+    def load() -> Segmenter:
+        version = file.read_text()
+        if version == "broken":
+            raise ModelNotFoundError("broken")
+        backends.append(FakeBackend())
+        return Segmenter(MANIFEST.model_copy(update={"version": version}), backends[-1])
+
+    def replace(text: str) -> None:
+        (tmp_path / "new").write_text(text)
+        (tmp_path / "new").replace(file)
+
+    with running([Model("m", load, file)], Settings(reload=0.05)) as client, ThreadPoolExecutor(2) as pool:
+        stop = threading.Event()
+
+        def ask() -> set[tuple[int, str]]:
+            seen = set()
+            while not stop.is_set():
+                answer = httpx.post(f"{client.base_url}/predict", content=PHOTO, trust_env=False)
+                seen.add((answer.status_code, answer.headers.get("x-vesselrt-model", "")))
+            return seen
+
+        asking = [pool.submit(ask) for _ in range(2)]
+        replace("2")
+        wait_until(lambda: client.get("/models").json()["models"][0]["version"] == "2")
+        replace("broken")
+        wait_until(lambda: figure(client, "vesselrt_reloads_total", outcome="failed") == 1)
+        assert client.get("/models").json()["models"][0]["version"] == "2"
+        replace("3")
+        wait_until(lambda: client.get("/models").json()["models"][0]["version"] == "3")
+        assert client.post("/predict", content=PHOTO).headers["x-vesselrt-model"] == "test 3"
+        stop.set()
+        seen = asking[0].result() | asking[1].result()
+        assert {status for status, _ in seen} == {200}
+        wait_until(lambda: [backend.closed for backend in backends] == [True, True, False])
+    assert all(backend.closed for backend in backends)
+
+
+def test_models_are_named_apart() -> None:
+    named = from_settings(Settings(models=["a=fundus", "fundus"]))
+    assert [model.name for model in named] == ["a", "fundus"]
+    with pytest.raises(OptionError, match=r"^two models are named fundus"):
+        from_settings(Settings(models=["fundus", "fundus"]))
+    with pytest.raises(OptionError, match=r"^a model's name is 'a/b'"):
+        from_settings(Settings(models=["a/b=fundus"]))
+    with pytest.raises(ModelNotFoundError, match=r"^no model nowhere"):
+        from_settings(Settings(models=["nowhere"]))
+
+
+# Settings
+
+
+def test_settings_by_argument_environment_secret_and_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "vesselrt.toml").write_text('port = 1\nqueue = 2\nmax_batch = 3\ndevice = "cpu"\n')
+    (tmp_path / "vesselrt_api_key").write_text(f"{KEY}\n")
+    monkeypatch.setenv("VESSELRT_CONFIG", str(tmp_path / "vesselrt.toml"))
+    monkeypatch.setenv("VESSELRT_SECRETS", str(tmp_path))
+    monkeypatch.setenv("VESSELRT_QUEUE", "20")
+    monkeypatch.setenv("VESSELRT_PORT", "10")
+    monkeypatch.setenv("VESSELRT_MODELS", "fundus, other=fundus")
+    settings = Settings(port=100)
+    assert (settings.port, settings.queue, settings.max_batch, settings.device) == (100, 20, 3, "cpu")
+    assert settings.models == ("fundus", "other=fundus")
+    told = list(settings.told())
+    assert "api_key = set" in told
+    assert "queue = 20" in told
+    assert KEY not in str(told) + repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("PORT", "x", "port is 'x'. Expected a valid integer, unable to parse string as an integer."),
+        ("DEADLINE", "0", "deadline is '0'. Expected greater than 0."),
+        (
+            "API_KEY",
+            "short",
+            "api_key is too short. Expected at least 16 characters, such as those of: openssl rand -hex 16.",
+        ),
+        (
+            "CONFIG",
+            "/nowhere.toml",
+            "/nowhere.toml: can't be read as TOML (No such file or directory). VESSELRT_CONFIG names it.",
+        ),
+    ],
+)
+def test_a_wrong_setting_is_one_message(name: str, value: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"VESSELRT_{name}", value)
+    with pytest.raises(OptionError) as caught:
+        Settings()
+    assert str(caught.value) == message
+
+
+def test_an_unknown_setting_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.toml").write_text("prot = 1\n")
+    monkeypatch.setenv("VESSELRT_CONFIG", str(tmp_path / "a.toml"))
+    with pytest.raises(OptionError, match=r"^there is no setting prot\. Expected one of: host, port, "):
+        Settings()
+
+
+# The Open Inference Protocol
+
+# Triton's client brings gevent, which is not asked into this process.
+TRITON = """
+import sys
+import cv2, numpy as np
+from tritonclient.http import InferenceServerClient, InferInput, InferRequestedOutput
+from tritonclient.utils import InferenceServerException
+
+client = InferenceServerClient(sys.argv[1])
+assert client.is_server_live() and client.is_server_ready() and client.is_model_ready("test")
+assert client.get_server_metadata()["extensions"] == ["binary_tensor_data"]
+facts = client.get_model_metadata("test")
+assert (facts["name"], facts["versions"], facts["platform"]) == ("test", ["1.2.3"], "vesselrt_fake")
+assert [t["name"] for t in facts["inputs"] + facts["outputs"]] == ["image", "file", "probability", "mask"]
+
+data = sys.stdin.buffer.read()
+pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+
+def image(binary):
+    sent = InferInput("image", pixels.shape, "UINT8")
+    sent.set_data_from_numpy(pixels, binary_data=binary)
+    return sent
+
+def file():
+    sent = InferInput("file", [1], "BYTES")
+    sent.set_data_from_numpy(np.array([data], np.object_))
+    return sent
+
+found = []
+for sent in (image(True), image(False), file()):
+    for binary in (True, False):
+        wanted = [InferRequestedOutput(n, binary_data=binary) for n in ("probability", "mask")]
+        answer = client.infer("test", [sent], outputs=wanted, request_id="7", parameters={"threshold": 0.6})
+        assert answer.get_response()["id"] == "7"
+        found.append((answer.as_numpy("probability"), answer.as_numpy("mask")))
+answer = client.infer("test", [file()], model_version="1.2.3", timeout=5_000_000)  # both outputs, JSON or binary
+found.append((answer.as_numpy("probability"), answer.as_numpy("probability") >= 153))
+assert {(p.dtype.name, m.dtype.name) for p, m in found} == {("uint8", "bool")}
+assert all((p == found[0][0]).all() and (m == found[0][1]).all() for p, m in found)
+for model, version in (("other", ""), ("test", "9")):
+    try:
+        client.infer(model, [file()], model_version=version)
+    except InferenceServerException as error:
+        print(error.message(), file=sys.stderr)
+assert not client.is_model_ready("other")
+sys.stdout.buffer.write(np.concatenate([found[0][0].ravel(), found[0][1].ravel().astype(np.uint8)]).tobytes())
+"""
+
+
+def test_tritons_client_works_unchanged(client: httpx.Client) -> None:
+    address = f"{client.base_url.host}:{client.base_url.port}"
+    command = [sys.executable, "-W", "ignore", "-c", TRITON, address]
+    done = subprocess.run(command, input=PHOTO, capture_output=True, check=False)
+    message = "no model 'other'. Expected one of: test.\nno version '9' of test. Expected 1.2.3.\n"
+    assert done.stderr.decode() == message
+    result = segmenter().segment(PHOTO)
+    assert done.stdout == result.probability.tobytes() + result.mask(0.6).tobytes()
+
+
+FILE = {"name": "file", "datatype": "BYTES", "shape": [1], "data": [base64.b64encode(PHOTO).decode()]}
+DOT = {"name": "image", "datatype": "UINT8", "shape": [1, 1, 3]}
+ONE_OF = "Expected one: 'image' (UINT8, H × W × 3) or 'file' (BYTES, 1)."
+NUMBERS = "the data of 'image' are not 1 × 1 × 3 whole numbers from 0 to 255."
+V2: dict[str, tuple[Any, int, str]] = {
+    "no JSON": ("{", 400, "the body: Invalid JSON: EOF while parsing an object at line 1 column 1. "),
+    "deep": ("[" * 100_000, 400, "the body: Invalid JSON: recursion limit exceeded at line 1 column 2"),
+    "no inputs": ({"inputs": []}, 400, "inputs: List should have at least 1 item after validation, not 0. "),
+    "other input": ({"inputs": [{**FILE, "name": "x"}]}, 400, f"the inputs are 'x'. {ONE_OF}"),
+    "two inputs": ({"inputs": [FILE, DOT]}, 400, f"the inputs are 'file', 'image'. {ONE_OF}"),
+    "other output": (
+        {"inputs": [FILE], "outputs": [{"name": "x"}]}, 400, "there is no output 'x'. Expected probability or mask.",
+    ),
+    "other type": ({"inputs": [{**DOT, "datatype": "FP32"}]}, 400, "'image' is FP32 [1, 1, 3]. Expected UINT8 ["),
+    "other shape": ({"inputs": [{**DOT, "shape": [0, 1, 3]}]}, 400, "'image' is UINT8 [0, 1, 3]. Expected UINT8 ["),
+    "huge shape": ({"inputs": [{**DOT, "shape": [2**62, 2**62, 3], "data": [1]}]}, 400, "the data of 'image' are not "),
+    "no data": ({"inputs": [DOT]}, 400, NUMBERS),
+    "too few": ({"inputs": [{**DOT, "data": [1, 2]}]}, 400, NUMBERS),
+    "too large": ({"inputs": [{**DOT, "data": [1, 2, 256]}]}, 400, NUMBERS),
+    "huge number": ({"inputs": [{**DOT, "data": [1, 2, 10**30]}]}, 400, NUMBERS),
+    "ragged": ({"inputs": [{**DOT, "data": [[1], [2, 3]]}]}, 400, NUMBERS),
+    "texts": ({"inputs": [{**DOT, "data": ["1", "2", "3"]}]}, 400, NUMBERS),
+    "promised bytes": ({"inputs": [{**DOT, "parameters": {"binary_data_size": 3}}]}, 400, "0 bytes follow the JSON"),
+    "no base64": ({"inputs": [{**FILE, "data": ["ü"]}]}, 400, "'file' holds no photograph. Expected one text"),
+    "no photograph": ({"inputs": [{**FILE, "data": ["aGVsbG8gd29ybGQ="]}]}, 415, "not an image: it begins with "),
+    "threshold": ({"inputs": [FILE], "parameters": {"threshold": 2}}, 422, "threshold 2.0 is not within 0 to 1."),
+    "threshold a word": ({"inputs": [FILE], "parameters": {"threshold": "x"}}, 400, "the parameter threshold is 'x'."),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", V2)
+def test_what_is_not_the_protocol_gets_its_error(client: httpx.Client, case: str) -> None:
+    body, status, message = V2[case]
+    content = body if isinstance(body, str) else json.dumps(body)
+    answer = client.post("/v2/models/test/infer", content=content)
+    assert answer.json().keys() == {"error"}
+    assert answer.json()["error"].startswith(message)
+    assert answer.status_code == status
+
+
+@pytest.mark.parametrize(
+    ("length", "size", "tail"),
+    [
+        ("999", None, b""),
+        ("-1", None, b""),
+        ("x", None, b""),
+        (None, 8, b""),
+        ("json", 8, b"1234"),
+        ("json", 8, b"\xff\0\0\0abcd"),
+    ],
+)
+def test_lengths_that_are_wrong(client: httpx.Client, length: str | None, size: int | None, tail: bytes) -> None:
+    tensor = {"name": "file", "datatype": "BYTES", "shape": [1], "parameters": {"binary_data_size": size}}
+    text = json.dumps({"inputs": [tensor]}).encode()
+    headers = (
+        {} if length is None else {"Inference-Header-Content-Length": str(len(text)) if length == "json" else length}
+    )
+    answer = client.post("/v2/models/test/infer", content=text + tail, headers=headers)
+    assert (answer.status_code, answer.json().keys()) == (400, {"error"})
+
+
+# The client
+
+
+def test_client_is_the_library_over_http(client: httpx.Client, tmp_path: Path) -> None:
+    (tmp_path / "photo.png").write_bytes(PHOTO)
+    expected = segmenter().segment(PHOTO)
+    with vesselrt.Client(str(client.base_url)) as remote:
+        for image in (PHOTO, tmp_path / "photo.png", str(tmp_path / "photo.png"), expected.image):
+            assert (remote.probability(image) == expected.probability).all()
+        assert remote.encode(PHOTO, "svg", 0.6, "test") == expected.encode("svg", 0.6)
+        assert [model["name"] for model in remote.models()] == ["test"]
+        with pytest.raises(ImageDecodeError, match=r"^not an image: it begins with b'nothing'"):
+            remote.probability(b"nothing")
+        with pytest.raises(OptionError, match=r"^threshold is '2'"):
+            remote.encode(PHOTO, threshold=2)
+        with pytest.raises(VesselrtError, match=r"^no model 'other'"):
+            remote.encode(PHOTO, model="other")
+        with pytest.raises(ImageDecodeError, match="can't be read"):
+            remote.encode(tmp_path / "nothing.png")
+
+
+def test_client_waits_for_a_busy_server_and_sends_the_key(gate: Gate) -> None:
+    with running(segmenter(gate), Settings(queue=0, api_key=KEY)) as client, ThreadPoolExecutor(1) as pool:
+        with vesselrt.Client(str(client.base_url)) as without, pytest.raises(VesselrtError, match="API key is needed"):
+            without.models()
+        with vesselrt.Client(str(client.base_url), api_key=KEY) as remote:
+            gate.shut()
+            first = pool.submit(remote.encode, PHOTO)
+            assert gate.entered.acquire(timeout=20)
+            threading.Timer(0.2, gate.open.set).start()
+            assert remote.encode(PHOTO) == first.result()
+    with vesselrt.Client("http://127.0.0.1:1") as nowhere, pytest.raises(VesselrtError, match=r"^no answer from http"):
+        nowhere.models()
+
+
+# Several processes
+
+
+def test_workers_share_an_address_and_lose_nothing_at_the_end(fundus_jpeg: bytes, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "vesselrt.cli", "serve", "--workers", "2", "--precision", "f32"]
+    environment = {**os.environ, "VESSELRT_PORT": str(port), "VESSELRT_API_KEY": KEY}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=tmp_path, env=environment) as process:
+        try:
+            assert process.stdout is not None
+            lines = [process.stdout.readline() for _ in range(5)]
+            assert lines == [
+                f"vesselrt  http://127.0.0.1:{port}  (stop with Ctrl+C)\n",
+                "  model   fundus, one in each worker\n",
+                f"  set     port = {port}\n",
+                "  set     workers = 2\n",
+                "  set     precision = 'f32'\n",
+            ]
+            with vesselrt.Client(f"http://127.0.0.1:{port}", api_key=KEY, timeout=120) as client:
+                (model,) = client.models()  # waits for the first worker
+                assert (model["name"], model["status"]) == ("fundus", "ready")
+                expected = client.encode(fundus_jpeg)
+            with ThreadPoolExecutor(6) as pool:
+                asked = [pool.submit(ask_once, port, fundus_jpeg) for _ in range(6)]
+                wait_until(lambda: places_of_all(port) >= 3)
+                process.terminate()
+                assert [future.result() for future in asked] == [(200, expected)] * 6
+            assert process.wait(60) == 0
+        finally:
+            process.kill()
+
+
+def ask_once(port: int, photo: bytes) -> tuple[int, bytes]:
+    answer = httpx.post(
+        f"http://127.0.0.1:{port}/predict", content=photo, headers={"X-API-Key": KEY}, timeout=120, trust_env=False
+    )
+    return answer.status_code, answer.content
+
+
+def places_of_all(port: int) -> float:
+    """The figure of all workers, whichever answers."""
+    text = httpx.get(f"http://127.0.0.1:{port}/metrics", headers={"X-API-Key": KEY}, timeout=120, trust_env=False).text
+    found = re.search(r"^vesselrt_places_taken(?:{.*})? ([\d.]+)$", text, re.MULTILINE)
+    return float(found[1]) if found else 0.0
+
+
+def test_what_a_killed_worker_had_in_hand_is_forgotten(tmp_path: Path) -> None:
+    from vesselrt.server.process import _forget_the_dead
+
+    dead = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
+    names = {
+        f"gauge_livesum_{int(dead.stdout)}.db",
+        f"gauge_livesum_{os.getpid()}.db",
+        f"counter_{int(dead.stdout)}.db",
+    }
+    for name in names:
+        (tmp_path / name).touch()
+    _forget_the_dead(tmp_path)
+    assert {file.name for file in tmp_path.iterdir()} == names - {f"gauge_livesum_{int(dead.stdout)}.db"}
