@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
 from vesselrt.export import bundle, program, smp
 from vesselrt.export.graph import Found, Output, fill, hash_weights, load_weights
 from vesselrt.runtime.errors import DataError, ManifestError, OptionError
-from vesselrt.runtime.manifest import DataSource, Manifest, Provenance
+from vesselrt.runtime.manifest import DataSource, Manifest, Provenance, explain
 from vesselrt.runtime.preparation import Image
 from vesselrt.training.recipe import Network, Recipe
 
@@ -93,9 +93,10 @@ def from_run(run: Path, data: Path | None) -> Source:
     best = run / ("best.pt" if recipe.final is None else "final.pt")
     if not best.is_file():
         raise DataError(f"{run}: the run has no {best.name} yet. Go on with it by: vesselrt train --run {run}")
-    network: nn.Module = recipe.network.build()
+    network: nn.Module = recipe.network.build(fresh=False)
     weights, shift = load_weights(best)
     fill(network, weights, best)
+    hashes = _photographs(run / "photographs.json")
     steps = recipe.schedule.steps + (recipe.final.steps if recipe.final else 0)
     manifest = Manifest(
         name=recipe.name,
@@ -108,7 +109,10 @@ def from_run(run: Path, data: Path | None) -> Source:
         tolerance=recipe.tolerance,
         provenance=Provenance(
             recipe=f"{recipe.name} {recipe.version}, seed {recipe.seed}, {steps} steps, calibration {shift:+.3f}",
-            data=tuple(DataSource(name=d.name, split="train", terms=d.terms) for d in recipe.data),
+            data=tuple(
+                DataSource(name=d.name, split="train", terms=d.terms, photographs=hashes.get(d.name, ()))
+                for d in recipe.data
+            ),
             weights_sha256=hash_weights(weights),
             commit=_commit(),
         ),
@@ -184,6 +188,14 @@ def _missing(fields: Any) -> list[str]:
 def _hashed(manifest: Manifest, digest: str) -> Manifest:
     provenance = manifest.provenance.model_copy(update={"weights_sha256": digest})
     return manifest.model_copy(update={"provenance": provenance})
+
+
+def _photographs(path: Path) -> dict[str, tuple[str, ...]]:
+    """Data set → hashes of the photographs that a run saw; empty for a run that kept none."""
+    try:
+        return TypeAdapter(dict[str, tuple[str, ...]]).validate_json(path.read_bytes()) if path.exists() else {}
+    except ValidationError as error:
+        raise DataError(f"{path}: not the hashes of photographs: {explain(error)}") from None
 
 
 def _commit() -> str:

@@ -105,6 +105,8 @@ class DataSource(Facts):
     name: str
     split: str
     terms: str
+    photographs: tuple[str, ...] = ()
+    """The first 16 digits of each file's SHA-256, so that evaluation can tell which photographs a model knows."""
 
 
 class Provenance(Facts):

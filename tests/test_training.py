@@ -275,7 +275,7 @@ def cut_after(last: int) -> Callable[[int, int, float], None]:
 
 
 def test_a_run_leaves_everything_behind(whole: Path) -> None:
-    files = {"recipe.json", "last.pt", "best.pt", "history.json", "curves.png", "predictions.png"}
+    files = {"recipe.json", "photographs.json", "last.pt", "best.pt", "history.json", "curves.png", "predictions.png"}
     (board,) = set(contents(whole)) - files
     assert board.startswith("events.out.tfevents")
     assert files < set(contents(whole))
@@ -446,6 +446,25 @@ def test_a_recipe_trains_on_patches_of_resized_photographs(data: Path, tmp_path:
     assert torch.load(best, weights_only=True)["shift"] == 0
 
 
+def test_a_cut_changes_nothing_for_a_network_that_drops_by_chance(data: Path, tmp_path: Path) -> None:
+    widths = {"spatial_dims": 2, "in_channels": 1, "out_channels": 1, "features": [4] * 6, "dropout": 0.5}
+    network = {"factory": "monai.networks.nets:BasicUNet", "arguments": widths}
+    fields = recipe_of(tile={"size": 64, "multiple": 16, "margin": 16}).model_dump()
+    checked = Recipe.model_validate({**fields, "network": network})
+    train(checked, data, tmp_path / "one", quiet)
+    with pytest.raises(PowerCutError):
+        train(checked, data, tmp_path / "other", quiet, cut_after(3))
+    train(checked, data, tmp_path / "other", quiet)
+    assert same(tmp_path / "one", tmp_path / "other")
+
+
+def test_weights_that_are_replaced_are_not_downloaded_first() -> None:
+    network = recipe.Network(factory="builtins:dict", arguments={"pretrained": True, "width": 4})
+    assert network.build() == {"pretrained": True, "width": 4}
+    assert network.build(fresh=False) == {"pretrained": False, "width": 4}
+    assert recipe.Network(factory="builtins:dict", arguments={"width": 4}).build(fresh=False) == {"width": 4}
+
+
 def test_another_seed_is_another_run(data: Path, whole: Path, tmp_path: Path) -> None:
     train(recipe_of(seed=8), data, tmp_path, quiet)
     assert not same(tmp_path, whole)
@@ -527,7 +546,11 @@ def test_the_command_line_trains_and_says_what_comes_next(
     following = out.splitlines()[1].removeprefix("next: ")
     assert following == f"vesselrt export runs/tiny -o tiny.onnx --data {data}"
     run(following)
-    assert read_manifest(tmp_path / "tiny.onnx").provenance.parity["f32"]["images"] == 4
+    provenance = read_manifest(tmp_path / "tiny.onnx").provenance
+    assert provenance.parity["f32"]["images"] == 4
+    assert len(set(provenance.data[0].photographs)) == 6
+    _, err = run(f"vesselrt evaluate tiny.onnx {shlex.quote(str(data / 'eyes'))} --kind folder")
+    assert "not a test: tiny was trained on 6 of these photographs, 0, 1, 2, 3, 4, 5\n" in err.replace("\n0", " 0")
 
 
 def test_a_recipe_can_be_changed_on_the_command_line(tmp_path: Path) -> None:

@@ -146,6 +146,11 @@ def find(kind: Kind, root: Path, split: Split) -> list[Sample]:
     return samples
 
 
+def digest(path: Path) -> str:
+    """What a photograph is known by, whatever its name: the first 16 digits of its file's SHA-256."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+
+
 def listed(kind: Kind, root: Path, split: Split) -> list[Sample]:
     """The samples of a split, in name order, whether they are complete or not; none where there is no such split."""
     return _LAYOUTS[kind](root, split)

@@ -7,7 +7,7 @@ and only counts are kept, so memory does not grow with the data set.
 import csv
 import io
 import json
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from statistics import median
@@ -20,10 +20,11 @@ from vesselrt.runtime.backends import Info
 from vesselrt.runtime.decode import SUFFIXES
 from vesselrt.runtime.encode import threshold_mask
 from vesselrt.runtime.errors import DataError, FieldOfViewError
+from vesselrt.runtime.manifest import Manifest
 from vesselrt.runtime.preparation import Image
 from vesselrt.runtime.segmenter import Segmentation, Segmenter
 from vesselrt.training import figures
-from vesselrt.training.data import Mask, Sample, read_mask
+from vesselrt.training.data import Mask, Sample, digest, read_mask
 from vesselrt.training.figures import Bin, Counts, Interval, Metrics, Truth
 
 SCHEMA = 2
@@ -207,6 +208,12 @@ def evaluate(
         background_levels=background.tolist(),
         milliseconds=median(times),
     )
+
+
+def known(manifest: Manifest, samples: Iterable[Sample]) -> list[str]:
+    """The names of the photographs that the model was trained on or chosen by, under whatever name it saw them."""
+    seen = {photograph for source in manifest.provenance.data for photograph in source.photographs}
+    return [s.name for s in samples if seen and digest(s.image) in seen]
 
 
 def check(samples: Sequence[Sample], source: str) -> None:

@@ -1,13 +1,13 @@
 """The training loop: a recipe and a data folder become a run folder with the best weights.
 
 RUN/recipe.json      the recipe as it was run
+RUN/photographs.json the hashes of the photographs that were trained on or chosen by
 RUN/last.pt          everything needed to go on after a kill, written every validation
 RUN/best.pt          weights (moving average) with the best validation score, and their calibration
 RUN/final.pt         weights after the recipe's final stage, where it has one; RUN/final-last.pt to resume it
 and what vesselrt.training.record writes for people.
 """
 
-import hashlib
 import json
 import os
 import sys
@@ -33,7 +33,7 @@ from vesselrt.runtime.errors import DataError
 from vesselrt.runtime.files import draft
 from vesselrt.runtime.preparation import Image
 from vesselrt.training.cameras import crop
-from vesselrt.training.data import Sample, Split, listed
+from vesselrt.training.data import Sample, Split, digest, listed
 from vesselrt.training.patches import Whole
 from vesselrt.training.recipe import Final, Recipe, Schedule
 from vesselrt.training.record import Record, draw_predictions
@@ -87,29 +87,32 @@ def train(recipe: Recipe, data: Path, run: Path, report: Report = print, advance
     to another recipe.
     """
     torch.manual_seed(recipe.seed)
-    refuse_test(recipe, data)
+    photographs = _photographs(recipe, data)
     run.mkdir(parents=True, exist_ok=True)
     _claim(run, recipe)
+    _write(run / "photographs.json", json.dumps(photographs, indent=1))
     report("reading data")
     best = _select(recipe, data, run, report, advance)
     return best if recipe.final is None else _finish(recipe, recipe.final, data, best, report, advance)
 
 
-def refuse_test(recipe: Recipe, data: Path) -> None:
-    """Raises DataError when a file of a test split is, under whatever name, one to train on or to choose by."""
+def _photographs(recipe: Recipe, data: Path) -> dict[str, list[str]]:
+    """Data set → `digest` of each photograph to train on or to choose by.
+
+    Raises DataError when one of them is a photograph of a test split, under whatever name.
+    """
     held_out: dict[str, Path] = {}
     for data_set in recipe.data:
         if data_set.kind != "folder":  # which has no test split of its own
-            held_out |= {_digest(s.image): s.image for s in listed(data_set.kind, data / data_set.path, "test")}
+            held_out |= {digest(s.image): s.image for s in listed(data_set.kind, data / data_set.path, "test")}
+    used: dict[str, list[str]] = {}
     for data_set in recipe.data:
-        for part in _PARTS:
-            for sample in listed(data_set.kind, data / data_set.path, part):
-                if twin := held_out.get(_digest(sample.image)):
-                    raise DataError(f"{sample.image} is the test photograph {twin}. Take it out of what is trained on.")
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+        samples = [s for part in _PARTS for s in listed(data_set.kind, data / data_set.path, part)]
+        used[data_set.name] = [digest(s.image) for s in samples]
+        for sample, found in zip(samples, used[data_set.name], strict=True):
+            if twin := held_out.get(found):
+                raise DataError(f"{sample.image} is the test photograph {twin}. Take it out of what is trained on.")
+    return used
 
 
 def _device() -> torch.device:
@@ -226,13 +229,14 @@ def _batches(trainer: "_Trainer", sources: list[list[Draw]]) -> DataLoader[tuple
         num_workers=min(2, os.cpu_count() or 1),
         worker_init_fn=_one_thread,
         pin_memory=trainer.device.type == "cuda",
+        generator=torch.Generator(),  # of the workers' seeds, which nobody uses: not drawn from what the network uses
     )
 
 
 def _load(recipe: Recipe, path: Path, device: torch.device) -> tuple[nn.Module, float]:
     """A network with saved weights, and what calibration adds to its logits."""
     state = torch.load(path, map_location=device, weights_only=True)
-    network: nn.Module = recipe.network.build().to(device)
+    network: nn.Module = recipe.network.build(fresh=False).to(device)
     network.load_state_dict(state["network"])
     return network, float(state.get("shift", 0.0))
 
@@ -335,6 +339,7 @@ class _Trainer:
                 "optimiser": self.optimiser.state_dict(),
                 "plateau": self.plateau.state_dict() if self.plateau else {},
                 "scaler": self.scaler.state_dict(),
+                "random": torch.get_rng_state(),  # of what a network drops by chance; crops need none
                 "history": json.dumps(history),
             },
             path,
@@ -349,6 +354,7 @@ class _Trainer:
         if self.plateau is not None:
             self.plateau.load_state_dict(state["plateau"])
         self.scaler.load_state_dict(state["scaler"])
+        torch.set_rng_state(state["random"].cpu())
         history: list[dict[str, Any]] = json.loads(state["history"])
         return history
 

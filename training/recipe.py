@@ -34,11 +34,15 @@ class Network(Facts):
     """`package.module:callable`, called with `arguments`; returns a torch.nn.Module that gives logits."""
     arguments: dict[str, Any] = {}
 
-    def build(self) -> Any:
-        """Raises DataError when the factory can't be imported or called."""
+    def build(self, *, fresh: bool = True) -> Any:
+        """`fresh` False: its weights are about to be replaced, so an argument `pretrained` is false.
+
+        Raises DataError when the factory can't be imported or called.
+        """
         module, _, name = self.factory.partition(":")
+        spared = {"pretrained": False} if not fresh and "pretrained" in self.arguments else {}
         try:
-            return getattr(importlib.import_module(module), name)(**self.arguments)
+            return getattr(importlib.import_module(module), name)(**{**self.arguments, **spared})
         except (ImportError, AttributeError, TypeError, ValueError) as error:
             raise DataError(
                 f"network {self.factory} can't be built: {error}. Expected package.module:callable."

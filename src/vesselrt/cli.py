@@ -163,7 +163,7 @@ def evaluate(
     """Measure a model on annotated photographs, through the runtime, in the field of view."""
     with _extra("vesselrt evaluate", "evaluate"):
         from vesselrt.training.data import check_kind, find
-        from vesselrt.training.evaluation import Seen
+        from vesselrt.training.evaluation import Seen, known
         from vesselrt.training.evaluation import evaluate as run
         from vesselrt.training.report import Report
     from vesselrt.runtime.engine import is_engine
@@ -189,6 +189,10 @@ def evaluate(
         name = data.resolve().name
         measured = run(segmenter, samples, name=name, split=split, threshold=threshold, watch=watch)
         manifest = segmenter.manifest
+    if learned := known(manifest, samples):
+        _say.print(
+            f"not a test: {manifest.name} was trained on {len(learned)} of these photographs, {', '.join(learned)}"
+        )
     result = replace(measured, model_sha256=sha256(file))
     typer.echo(result.table())
     if pages is not None:
