@@ -4,19 +4,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any, Literal
 
 from fastapi import FastAPI, Request, Response
-from fastapi.responses import HTMLResponse
 from pydantic import BaseModel
 
 from vesselrt.runtime.encode import MEDIA_TYPES, SUFFIXES
-from vesselrt.server import errors, openapi, upload
+from vesselrt.server import errors, openapi, page, upload
 from vesselrt.server.service import Answer, Service, Source, State
 from vesselrt.server.settings import Settings
 
-_PAGE = Path(__file__).with_name("static") / "index.html"
 _VERSION = version("vesselrt")
 
 
@@ -74,7 +71,7 @@ def create_app(source: Source, settings: Settings | None = None, *, warm: bool =
     errors.install(app)
     _add_predict(app, service)
     _add_health(app, service)
-    _add_page(app)
+    page.install(app)
     return app
 
 
@@ -140,12 +137,3 @@ def _health(service: Service) -> Health:
         report.device, report.device_name = info.device, info.device_name
         report.precision, report.backend = info.precision, f"{info.backend} {info.version}"
     return report
-
-
-def _add_page(app: FastAPI) -> None:
-    page = _PAGE.read_text("utf-8")
-
-    @app.get("/", summary="The page for the browser", response_class=HTMLResponse, tags=["page"])
-    async def index() -> str:
-        """One self-contained page: choose a photograph, move the threshold, keep the mask."""
-        return page

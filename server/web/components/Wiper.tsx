@@ -1,0 +1,36 @@
+import { type KeyboardEvent, type PointerEvent } from "react";
+
+import { hundredths } from "@/lib/settings";
+
+import styles from "./Viewer.module.css";
+
+/** The line between the photograph on its left and the result on its right. */
+export function Wiper({ at, onMove }: { readonly at: number; readonly onMove: (at: number) => void }) {
+  const drag = (event: PointerEvent<HTMLDivElement>) => {
+    if (!event.currentTarget.hasPointerCapture(event.pointerId)) return;
+    const { left, width } = event.currentTarget.parentElement!.getBoundingClientRect();
+    onMove(Math.min(1, Math.max(0, (event.clientX - left) / width)));
+  };
+  const press = (event: KeyboardEvent) => {
+    const by = { ArrowLeft: -0.02, ArrowDown: -0.02, ArrowRight: 0.02, ArrowUp: 0.02, Home: -1, End: 1 }[event.key];
+    if (!by) return;
+    event.preventDefault();
+    onMove(hundredths(at + by));
+  };
+  return (
+    <div
+      className={styles.wiper}
+      style={{ left: `${at * 100}%` }}
+      role="slider"
+      tabIndex={0}
+      aria-label="Comparison: original on the left"
+      aria-valuemin={0}
+      aria-valuemax={100}
+      aria-valuenow={Math.round(at * 100)}
+      aria-valuetext={`${Math.round(at * 100)} % original`}
+      onPointerDown={(event) => event.currentTarget.setPointerCapture(event.pointerId)}
+      onPointerMove={drag}
+      onKeyDown={press}
+    />
+  );
+}
