@@ -71,14 +71,15 @@ export function Workbench() {
     shortcuts,
   );
 
+  const Title = selected ? "h1" : "p"; // the invitation brings a heading of its own
   const controls = { settings, change, threshold, modelThreshold: result?.threshold ?? null };
   return (
     <div className={styles.page} data-empty={!selected}>
       <header className={styles.header}>
-        <p className={styles.name}>
+        <Title className={styles.name}>
           <Mark />
           vesselrt
-        </p>
+        </Title>
         <Picker add={add} input={input} className={styles.add}>
           Add photographs
         </Picker>
@@ -104,9 +105,9 @@ export function Workbench() {
         {dragging && <p className={styles.drop}>Drop to add</p>}
       </main>
       {selected && (
-        <div className={styles.strip}>
+        <nav className={styles.strip} aria-label="Film strip">
           <FilmStrip strip={strip} dispatch={dispatch} />
-        </div>
+        </nav>
       )}
       {selected && (
         <aside className={styles.panel} aria-label="Result">

@@ -80,14 +80,14 @@ test("errors are told in words, and the film strip goes on", async ({ page }) =>
   await page.goto("/");
   const broken = { name: "broken.jpg", mimeType: "image/jpeg", buffer: Buffer.from([0xff, 0xd8, 0xff, 0, 1]) };
   await page.locator("main input[type=file]").first().setInputFiles([broken]);
-  await expect(page.getByRole("alert")).toContainText("This file could not be opened as a photograph");
+  await expect(page.locator("main").getByRole("alert")).toContainText("This file could not be opened as a photograph");
   await page.locator("header input[type=file]").setInputFiles(SAMPLE);
   await expect(page.getByRole("button", { name: /Mask PNG/ })).toBeVisible();
   await expect(page.getByRole("list", { name: "Photographs" }).getByRole("listitem")).toHaveCount(2);
   await page.keyboard.press("k");
-  await expect(page.getByRole("alert")).toContainText("broken.jpg");
+  await expect(page.locator("main").getByRole("alert")).toContainText("broken.jpg");
   await page.getByRole("button", { name: "Remove broken.jpg" }).click();
-  await expect(page.getByRole("alert")).toHaveCount(0);
+  await expect(page.locator("main").getByRole("alert")).toHaveCount(0);
 });
 
 for (const scheme of ["light", "dark"] as const) {

@@ -1,6 +1,6 @@
 import type { Grey } from "@/lib/png";
 import type { Colour, Picture, Renderer, Scene } from "@/lib/renderer";
-import type { Viewport } from "@/lib/viewport";
+import { origin, type Viewport } from "@/lib/viewport";
 
 /** Draws without WebGL: what is on the screen is computed pixel by pixel, whatever the size of the photograph. */
 export class CanvasRenderer implements Renderer {
@@ -39,12 +39,14 @@ export class CanvasRenderer implements Renderer {
     this.vessels.width = this.vessels.height = 1;
   }
 
-  private drawPhotograph({ scale, centre }: Viewport): void {
+  private drawPhotograph(viewport: Viewport): void {
     const { canvas, context, picture } = this;
+    const { scale } = viewport;
+    const { x, y } = origin(viewport, canvas);
     if (!picture.photograph) return;
     context.imageSmoothingEnabled = scale < 3;
     context.imageSmoothingQuality = "medium";
-    context.setTransform(scale, 0, 0, scale, canvas.width / 2 - centre.x * scale, canvas.height / 2 - centre.y * scale);
+    context.setTransform(scale, 0, 0, scale, -x * scale, -y * scale);
     context.drawImage(picture.photograph, 0, 0);
     context.resetTransform();
   }
@@ -63,8 +65,9 @@ function coverage(map: Grey, viewport: Viewport, canvas: HTMLCanvasElement, left
   const width = canvas.width - left;
   const height = canvas.height;
   const side = Math.min(scene.samples, Math.max(1, Math.ceil(1 / viewport.scale)));
-  const columns = positions(viewport.centre.x, viewport.scale, canvas.width, map.width, side).subarray(left * side);
-  const rows = positions(viewport.centre.y, viewport.scale, canvas.height, map.height, side);
+  const start = origin(viewport, canvas);
+  const columns = positions(start.x, viewport.scale, canvas.width, map.width, side).subarray(left * side);
+  const rows = positions(start.y, viewport.scale, canvas.height, map.height, side);
   const share = new Uint8Array(width * height);
   const inside = new Uint8Array(width * height);
   const counts = new Uint16Array(width);
@@ -73,11 +76,11 @@ function coverage(map: Grey, viewport: Viewport, canvas: HTMLCanvasElement, left
     if (rows[y * side]! < 0) continue;
     counts.fill(0);
     for (let j = 0; j < side; j++) {
-      const start = rows[y * side + j]! * map.width;
+      const row = rows[y * side + j]! * map.width;
       for (let x = 0, sample = 0; x < width; x++) {
         for (let i = 0; i < side; i++, sample++) {
           const column = columns[sample]!;
-          if (column >= 0 && map.values[start + column]! >= scene.cut) counts[x]!++;
+          if (column >= 0 && map.values[row + column]! >= scene.cut) counts[x]!++;
         }
       }
     }
@@ -90,10 +93,10 @@ function coverage(map: Grey, viewport: Viewport, canvas: HTMLCanvasElement, left
 }
 
 /** For each sample of each pixel of an axis of the canvas the pixel of the map; −1 where the pixel is beside the image. */
-function positions(centre: number, scale: number, length: number, all: number, side: number): Int32Array {
+function positions(start: number, scale: number, length: number, all: number, side: number): Int32Array {
   const result = new Int32Array(length * side);
   for (let pixel = 0; pixel < length; pixel++) {
-    const corner = centre + (pixel - length / 2) / scale;
+    const corner = start + pixel / scale;
     const middle = corner + 0.5 / scale;
     for (let i = 0; i < side; i++) {
       const at = Math.floor(corner + (i + 0.5) / side / scale);

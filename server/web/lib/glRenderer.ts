@@ -1,4 +1,5 @@
 import type { Picture, Renderer, Scene, View } from "@/lib/renderer";
+import { origin } from "@/lib/viewport";
 
 const VIEWS: Record<View, number> = { original: 0, overlay: 1, mask: 2 };
 const NEAREST_FROM = 3; // device pixels for a pixel: from here on a photograph's pixels are shown as squares
@@ -107,9 +108,10 @@ export class GlRenderer implements Renderer {
   draw({ viewport, view, cut, colour, opacity, wiper, samples }: Scene): void {
     const { gl, uniforms, picture } = this;
     const { width, height } = gl.canvas;
-    const { scale, centre } = viewport;
+    const { scale } = viewport;
+    const corner = origin(viewport, gl.canvas);
     gl.viewport(0, 0, width, height);
-    gl.uniform2f(uniforms.origin, centre.x - width / 2 / scale, centre.y - height / 2 / scale);
+    gl.uniform2f(uniforms.origin, corner.x, corner.y);
     gl.uniform2f(uniforms.canvas, width, height);
     gl.uniform2f(uniforms.image, picture.width, picture.height);
     gl.uniform1f(uniforms.pixel, 1 / scale);
@@ -179,7 +181,7 @@ let largest: number | undefined;
 /** The longest side of a texture, pixels; 0 where the browser has no WebGL 2. */
 export function largestTexture(): number {
   if (largest === undefined) {
-    const gl = new OffscreenCanvas(1, 1).getContext("webgl2");
+    const gl = document.createElement("canvas").getContext("webgl2");
     largest = gl ? (gl.getParameter(gl.MAX_TEXTURE_SIZE) as number) : 0;
     gl?.getExtension("WEBGL_lose_context")?.loseContext();
   }

@@ -46,6 +46,14 @@ export function toImage({ scale, centre }: Viewport, at: Point, canvas: Size): P
   return { x: centre.x + (at.x - canvas.width / 2) / scale, y: centre.y + (at.y - canvas.height / 2) / scale };
 }
 
+/** The image's point at the canvas's upper left corner, on the grid of device pixels: at 100 % a pixel is then a pixel. */
+export function origin({ scale, centre }: Viewport, canvas: Size): Point {
+  return {
+    x: Math.round(centre.x * scale - canvas.width / 2) / scale,
+    y: Math.round(centre.y * scale - canvas.height / 2) / scale,
+  };
+}
+
 /** An image that is smaller than the canvas stays in the middle; of a larger one no edge comes off the canvas's. */
 function kept({ scale, centre }: Viewport, canvas: Size, image: Size): Viewport {
   const within = (value: number, seen: number, all: number) =>
