@@ -23,7 +23,6 @@ import numpy as np
 import pytest
 import uvicorn
 from fastapi import FastAPI
-from fastapi.testclient import TestClient
 
 from vesselrt.runtime.backends.fake import FakeBackend, identity
 from vesselrt.runtime.encode import FORMATS, MEDIA_TYPES
@@ -593,8 +592,12 @@ def test_page_needs_nothing_from_elsewhere(client: httpx.Client) -> None:
 def test_a_page_that_is_not_built_is_one_file(tmp_path: Path) -> None:
     app = FastAPI()
     page.install(app, built=tmp_path)
-    with TestClient(app) as client:
-        answer = client.get("/")
+
+    async def ask() -> httpx.Response:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://page") as client:
+            return await client.get("/")
+
+    answer = asyncio.run(ask())
     assert "<title>vesselrt" in answer.text
     assert "https://" not in answer.text
     assert "unsafe" not in answer.headers["content-security-policy"]

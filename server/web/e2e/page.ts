@@ -28,10 +28,11 @@ export async function expectMaskOnScreen(page: Page, threshold: number): Promise
   await page.waitForTimeout(500);
   const mask = (await fromApi(page, "mask", threshold)).toString("base64");
   const canvas = page.locator("canvas");
+  const { width, height } = await canvas.evaluate(({ width, height }: HTMLCanvasElement) => ({ width, height }));
   await page.addStyleTag({ content: "canvas ~ * { visibility: hidden }" }).catch(() => undefined);
   const shot = (await canvas.screenshot()).toString("base64");
   const differing = await page.evaluate(
-    async ([seen, wanted]) => {
+    async ([seen, wanted, width, height]) => {
       const pixels = async (base64: string) => {
         const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
         const bitmap = await createImageBitmap(new Blob([bytes]));
@@ -39,23 +40,26 @@ export async function expectMaskOnScreen(page: Page, threshold: number): Promise
         context.drawImage(bitmap, 0, 0);
         return context.getImageData(0, 0, bitmap.width, bitmap.height);
       };
-      const [screen, file] = [await pixels(seen!), await pixels(wanted!)];
+      const [screen, file] = [await pixels(seen), await pixels(wanted)];
       // The controls lie over the corners: a square in the middle is compared.
       const side = 500;
       const at = (image: ImageData, x: number, y: number) =>
         image.data[4 * (y * image.width + x)]!;
-      const left = (image: ImageData) => Math.floor((image.width - side) / 2);
-      const top = (image: ImageData) => Math.floor((image.height - side) / 2);
+      const fileLeft = (file.width - side) / 2;
+      const fileTop = (file.height - side) / 2;
+      // The middle of the file lies on the middle of the canvas; a screenshot may be a row longer than the canvas.
+      const left = fileLeft - Math.round(file.width / 2 - width / 2);
+      const top = fileTop - Math.round(file.height / 2 - height / 2);
       let count = 0;
       for (let y = 0; y < side; y++) {
         for (let x = 0; x < side; x++) {
-          const a = at(screen, left(screen) + x, top(screen) + y);
-          if (a !== at(file, left(file) + x, top(file) + y)) count++;
+          const a = at(screen, left + x, top + y);
+          if (a !== at(file, fileLeft + x, fileTop + y)) count++;
         }
       }
       return count;
     },
-    [shot, mask],
+    [shot, mask, width, height] as const,
   );
   expect(differing).toBe(0);
 }
