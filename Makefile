@@ -25,10 +25,12 @@ run: $(RUN)/.done ## serve the built-in model at http://127.0.0.1:8000 (ARGS="--
 
 test: lint typecheck tests ## everything that CI checks, in an environment of its own
 
-lint: $(TEST)/.done ## ruff and the arrows between the folders
+lint: $(TEST)/.done ## ruff, the arrows between the folders, the Dockerfile and its scripts
 	$(TEST)/bin/ruff check .
 	$(TEST)/bin/ruff format --check .
 	$(TEST)/bin/lint-imports --no-logo
+	$(TEST)/bin/hadolint Dockerfile.trt
+	$(TEST)/bin/shellcheck docker/*.sh .ci/run
 
 format: $(TEST)/.done ## let ruff mend what it can
 	$(TEST)/bin/ruff check --fix .
@@ -91,9 +93,12 @@ lock: | $(TEST)/.done ## resolve requirements/*.txt anew
 	$(COMPILE) requirements/build.in pyproject.toml --output-file build/run.txt >/dev/null
 	$(COMPILE) requirements/build.in requirements/dev.in pyproject.toml --extra dev --constraint build/run.txt \
 		--output-file build/dev.txt >/dev/null
+	$(COMPILE) requirements/build.in pyproject.toml --extra tensorrt --constraint build/dev.txt \
+		--output-file build/trt.txt >/dev/null
 	@{ echo '# make lock: what `make run` installs, on every platform.'; cat build/run.txt; } >requirements/run.txt
 	@{ echo '# make lock: what `make test` installs. On Linux its torch is the CUDA build and needs torch-cuda.txt; where'; \
 	echo '# torch-cpu.txt was installed before, as make does, torch stays as it is. Install with --no-deps.'; \
 	awk '/^[^ ]/ {cuda = /$(CUDA)/} !cuda; /^torch==/ {print "    $(TORCH_CPU) \\"}' build/dev.txt; } >requirements/dev.txt
+	@{ echo '# make lock: what the image of Dockerfile.trt installs.'; cat build/trt.txt; } >requirements/trt.txt
 	@{ echo '# make lock: the libraries that the CUDA build of torch needs, and the CPU build does not.'; \
 	awk '/^[^ ]/ {cuda = /$(CUDA)/} cuda' build/dev.txt; } >requirements/torch-cuda.txt

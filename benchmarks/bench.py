@@ -8,6 +8,7 @@ import os
 import platform
 import sys
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -20,15 +21,27 @@ import cv2
 import numpy as np
 import typer
 
-from vesselrt.benchmarks.measure import STAGES, Column, Fresh, Options, Spread, Subject, Timed, fresh, interleave
+from vesselrt.benchmarks.measure import (
+    STAGES,
+    Column,
+    Fresh,
+    Options,
+    Spread,
+    Subject,
+    Timed,
+    counted,
+    differing,
+    fresh,
+    interleave,
+    pixels,
+)
 from vesselrt.benchmarks.photos import SIZES, Photo, annotated, from_file, from_size, held_out
 from vesselrt.runtime.backends import Info
-from vesselrt.runtime.encode import Mask
 from vesselrt.runtime.engine import is_engine
 from vesselrt.runtime.errors import MissingExtraError, OptionError, VesselrtError
 from vesselrt.runtime.hardware import cpu_name, usable_cores
 from vesselrt.runtime.modelfile import find, sha256
-from vesselrt.runtime.segmenter import Segmenter, load
+from vesselrt.runtime.segmenter import Segmenter
 
 if TYPE_CHECKING:
     from vesselrt.benchmarks.compare import Peers
@@ -180,11 +193,11 @@ def run(options: Options, plan: Plan) -> Report:
 
     Raises VesselrtError when a mask changes from run to run, MissingExtraError when `--compare` lacks PyTorch.
     """
-    machine = _machine()  # first: its load is that of others
+    machine = describe_machine()  # first: its load is that of others
     path = find(options.model)
     if plan.compare and is_engine(path):
         raise OptionError(f"{path} is an engine: --compare needs the model file, with --device cuda.")
-    with load(options.model, device=options.device, precision=options.precision, threads=options.threads) as segmenter:
+    with options.load() as segmenter:
         manifest, info, subject = segmenter.manifest, segmenter.info, Subject(segmenter)
         peers = _peers(path, segmenter) if plan.compare else None
         measured = []
@@ -194,7 +207,11 @@ def run(options: Options, plan: Plan) -> Report:
             if plan.starts:
                 found = replace(found, fresh=fresh(options, photo, mask, plan.starts))
             measured.append(found)
-        scores = [score(name, paths, subject, peers) for name, paths in plan.scored.items() if peers is not None]
+        scores = [
+            score(name, paths, lambda data: {OURS: subject, **peers.columns(data)})
+            for name, paths in plan.scored.items()
+            if peers is not None
+        ]
     return Report(
         schema=SCHEMA,
         date=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -220,8 +237,7 @@ def measure(subject: Subject, photo: Photo, runs: int, others: dict[str, Column]
     """
     subject.calls.clear()
     timed = interleave({OURS: subject, **others}, photo.data, runs)
-    stride = 2 if others else 1  # `interleave` calls twice for each run that counts
-    calls, ours = subject.calls[stride - 1 :: stride][-runs:], timed.pop(OURS)
+    calls, ours = counted(subject, runs, len(timed)), timed.pop(OURS)
     network = np.array([call["network"] for call in calls])
     total = np.array(ours.milliseconds)
     measured = Measured(
@@ -246,33 +262,26 @@ def _peer(other: Timed, ours: Timed) -> Peer:
         end_to_end=Spread.of(other.milliseconds),
         ratio=median(other.milliseconds) / median(ours.milliseconds),
         ratio_of_runs=median(a / b for a, b in pairs),
-        pixels_differ=float((_pixels(other.mask) != _pixels(ours.mask)).mean()),
+        pixels_differ=differing(other.mask, ours.mask),
     )
 
 
-def score(name: str, paths: list[Path], subject: Subject, peers: "Peers") -> Score:
-    """F1 of every column on annotated photographs, 2 TP / (2 TP + FP + FN) over all pixels in their fields of view."""
+def score(name: str, paths: list[Path], columns: Callable[[bytes], dict[str, Column]]) -> Score:
+    """F1 of every column on annotated photographs, 2 TP / (2 TP + FP + FN) over all pixels in their fields of view.
+
+    `columns` gives those for a photograph.
+    """
     hits: Counter[str] = Counter()
     marked: Counter[str] = Counter()  # found + true: 2 TP + FP + FN
     for path in paths:
         typer.echo(f"F1 on {name} {path.name}", err=True)
         sample = annotated(name, path)
-        columns: dict[str, Column] = {OURS: subject, **peers.columns(sample.data)}
         truth = sample.truth & sample.inside
-        for column, segment in columns.items():
-            found = _pixels(segment(sample.data)) & sample.inside
+        for column, segment in columns(sample.data).items():
+            found = pixels(segment(sample.data)) & sample.inside
             hits[column] += int((found & truth).sum())
             marked[column] += int(found.sum() + truth.sum())
     return Score(name, [p.name for p in paths], {c: 2 * hits[c] / marked[c] for c in marked})
-
-
-def _pixels(mask: bytes) -> Mask:
-    """A mask PNG as (H, W) bool."""
-    pixels = cv2.imdecode(np.frombuffer(mask, np.uint8), cv2.IMREAD_GRAYSCALE)
-    if pixels is None:
-        raise VesselrtError("a column returned something that is not a PNG.")
-    result: Mask = pixels > 0
-    return result
 
 
 def _peers(path: Path, segmenter: Segmenter) -> "Peers":
@@ -285,7 +294,8 @@ def _peers(path: Path, segmenter: Segmenter) -> "Peers":
     return Peers(path, segmenter.manifest, segmenter.info.threads)
 
 
-def _machine() -> dict[str, str | int | float]:
+def describe_machine() -> dict[str, str | int | float]:
+    """As in `Report.machine`."""
     found: dict[str, str | int | float] = {
         "cpu": cpu_name(),
         "cores": usable_cores(),

@@ -16,20 +16,18 @@ import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import onnx
 import onnxruntime
 import torch
 from monai.inferers.utils import sliding_window_inference
-from onnx import numpy_helper
 from PIL import Image as Pillow
 from PIL import ImageOps
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from vesselrt.benchmarks.measure import Column
+from vesselrt.benchmarks.twin import Twin
 from vesselrt.runtime.decode import decode
 from vesselrt.runtime.errors import ModelError, VesselrtError
 from vesselrt.runtime.manifest import Manifest
@@ -92,70 +90,6 @@ class UserPath:
         encoded = io.BytesIO()
         Pillow.fromarray(mask.numpy()).save(encoded, format="PNG")
         return encoded.getvalue()
-
-
-class Twin(nn.Module):
-    """The graph of a model file, run by PyTorch operation by operation."""
-
-    def __init__(self, path: Path) -> None:
-        """Raises ModelError for a graph with an operation, or a form of one, that is not known here."""
-        super().__init__()
-        graph = onnx.load(path).graph
-        unknown = sorted({node.op_type for node in graph.node} - _OPERATIONS.keys())
-        if unknown:
-            raise ModelError(f"{path}: --compare does not know the operations {', '.join(unknown)}. Run without it.")
-        self._input, self._output = graph.input[0].name, graph.output[0].name
-        # Copied: ONNX's arrays are read-only.
-        self._constants = {i.name: torch.from_numpy(numpy_helper.to_array(i).copy()) for i in graph.initializer}
-        last = {name: step for step, node in enumerate(graph.node) for name in node.input}
-        self._steps = []
-        for step, node in enumerate(graph.node):
-            attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
-            _check(node.op_type, attributes, path)
-            # Memory is given back after the last use, as in a module's `forward`.
-            done = [n for n in dict.fromkeys(node.input) if last[n] == step and n not in self._constants]
-            self._steps.append((_OPERATIONS[node.op_type], list(node.input), node.output[0], attributes, done))
-
-    def forward(self, image: Tensor) -> Tensor:
-        """(N, C, h, w) of any type, 0..255 → (N, 1, h, w) float32 probability."""
-        values = {**self._constants, self._input: image}
-        for operation, inputs, output, attributes, done in self._steps:
-            values[output] = operation(*(values[name] for name in inputs), **attributes)
-            for name in done:
-                del values[name]
-        return values[self._output]
-
-
-def _convolution(x: Tensor, weight: Tensor, bias: Tensor | None = None, **given: Any) -> Tensor:
-    stride, padding = given.get("strides", 1), given.get("pads", (0, 0))[:2]
-    return functional.conv2d(x, weight, bias, stride, padding, given.get("dilations", 1), given.get("group", 1))
-
-
-def _transposed(x: Tensor, weight: Tensor, bias: Tensor | None = None, **given: Any) -> Tensor:
-    stride, padding, more = given.get("strides", 1), given.get("pads", (0, 0))[:2], given.get("output_padding", 0)
-    group, dilation = given.get("group", 1), given.get("dilations", 1)
-    return functional.conv_transpose2d(x, weight, bias, stride, padding, more, group, dilation)
-
-
-_OPERATIONS: dict[str, Callable[..., Tensor]] = {
-    "Add": torch.add,
-    "Cast": lambda x, to: x.float(),  # noqa: ARG005 - `_check` lets only this type pass
-    "Conv": _convolution,
-    "ConvTranspose": _transposed,
-    "Div": torch.div,
-    "Mul": torch.mul,
-    "Relu": torch.relu,
-    "Sigmoid": torch.sigmoid,
-    "Sub": torch.sub,
-}
-
-
-def _check(operation: str, attributes: dict[str, Any], path: Path) -> None:
-    pads = list(attributes.get("pads", (0, 0, 0, 0)))
-    automatic = attributes.get("auto_pad", b"NOTSET") != b"NOTSET"
-    cast = operation == "Cast" and attributes["to"] != onnx.TensorProto.FLOAT
-    if pads[:2] != pads[2:] or automatic or cast or "output_shape" in attributes:
-        raise ModelError(f"{path}: --compare does not know this form of {operation}: {attributes}. Run without it.")
 
 
 def _onnx_runtime(path: Path, threads: int) -> Network:

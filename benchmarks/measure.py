@@ -3,22 +3,24 @@
 A column maps the bytes of a photograph to the bytes of a mask PNG. Every timed mask must equal the first one.
 """
 
-import math
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from json import loads
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from vesselrt.benchmarks.photos import Photo
 from vesselrt.runtime.backends import Backend
+from vesselrt.runtime.encode import Mask
 from vesselrt.runtime.errors import VesselrtError
 from vesselrt.runtime.preparation import Image
-from vesselrt.runtime.segmenter import Segmenter
+from vesselrt.runtime.segmenter import Segmenter, load
 
 Column = Callable[[bytes], bytes]
 """Photograph as encoded bytes → mask as PNG bytes."""
@@ -95,6 +97,14 @@ class _TimedBackend:
         self._backend.close()
 
 
+class ColumnError(VesselrtError):
+    """What one column gives can't be reported."""
+
+    def __init__(self, column: str, reason: str) -> None:
+        super().__init__(f"{column}: {reason}")
+        self.column, self.reason = column, reason
+
+
 @dataclass(frozen=True)
 class Timed:
     """One column on one photograph."""
@@ -111,7 +121,7 @@ def interleave(columns: dict[str, Column], data: bytes, runs: int) -> dict[str, 
     Where there are several, each calls once before the call that counts: a user has one of them, and its caches and
     threads are not another's.
 
-    Raises VesselrtError when a run gives another mask than the first one did.
+    Raises ColumnError when a run gives another mask than the first one did.
     """
     masks: dict[str, bytes] = {}
     times: dict[str, list[float]] = {name: [] for name in columns}
@@ -124,11 +134,52 @@ def interleave(columns: dict[str, Column], data: bytes, runs: int) -> dict[str, 
             mask = column(data)
             times[name].append((time.perf_counter() - started) * 1e3)
             if mask != masks.setdefault(name, mask):
-                raise VesselrtError(
-                    f"{name}: call {run + 1} gave another mask than the first one. Times of a result that changes "
-                    "are not reported: find out why it does."
+                raise ColumnError(
+                    name,
+                    f"call {run + 1} gave another mask than the first one. Times of a result that changes are not "
+                    "reported: find out why it does.",
                 )
     return {name: Timed(times[name][BURN_IN:], masks[name]) for name in columns}
+
+
+def counted(subject: Subject, runs: int, columns: int) -> list[dict[str, float]]:
+    """The calls of a subject that `interleave` timed, when it was the last that called it, among so many columns."""
+    turn = 2 if columns > 1 else 1
+    return subject.calls[turn - 1 :: turn][-runs:]
+
+
+def differing(one: bytes, other: bytes) -> float:
+    """Share of the pixels at which two mask PNGs differ."""
+    return float((pixels(one) != pixels(other)).mean())
+
+
+def pixels(mask: bytes) -> Mask:
+    """A mask PNG as (H, W) bool."""
+    decoded = cv2.imdecode(np.frombuffer(mask, np.uint8), cv2.IMREAD_GRAYSCALE)
+    if decoded is None:
+        raise VesselrtError("a column returned something that is not a PNG.")
+    result: Mask = decoded > 0
+    return result
+
+
+@dataclass(frozen=True)
+class Start:
+    """A process of its own, from its start to its end, and what it saw in it."""
+
+    process_s: float
+    load_s: float
+    """Of the model, libraries included."""
+    first_ms: float
+    """The first call."""
+    peak_memory_mb: float | None
+    """As in `Fresh`."""
+
+
+def start(options: "Options", photo: Path) -> Start:
+    """Starts a process that loads vesselrt and segments a photograph a few times. Raises VesselrtError if it fails."""
+    started = time.perf_counter()
+    printed = loads(_python(["vesselrt.benchmarks.start", str(photo), *options.arguments()]))
+    return Start(time.perf_counter() - started, **printed)
 
 
 @dataclass(frozen=True)
@@ -159,8 +210,7 @@ def fresh(options: "Options", photo: Photo, mask: bytes, starts: int) -> Fresh:
             times.append(time.perf_counter() - started)
             if target.read_bytes() != mask:
                 raise VesselrtError(f"{photo.name}: a fresh process gave another mask than this one. Find out why.")
-        peak = float(_python(["vesselrt.benchmarks.memory", str(source), *options.arguments()]))
-    return Fresh(times, None if math.isnan(peak) else peak)
+        return Fresh(times, start(options, source).peak_memory_mb)
 
 
 @dataclass(frozen=True)
@@ -171,6 +221,10 @@ class Options:
     device: str
     precision: str
     threads: int | None
+
+    def load(self) -> Segmenter:
+        """Raises what `vesselrt.load` does."""
+        return load(self.model, device=self.device, precision=self.precision, threads=self.threads)
 
     def arguments(self) -> list[str]:
         """As options of the command line."""

@@ -1,7 +1,8 @@
 """From a probability map to what people open: masks, overlays, outlines."""
 
 import json
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -46,7 +47,9 @@ def encode(probability: Image, image: Image, form: str, threshold: float) -> byt
         return _png(mask.astype(np.uint8) * np.uint8(255))
     if form == "overlay":
         return _png(_overlay(image, mask)[:, :, ::-1])
-    return _svg(mask) if form == "svg" else _geojson(mask, threshold)
+    if form == "svg":
+        return _svg(mask)
+    return geojson([[ring.tolist() for ring in polygon] for polygon in polygons(mask)], threshold)
 
 
 def threshold_mask(probability: Image, threshold: float) -> Mask:
@@ -58,41 +61,66 @@ def threshold_mask(probability: Image, threshold: float) -> Mask:
     return result
 
 
-def polygons(mask: Mask) -> list[Polygon]:
+def polygons(mask: Mask, connectivity: Literal[4, 8] = 4) -> list[Polygon]:
     """The outlines of a mask (H, W) along the edges of its pixels; x, y in pixels, y down, from the image's corner.
 
-    Pixels that touch at a corner belong to one polygon.
+    One polygon for each part of the mask, connected by edges (4) or by corners too (8). With 4, polygons are valid as
+    geometry libraries define it (OGC 06-103r4): no ring touches itself, and the inside of each polygon is connected.
+    Shells have a positive area by the shoelace formula, holes a negative one.
     """
-    # OpenCV traces centres of border pixels. On a grid of twice the fineness, where pixel x covers 2x to 2x + 2,
-    # these centres are the pixels' edges.
-    doubled = cv2.resize(mask.astype(np.uint8), None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST)
-    doubled = cv2.copyMakeBorder(doubled, 0, 1, 0, 1, cv2.BORDER_CONSTANT, value=0)
-    grown = cv2.dilate(doubled, np.ones((2, 2), np.uint8), anchor=(1, 1))
-    contours, hierarchy = cv2.findContours(grown, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-    if hierarchy is None:
-        return []
+    padded = np.pad(mask, 1)
+    labels = np.asarray(cv2.connectedComponents(padded.astype(np.uint8), connectivity=connectivity)[1], np.int32)
+    points, order = _corners(padded, labels)
     found: dict[int, Polygon] = {}
-    parents = hierarchy[0, :, 3].tolist()
-    for index, parent in enumerate(parents):
-        if parent < 0:
-            found[index] = [_ring(contours[index])]
-    for index, parent in enumerate(parents):
-        if parent >= 0:
-            found[parent].append(_ring(contours[index]))
+    for ring in _rings(order):
+        # The first point is the top left one and the second is to its right: is the mask below that edge, or above it?
+        x, y = points[ring[0]].tolist()
+        below = int(labels[y + 1, x + 1])
+        if below:
+            found[below] = [points[ring]]
+        else:
+            found[int(labels[y, x + 1])].append(points[ring[::-1]])
     return list(found.values())
 
 
-def _ring(contour: Any) -> NDArray[np.int32]:
-    """A traced border on the doubled grid as a rectilinear ring of pixel corners, straight runs merged."""
-    points = contour.reshape(-1, 2)
-    following = np.roll(points, -1, axis=0)
-    # Tracing cuts inner corners diagonally; the corner that was cut has both coordinates even.
-    corners = np.where(points % 2 == 0, points, following)
-    diagonal = (points != following).all(axis=1)
-    ring = np.insert(points, np.flatnonzero(diagonal) + 1, corners[diagonal], axis=0)
-    before, after = ring - np.roll(ring, 1, axis=0), np.roll(ring, -1, axis=0) - ring
-    turns = before[:, 0] * after[:, 1] != before[:, 1] * after[:, 0]
-    return np.asarray(ring[turns] // 2, np.int32)
+def _corners(padded: Mask, labels: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.intp]]:
+    """Where outlines turn: points (K, 2) x, y row by row, and the order that sorts them column by column.
+
+    Ends of edges come in pairs: along each row of points, edge after edge, and along each column. Where two parts or
+    two holes meet at a corner (a saddle), two outlines turn and the point is there twice: first as the end of the edge
+    from the left, then as the start of the edge to the right.
+    """
+    change = padded[:, 1:] ^ padded[:, :-1]
+    northwest, southwest = padded[:-1, :-1], padded[1:, :-1]
+    saddle = change[1:] & change[:-1] & (northwest ^ southwest)
+    flat = np.flatnonzero((change[1:] ^ change[:-1]) | saddle)
+    twice = saddle.ravel()[flat]
+    y, x = np.divmod(np.repeat(flat, 1 + twice), saddle.shape[1])
+    second = np.zeros(len(x), np.intp)
+    second[np.flatnonzero(np.repeat(twice, 1 + twice))[1::2]] = 1
+    # At a saddle the two diagonal pixels of the mask are either of one part, and the outlines go round its two holes,
+    # or of two parts, and the outlines go round these. Either way no outline meets itself.
+    nw, ne, sw, se = labels[y, x], labels[y, x + 1], labels[y + 1, x], labels[y + 1, x + 1]
+    swapped = np.where(nw > 0, nw == se, ne != sw)
+    return np.stack([x, y], axis=1).astype(np.int32), np.lexsort((second ^ swapped, y, x))
+
+
+def _rings(order: NDArray[np.intp]) -> Iterator[list[int]]:
+    """Indices of the points of each outline, from its top left corner to the right."""
+    down = np.empty_like(order)
+    down[order[::2]], down[order[1::2]] = order[1::2], order[::2]
+    other_end = down.tolist()
+    seen = bytearray(len(other_end))
+    for start in range(0, len(other_end), 2):
+        ring: list[int] = []
+        point = start
+        while not seen[point]:
+            across = point ^ 1  # as they stand, points are paired along rows
+            seen[point] = seen[across] = 1
+            ring += (point, across)
+            point = other_end[across]
+        if ring:
+            yield ring
 
 
 def _png(pixels: Any) -> bytes:
@@ -118,12 +146,22 @@ def _svg(mask: Mask) -> bytes:
     ).encode()
 
 
-def _geojson(mask: Mask, threshold: float) -> bytes:
-    """RFC 7946's structure in pixel coordinates: one MultiPolygon feature, y down."""
-    coordinates = [[[*r.tolist(), r[0].tolist()] for r in polygon] for polygon in polygons(mask)]
+def geojson(outlines: Sequence[Any], threshold: float | None = None) -> bytes:
+    """RFC 7946's structure in pixel coordinates: one MultiPolygon feature, y down.
+
+    `outlines` are polygons as lists of rings of [x, y], not closed. The properties are those of an annotation of
+    QuPath (qupath.github.io), whose importer refuses a class without a colour.
+    """
+    coordinates = [[[*ring, ring[0]] for ring in polygon] for polygon in outlines]
+    properties: dict[str, Any] = {
+        "objectType": "annotation",
+        "classification": {"name": "vessel", "color": _COLOUR},
+    }
+    if threshold is not None:
+        properties["threshold"] = threshold
     feature = {
         "type": "Feature",
         "geometry": {"type": "MultiPolygon", "coordinates": coordinates},
-        "properties": {"classification": {"name": "vessel"}, "threshold": threshold},
+        "properties": properties,
     }
     return json.dumps({"type": "FeatureCollection", "features": [feature]}, separators=(",", ":")).encode()

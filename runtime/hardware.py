@@ -6,6 +6,7 @@ import platform
 import sys
 from dataclasses import dataclass
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,22 @@ def usable_cores() -> int:
     except (OSError, ValueError):
         return available
     return available if quota == "max" else max(1, min(available, int(quota) // int(period)))
+
+
+def machine() -> dict[str, str | int | float]:
+    """What a measurement has to name: cpu, cores (that may be used), os, the versions of python and vesselrt, and load,
+    the average over the last minute, where the system tells it.
+    """
+    found: dict[str, str | int | float] = {
+        "cpu": cpu_name(),
+        "cores": usable_cores(),
+        "os": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "python": platform.python_version(),
+        "vesselrt": version("vesselrt"),
+    }
+    if hasattr(os, "getloadavg"):
+        found["load"] = round(os.getloadavg()[0], 2)
+    return found
 
 
 @dataclass(frozen=True)

@@ -22,14 +22,14 @@ _REASONS = {
 
 def obstacles(engine: Engine) -> list[str]:
     """What keeps this machine from running the engine, in sentences; empty: nothing that shows before it is loaded."""
-    header, found = engine.header, []
+    header, elsewhere, found = engine.header, "", []
     try:
         gpu = find_gpu()
     except DeviceError as error:
         found.append(str(error))
     else:
         if gpu.target not in header.targets:
-            found.append(
+            elsewhere = (
                 f"The GPU here ({gpu.name}) is {gpu.target}, the engine is for {', '.join(header.targets)}. "
                 f"Run: vesselrt compile --target {gpu.target}"
             )
@@ -42,8 +42,10 @@ def obstacles(engine: Engine) -> list[str]:
             f"Compile the model again, or run: {_install(header)}"
         )
     elif not found and hasattr(library.Runtime, "get_engine_validity"):
-        found += _verdict(library, engine)
-    return found
+        found = _verdict(library, engine)
+        if not found:
+            return []  # on a GPU that the file does not name, too: TensorRT knows best what runs where
+    return [elsewhere, *found] if elsewhere else found
 
 
 def _library(header: Header) -> Any:

@@ -14,6 +14,13 @@ def measure(data_root: Path, kind: Kind, folder: str) -> Evaluation:
         return evaluate(segmenter, find(kind, data_root / folder, "test"), name=folder, split="test")
 
 
+def as_recorded(result: Evaluation, name: str) -> bool:
+    """Whether the figures are those in the model file, which may have been written when there were fewer."""
+    recorded = vesselrt.models()["fundus"].provenance.metrics[name]
+    found = {figure: result.figures()[figure] for figure in recorded}
+    return found == pytest.approx(recorded, abs=2e-3)  # another processor or precision rounds differently
+
+
 def test_chase_db1_is_above_the_second_observer_and_every_peer(data_root: Path) -> None:
     result = measure(data_root, "chase_db1", "CHASE_DB1")
     assert len(result.images) == 8
@@ -22,13 +29,11 @@ def test_chase_db1_is_above_the_second_observer_and_every_peer(data_root: Path) 
     assert result.pooled.thin_recall >= 0.57
     assert result.second_observer is not None
     assert result.pooled.f1 > result.second_observer.f1
-    recorded = vesselrt.models()["fundus"].provenance.metrics["CHASE_DB1 test"]
-    assert result.figures() == pytest.approx(recorded, abs=2e-3)  # another processor or precision rounds differently
+    assert as_recorded(result, "CHASE_DB1 test")
 
 
 def test_hrf_is_above_every_peer(data_root: Path) -> None:
     result = measure(data_root, "hrf", "HRF")
     assert len(result.images) == 30
     assert result.pooled.f1 >= 0.79
-    recorded = vesselrt.models()["fundus"].provenance.metrics["HRF test"]
-    assert result.figures() == pytest.approx(recorded, abs=2e-3)
+    assert as_recorded(result, "HRF test")

@@ -15,8 +15,8 @@ import pytest
 from numpy.typing import NDArray
 from typer.testing import CliRunner
 
-from vesselrt.benchmarks import bench, memory, photos
-from vesselrt.benchmarks.measure import BURN_IN, STAGES, Options, Spread, Subject, Timed, fresh, interleave
+from vesselrt.benchmarks import bench, photos, start
+from vesselrt.benchmarks.measure import BURN_IN, STAGES, Column, Options, Spread, Subject, Timed, fresh, interleave
 from vesselrt.benchmarks.photos import Photo
 from vesselrt.cli import app
 from vesselrt.runtime.backends.fake import FakeBackend, identity
@@ -147,16 +147,6 @@ def test_ratios_to_another_column(noise: Photo) -> None:
     assert peer.ratio_of_runs > 1
 
 
-class Painted:
-    """Columns beside vesselrt that paint the same for every photograph."""
-
-    def __init__(self, masks: dict[str, Any]) -> None:
-        self.masks = {name: cv2.imencode(".png", mask)[1].tobytes() for name, mask in masks.items()}
-
-    def columns(self, _: bytes) -> dict[str, Any]:
-        return {name: lambda _, mask=mask: mask for name, mask in self.masks.items()}
-
-
 def test_f1_pools_pixels_in_the_field_of_view(tmp_path: Path) -> None:
     folder = tmp_path / "HRF"
     inside, truth, first, second = (np.zeros((70, 90), np.uint8) for _ in range(4))
@@ -172,8 +162,12 @@ def test_f1_pools_pixels_in_the_field_of_view(tmp_path: Path) -> None:
     (folder / "images" / "01_dr.JPG").write_bytes(png(first))  # of the training split
     paths = photos.held_out(tmp_path)["HRF"]
     nothing, everything = np.zeros_like(truth), np.full_like(truth, 255)
-    peers: Any = Painted({"nothing": nothing, "everything": everything})
-    score = bench.score("HRF", paths, Subject(Segmenter(BRIGHT, FakeBackend())), peers)
+    columns: dict[str, Column] = {
+        "vesselrt": Subject(Segmenter(BRIGHT, FakeBackend())),
+        "nothing": lambda _: cv2.imencode(".png", nothing)[1].tobytes(),
+        "everything": lambda _: cv2.imencode(".png", everything)[1].tobytes(),
+    }
+    score = bench.score("HRF", paths, lambda _: columns)
     assert score.photographs == ["06_dr.JPG", "07_h.JPG"]
     assert score.f1 == {
         "vesselrt": 2 * (40 + 80) / ((40 + 80) + 2 * 80),
@@ -261,12 +255,17 @@ def test_options_as_arguments() -> None:
 
 
 def test_peak_memory_is_of_this_process_alone() -> None:
-    before, held = memory.peak_memory(), np.ones(200 * 2**20, np.uint8)
-    assert memory.peak_memory() >= 200 + held[0] - 1
-    code = "from vesselrt.benchmarks.memory import peak_memory; print(peak_memory())"
+    def peak() -> float:
+        found = start.peak_memory()
+        assert found is not None
+        return found
+
+    before, held = peak(), np.ones(200 * 2**20, np.uint8)
+    assert peak() >= 200 + held[0] - 1
+    code = "from vesselrt.benchmarks.start import peak_memory; print(peak_memory())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert before > 0
-    assert 5 < float(done.stdout) < memory.peak_memory()
+    assert 5 < float(done.stdout) < peak()
 
 
 def test_torch_is_not_imported_without_compare() -> None:
@@ -418,7 +417,7 @@ def test_networks_that_differ_are_not_timed(compare: Any, tmp_path: Path) -> Non
 
 
 def test_graphs_that_the_columns_can_not_run_are_named(compare: Any, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="--compare does not know the operations HardSigmoid"):
+    with pytest.raises(ModelError, match="PyTorch's columns do not know the operations HardSigmoid"):
         compare.Twin(write_model(tmp_path / "hard.onnx", BRIGHT, last="HardSigmoid"))
     equalised = BRIGHT.model_copy(update={"preparation": Preparation(clahe=Clahe(clip_limit=2, grid=8))})
     with pytest.raises(ModelError, match="asks for CLAHE"):

@@ -22,6 +22,7 @@ import vesselrt
 from vesselrt import cli
 from vesselrt.runtime.manifest import METADATA_KEY, Input, Manifest, Preparation, Provenance, Tile
 from vesselrt.runtime.modelfile import read_manifest, sha256
+from vesselrt.training.annotations import encode as encode_annotation
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 CPU = ("--device", "cpu:onnxruntime")  # f32: the mirror is exact
@@ -119,7 +120,7 @@ def tree(folder: Path) -> set[str]:
 def test_help_lists_every_command(run: Run) -> None:
     done = run("--help")
     assert done.code == 0
-    for command in ("predict", "serve", "models", "evaluate", "train", "export", "bench"):
+    for command in ("predict", "serve", "models", "evaluate", "compare", "train", "export", "bench"):
         assert re.search(rf"\b{command}\b +\S+", done.out), command
     assert "Segments blood vessels in eye photographs." in done.out
     assert run("-h").out == done.out
@@ -130,14 +131,15 @@ def test_help_lists_every_command(run: Run) -> None:
     [
         (
             "predict",
-            "PHOTO... files globs folders --out --format mask|probability|overlay|svg|geojson --threshold --model",
+            "PHOTO... files folders --out --format mask|probability|overlay|svg|geojson --threshold --simplify --model",
         ),
         ("serve", "--host --port 127.0.0.1 8000 --model --device --precision --threads /predict /health"),
         ("models", "built-in manifests"),
         (
             "evaluate",
-            "MODEL DATA --kind drive chase_db1 hrf folder --split train validation test --threshold --json --record",
+            "MODEL DATA --kind drive chase_db1 hrf geojson --split train validation test --threshold --report --record",
         ),
+        ("compare", "MODEL... DATA --device --precision --kind --split --threshold --threads --runs --json Markdown"),
         ("train", "RECIPE --data --run interrupted fundus"),
         (
             "export",
@@ -220,6 +222,22 @@ def test_every_format_is_the_librarys(run: Run, mirror: Path, tmp_path: Path, fo
         assert json.loads(content)["features"][0]["properties"]["threshold"] == 0.7
 
 
+@pytest.mark.parametrize(("simplify", "threshold"), [(0, None), (0.35, 0.7), (2.0, 0.2)])
+def test_outlines_are_simplified_as_the_library_does(
+    run: Run, mirror: Path, tmp_path: Path, simplify: float, threshold: float | None
+) -> None:
+    photo = save(tmp_path / "eye.png", levels(3))
+    rule = () if threshold is None else ("--threshold", threshold)
+    done = run("predict", photo, "--format", "geojson", "--simplify", simplify, *rule, "--model", mirror, *CPU)
+    assert done.code == 0
+    with vesselrt.load(mirror, device="cpu:onnxruntime") as segmenter:
+        result = segmenter.segment(photo)
+    expected = encode_annotation(result.mask(threshold), simplify, result.threshold if threshold is None else threshold)
+    assert (tmp_path / "eye-geojson.geojson").read_bytes() == expected
+    if simplify == 0:
+        assert expected == result.encode("geojson", threshold)
+
+
 @pytest.mark.parametrize("threshold", ["0", "0.25", "0.5", "0.50196078", "1", "1e-9"])
 def test_the_threshold_is_exact(run: Run, mirror: Path, tmp_path: Path, threshold: str) -> None:
     every = np.arange(256, dtype=np.uint8).reshape(16, 16)
@@ -292,6 +310,8 @@ def test_a_write_that_breaks_off_leaves_the_old_file(
         ("a/eye.png --threshold 1.5", "threshold 1.5 is not within 0 to 1."),
         ("a/eye.png --threshold -0.1", "threshold -0.1 is not within 0 to 1."),
         ("a/eye.png --threshold nan", "threshold nan is not within 0 to 1."),
+        ("a/eye.png --simplify 1", "--simplify is for --format geojson, and the format is mask."),
+        ("a/eye.png --format geojson --simplify -1", "simplify is -1.0. Expected a distance in pixels, 0 or more."),
     ],
 )
 def test_what_cannot_be_done_is_said_before_anything_runs(
@@ -423,6 +443,17 @@ def test_evaluate_writes_what_can_be_counted_by_hand(run: Run, mirror: Path, mea
     assert tree(tmp_path / "figures") == {"all.json"}
 
 
+def test_evaluate_writes_a_report(run: Run, mirror: Path, measured: Path, tmp_path: Path) -> None:
+    done = run("evaluate", mirror, measured, "--report", "out/report", *CPU)
+    assert done.code == 0, done.err
+    assert "report: out/report/report.html" in done.err
+    files = {"report.html", "images.csv", "figures.json", "overlays/a.jpg", "overlays/b.jpg"}
+    assert tree(tmp_path / "out" / "report") == files
+    record = json.loads((tmp_path / "out" / "report" / "figures.json").read_text())
+    assert (record["pooled"]["f1"], record["model_sha256"]) == (6 / 8, sha256(mirror))
+    assert "0.7500" in (tmp_path / "out" / "report" / "report.html").read_text("utf-8")
+
+
 def test_evaluate_at_another_threshold_and_split(run: Run, mirror: Path, measured: Path, tmp_path: Path) -> None:
     arguments = ("evaluate", mirror, measured, "--json", "all.json", *CPU)
     assert run(*arguments, "--threshold", 0.5, "--kind", "folder", "--split", "train").code == 0
@@ -461,11 +492,14 @@ def test_evaluate_in_the_folder_itself_has_a_name(
     [
         (
             "eyes --kind retina",
-            "unknown kind 'retina' of data set. Expected one of: auto, drive, chase_db1, hrf, folder.",
+            "unknown kind 'retina' of data set. Expected one of: auto, drive, chase_db1, hrf, folder, geojson.",
         ),
         ("nowhere --kind hrf", "nowhere: no such folder."),
         ("eyes --kind drive", "eyes: no photographs of the test split of drive."),
-        (".", ".: no data set of a known layout (drive, chase_db1, hrf, folder). Name a folder that holds one."),
+        (
+            ".",
+            ".: no data set of a known layout (drive, chase_db1, hrf, folder, geojson). Name a folder that holds one.",
+        ),
         ("eyes --json eyes/images/a.png/all.json", "[Errno 17] File exists: 'eyes/images/a.png'"),
     ],
 )
@@ -479,6 +513,40 @@ def test_a_mask_that_is_missing_is_named(run: Run, mirror: Path, measured: Path)
     (measured / "masks" / "b.png").unlink()
     done = run("evaluate", mirror, "eyes", *CPU)
     assert (done.code, done.err) == (1, "error: eyes: 1 mask(s) are missing: eyes/masks/b.*\n")
+
+
+def test_compare_prints_a_table_and_writes_the_record(run: Run, mirror: Path, measured: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.onnx"
+    copy.write_bytes(mirror.read_bytes())
+    where = ("--device", "cpu:onnxruntime", "--device", "cuda", "--precision", "f32")
+    done = run("compare", mirror, "copy.onnx", measured, *where, "--runs", 1, "--json", "all.json")
+    assert done.code == 0, done.err
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in done.out.splitlines()[2:6]]
+    assert [row[:4] for row in rows] == [
+        [str(mirror), "cpu:onnxruntime", "f32", "0.7500"],
+        [str(mirror), "cuda", "f32", "–"],
+        ["copy.onnx", "cpu:onnxruntime", "f32", "0.7500"],
+        ["copy.onnx", "cuda", "f32", "–"],
+    ]
+    assert rows[2][6] == "0.000%"
+    assert rows[3][9].startswith("no NVIDIA ")
+    record = json.loads((tmp_path / "all.json").read_text())
+    assert [row["metrics"] and row["metrics"]["f1"] for row in record["rows"]] == [0.75, None, 0.75, None]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("gone.onnx eyes", "no model gone.onnx: neither a file nor a built-in model."),
+        ("fundus nowhere --kind hrf", "nowhere: no such folder."),
+        ("fundus eyes --device gpu", "gpu: not known. Expected of: auto, cpu, cpu:openvino, cpu:onnxruntime, cuda, "),
+        ("fundus eyes --device cuda", "nothing to compare: no row can run here. no NVIDIA "),
+    ],
+)
+def test_compare_says_what_is_wrong(run: Run, measured: Path, arguments: str, message: str) -> None:
+    done = run("compare", *arguments.split())
+    assert done.code == 1
+    assert done.err.startswith(f"error: {message}")
 
 
 # Train and export: what is wrong with their arguments. What they do is tested where it is done.
@@ -531,6 +599,7 @@ main()
         (["torch"], "export -o m.onnx --run .", "export", "export"),
         (["onnx"], "export -o m.onnx --run .", "export", "export"),
         (["skimage"], "evaluate fundus .", "evaluate", "evaluate"),
+        (["skimage"], "compare fundus .", "compare", "evaluate"),
     ],
 )
 def test_a_missing_extra_is_one_line_that_installs_it(
@@ -544,6 +613,17 @@ def test_a_missing_extra_is_one_line_that_installs_it(
     )
 
 
+def test_simplified_outlines_need_an_extra(mirror: Path, tmp_path: Path) -> None:
+    save(tmp_path / "eye.png", levels(0))
+    arguments = ["predict", "eye.png", "--format", "geojson", "--simplify", "1", "--model", str(mirror), *CPU]
+    code = BLOCKED.format(names=["shapely"], arguments=arguments)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "error: GeoJSON of annotations needs packages that are not installed. Run: pip install 'vesselrt[evaluate]'\n"
+    )
+
+
 def test_every_extra_that_is_named_exists() -> None:
     named = set(re.findall(r'_extra\("[^"]+", "(\w+)"\)', Path(cli.__file__).read_text("utf-8")))
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))["project"]
@@ -553,7 +633,7 @@ def test_every_extra_that_is_named_exists() -> None:
 
 def test_predict_needs_no_extra(mirror: Path, tmp_path: Path) -> None:
     save(tmp_path / "eye.png", levels(0))
-    names = ["torch", "monai", "onnx", "skimage", "scipy", "matplotlib", "yaml", "safetensors", "fastapi"]
+    names = ["torch", "monai", "onnx", "skimage", "scipy", "matplotlib", "yaml", "safetensors", "shapely", "fastapi"]
     arguments = ["predict", "eye.png", "--model", str(mirror), *CPU]
     code = BLOCKED.format(names=names, arguments=arguments)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False)

@@ -3,23 +3,25 @@
 import io
 import json
 import re
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
 import pytest
+import shapely
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
-from vesselrt.runtime.encode import FORMATS, MEDIA_TYPES, SUFFIXES, Mask, encode, polygons, threshold_mask
+from vesselrt.runtime.encode import FORMATS, MEDIA_TYPES, SUFFIXES, Mask, Polygon, encode, polygons, threshold_mask
 from vesselrt.runtime.errors import OptionError
 from vesselrt.runtime.preparation import Image
 
 RAMP: Image = np.arange(256, dtype=np.uint8).reshape(16, 16)
 MASKS = arrays(bool, array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=24))
+CONNECTIVITIES: tuple[Literal[4], Literal[8]] = (4, 8)
 UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # other work may share the cores
 RING = """
     #######
@@ -43,6 +45,8 @@ SHAPES = {
     "ring in a ring": RING,
     "open to the border": "#.#\n#.#\n###",
     "vessel of one pixel": ".....\n#####\n.....",
+    "ring closed by a corner": "###.\n#.##\n##..\n.###",
+    "ring closed by four corners": ".#.\n#.#\n.#.",
 }
 
 
@@ -146,7 +150,7 @@ def test_overlay_by_hand() -> None:
 
 
 def check_outlines(mask: Mask) -> None:
-    """Whatever the form, filling the outlines gives the mask, and the parts are what labelling finds."""
+    """Whatever the form, filling the outlines gives the mask, and the polygons are the parts that labelling finds."""
     probability, image = probability_of(mask), black(mask.shape)
     svg = encode(probability, image, "svg", 0.5).decode()
     np.testing.assert_array_equal(filled(svg_rings(svg), mask.shape), mask)
@@ -164,11 +168,27 @@ def check_outlines(mask: Mask) -> None:
         covered += filled([ring[:-1] for ring in rings], mask.shape)
     np.testing.assert_array_equal(covered, mask)  # also: no two polygons cover one pixel
 
-    parts = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)[0] - 1
-    surroundings = np.pad(~mask, 1, constant_values=True).astype(np.uint8)
-    holes_in_all = cv2.connectedComponents(surroundings, connectivity=4)[0] - 2
-    assert len(found) == parts
-    assert sum(len(rings) - 1 for rings in found) == holes_in_all
+    for connectivity in CONNECTIVITIES:
+        outlines = polygons(mask, connectivity)
+        count, labels = cv2.connectedComponents(mask.astype(np.uint8), connectivity=connectivity)
+        assert len(outlines) == count - 1
+        for outline in outlines:
+            part = filled([ring.tolist() for ring in outline], mask.shape)
+            (label,) = np.unique(labels[part])
+            np.testing.assert_array_equal(part, labels == label)
+            surroundings = np.pad(~part, 1, constant_values=True).astype(np.uint8)
+            around = cv2.connectedComponents(surroundings, connectivity=4)[0] - 1
+            assert len(outline) == around
+    check_validity(polygons(mask))
+
+
+def check_validity(outlines: list[Polygon]) -> None:
+    """By the book (OGC 06-103r4), and oriented: shells counterclockwise as the numbers go, holes clockwise."""
+    for shell, *holes in outlines:
+        assert shapely.is_ccw(shapely.LinearRing(shell))
+        assert not any(shapely.is_ccw(shapely.LinearRing(hole)) for hole in holes)
+    whole = shapely.MultiPolygon([(shell, holes) for shell, *holes in outlines])
+    assert shapely.is_valid(whole), shapely.is_valid_reason(whole)
 
 
 @pytest.mark.parametrize("picture", SHAPES.values(), ids=SHAPES)
@@ -218,7 +238,11 @@ def test_geojson_as_a_file() -> None:
             {
                 "type": "Feature",
                 "geometry": {"type": "MultiPolygon", "coordinates": []},
-                "properties": {"classification": {"name": "vessel"}, "threshold": 0.25},
+                "properties": {
+                    "objectType": "annotation",
+                    "classification": {"name": "vessel", "color": [0, 255, 102]},
+                    "threshold": 0.25,
+                },
             }
         ],
     }

@@ -316,6 +316,15 @@ def test_everything_that_is_in_the_way_is_named(monkeypatch: pytest.MonkeyPatch)
     ]
 
 
+def test_whether_an_engine_runs_on_another_gpu_is_tensorrts_to_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    hopper = Driver(name=b"H100", capability=(9, 0))
+    assert obstacles(monkeypatch, hopper, library_of((1, 0))) == []
+    assert obstacles(monkeypatch, hopper, library_of((2, 2))) == [
+        "The GPU here (H100) is sm90, the engine is for sm75, sm86. Run: vesselrt compile --target sm90",
+        "TensorRT for RTX refuses it: it was made for other GPUs.",
+    ]
+
+
 def test_no_driver_is_in_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[bytes] = []
     (found,) = obstacles(monkeypatch, None, library_of((2, 0), seen=seen))

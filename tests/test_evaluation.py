@@ -1,10 +1,12 @@
 """Figures of small masks, worked out by hand; the runtime runs them with a network that returns its input."""
 
+import csv
+import io
 import json
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,8 @@ from vesselrt.runtime.manifest import Input, Manifest, Preparation, Tile
 from vesselrt.runtime.preparation import Image
 from vesselrt.runtime.segmenter import Segmenter
 from vesselrt.training.data import Mask, Sample, find
-from vesselrt.training.evaluation import Evaluation, Metrics, evaluate
+from vesselrt.training.evaluation import Evaluation, Seen, evaluate
+from vesselrt.training.figures import Metrics
 
 ALL_PAIRS = st.integers(1, 12).flatmap(
     lambda side: st.tuples(
@@ -297,6 +300,11 @@ def test_the_record(filed: Sample) -> None:
     assert record["images"]["eye"]["f1"] == 2 / 3
     assert record["second_observer"]["auc"] is None
     assert list(record) == list(Evaluation.__dataclass_fields__)
+    assert record["schema"] == 2
+    assert record["vessel_levels"] == [0] * 200 + [20] + [0] * 55
+    assert record["background_levels"] == [360] + [0] * 199 + [20] + [0] * 55
+    assert record["reliability"][11] == {"pixels": 40, "probability": 200 / 255, "vessel": 0.5}
+    assert record["reliability"][14] == {"pixels": 0, "probability": None, "vessel": None}
 
 
 def test_the_table(filed: Sample) -> None:
@@ -305,23 +313,56 @@ def test_the_table(filed: Sample) -> None:
         "mirror 1.0 on set test, 2 photographs, threshold 0.5",
         f"{result.info}, median 42 ms",
         "",
-        "                      F1     Dice      IoU  precis.   recall  specif.   accur.      AUC   clDice     thin",
-        "mirror            0.6667   0.8333   0.5000   0.5000   1.0000   0.9744   0.9750   0.9872   0.8333   1.0000",
-        "second observer   0.6667   0.6667   0.5000   0.5000   1.0000   0.9474   0.9500        -   0.6667   1.0000",
+        "                     F1    Dice     IoU precis.  recall specif.  accur.     AUC  clDice    thin     ECE",
+        "mirror           0.6667  0.8333  0.5000  0.5000  1.0000  0.9744  0.9750  0.9872  0.8333  1.0000  0.0142",
+        "  95 % from      0.6667  0.6667  0.5000  0.5000  1.0000  0.9474  0.9500  0.9737  0.6667  1.0000  0.0000",
+        "  95 % to        1.0000  1.0000  1.0000  1.0000  1.0000  1.0000  1.0000  0.9872  1.0000  1.0000  0.0284",
+        "second observer  0.6667  0.6667  0.5000  0.5000  1.0000  0.9474  0.9500       -  0.6667  1.0000       -",
         "",
-        "eye               0.6667   0.6667   0.5000   0.5000   1.0000   0.9474   0.9500   0.9737   0.6667   1.0000",
-        "without vessels   1.0000   1.0000   1.0000   1.0000   1.0000   1.0000   1.0000        -   1.0000        -",
+        "eye              0.6667  0.6667  0.5000  0.5000  1.0000  0.9474  0.9500  0.9737  0.6667  1.0000  0.0284",
+        "without vessels  1.0000  1.0000  1.0000  1.0000  1.0000  1.0000  1.0000       -  1.0000       -  0.0000",
         "",
         "Best F1 0.6667, at threshold 0.500 (a diagnostic: chosen on these pixels)",
     ]
 
 
-def test_progress_is_told_after_each_photograph() -> None:
-    told: list[tuple[int, int, str]] = []
-    mask = rows((5, 1, 0, 20))
-    samples = [drawn(mask, mask, name=name) for name in "xy"]
-    evaluate(identity(), samples, name="s", split="test", progress=lambda *report: told.append(report))
-    assert told == [(1, 2, "x"), (2, 2, "y")]
+def test_each_photograph_is_seen_when_it_is_done(filed: Sample) -> None:
+    seen: list[Seen] = []
+    sample = drawn(np.array([[127, 128, 255]], np.uint8), np.ones((1, 3), bool), name="levels")
+    evaluate(identity(), [filed, sample], name="s", split="test", watch=seen.append)
+    assert [s.name for s in seen] == ["eye", "levels"]
+    assert seen[1].painted.tolist() == [[False, True, True]]
+    assert np.array_equal(seen[0].image[:, :, 1] > 0, rows((5, 1, 0, 20), (9, 1, 0, 20)))
+    assert np.array_equal(seen[0].truth.vessel, rows((5, 1, 0, 20)))
+
+
+def test_a_single_photograph_has_no_interval_and_says_so(filed: Sample) -> None:
+    result = run(filed)
+    assert result.interval is result.second_observer_interval is None
+    assert "One photograph: how the figures vary is unknown, so they have no interval." in result.table()
+    assert "95 %" not in result.table()
+    assert [line.split(",")[0] for line in result.to_csv().splitlines()] == [
+        "row",
+        "image",
+        "pooled",
+        "second_observer",
+    ]
+    assert json.loads(result.to_json())["interval"] is None
+
+
+def test_the_csv_has_a_row_for_each_photograph_and_then_all_of_them(filed: Sample) -> None:
+    result = run(filed, replace(filed, name='=1+1, "so"'), drawn(rows(), rows(), name="none"))
+    header, *found = csv.reader(io.StringIO(result.to_csv()))
+    assert header == ["row", "photograph", *(field.name for field in fields(Metrics))]
+    assert [row[:2] for row in found] == [
+        *(["image", name] for name in ("eye", '=1+1, "so"', "none")),
+        *([row, ""] for row in ("pooled", "pooled_low", "pooled_high")),
+        *([row, ""] for row in ("second_observer", "second_observer_low", "second_observer_high")),
+    ]
+    by_name = {row[1] or row[0]: dict(zip(header, row, strict=True)) for row in found}
+    assert float(by_name["pooled"]["f1"]) == result.pooled.f1  # unrounded
+    assert (by_name["none"]["f1"], by_name["none"]["thin_recall"], by_name["none"]["auc"]) == ("1.0", "", "")
+    assert by_name["second_observer"]["auc"] == by_name["second_observer"]["ece"] == ""
 
 
 @pytest.mark.parametrize("kind", ["image", "fov", "second"])

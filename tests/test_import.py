@@ -9,7 +9,7 @@ import pytest
 import vesselrt
 
 ROOT = Path(__file__).resolve().parent.parent
-HEAVY = {"torch", "monai", "onnx", "matplotlib", "skimage", "scipy", "yaml"}
+HEAVY = {"torch", "monai", "onnx", "matplotlib", "skimage", "scipy", "shapely", "yaml"}
 WEB = {"fastapi", "starlette", "uvicorn"}
 OTHERS = {"vesselrt.cli", "vesselrt.server", "vesselrt.training", "vesselrt.export", "vesselrt.benchmarks"}
 OPTIONAL = {"vesselrt.runtime.cuda", "vesselrt.runtime.cache"}  # their libraries are an extra of their own

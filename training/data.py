@@ -7,15 +7,24 @@ Layouts, as their authors publish them:
     chase_db1   Image_01L.jpg  Image_01L_1stHO.png  Image_01L_2ndHO.png  fov_masks/Image_01L.gif (optional)
     hrf         images/01_dr.jpg  manual1/01_dr.tif  mask/01_dr_mask.tif
     folder      images/NAME.*  masks/NAME.*  fov/NAME.* (optional); no split of its own: `test` is all of it
+    geojson     NAME.*  NAME.geojson, in one folder or in images/ and annotations/; or one annotations.geojson for all,
+                in which the property `image` names the photograph of each feature; dataset.json (optional): `Settings`
+
+What counts as vessel in GeoJSON is told in vesselrt.training.annotations. Its split is a function of the photograph's
+name alone, so that no photograph moves when others are added: of the SHA-256 of the name without suffix the first 8
+bytes, big-endian, as a share of 2^64; below 0.2 test, below 0.35 validation, else train. Photographs of one patient
+belong together: where there are several, say so in `splits` of dataset.json.
 
 Where a folder of field-of-view masks is there, every photograph must have one in it.
 Validation is always a part of the training split: no choice is ever made on a test split.
 """
 
+import hashlib
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal, cast, get_args
 
@@ -23,11 +32,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
+from pydantic import ValidationError
 
 from vesselrt.runtime.errors import DataError
+from vesselrt.runtime.manifest import explain
 from vesselrt.runtime.preparation import Image
+from vesselrt.training.annotations import FREE, Annotation, Rules, images
 
-Kind = Literal["drive", "chase_db1", "hrf", "folder"]
+Kind = Literal["drive", "chase_db1", "hrf", "folder", "geojson"]
 Split = Literal["train", "validation", "test"]
 Mask = NDArray[np.bool_]
 
@@ -44,6 +56,8 @@ class Sample:
     field_of_view: Path | None = None
     second: Path | None = None
     """A second human observer's annotation."""
+    annotation: Annotation | None = None
+    """How `truth` is read where it is GeoJSON; None: it is a mask."""
 
     def read_image(self) -> Image:
         """The photograph, (H, W, 3) uint8 RGB, turned upright as the runtime does; masks are taken as stored."""
@@ -54,11 +68,40 @@ class Sample:
 
     def read_truth(self) -> Mask:
         """(H, W) bool, True = vessel."""
-        return read_mask(self.truth)
+        return read_mask(self.truth) if self.annotation is None else self.annotation.mask(*_size(self.image))
 
     def read_field_of_view(self, shape: tuple[int, ...]) -> Mask:
         """(H, W) bool; everything, where the data set has no mask."""
         return np.ones(shape[:2], bool) if self.field_of_view is None else read_mask(self.field_of_view)
+
+
+class Settings(Rules):
+    """dataset.json of a `geojson` data set: how its annotations are meant, and its split."""
+
+    splits: dict[Split, tuple[str, ...]] | None = None
+    """Split → photographs by name without suffix; `*` and `?` stand for any characters. Each must be in one."""
+
+    @classmethod
+    def read(cls, path: Path) -> "Settings":
+        """Those of a file, the defaults where there is none. Raises DataError that names each wrong field."""
+        try:
+            return cls.model_validate_json(path.read_bytes()) if path.exists() else cls()
+        except OSError as error:
+            raise DataError(f"{path}: not readable ({error}).") from None
+        except ValidationError as error:
+            raise DataError(f"{path}: not valid settings of a data set: {explain(error)}.") from None
+
+    def split(self, path: Path, name: str) -> Split:
+        """The split of a photograph; `path` is that of the settings. Raises DataError unless `splits` gives it one."""
+        if self.splits is None:
+            share = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") / 2**64
+            return "test" if share < 0.2 else "validation" if share < 0.35 else "train"
+        found = [s for s, patterns in self.splits.items() if any(fnmatchcase(name, p) for p in patterns)]
+        if len(found) != 1:
+            raise DataError(
+                f"{path}: {name} is in {' and '.join(found) or 'no split'}. Expected each in one of splits."
+            )
+        return found[0]
 
 
 def read_mask(path: Path) -> Mask:
@@ -92,7 +135,8 @@ def find(kind: Kind, root: Path, split: Split) -> list[Sample]:
     twins = [str(s.image) for s in samples if names[s.name] > 1]
     if twins:
         raise DataError(f"{root}: photographs that share a name and so a mask: {', '.join(twins)}. Keep one of each.")
-    missing = [p for s in samples for p in (s.truth, s.field_of_view) if p is not None and not p.exists()]
+    needed = [p for s in samples for p in (s.field_of_view, None if s.annotation else s.truth)]
+    missing = [p for p in needed if p is not None and not p.exists()]
     if missing:
         raise DataError(f"{root}: {len(missing)} mask(s) are missing: {', '.join(str(p) for p in missing)}")
     return samples
@@ -102,15 +146,16 @@ def check_kind(kind: str, root: Path) -> Kind:
     """A kind by its name; "auto" tells it from what the folder holds. Raises DataError for neither."""
     if kind in get_args(Kind):
         return cast(Kind, kind)
-    signs: dict[Kind, str] = {
-        "drive": "t*/1st_manual",
-        "chase_db1": "Image_*_1stHO.png",
-        "hrf": "manual1",
-        "folder": "masks",
+    signs: dict[Kind, tuple[str, ...]] = {
+        "drive": ("t*/1st_manual",),
+        "chase_db1": ("Image_*_1stHO.png",),
+        "hrf": ("manual1",),
+        "folder": ("masks",),
+        "geojson": ("*.geojson", "annotations/*.geojson"),
     }
     if kind != "auto":
         raise DataError(f"unknown kind {kind!r} of data set. Expected one of: auto, {', '.join(signs)}.")
-    found = next((k for k, sign in signs.items() if any(root.glob(sign))), None)
+    found = next((k for k, ways in signs.items() if any(any(root.glob(sign)) for sign in ways)), None)
     if found is None:
         raise DataError(f"{root}: no data set of a known layout ({', '.join(signs)}). Name a folder that holds one.")
     return found
@@ -185,11 +230,40 @@ def _folder(root: Path, split: Split) -> list[Sample]:
     return _part(samples, split, held_out=lambda s: s.name in every_fifth)
 
 
+def _geojson(root: Path, split: Split) -> list[Sample]:
+    settings_path, shared = root / "dataset.json", root / "annotations.geojson"
+    settings = Settings.read(settings_path)
+    folder = root / "images" if (root / "images").is_dir() else root
+    pictures = _pictures(folder)
+    if shared.exists():
+        beside, found = shared, {p: Annotation(shared, settings, p.name) for p in pictures}
+        named = images(shared)
+    else:
+        beside = root / "annotations" if (root / "annotations").is_dir() else folder
+        found = {p: Annotation(beside / f"{p.stem}.geojson", settings) for p in pictures}
+        named = {p.stem for p in beside.glob("*.geojson")}
+    strangers = sorted(named - {name for p in pictures for name in (p.stem, p.name)})
+    if strangers:
+        raise DataError(
+            f"{beside}: {len(strangers)} annotated photograph(s) are not in {folder}: {', '.join(strangers)}. "
+            "Mend the names, or take these annotations out."
+        )
+    pictures = [p for p in pictures if settings.split(settings_path, p.stem) == split]
+    bare = [p.name for p in pictures if named.isdisjoint((p.stem, p.name))]
+    if bare and settings.unannotated == "refuse":
+        raise DataError(
+            f"{beside}: {len(bare)} photograph(s) of the {split} split have no annotation: {', '.join(bare)}. Annotate "
+            f"them, or take them out of {folder}; {FREE}."
+        )
+    return [Sample(p.stem, p, found[p].path, annotation=found[p]) for p in pictures]
+
+
 _LAYOUTS: dict[str, Callable[[Path, Split], list[Sample]]] = {
     "drive": _drive,
     "chase_db1": _chase_db1,
     "hrf": _hrf,
     "folder": _folder,
+    "geojson": _geojson,
 }
 
 
@@ -208,3 +282,22 @@ def _named(folder: Path) -> Callable[[str], Path]:
     """Name without suffix → the picture in `folder`; where there is none, the path to name as missing."""
     found = {p.stem: p for p in _pictures(folder)}
     return lambda stem: found.get(stem, folder / f"{stem}.*")
+
+
+def _size(path: Path) -> tuple[int, int]:
+    """(height, width) of a photograph that an annotation was drawn on.
+
+    Raises DataError for one that is stored turned: some tools show it upright, and others as it is stored.
+    """
+    try:
+        with Pillow.open(path) as file:
+            orientation = file.getexif().get(0x0112, 1)
+            width, height = file.size
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: not a readable image ({error})") from None
+    if orientation != 1:
+        raise DataError(
+            f"{path}: stored turned (EXIF orientation {orientation}): which corner an annotation counts from "
+            "depends on the tool. Save the photograph upright, and look at the annotation on it."
+        )
+    return height, width

@@ -1,80 +1,69 @@
 """How good a model file is: the runtime runs it over annotated photographs, and its pixels are counted.
 
-Rules that hold for every figure:
-
-- Only pixels inside the field of view count, at the photograph's own resolution.
-- Pixels are pooled over the photographs. Only `mean_dice` and `cldice` are means over photographs.
-- A share of nothing, 0/0, is 1: what is not there can't be missed, and what is not painted can't be wrong.
-  So nothing painted on a photograph without vessels scores 1, and on one with vessels F1 0 at precision 1.
-- A centreline is the skeleton of a whole mask, made before the field of view cuts it: the cut makes no vessel
-  thinner or shorter.
-
-Photographs are read one by one and only counts are kept, so memory does not grow with the data set.
+What each figure means, and the rules that hold for all: `vesselrt.training.figures`. Photographs are read one by one
+and only counts are kept, so memory does not grow with the data set.
 """
 
+import csv
+import io
 import json
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from statistics import fmean, median
+from statistics import median
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
-from skimage.morphology import skeletonize
 
 from vesselrt.runtime.backends import Info
 from vesselrt.runtime.decode import SUFFIXES
 from vesselrt.runtime.encode import threshold_mask
 from vesselrt.runtime.errors import DataError, FieldOfViewError
 from vesselrt.runtime.preparation import Image
-from vesselrt.runtime.segmenter import Segmenter
+from vesselrt.runtime.segmenter import Segmentation, Segmenter
+from vesselrt.training import figures
 from vesselrt.training.data import Mask, Sample, read_mask
+from vesselrt.training.figures import Bin, Counts, Interval, Metrics, Truth
 
-THIN = 3.0
-"""Pixels: a vessel narrower than this is thin."""
+SCHEMA = 2
+"""Of the JSON. 1 had no intervals, calibration and levels."""
+TITLES = {
+    "f1": "F1",
+    "mean_dice": "Dice",
+    "iou": "IoU",
+    "precision": "precis.",
+    "recall": "recall",
+    "specificity": "specif.",
+    "accuracy": "accur.",
+    "auc": "AUC",
+    "cldice": "clDice",
+    "thin_recall": "thin",
+    "ece": "ECE",
+}
+"""Field of Metrics → the head of its column."""
 
-Levels = NDArray[np.int64]
-"""(256,) number of pixels at each level of the 8-bit probability."""
-Progress = Callable[[int, int, str], None]
-"""Called after each photograph with the number done, the number of all, and its name."""
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """A photograph that has just been evaluated, for progress and pictures; nothing of it is kept."""
+
+    name: str
+    image: Image
+    """(H, W, 3) uint8 RGB."""
+    truth: Truth
+    painted: Mask
+    """(H, W) bool: what the model calls vessel."""
 
 
-@dataclass(frozen=True)
-class Metrics:
-    """Figures of one photograph or of many, each from 0 to 1. TP, FP, FN, TN are pixels; vessel is positive."""
-
-    f1: float
-    """2 TP / (2 TP + FP + FN). Of pooled pixels it is the pooled Dice too."""
-    mean_dice: float
-    """Mean over the photographs of each one's F1."""
-    iou: float
-    """TP / (TP + FP + FN), the Jaccard index."""
-    precision: float
-    """TP / (TP + FP)."""
-    recall: float
-    """TP / (TP + FN), also called sensitivity."""
-    specificity: float
-    """TN / (TN + FP)."""
-    accuracy: float
-    """(TP + TN) / (TP + FP + FN + TN)."""
-    auc: float | None
-    """Area under the ROC curve: how often a vessel pixel is more probable than a background pixel, ties counted half
-    (Hanley and McNeil 1982, doi:10.1148/radiology.143.1.7063747). Exact on the 256 levels of the probability.
-    None for a human's mask, which has no ranking, and where all pixels are of one kind."""
-    cldice: float
-    """Centreline Dice (Shit et al. 2021, arXiv:2003.07311), mean over the photographs: harmonic mean of the share of
-    the found centreline that lies in true vessels and the share of the true centreline that lies in found vessels."""
-    thin_recall: float | None
-    """Share of the true centreline that lies in found vessels, where the true vessel is thin: twice the Euclidean
-    distance from the centreline to the nearest background pixel is below 3 pixels. None where no vessel is thin."""
+Watch = Callable[[Seen], None]
 
 
 @dataclass(frozen=True)
 class Evaluation:
     """A model file on a data set, and what is needed to say how the figures came about."""
 
+    schema: int
     model: str
     version: str
     info: Info
@@ -83,15 +72,24 @@ class Evaluation:
     split: str
     threshold: float
     pooled: Metrics
+    interval: Interval | None
+    """Of `pooled`, 95 %, photographs resampled; None for a single photograph."""
     images: dict[str, Metrics]
     """By sample name, in the order of the samples."""
     second_observer: Metrics | None
     """A second human against the same truth, on the photographs that have one; None where none has."""
+    second_observer_interval: Interval | None
     best_f1: float
     """The highest pooled F1 that any threshold gives. A diagnostic and never a result: the threshold was chosen with
     the truth in sight."""
     best_threshold: float
     """Where `best_f1` is reached, halfway between two levels; of several such places, the nearest to `threshold`."""
+    reliability: list[Bin]
+    """Bins of equal width, from improbable to probable."""
+    vessel_levels: list[int]
+    """256 numbers: pooled vessel pixels at each level of the 8-bit probability. With `background_levels`, all that the
+    curves are drawn from."""
+    background_levels: list[int]
     milliseconds: float
     """Median over the photographs, from file to probability map."""
     model_sha256: str | None = None
@@ -99,25 +97,31 @@ class Evaluation:
 
     def table(self) -> str:
         """For the terminal: a row each for the model, the second observer, and every photograph."""
-        titles = ("F1", "Dice", "IoU", "precis.", "recall", "specif.", "accur.", "AUC", "clDice", "thin")
+        low, high = "  95 % from", "  95 % to"
         overall = {self.model: self.pooled}
+        if self.interval is not None:
+            overall |= {low: self.interval.low, high: self.interval.high}
         if self.second_observer is not None:
             overall["second observer"] = self.second_observer
         width = max(len(name) for name in (*overall, *self.images))
 
         def row(name: str, cells: Collection[str]) -> str:
-            return f"{name:{width}}" + "".join(f"{cell:>9}" for cell in cells)
+            return f"{name:{width}}" + "".join(f"{cell:>8}" for cell in cells)
 
-        def figures(rows: dict[str, Metrics]) -> list[str]:
+        def lines(rows: dict[str, Metrics]) -> list[str]:
             return [row(n, ["-" if v is None else f"{v:.4f}" for v in asdict(m).values()]) for n, m in rows.items()]
 
-        setting = f"{self.data} {self.split}, {len(self.images)} photographs, threshold {self.threshold:g}"
-        speed = f"{self.info}, median {self.milliseconds:.0f} ms"
         best = (
             f"Best F1 {self.best_f1:.4f}, at threshold {self.best_threshold:.3f} (a diagnostic: chosen on these pixels)"
         )
-        head = [f"{self.model} {self.version} on {setting}", speed, "", row("", titles)]
-        return "\n".join([*head, *figures(overall), "", *figures(self.images), "", best])
+        spread = [] if self.interval else ["One photograph: how the figures vary is unknown, so they have no interval."]
+        head = [f"{self.title()}", f"{self.info}, median {self.milliseconds:.0f} ms", "", row("", TITLES.values())]
+        return "\n".join([*head, *lines(overall), "", *lines(self.images), "", *spread, best])
+
+    def title(self) -> str:
+        """Model, data and setting in one line."""
+        many = f"{len(self.images)} photograph{'s' if len(self.images) > 1 else ''}"
+        return f"{self.model} {self.version} on {self.data} {self.split}, {many}, threshold {self.threshold:g}"
 
     def figures(self) -> dict[str, float]:
         """The pooled figures that exist, and the threshold: what a manifest keeps."""
@@ -128,6 +132,25 @@ class Evaluation:
         """Every field, unrounded; None is null."""
         return json.dumps(asdict(self), indent=1, ensure_ascii=False, allow_nan=False)
 
+    def to_csv(self) -> str:
+        """A row of figures for each photograph, then the pooled ones; unrounded, empty where undefined.
+
+        The first column says what the row is: image, pooled, pooled_low, pooled_high, and the same of the
+        second_observer where there is one.
+        """
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(["row", "photograph", *(field.name for field in fields(Metrics))])
+        rows: list[tuple[str, str, Metrics]] = [("image", name, metrics) for name, metrics in self.images.items()]
+        for row, metrics, interval in (
+            ("pooled", self.pooled, self.interval),
+            ("second_observer", self.second_observer, self.second_observer_interval),
+        ):
+            rows += [(row, "", metrics)] if metrics is not None else []
+            rows += [(f"{row}_low", "", interval.low), (f"{row}_high", "", interval.high)] if interval else []
+        writer.writerows([row, name, *asdict(metrics).values()] for row, name, metrics in rows)
+        return text.getvalue()
+
 
 def evaluate(
     segmenter: Segmenter,
@@ -136,165 +159,92 @@ def evaluate(
     name: str,
     split: str,
     threshold: float | None = None,
-    progress: Progress | None = None,
+    watch: Watch | None = None,
 ) -> Evaluation:
-    """Runs a model over the photographs of the data set `name` and holds it to their truth.
+    """Runs a model over the photographs of the data set `name` and holds it to their truth; `watch` sees each.
 
     `threshold` None: the model's own. Raises OptionError for a threshold outside 0 to 1; ImageError and DataError,
     which name the file, for a photograph or mask that can't be used, or when the two differ in size.
     """
     threshold = segmenter.manifest.threshold if threshold is None else threshold
-    level = _level(threshold)
-    if not samples:
-        raise DataError(f"{name} {split}: no photographs to evaluate.")
-    if len({sample.name for sample in samples}) < len(samples):
-        raise DataError(f"{name} {split}: two photographs share a name. Figures are kept by name: rename one.")
-    model: dict[str, _Counts] = {}
-    observer: list[_Counts] = []
+    level = level_of(threshold)
+    check(samples, f"{name} {split}")
+    model: dict[str, Counts] = {}
+    observer: list[Counts] = []
     times: list[float] = []
     for sample in samples:
-        truth = _Truth.read(sample)
-        known = sample.image.suffix.lower() in SUFFIXES  # STARE, for one, is published as PPM: not for the runtime
-        try:
-            found = segmenter.segment(sample.image if known else sample.read_image())
-        except FieldOfViewError as error:  # the one ImageError that does not name the file
-            raise FieldOfViewError(f"{sample.image}: {error}") from None
-        model[sample.name] = truth.compare(found.probability, level, sample.image)
+        truth = read_truth(sample)
+        found = segment(segmenter, sample, truth)
+        model[sample.name] = truth.count(found.probability, level)
         if sample.second is not None:
-            observer.append(truth.compare(read_mask(sample.second).astype(np.uint8), 1, sample.second))
+            second = read_mask(sample.second)
+            _agree(sample, truth.vessel, sample.second, second)
+            observer.append(truth.count(second.astype(np.uint8), 1))
         times.append(sum(found.timings.values()))
-        if progress is not None:
-            progress(len(times), len(samples), sample.name)
-    best_f1, best_threshold = _best(model.values(), threshold)
+        if watch is not None:
+            watch(Seen(sample.name, found.image, truth, found.mask(threshold)))
+    counts = list(model.values())
+    vessel, background = figures.pool(counts)
+    best_f1, best_threshold = figures.best(vessel, background, threshold)
     return Evaluation(
+        schema=SCHEMA,
         model=segmenter.manifest.name,
         version=segmenter.manifest.version,
         info=segmenter.info,
         data=name,
         split=split,
         threshold=threshold,
-        pooled=_metrics(model.values(), level),
-        images={key: _metrics([counts], level) for key, counts in model.items()},
-        second_observer=replace(_metrics(observer, 1), auc=None) if observer else None,
+        pooled=figures.pooled(counts, level),
+        interval=figures.interval(counts, level),
+        images=dict(zip(model, figures.each(counts, level), strict=True)),
+        second_observer=figures.pooled(observer, 1, ranked=False) if observer else None,
+        second_observer_interval=figures.interval(observer, 1, ranked=False),
         best_f1=best_f1,
         best_threshold=best_threshold,
+        reliability=figures.reliability(vessel, background),
+        vessel_levels=vessel.tolist(),
+        background_levels=background.tolist(),
         milliseconds=median(times),
     )
 
 
-@dataclass(frozen=True, eq=False)
-class _Counts:
-    """All that is kept of a photograph."""
-
-    vessel: Levels
-    background: Levels
-    thin: int
-    thin_found: int
-    cldice: float
+def check(samples: Sequence[Sample], source: str) -> None:
+    """Raises DataError when there is nothing to evaluate, or two photographs share a name."""
+    if not samples:
+        raise DataError(f"{source}: no photographs to evaluate.")
+    if len({sample.name for sample in samples}) < len(samples):
+        raise DataError(f"{source}: two photographs share a name. Figures are kept by name: rename one.")
 
 
-@dataclass(frozen=True, eq=False)
-class _Truth:
-    """An annotation, and what is derived from it once: each mask (H, W) bool."""
-
-    path: Path
-    vessel: Mask
-    inside: Mask
-    """The field of view."""
-    centreline: Mask
-    """Of `vessel`, inside the field of view."""
-    thin: Mask
-    """The part of `centreline` where the vessel is narrower than THIN."""
-
-    @classmethod
-    def read(cls, sample: Sample) -> "_Truth":
-        vessel = sample.read_truth()
-        inside = sample.read_field_of_view(vessel.shape)
-        _agree(sample.truth, vessel, sample.field_of_view, inside)
-        if not inside.any():
-            raise DataError(f"{sample.field_of_view}: the mask is empty. Expected white where the field of view is.")
-        centreline = _skeleton(vessel) & inside
-        radius = cv2.distanceTransform(vessel.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-        return cls(sample.truth, vessel, inside, centreline, centreline & (2 * radius < THIN))
-
-    def compare(self, probability: Image, level: int, source: Path) -> _Counts:
-        """Counts a map (H, W) uint8 that came from `source`, in which vessel is what reaches `level`."""
-        _agree(self.path, self.vessel, source, probability)
-        painted = probability >= level
-        centreline = _skeleton(painted) & self.inside
-        precision = _share((centreline & self.vessel).sum(), centreline.sum())
-        sensitivity = _share((self.centreline & painted).sum(), self.centreline.sum())
-        return _Counts(
-            vessel=np.bincount(probability[self.inside & self.vessel], minlength=256),
-            background=np.bincount(probability[self.inside & ~self.vessel], minlength=256),
-            thin=int(self.thin.sum()),
-            thin_found=int((self.thin & painted).sum()),
-            cldice=2 * precision * sensitivity / (precision + sensitivity) if precision + sensitivity else 0.0,
-        )
+def read_truth(sample: Sample) -> Truth:
+    """Raises DataError when a mask can't be read, the two differ in size, or the field of view is empty."""
+    vessel = sample.read_truth()
+    inside = sample.read_field_of_view(vessel.shape)
+    _agree(sample, vessel, sample.field_of_view, inside)
+    if not inside.any():
+        raise DataError(f"{sample.field_of_view}: the mask is empty. Expected white where the field of view is.")
+    return Truth.of(vessel, inside)
 
 
-def _agree(truth: Path, vessel: Mask, path: Path | None, pixels: NDArray[Any]) -> None:
-    (height, width), (h, w) = vessel.shape, pixels.shape
-    if (h, w) != (height, width):
-        raise DataError(f"{path}: {w} × {h} pixels, but its truth {truth} has {width} × {height}. They must agree.")
+def segment(segmenter: Segmenter, sample: Sample, truth: Truth) -> Segmentation:
+    """Raises ImageError when the photograph can't be used, DataError when its truth is of another size."""
+    known = sample.image.suffix.lower() in SUFFIXES  # STARE, for one, is published as PPM: not for the runtime
+    try:
+        found = segmenter.segment(sample.image if known else sample.read_image())
+    except FieldOfViewError as error:  # the one ImageError that does not name the file
+        raise FieldOfViewError(f"{sample.image}: {error}") from None
+    _agree(sample, truth.vessel, sample.image, found.probability)
+    return found
 
 
-def _level(threshold: float) -> int:
+def level_of(threshold: float) -> int:
     """The lowest level that the runtime's rule calls vessel. Raises OptionError."""
     return int(np.argmax(threshold_mask(np.arange(256, dtype=np.uint8), threshold)))
 
 
-def _metrics(photographs: Collection[_Counts], level: int) -> Metrics:
-    vessel, background = _pool(photographs)
-    tp, fn = int(vessel[level:].sum()), int(vessel[:level].sum())
-    fp, tn = int(background[level:].sum()), int(background[:level].sum())
-    thin = sum(p.thin for p in photographs)
-    return Metrics(
-        f1=_share(2 * tp, 2 * tp + fp + fn),
-        mean_dice=fmean(f1_by_level(p.vessel, p.background)[level] for p in photographs),
-        iou=_share(tp, tp + fp + fn),
-        precision=_share(tp, tp + fp),
-        recall=_share(tp, tp + fn),
-        specificity=_share(tn, tn + fp),
-        accuracy=_share(tp + tn, tp + fp + fn + tn),
-        auc=_auc(vessel, background),
-        cldice=fmean(p.cldice for p in photographs),
-        thin_recall=_share(sum(p.thin_found for p in photographs), thin) if thin else None,
-    )
-
-
-def _pool(photographs: Collection[_Counts]) -> tuple[Levels, Levels]:
-    return np.sum([p.vessel for p in photographs], axis=0), np.sum([p.background for p in photographs], axis=0)
-
-
-def _best(photographs: Collection[_Counts], threshold: float) -> tuple[float, float]:
-    """The highest F1 over all thresholds, and its threshold."""
-    f1 = f1_by_level(*_pool(photographs))
-    thresholds = np.maximum(np.arange(256) - 0.5, 0)[f1 == f1.max()] / 255
-    return float(f1.max()), float(thresholds[np.argmin(abs(thresholds - threshold))])
-
-
-def f1_by_level(vessel: Levels, background: Levels) -> NDArray[np.float64]:
-    """(256,) F1 where each level is the lowest that counts as vessel."""
-    hits = np.cumsum(vessel[::-1])[::-1]
-    painted = hits + np.cumsum(background[::-1])[::-1]
-    both = painted + vessel.sum()
-    f1 = np.ones(256)
-    np.divide(2 * hits, both, out=f1, where=both > 0)
-    return f1
-
-
-def _auc(vessel: Levels, background: Levels) -> float | None:
-    pairs = float(vessel.sum()) * float(background.sum())
-    outranked = np.cumsum(background) - background / 2  # by a vessel pixel of each level, equals counted half
-    return float(outranked @ vessel) / pairs if pairs else None
-
-
-def _skeleton(mask: Mask) -> Mask:
-    """One pixel wide, by thinning (Zhang and Suen 1984)."""
-    skeleton: Mask = skeletonize(mask)  # type: ignore[no-untyped-call]
-    return skeleton
-
-
-def _share(part: int, whole: int) -> float:
-    return float(part / whole) if whole else 1.0
+def _agree(sample: Sample, vessel: Mask, path: Path | None, pixels: NDArray[Any]) -> None:
+    (height, width), (h, w) = vessel.shape, pixels.shape
+    if (h, w) != (height, width):
+        raise DataError(
+            f"{path}: {w} × {h} pixels, but its truth {sample.truth} has {width} × {height}. They must agree."
+        )

@@ -32,7 +32,7 @@ from vesselrt.runtime.files import draft
 from vesselrt.runtime.preparation import Image, field_of_view, prepare
 from vesselrt.training.cameras import HELD_OUT, Source, crop
 from vesselrt.training.data import Mask, Sample, Split
-from vesselrt.training.evaluation import f1_by_level
+from vesselrt.training.figures import f1_by_level
 from vesselrt.training.recipe import Final, Recipe
 
 THIN = 5

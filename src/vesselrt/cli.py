@@ -24,7 +24,7 @@ from vesselrt.runtime.files import draft
 if TYPE_CHECKING:
     from vesselrt.runtime.engine import Engine
     from vesselrt.runtime.manifest import Manifest
-    from vesselrt.runtime.segmenter import Segmenter
+    from vesselrt.runtime.segmenter import Segmentation, Segmenter
 
 app = typer.Typer(
     help="Segments blood vessels in eye photographs.",
@@ -73,6 +73,10 @@ def predict(
     ] = None,
     threshold: Threshold = None,
     format: Annotated[Format, typer.Option(help="What to write.")] = "mask",  # noqa: A002 - the option's name
+    simplify: Annotated[
+        float | None,
+        typer.Option(help="With geojson: pixels by which outlines may move; up to 0.35 no pixel of the mask changes."),
+    ] = None,
     model: Model = None,
     device: Device = "auto",
     precision: Precision = "auto",
@@ -82,13 +86,14 @@ def predict(
     targets = _targets(_expand(photos), out, format)
     if threshold is not None and not 0 <= threshold <= 1:
         raise OptionError(f"threshold {threshold} is not within 0 to 1.")
+    encode = _encoder(format, simplify)
     failures, times = [], []
     with _load(model, device, precision, threads) as segmenter, _progress(len(targets)) as advance:
         _say.print(f"{segmenter.manifest.name} {segmenter.manifest.version} on {segmenter.info}")
         for photo, target in targets.items():
             try:
                 result = segmenter.segment(photo)
-                _write(target, result.encode(format, threshold))
+                _write(target, encode(result, threshold))
                 times.append(sum(result.timings.values()))
             except (VesselrtError, OSError) as error:
                 failures.append(str(error) if str(photo) in str(error) else f"{photo}: {error}")
@@ -132,36 +137,84 @@ def models() -> None:
 def evaluate(
     model: Annotated[str, typer.Argument(help="Built-in model or model file.")],
     data: Annotated[Path, typer.Argument(help="Folder of the data set.")],
-    kind: Annotated[str, typer.Option(help="Its layout: drive, chase_db1, hrf, folder, or auto.")] = "auto",
+    kind: Annotated[str, typer.Option(help="Its layout: drive, chase_db1, hrf, folder, geojson, or auto.")] = "auto",
     split: Annotated[Literal["train", "validation", "test"], typer.Option(help="Which part.")] = "test",
     threshold: Threshold = None,
     device: Device = "auto",
     precision: Precision = "auto",
     threads: Threads = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(help="Write a report to this folder: HTML, CSV, JSON, and a picture of each photograph."),
+    ] = None,
     json: Annotated[Path | None, typer.Option(help="Write all figures, of every photograph too, to this file.")] = None,
     record: Annotated[bool, typer.Option(help="Write the figures into the model file's manifest.")] = False,
 ) -> None:
     """Measure a model on annotated photographs, through the runtime, in the field of view."""
     with _extra("vesselrt evaluate", "evaluate"):
         from vesselrt.training.data import check_kind, find
+        from vesselrt.training.evaluation import Seen
         from vesselrt.training.evaluation import evaluate as run
+        from vesselrt.training.report import Report
+    from vesselrt.runtime.engine import is_engine
     from vesselrt.runtime.modelfile import find as find_model
     from vesselrt.runtime.modelfile import sha256
 
     samples = find(check_kind(kind, data), data, split)
     file = find_model(model)
+    if record and is_engine(file):
+        raise OptionError(
+            f"{file} is an engine: figures are recorded in its model file. Name that, with --device cuda."
+        )
+    pages = None if report is None else Report(report)
     with _load(str(file), device, precision, threads) as segmenter, _progress(len(samples)) as advance:
+
+        def watch(seen: Seen) -> None:
+            if pages is not None:
+                pages.see(seen)
+            advance()
+
         name = data.resolve().name
-        measured = run(segmenter, samples, name=name, split=split, threshold=threshold, progress=lambda *_: advance())
+        measured = run(segmenter, samples, name=name, split=split, threshold=threshold, watch=watch)
         manifest = segmenter.manifest
     result = replace(measured, model_sha256=sha256(file))
     typer.echo(result.table())
+    if pages is not None:
+        _say.print(f"report: {pages.write(result)}")
     if json is not None:
-        _write(json, result.to_json().encode())
+        _write(json, result.to_json().encode("utf-8", "backslashreplace"))
     if record:
         with _extra("vesselrt evaluate --record", "export"):
             from vesselrt.export.graph import record_metrics
         record_metrics(file, manifest, {f"{name} {split}": result.figures()})
+
+
+@app.command()
+def compare(
+    models: Annotated[list[str], typer.Argument(help="Built-in models or model files.", metavar="MODEL...")],
+    data: Annotated[Path, typer.Argument(help="Folder of the data set.")],
+    device: Annotated[list[str] | None, typer.Option(help="Repeat for more; default: every one there is.")] = None,
+    precision: Annotated[list[str] | None, typer.Option(help="Repeat for more; default: every one there is.")] = None,
+    kind: Annotated[str, typer.Option(help="Its layout: drive, chase_db1, hrf, folder, or auto.")] = "auto",
+    split: Annotated[Literal["train", "validation", "test"], typer.Option(help="Which part.")] = "test",
+    threshold: Threshold = None,
+    threads: Threads = None,
+    runs: Annotated[int, typer.Option(min=1, help="Timed calls on each photograph.")] = 3,
+    json: Annotated[Path | None, typer.Option(help="Write all figures to this file.")] = None,
+) -> None:
+    """Measure accuracy against latency: models x devices x precisions, in turn, as a Markdown table."""
+    with _extra("vesselrt compare", "evaluate"):
+        from vesselrt.training.comparison import NAMED_DEVICES, NAMED_PRECISIONS, Plan
+        from vesselrt.training.comparison import compare as run
+        from vesselrt.training.data import check_kind, find
+
+    plan = Plan(models, device or NAMED_DEVICES, precision or NAMED_PRECISIONS, threshold, threads, runs)
+    samples = find(check_kind(kind, data), data, split)
+    with _progress(len(samples)) as advance:
+        result = run(plan, samples, name=data.resolve().name, split=split, advance=advance)
+    typer.echo(result.to_markdown())
+    if json is not None:
+        _write(json, result.to_json().encode("utf-8", "backslashreplace"))
 
 
 @app.command()
@@ -346,10 +399,24 @@ def _f1(data: Path) -> Callable[[Path], float]:
     def measure(path: Path) -> float:
         # ONNX Runtime takes the graph's types as they are; OpenVINO would choose its own.
         with _load(str(path), "cpu:onnxruntime", "auto", None) as segmenter, _progress(len(samples)) as advance:
-            measured = run(segmenter, samples, name=data.name, split="test", progress=lambda *_: advance())
+            measured = run(segmenter, samples, name=data.name, split="test", watch=lambda _: advance())
         return measured.figures()["f1"]
 
     return measure
+
+
+def _encoder(form: str, simplify: float | None) -> "Callable[[Segmentation, float | None], bytes]":
+    """What makes a file of a segmentation and a threshold (None: the model's)."""
+    if simplify is None:
+        return lambda result, threshold: result.encode(form, threshold)
+    if form != "geojson":
+        raise OptionError(f"--simplify is for --format geojson, and the format is {form}.")
+    from vesselrt.training.annotations import check_simplify, encode
+
+    check_simplify(simplify)
+    return lambda result, threshold: encode(
+        result.mask(threshold), simplify, result.threshold if threshold is None else threshold
+    )
 
 
 def _load(model: str | None, device: str, precision: str, threads: int | None) -> "Segmenter":
