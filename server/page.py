@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Response
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, PlainTextResponse
 from starlette.staticfiles import StaticFiles
 
 _STATIC = Path(__file__).with_name("static")
@@ -15,7 +15,7 @@ _BUILT = _STATIC / "page"
 
 
 def install(app: FastAPI, built: Path = _BUILT) -> None:
-    """Adds / and, where the page is built, the files that it loads, which never change under their names."""
+    """Adds / and, where the page is built, its licences and the files that it loads, which never change."""
     index = built / "index.html"
     text = (index if index.is_file() else _STATIC / "fallback.html").read_text("utf-8")
     headers = {
@@ -31,6 +31,13 @@ def install(app: FastAPI, built: Path = _BUILT) -> None:
         return HTMLResponse(text, headers=headers)
 
     if index.is_file():
+        licences = (built / "licences.txt").read_text("utf-8")
+
+        @app.get("/licences.txt", include_in_schema=False)
+        async def notices() -> PlainTextResponse:
+            """The licences of all that is bundled."""
+            return PlainTextResponse(licences)
+
         app.mount("/_next/static", _Unchanging(directory=built / "_next" / "static"))
 
 

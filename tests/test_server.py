@@ -22,7 +22,6 @@ import httpx
 import numpy as np
 import pytest
 import uvicorn
-from fastapi import FastAPI
 
 from vesselrt.runtime.backends.fake import FakeBackend, identity
 from vesselrt.runtime.encode import FORMATS, MEDIA_TYPES
@@ -30,7 +29,6 @@ from vesselrt.runtime.errors import ModelNotFoundError, OptionError
 from vesselrt.runtime.manifest import Input, Manifest, Preparation, Tile
 from vesselrt.runtime.preparation import Image
 from vesselrt.runtime.segmenter import Segmenter
-from vesselrt.server import page
 from vesselrt.server.app import create_app
 from vesselrt.server.process import listen, serve
 from vesselrt.server.service import Source
@@ -574,33 +572,6 @@ def test_openapi_examples_work(client: httpx.Client) -> None:
     form = predict["requestBody"]["content"]["multipart/form-data"]["example"]
     del form["image"]
     assert client.post("/predict", data=form, files={"image": PHOTO}).status_code == 200
-
-
-def test_page_needs_nothing_from_elsewhere(client: httpx.Client) -> None:
-    answer = client.get("/")
-    assert answer.headers["content-type"] == "text/html; charset=utf-8"
-    policy = answer.headers["content-security-policy"]
-    assert policy.startswith("default-src 'none'; script-src 'self' 'sha256-")
-    assert "unsafe" not in policy
-    for address in re.findall(r'(?:src|href)="([^"]+)"', answer.text):
-        if not address.startswith("data:"):
-            file = client.get(address)
-            assert file.status_code == 200, address
-            assert file.headers["cache-control"] == "public, max-age=31536000, immutable"
-
-
-def test_a_page_that_is_not_built_is_one_file(tmp_path: Path) -> None:
-    app = FastAPI()
-    page.install(app, built=tmp_path)
-
-    async def ask() -> httpx.Response:
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://page") as client:
-            return await client.get("/")
-
-    answer = asyncio.run(ask())
-    assert "<title>vesselrt" in answer.text
-    assert "https://" not in answer.text
-    assert "unsafe" not in answer.headers["content-security-policy"]
 
 
 # The process

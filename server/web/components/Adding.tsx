@@ -1,4 +1,4 @@
-import { type ChangeEvent, type ReactNode, type RefObject } from "react";
+import type { ChangeEvent, ReactNode, RefObject } from "react";
 
 import { ACCEPT } from "@/lib/files";
 

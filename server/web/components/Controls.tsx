@@ -1,5 +1,5 @@
-import { COLOURS, DEFAULTS, type Settings } from "@/lib/settings";
 import type { View } from "@/lib/renderer";
+import { COLOURS, DEFAULTS, type Settings } from "@/lib/settings";
 
 import styles from "./Panel.module.css";
 

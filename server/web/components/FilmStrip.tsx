@@ -8,7 +8,12 @@ export function FilmStrip({ strip, dispatch }: { readonly strip: Strip; readonly
   return (
     <ol className={styles.strip} aria-label="Photographs">
       {strip.photographs.map((one) => (
-        <li key={one.id} className={styles.frame} data-selected={one.id === strip.selected} data-step={one.progress.step}>
+        <li
+          key={one.id}
+          className={styles.frame}
+          data-selected={one.id === strip.selected}
+          data-step={one.progress.step}
+        >
           <button
             type="button"
             className={styles.choose}

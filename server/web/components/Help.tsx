@@ -1,4 +1,4 @@
-import { type RefObject } from "react";
+import type { RefObject } from "react";
 
 import { SHORTCUTS } from "@/lib/shortcuts";
 
@@ -15,7 +15,7 @@ export function Help({ dialog, shortcuts, onShortcuts }: Props) {
     <dialog ref={dialog} className={styles.help} aria-labelledby="help-title">
       <form method="dialog">
         <h2 id="help-title">Keys and gestures</h2>
-        <button className={styles.close} aria-label="Close">
+        <button type="submit" className={styles.close} aria-label="Close">
           ×
         </button>
       </form>

@@ -38,7 +38,15 @@ export function Particulars({ result, health }: { readonly result: Result | null
   );
 }
 
-function Pair({ name, value, title }: { readonly name: string; readonly value: string; readonly title?: string | undefined }) {
+function Pair({
+  name,
+  value,
+  title,
+}: {
+  readonly name: string;
+  readonly value: string;
+  readonly title?: string | undefined;
+}) {
   return (
     <div title={title}>
       <dt>{name}</dt>

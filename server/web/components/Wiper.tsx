@@ -1,4 +1,4 @@
-import { type KeyboardEvent, type PointerEvent } from "react";
+import type { KeyboardEvent, PointerEvent } from "react";
 
 import { hundredths } from "@/lib/settings";
 

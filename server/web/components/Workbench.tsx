@@ -18,8 +18,8 @@ import { isServersOverlay, OverlayControl, ThresholdControl, ViewControl } from 
 import { Downloads } from "./Downloads";
 import { FilmStrip } from "./FilmStrip";
 import { Help } from "./Help";
-import { DensityReading, Particulars } from "./Reading";
 import { Notice } from "./Notice";
+import { DensityReading, Particulars } from "./Reading";
 import { Viewer } from "./Viewer";
 import styles from "./Workbench.module.css";
 
@@ -64,7 +64,8 @@ export function Workbench() {
       k: () => dispatch({ type: "move", by: -1 }),
       u: () => input.current?.click(),
       s: () => {
-        if (selected && result) void predictFile(selected.file, "mask", threshold).then((made) => save(made.file, made.name));
+        if (selected && result)
+          void predictFile(selected.file, "mask", threshold).then((made) => save(made.file, made.name));
       },
       "?": () => help.current?.showModal(),
     },

@@ -43,8 +43,7 @@ export async function expectMaskOnScreen(page: Page, threshold: number): Promise
       const [screen, file] = [await pixels(seen), await pixels(wanted)];
       // The controls lie over the corners: a square in the middle is compared.
       const side = 500;
-      const at = (image: ImageData, x: number, y: number) =>
-        image.data[4 * (y * image.width + x)]!;
+      const at = (image: ImageData, x: number, y: number) => image.data[4 * (y * image.width + x)]!;
       const fileLeft = (file.width - side) / 2;
       const fileTop = (file.height - side) / 2;
       // The middle of the file lies on the middle of the canvas; a screenshot may be a row longer than the canvas.

@@ -5,7 +5,10 @@ import { expect, test } from "@playwright/test";
 
 import { expectMaskOnScreen, fromApi, openSample, SAMPLE } from "./page";
 
-test("upload, slide, download: byte for byte what the API answers; nothing leaves the origin", async ({ page, baseURL }) => {
+test("upload, slide, download: byte for byte what the API answers; nothing leaves the origin", async ({
+  page,
+  baseURL,
+}) => {
   const elsewhere: string[] = [];
   page.on("request", (request) => {
     if (!/^(data|blob):/.test(request.url()) && !request.url().startsWith(baseURL!)) elsewhere.push(request.url());

@@ -18,11 +18,15 @@ export function useRenderer(
     renderer.current.setPicture(picture);
   }, [canvas, name, picture]);
 
-  useEffect(() => () => {
-    renderer.current?.close();
-    renderer.current = null;
-  }, []);
+  useEffect(
+    () => () => {
+      renderer.current?.close();
+      renderer.current = null;
+    },
+    [],
+  );
 
+  // biome-ignore lint/correctness/useExhaustiveDependencies: another picture is drawn anew
   useEffect(() => {
     const frame = requestAnimationFrame(() => {
       const element = canvas.current;

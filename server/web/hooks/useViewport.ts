@@ -1,6 +1,6 @@
 import { useCallback, useState } from "react";
 
-import { fit, pan, type Point, type Size, type Viewport, zoom } from "@/lib/viewport";
+import { fit, type Point, pan, type Size, type Viewport, zoom } from "@/lib/viewport";
 
 export interface ViewportControl {
   readonly viewport: Viewport;

@@ -1,4 +1,4 @@
-import { type Prediction, predictProbability, type PredictOptions } from "@/lib/api";
+import { type Prediction, type PredictOptions, predictProbability } from "@/lib/api";
 import { mapOf, photographOf } from "@/lib/decoded";
 import { ApiError } from "@/lib/errors";
 import { fieldOfView, survey } from "@/lib/fieldOfView";

@@ -22,7 +22,11 @@ export function fieldOfView({ width, height, data }: Pixels): Grey | null {
   const bright = grey.slice().sort()[Math.floor(0.95 * (grey.length - 1))]!;
   if (background > 0.5 * bright) return null;
   const level = background + Math.max(6, RISE * (bright - background));
-  const disc = largest(grey.map((value) => (value > level ? 1 : 0)), width, height);
+  const disc = largest(
+    grey.map((value) => (value > level ? 1 : 0)),
+    width,
+    height,
+  );
   const area = disc.reduce((sum, value) => sum + value, 0);
   if (area < 0.05 * grey.length) return null;
   return { width, height, values: filled(disc, width, height) };

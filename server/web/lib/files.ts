@@ -3,7 +3,9 @@ export const ACCEPT = "image/*,.tif,.tiff";
 
 /** The files among these that may be photographs; the server judges their content. */
 export function photographsIn(files: Iterable<File>): File[] {
-  return [...files].filter(({ name, type }) => type.startsWith("image/") || /\.(tiff?|jpe?g|png|bmp|webp|gif)$/i.test(name));
+  return [...files].filter(
+    ({ name, type }) => type.startsWith("image/") || /\.(tiff?|jpe?g|png|bmp|webp|gif)$/i.test(name),
+  );
 }
 
 /** Hands a file to the browser's downloads. */

@@ -88,8 +88,11 @@ export class GlRenderer implements Renderer {
     if (!gl) throw new Error("this browser has no WebGL 2");
     this.gl = gl;
     const program = link(gl);
+    // biome-ignore lint/correctness/useHookAtTopLevel: WebGL's, not React's
     gl.useProgram(program);
-    this.uniforms = Object.fromEntries(UNIFORMS.map((name) => [name, gl.getUniformLocation(program, name)])) as Uniforms;
+    this.uniforms = Object.fromEntries(
+      UNIFORMS.map((name) => [name, gl.getUniformLocation(program, name)]),
+    ) as Uniforms;
     this.textures = [gl.createTexture(), gl.createTexture()];
     gl.uniform1i(this.uniforms.photograph, 0);
     gl.uniform1i(this.uniforms.map, 1);
