@@ -1,5 +1,7 @@
 import { useEffect, useRef } from "react";
 
+import { boundTo } from "@/lib/shortcuts";
+
 /** Calls what a key is bound to, wherever the focus is, except in a text field, in a dialogue, or with Ctrl or the like. */
 export function useShortcuts(keys: Readonly<Record<string, () => void>>, enabled: boolean): void {
   const latest = useRef(keys);
@@ -10,10 +12,10 @@ export function useShortcuts(keys: Readonly<Record<string, () => void>>, enabled
   useEffect(() => {
     if (!enabled) return;
     const press = (event: KeyboardEvent) => {
-      if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
+      if (event.defaultPrevented) return;
       const target = event.target as Element;
       if (target.closest("dialog[open], textarea, input:not([type=range], [type=radio], [type=checkbox])")) return;
-      const bound = latest.current[event.key.length === 1 ? event.key.toLowerCase() : event.key];
+      const bound = boundTo(event, latest.current);
       if (!bound) return;
       event.preventDefault();
       bound();

@@ -14,3 +14,12 @@ export const SHORTCUTS: readonly (readonly [keys: readonly string[], does: strin
   [["S"], "Download the mask"],
   [["?"], "This help"],
 ];
+
+type Press = Pick<KeyboardEvent, "key" | "ctrlKey" | "metaKey" | "altKey" | "getModifierState">;
+
+/** What a press of a key is bound to; nothing where Ctrl or the like makes it the browser's own. */
+export function boundTo<T>(press: Press, keys: Readonly<Record<string, T>>): T | undefined {
+  // Brackets and braces need AltGr on many keyboards, which some systems report as Ctrl with Alt.
+  const modified = (press.ctrlKey || press.metaKey || press.altKey) && !press.getModifierState("AltGraph");
+  return modified ? undefined : keys[press.key.length === 1 ? press.key.toLowerCase() : press.key];
+}
