@@ -1,5 +1,7 @@
 import type { ChangeEvent, ReactNode, RefObject } from "react";
 
+import sample from "@/assets/sample.jpg";
+import vessels from "@/assets/sample-vessels.webp";
 import { ACCEPT } from "@/lib/files";
 
 import styles from "./Adding.module.css";
@@ -41,22 +43,31 @@ interface Props {
 export function Invitation({ add, addSample }: Props) {
   return (
     <div className={styles.invitation}>
-      <h1>Blood vessels in eye photographs</h1>
-      <p>Drop fundus photographs here, paste one, or choose them.</p>
-      <div className={styles.ways}>
-        <Picker add={add} className={styles.primary}>
-          Choose photographs
-        </Picker>
-        <Picker add={add} camera className={`${styles.secondary} ${styles.camera}`}>
-          Take a photograph
-        </Picker>
-        <button type="button" className={styles.secondary} onClick={addSample}>
-          Show the sample
-        </button>
+      <div className={styles.words}>
+        <h1>Blood vessels in eye photographs</h1>
+        <p className={styles.mouse}>
+          Drop fundus photographs anywhere on this page, paste one, or choose them from your files.
+        </p>
+        <p className={styles.touch}>Choose fundus photographs, or take one.</p>
+        <div className={styles.ways}>
+          <Picker add={add} className={styles.primary}>
+            Choose photographs
+          </Picker>
+          <Picker add={add} camera className={styles.camera}>
+            Take a photograph
+          </Picker>
+        </div>
+        <p className={styles.small}>
+          JPEG, PNG, TIFF, BMP, WebP or GIF. Photographs go to this server only, and are not stored.
+        </p>
       </div>
-      <p className={styles.small}>
-        JPEG, PNG, TIFF, BMP, WebP or GIF. Photographs go to this server only and are not stored.
-      </p>
+      <button type="button" className={styles.sample} onClick={addSample}>
+        <span className={styles.disc}>
+          <img src={sample.src} alt="" width={900} height={900} />
+          <img src={vessels.src} alt="" width={640} height={640} />
+        </span>
+        <span className={styles.caption}>Show the sample</span>
+      </button>
     </div>
   );
 }

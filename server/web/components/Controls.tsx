@@ -2,11 +2,12 @@ import type { View } from "@/lib/renderer";
 import { COLOURS, DEFAULTS, type Settings } from "@/lib/settings";
 
 import styles from "./Panel.module.css";
+import { Slider } from "./Slider";
 
-const VIEWS: readonly (readonly [View, string])[] = [
-  ["overlay", "Overlay"],
-  ["original", "Original"],
-  ["mask", "Mask"],
+const VIEWS: readonly (readonly [View, string, string])[] = [
+  ["overlay", "Overlay", "V"],
+  ["original", "Original", "O"],
+  ["mask", "Mask", "M"],
 ];
 
 interface Props {
@@ -21,23 +22,18 @@ interface Props {
 export function ThresholdControl({ change, threshold, modelThreshold }: Props) {
   return (
     <section className={styles.section}>
-      <div className={styles.row}>
-        <label htmlFor="threshold">Threshold</label>
-        <output htmlFor="threshold" className={styles.value}>
-          {threshold.toFixed(2)}
-        </output>
-      </div>
-      <input
+      <Slider
         id="threshold"
-        type="range"
-        min={0}
-        max={1}
+        label="Threshold"
+        large
         step={0.01}
         value={threshold}
-        onChange={(event) => change({ threshold: event.target.valueAsNumber })}
+        told={threshold.toFixed(2)}
+        mark={modelThreshold}
+        onChange={(value) => change({ threshold: value })}
       />
-      <div className={styles.row}>
-        <span className={styles.hint}>Lower finds more, higher only the surest</span>
+      <div className={styles.ends}>
+        <span>More vessels</span>
         <button
           type="button"
           className={styles.link}
@@ -46,6 +42,7 @@ export function ThresholdControl({ change, threshold, modelThreshold }: Props) {
         >
           Reset
         </button>
+        <span>Surest only</span>
       </div>
     </section>
   );
@@ -57,16 +54,16 @@ export function ViewControl({ settings, change }: Props) {
     <section className={styles.section}>
       <fieldset className={styles.segments}>
         <legend className={styles.hidden}>View</legend>
-        {VIEWS.map(([view, name]) => (
-          <label key={view}>
+        {VIEWS.map(([view, name, key]) => (
+          <label key={view} title={`${name} (${key})`}>
             <input type="radio" name="view" checked={settings.view === view} onChange={() => change({ view })} />
             <span>{name}</span>
           </label>
         ))}
       </fieldset>
-      <label className={styles.check}>
-        <input type="checkbox" checked={comparing} onChange={() => change({ wiper: comparing ? null : 0.5 })} />
+      <label className={styles.switch}>
         Compare with the original
+        <input type="checkbox" checked={comparing} onChange={() => change({ wiper: comparing ? null : 0.5 })} />
       </label>
     </section>
   );
@@ -77,7 +74,7 @@ export function OverlayControl({ settings, change }: Props) {
   return (
     <section className={styles.section}>
       <fieldset className={styles.swatches}>
-        <legend>Overlay colour</legend>
+        <legend>Overlay</legend>
         {COLOURS.map(([colour, name]) => (
           <label key={colour} title={name}>
             <input
@@ -101,20 +98,13 @@ export function OverlayControl({ settings, change }: Props) {
           />
         </label>
       </fieldset>
-      <div className={styles.row}>
-        <label htmlFor="opacity">Opacity</label>
-        <output htmlFor="opacity" className={styles.value}>
-          {Math.round(settings.opacity * 100)} %
-        </output>
-      </div>
-      <input
+      <Slider
         id="opacity"
-        type="range"
-        min={0}
-        max={1}
+        label="Opacity"
         step={0.05}
         value={settings.opacity}
-        onChange={(event) => change({ opacity: event.target.valueAsNumber })}
+        told={`${Math.round(settings.opacity * 100)} %`}
+        onChange={(opacity) => change({ opacity })}
       />
     </section>
   );

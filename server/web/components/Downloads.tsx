@@ -38,13 +38,16 @@ export function Downloads({ file, threshold, otherOverlay }: Props) {
       <h2>Download</h2>
       <div className={styles.downloads}>
         {FORMATS.map(([format, name, kind]) => (
-          <button key={format} type="button" className={styles.button} onClick={() => void download(format)}>
+          <button key={format} type="button" className={styles.download} onClick={() => void download(format)}>
             {name} <small>{kind}</small>
+            <svg viewBox="0 0 20 20" aria-hidden="true">
+              <path d="M10 3v9m-3.500-3.500L10 12l3.500-3.500M4 16.500h12" />
+            </svg>
           </button>
         ))}
       </div>
       <p className={styles.hint} role="status">
-        {said || "Full resolution, at this threshold, made by the server."}
+        {said || "At this threshold, in full resolution."}
         {otherOverlay && " Overlay files are always green, 55 %."}
       </p>
     </section>

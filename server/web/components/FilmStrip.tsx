@@ -1,6 +1,7 @@
 import type { Dispatch } from "react";
 
 import type { Photograph, Strip, StripAction } from "@/lib/strip";
+import { duration } from "@/lib/words";
 
 import styles from "./FilmStrip.module.css";
 
@@ -52,7 +53,7 @@ function told({ progress }: Photograph): string {
     case "working":
       return progress.sent < 1 ? `sending ${Math.round(progress.sent * 100)} %` : "analysing";
     case "done":
-      return `${Math.round(progress.result.totalTime)} ms`;
+      return duration(progress.result.totalTime);
     case "failed":
       return "failed";
   }

@@ -40,7 +40,7 @@ export function Help({ dialog, shortcuts, onShortcuts }: Props) {
       <p className={styles.about}>
         A pixel is vessel where its probability reaches the threshold. The density is an estimate: the field of view is
         found from the photograph’s dark surround. Not a medical device: not for diagnosis or treatment. Sample
-        photograph: Häggström, CC0. Typeface: Inter, SIL Open Font License 1.1.
+        photograph: Häggström, CC0. <a href="licences.txt">Licences</a> of what this page is made with.
       </p>
     </dialog>
   );

@@ -41,7 +41,7 @@ export function Notice({ photograph: { file, progress }, picture, retry }: Props
     );
   }
   return (
-    <p className={styles.note} role="status">
+    <p className={`${styles.note} ${styles.busy}`} role="status">
       {progress.step === "waiting" ? "Waiting for its turn" : progress.sent < 1 ? "Sending" : "Finding vessels"}
     </p>
   );

@@ -14,6 +14,7 @@ import { rgb, type Settings } from "@/lib/settings";
 import styles from "./Viewer.module.css";
 import { Wiper } from "./Wiper";
 
+const WORD = { overlay: "Overlay", original: "Original", mask: "Mask" } as const;
 const NOT_YET = { width: 1, height: 1 }; // px: a canvas that has not been laid out
 const STEP = 60; // CSS px that an arrow key moves the picture
 const SAMPLES = 6; // a photograph of 12 megapixels shrinks to a third on a usual screen
@@ -98,7 +99,7 @@ function Stage({
         tabIndex={0}
         onKeyDown={move}
       />
-      {settings.wiper !== null && <Wiper at={settings.wiper} onMove={onWiper} />}
+      {settings.wiper !== null && <Wiper at={settings.wiper} result={WORD[settings.view]} onMove={onWiper} />}
       <div className={styles.zoom} role="group" aria-label="Zoom">
         <button type="button" onClick={() => zoomBy(0.8)} aria-label="Zoom out" title="Zoom out (−)">
           −

@@ -4,8 +4,15 @@ import { hundredths } from "@/lib/settings";
 
 import styles from "./Viewer.module.css";
 
+interface Props {
+  readonly at: number;
+  /** What is on the right, in a word. */
+  readonly result: string;
+  readonly onMove: (at: number) => void;
+}
+
 /** The line between the photograph on its left and the result on its right. */
-export function Wiper({ at, onMove }: { readonly at: number; readonly onMove: (at: number) => void }) {
+export function Wiper({ at, result, onMove }: Props) {
   const drag = (event: PointerEvent<HTMLDivElement>) => {
     if (!event.currentTarget.hasPointerCapture(event.pointerId)) return;
     const { left, width } = event.currentTarget.parentElement!.getBoundingClientRect();
@@ -31,6 +38,12 @@ export function Wiper({ at, onMove }: { readonly at: number; readonly onMove: (a
       onPointerDown={(event) => event.currentTarget.setPointerCapture(event.pointerId)}
       onPointerMove={drag}
       onKeyDown={press}
-    />
+    >
+      <span className={styles.side}>Original</span>
+      <span className={styles.side}>{result}</span>
+      <svg viewBox="0 0 20 20" aria-hidden="true">
+        <path d="M7 5l-5 5 5 5M13 5l5 5-5 5" />
+      </svg>
+    </div>
   );
 }

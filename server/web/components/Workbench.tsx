@@ -19,7 +19,7 @@ import { Downloads } from "./Downloads";
 import { FilmStrip } from "./FilmStrip";
 import { Help } from "./Help";
 import { Notice } from "./Notice";
-import { DensityReading, Particulars } from "./Reading";
+import { Reading } from "./Reading";
 import { Viewer } from "./Viewer";
 import styles from "./Workbench.module.css";
 
@@ -81,6 +81,16 @@ export function Workbench() {
           <Mark />
           vesselrt
         </Title>
+        {selected && (
+          <p className={styles.title}>
+            <span>{selected.file.name}</span>
+            {strip.photographs.length > 1 && (
+              <small>
+                {strip.photographs.indexOf(selected) + 1} of {strip.photographs.length}
+              </small>
+            )}
+          </p>
+        )}
         <Picker add={add} input={input} className={styles.add}>
           Add photographs
         </Picker>
@@ -114,12 +124,11 @@ export function Workbench() {
         <aside className={styles.panel} aria-label="Result">
           <ThresholdControl {...controls} />
           <ViewControl {...controls} />
-          <DensityReading result={result} threshold={threshold} />
           <OverlayControl {...controls} />
           {result && (
             <Downloads file={selected.file} threshold={threshold} otherOverlay={!isServersOverlay(settings)} />
           )}
-          <Particulars result={result} health={health} />
+          <Reading result={result} threshold={threshold} health={health} />
         </aside>
       )}
       <footer className={styles.footer}>

@@ -10,9 +10,13 @@ test("upload, slide, download: byte for byte what the API answers; nothing leave
   baseURL,
 }) => {
   const elsewhere: string[] = [];
-  page.on("request", (request) => {
-    if (!/^(data|blob):/.test(request.url()) && !request.url().startsWith(baseURL!)) elsewhere.push(request.url());
-  });
+  await page.context().route(
+    (url) => url.origin !== baseURL && /^(https?|wss?):$/.test(url.protocol),
+    (route) => {
+      elsewhere.push(route.request().url());
+      return route.abort();
+    },
+  );
   const complaints: string[] = [];
   page.on("console", (message) => message.type() === "error" && complaints.push(message.text()));
   page.on("pageerror", (error) => complaints.push(error.message));
@@ -24,6 +28,10 @@ test("upload, slide, download: byte for byte what the API answers; nothing leave
   const before = await page.getByTestId("density").textContent();
   await slider.fill("0.25");
   await expect(page.getByTestId("density")).not.toHaveText(before!);
+  await page.keyboard.press("?");
+  await expect(page.getByRole("link", { name: "Licences" })).toBeVisible();
+  expect((await page.request.get("/licences.txt")).status()).toBe(200);
+  await page.keyboard.press("Escape");
   for (const [button, format] of [
     ["Mask PNG", "mask"],
     ["Overlay PNG", "overlay"],
@@ -44,8 +52,8 @@ test("upload, slide, download: byte for byte what the API answers; nothing leave
 
 test("the mask on the screen is the mask of the API", async ({ page }) => {
   await openSample(page);
-  await expect(page.locator("canvas")).toHaveAttribute("data-renderer", "WebGL");
-  await page.getByRole("slider", { name: "Threshold" }).fill("0.37");
+  const slider = page.getByRole("slider", { name: "Threshold" });
+  for (const threshold of [0.6, 0.2, 0.37]) await slider.fill(String(threshold)); // there by steps, up and down
   await expectMaskOnScreen(page, 0.37);
 });
 

@@ -1,13 +1,16 @@
-import type { Grey } from "@/lib/png";
-import type { Colour, Picture, Renderer, Scene } from "@/lib/renderer";
+import { Coverage, type Rows } from "@/lib/coverage";
+import type { Picture, Renderer, Scene } from "@/lib/renderer";
 import { origin, type Viewport } from "@/lib/viewport";
 
-/** Draws without WebGL: what is on the screen is computed pixel by pixel, whatever the size of the photograph. */
+/** Draws without a graphics card: what has not changed since the last frame is not computed again. */
 export class CanvasRenderer implements Renderer {
   readonly name = "canvas";
   private readonly context: CanvasRenderingContext2D;
-  private readonly vessels = new OffscreenCanvas(1, 1);
+  private readonly photograph = layer();
   private picture: Picture = { width: 1, height: 1, photograph: null, map: null };
+  private vessels: Vessels | null = null;
+  private drawn = "";
+  private laidOut = "";
 
   constructor(private readonly canvas: HTMLCanvasElement) {
     this.context = canvas.getContext("2d")!;
@@ -15,34 +18,39 @@ export class CanvasRenderer implements Renderer {
 
   setPicture(picture: Picture): void {
     this.picture = picture;
+    this.laidOut = "";
   }
 
   draw(scene: Scene): void {
-    const { canvas, context, picture } = this;
-    const { view, viewport, wiper } = scene;
-    const left = Math.round(wiper * canvas.width);
-    context.globalAlpha = 1;
-    context.clearRect(0, 0, canvas.width, canvas.height);
-    this.drawPhotograph(viewport);
-    if (!picture.map || view === "original" || left >= canvas.width) return;
-    const colour: Colour = view === "mask" ? [255, 255, 255] : scene.colour;
-    const shares = coverage(picture.map, viewport, canvas, left, scene);
-    const image = view === "mask" ? opaque(shares) : tinted(shares, colour);
-    this.vessels.width = image.width;
-    this.vessels.height = image.height;
-    this.vessels.getContext("2d")!.putImageData(image, 0, 0);
-    context.globalAlpha = view === "mask" ? 1 : scene.opacity;
-    context.drawImage(this.vessels, left, 0);
+    const { canvas, picture } = this;
+    const { viewport, view, cut, colour, opacity, wiper, samples } = scene;
+    const layout = [canvas.width, canvas.height, viewport.scale, viewport.centre.x, viewport.centre.y].join();
+    if (layout !== this.laidOut) {
+      this.drawn = "";
+      this.laidOut = layout;
+      this.layPhotograph(viewport);
+      this.vessels = picture.map && new Vessels(new Coverage(picture.map, viewport, canvas, samples));
+    }
+    const mask = view === "mask";
+    const changed = view === "original" ? NOTHING : this.vessels?.set(cut, mask ? null : colour);
+    const rest = [view, opacity, wiper, picture.map !== null].join();
+    const all = { top: 0, bottom: canvas.height };
+    this.compose(scene, rest === this.drawn ? (changed ?? NOTHING) : all);
+    this.drawn = rest;
   }
 
   close(): void {
-    this.vessels.width = this.vessels.height = 1;
+    this.photograph.canvas.width = this.photograph.canvas.height = 1;
+    this.vessels = null;
   }
 
-  private drawPhotograph(viewport: Viewport): void {
-    const { canvas, context, picture } = this;
+  private layPhotograph(viewport: Viewport): void {
+    const { canvas, picture } = this;
+    const context = this.photograph;
     const { scale } = viewport;
     const { x, y } = origin(viewport, canvas);
+    context.canvas.width = canvas.width; // clears it
+    context.canvas.height = canvas.height;
     if (!picture.photograph) return;
     context.imageSmoothingEnabled = scale < 3;
     context.imageSmoothingQuality = "medium";
@@ -50,75 +58,80 @@ export class CanvasRenderer implements Renderer {
     context.drawImage(picture.photograph, 0, 0);
     context.resetTransform();
   }
-}
 
-/** Shares 0..255 of vessel for each pixel of the canvas; 0..255 also in `inside`, 0 beside the image. */
-interface Shares {
-  readonly width: number;
-  readonly height: number;
-  readonly share: Uint8Array;
-  readonly inside: Uint8Array;
-}
-
-/** The share of vessel among the pixels of the map that a pixel of the canvas covers, from column `left` on. */
-function coverage(map: Grey, viewport: Viewport, canvas: HTMLCanvasElement, left: number, scene: Scene): Shares {
-  const width = canvas.width - left;
-  const height = canvas.height;
-  const side = Math.min(scene.samples, Math.max(1, Math.ceil(1 / viewport.scale)));
-  const start = origin(viewport, canvas);
-  const columns = positions(start.x, viewport.scale, canvas.width, map.width, side).subarray(left * side);
-  const rows = positions(start.y, viewport.scale, canvas.height, map.height, side);
-  const share = new Uint8Array(width * height);
-  const inside = new Uint8Array(width * height);
-  const counts = new Uint16Array(width);
-  const weight = 255 / (side * side);
-  for (let y = 0; y < height; y++) {
-    if (rows[y * side]! < 0) continue;
-    counts.fill(0);
-    for (let j = 0; j < side; j++) {
-      const row = rows[y * side + j]! * map.width;
-      for (let x = 0, sample = 0; x < width; x++) {
-        for (let i = 0; i < side; i++, sample++) {
-          const column = columns[sample]!;
-          if (column >= 0 && map.values[row + column]! >= scene.cut) counts[x]!++;
-        }
-      }
-    }
-    for (let x = 0; x < width; x++) {
-      share[y * width + x] = Math.round(counts[x]! * weight);
-      inside[y * width + x] = columns[x * side]! < 0 ? 0 : 255;
-    }
+  /** Rows of the canvas: the photograph, and over it, right of the wiper, the vessels. */
+  private compose({ view, opacity, wiper }: Scene, { top, bottom }: Rows): void {
+    const { canvas, context, vessels } = this;
+    const { width } = canvas;
+    if (top >= bottom) return;
+    const left = Math.round(wiper * width);
+    const strip = [0, top, width, bottom - top] as const;
+    context.clearRect(...strip);
+    context.drawImage(this.photograph.canvas, ...strip, ...strip);
+    if (!vessels || view === "original" || left >= width) return;
+    context.save();
+    context.beginPath();
+    context.rect(left, top, width - left, bottom - top);
+    context.clip();
+    context.globalAlpha = view === "mask" ? 1 : opacity;
+    context.drawImage(vessels.layer.canvas, vessels.left, vessels.top);
+    context.restore();
   }
-  return { width, height, share, inside };
 }
 
-/** For each sample of each pixel of an axis of the canvas the pixel of the map; −1 where the pixel is beside the image. */
-function positions(start: number, scale: number, length: number, all: number, side: number): Int32Array {
-  const result = new Int32Array(length * side);
-  for (let pixel = 0; pixel < length; pixel++) {
-    const corner = start + pixel / scale;
-    const middle = corner + 0.5 / scale;
-    for (let i = 0; i < side; i++) {
-      const at = Math.floor(corner + (i + 0.5) / side / scale);
-      result[pixel * side + i] = middle < 0 || middle >= all ? -1 : Math.min(all - 1, Math.max(0, at));
-    }
+const NOTHING: Rows = { top: 0, bottom: 0 };
+
+/** The vessels in one colour, as a layer of the size of what is seen of the image. */
+class Vessels {
+  readonly layer = layer();
+  readonly left: number;
+  readonly top: number;
+  private readonly image: ImageData;
+  private readonly words: Uint32Array;
+  /** The word for each count. */
+  private ink = new Uint32Array(0);
+  private look = "";
+
+  constructor(private readonly coverage: Coverage) {
+    const { left, top, width, height } = coverage;
+    this.left = left;
+    this.top = top;
+    this.image = new ImageData(Math.max(1, width), Math.max(1, height));
+    this.words = new Uint32Array(this.image.data.buffer);
+    this.layer.canvas.width = this.image.width;
+    this.layer.canvas.height = this.image.height;
   }
-  return result;
+
+  /** `colour`: of the overlay; null for white on black. Returns the rows of the canvas that have changed. */
+  set(cut: number, colour: Scene["colour"] | null): Rows {
+    const { coverage, words } = this;
+    const look = String(colour);
+    const repaint = look !== this.look;
+    if (repaint)
+      this.ink = Uint32Array.from({ length: coverage.samples + 1 }, (_, n) => word(n / coverage.samples, colour));
+    this.look = look;
+    const { counts } = coverage;
+    const { ink } = this;
+    let rows = coverage.setCut(cut, (pixel) => {
+      words[pixel] = ink[counts[pixel]!]!;
+    });
+    if (repaint) {
+      for (let pixel = 0; pixel < counts.length; pixel++) words[pixel] = ink[counts[pixel]!]!;
+      rows = { top: 0, bottom: coverage.height };
+    }
+    this.layer.putImageData(this.image, 0, 0, 0, rows.top, this.image.width, rows.bottom - rows.top);
+    return { top: this.top + rows.top, bottom: this.top + rows.bottom };
+  }
 }
 
-// An ImageData's bytes are R, G, B, A; every platform that runs a browser reads them as little-endian words.
-
-function tinted({ width, height, share }: Shares, [red, green, blue]: Colour): ImageData {
-  const image = new ImageData(width, height);
-  const words = new Uint32Array(image.data.buffer);
-  const colour = (blue << 16) | (green << 8) | red;
-  for (let i = 0; i < words.length; i++) words[i] = (share[i]! << 24) | colour;
-  return image;
+/** R, G, B, A as an ImageData holds them; every platform that runs a browser reads them as little-endian words. */
+function word(share: number, colour: Scene["colour"] | null): number {
+  const value = Math.round(255 * share);
+  const [red, green, blue] = colour ?? [value, value, value];
+  return (((colour ? value : 255) << 24) | (blue << 16) | (green << 8) | red) >>> 0;
 }
 
-function opaque({ width, height, share, inside }: Shares): ImageData {
-  const image = new ImageData(width, height);
-  const words = new Uint32Array(image.data.buffer);
-  for (let i = 0; i < words.length; i++) words[i] = (inside[i]! << 24) | (share[i]! * 0x010101);
-  return image;
+/** A canvas in main memory that is not shown. */
+function layer(): OffscreenCanvasRenderingContext2D {
+  return new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true })!;
 }

@@ -179,13 +179,21 @@ function link(gl: WebGL2RenderingContext): WebGLProgram {
   return program;
 }
 
+// What browsers draw WebGL with where there is no graphics card.
+const SOFTWARE = /SwiftShader|llvmpipe|softpipe|Basic Render|Software/i;
+
 let largest: number | undefined;
 
-/** The longest side of a texture, pixels; 0 where the browser has no WebGL 2. */
+/**
+ * The longest side of a texture, pixels; 0 where the browser has no WebGL 2, or only one that the processor computes: that
+ * takes seconds for a frame, and a canvas that is drawn with care takes milliseconds.
+ */
 export function largestTexture(): number {
   if (largest === undefined) {
-    const gl = document.createElement("canvas").getContext("webgl2");
-    largest = gl ? (gl.getParameter(gl.MAX_TEXTURE_SIZE) as number) : 0;
+    const gl = document.createElement("canvas").getContext("webgl2", { failIfMajorPerformanceCaveat: true });
+    const names = gl?.getExtension("WEBGL_debug_renderer_info");
+    const software = names && SOFTWARE.test(String(gl?.getParameter(names.UNMASKED_RENDERER_WEBGL)));
+    largest = gl && !software ? (gl.getParameter(gl.MAX_TEXTURE_SIZE) as number) : 0;
     gl?.getExtension("WEBGL_lose_context")?.loseContext();
   }
   return largest;
