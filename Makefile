@@ -21,7 +21,7 @@ NO_NODE := Node.js 20.9 or later with npm is missing: the page at / is not built
 # npm writes the file that is compared when it has installed everything.
 NPM := cd $(WEB) && { test node_modules/.package-lock.json -nt package-lock.json || npm ci; } && NEXT_TELEMETRY_DISABLED=1 npm
 PAGE_IF_NODE := if $(NODE); then $(MAKE) --no-print-directory web; elif ! $(MAKE) -q $(PAGE); then echo "$(NO_NODE)" >&2; fi
-CODE := runtime export server training benchmarks src tests
+CODE := runtime export server training benchmarks examples src tests
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
@@ -56,8 +56,8 @@ web-test: $(RUN)/.done ## lint and test the page, in Debian's Chromium (CHROMIUM
 	@$(NODE) || { echo "$(NO_NODE)" >&2; exit 1; }
 	$(NPM) run check
 	$(NPM) test
-	$(MAKE) --no-print-directory web
-	VESSELRT="$(CURDIR)/$(RUN)/bin/vesselrt" $(NPM) run e2e -- $(ARGS)
+	@$(MAKE) --no-print-directory web
+	export VESSELRT="$(CURDIR)/$(RUN)/bin/vesselrt"; $(NPM) run e2e -- $(ARGS)
 
 tests: $(TEST)/.done ## pytest with coverage (ARGS="-k tiling")
 	$(TEST)/bin/pytest --cov --cov-report=term $(ARGS)
