@@ -29,7 +29,7 @@ def test_the_loop_over_a_folder_writes_masks_and_a_table(
     with vesselrt.load() as segmenter:
         result = segmenter.segment(fundus_jpeg)
     assert (out / "a.jpg.png").read_bytes() == result.encode("mask")
-    (row,) = csv.DictReader((out / "density.csv").open(encoding="utf-8"))
+    (row,) = csv.DictReader((out / "density.csv").read_text("utf-8").splitlines())
     assert float(row["density"]) == pytest.approx(result.mask().mean(), abs=1e-4)
     assert "b.txt" in capsys.readouterr().err
 
