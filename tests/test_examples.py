@@ -37,8 +37,7 @@ def test_the_loop_over_a_folder_writes_masks_and_a_table(
 @pytest.mark.filterwarnings("default")  # Streamlit's own are none of ours
 def test_the_streamlit_application(fundus_jpeg: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     testing = pytest.importorskip("streamlit.testing.v1", reason="needs pip install 'vesselrt[examples]'")
-    import streamlit as st
-
+    st = pytest.importorskip("streamlit")
     sent = [Upload(fundus_jpeg)]
     monkeypatch.setattr(st, "file_uploader", lambda *_, **__: sent)
     app = testing.AppTest.from_file(str(EXAMPLES / "app.py"), default_timeout=120).run()
@@ -58,8 +57,7 @@ def test_the_streamlit_application(fundus_jpeg: bytes, monkeypatch: pytest.Monke
 def test_the_notebook_runs_from_top_to_bottom() -> None:
     nbclient = pytest.importorskip("nbclient", reason="needs pip install 'vesselrt[examples]'")
     pytest.importorskip("ipykernel", reason="needs pip install 'vesselrt[examples]'")
-    import nbformat
-
+    nbformat = pytest.importorskip("nbformat")
     notebook = nbformat.read(EXAMPLES / "notebook.ipynb", as_version=4)
     assert not any(cell.get("outputs") for cell in notebook.cells), "outputs are not committed"
     nbclient.NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(EXAMPLES)}}).execute()
