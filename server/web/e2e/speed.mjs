@@ -1,6 +1,6 @@
 // How many frames a second the threshold slider gives on a photograph of 12 megapixels, in Chromium on this machine:
 //
-//   node scripts/speed.mjs http://127.0.0.1:8000 [--gpu]     for a server that is running
+//   node e2e/speed.mjs http://127.0.0.1:8000 [--gpu]     for a server that is running
 //
 // It moves the slider at every frame that the browser offers and notes when frames come. Without --gpu nothing but the
 // processor draws. That what is drawn is right is e2e's to prove.
