@@ -11,17 +11,30 @@ TEST := .venv-test
 # Exactly what the lock names, nothing drawn beside it. Pip checks every file against its hash.
 INSTALL := -m pip --disable-pip-version-check install --no-input --no-deps --require-hashes
 EDITABLE := -m pip --disable-pip-version-check install --no-input --no-deps --no-build-isolation --editable .
-CODE := runtime export server training benchmarks src tests
+WEB := server/web
+PAGE := server/static/page/index.html
+PAGE_SOURCES := $(shell find $(WEB) \( -name node_modules -o -name .next -o -name out -o -name e2e -o -name tests \) -prune -o \
+	-type f ! -name next-env.d.ts ! -name '*.tsbuildinfo' -print)
+NODE := node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(+(a < 20 || (a === 20 && b < 9)))' \
+	>/dev/null 2>&1 && npm --version >/dev/null 2>&1
+NO_NODE := Node.js 20.9 or later with npm is missing: the page at / is not built, a plainer one takes its place.
+# npm writes the file that is compared when it has installed everything.
+NPM := cd $(WEB) && { test node_modules/.package-lock.json -nt package-lock.json || npm ci; } && NEXT_TELEMETRY_DISABLED=1 npm
+PAGE_IF_NODE := if $(NODE); then $(MAKE) --no-print-directory web; elif ! $(MAKE) -q $(PAGE); then echo "$(NO_NODE)" >&2; fi
+CODE := runtime export server training benchmarks examples src tests
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format typecheck tests bench wheel lock clean
+.PHONY: help run web test lint format typecheck tests web-test bench wheel lock clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | sed 's/:[^#]*##/:/' | awk -F': ' '{printf "make %-10s %s\n", $$1, $$2}'
 
 run: $(RUN)/.done ## serve the built-in model at http://127.0.0.1:8000 (ARGS="--port 8080")
+	@$(PAGE_IF_NODE) || echo "The page could not be built: / is the one that is there." >&2
 	$(RUN)/bin/vesselrt serve $(ARGS)
+
+web: $(PAGE) ## build the page at / from server/web (needs Node.js)
 
 test: lint typecheck tests ## everything that CI checks, in an environment of its own
 
@@ -39,21 +52,33 @@ format: $(TEST)/.done ## let ruff mend what it can
 typecheck: $(TEST)/.done ## mypy --strict
 	$(TEST)/bin/mypy
 
+web-test: $(RUN)/.done ## lint and test the page, in Debian's Chromium (CHROMIUM=/path/to/another)
+	@$(NODE) || { echo "$(NO_NODE)" >&2; exit 1; }
+	$(NPM) run check
+	$(NPM) test
+	@$(MAKE) --no-print-directory web
+	export VESSELRT="$(CURDIR)/$(RUN)/bin/vesselrt"; $(NPM) run e2e -- $(ARGS)
+
 tests: $(TEST)/.done ## pytest with coverage (ARGS="-k tiling")
 	$(TEST)/bin/pytest --cov --cov-report=term $(ARGS)
 
 bench: $(TEST)/.done ## time vesselrt beside PyTorch with MONAI (ARGS="--device cpu")
 	$(TEST)/bin/vesselrt bench --compare $(ARGS)
 
-wheel: $(RUN)/.done ## build dist/vesselrt-*.whl
+wheel: $(RUN)/.done ## build dist/vesselrt-*.whl, with the page
+	@$(PAGE_IF_NODE)
 	rm -rf dist
 	$(RUN)/bin/python -m pip --disable-pip-version-check wheel --no-deps --no-build-isolation --wheel-dir dist .
 	rm -rf build
 
 clean: ## remove the environments and everything that was built
 	rm -rf $(RUN) $(TEST) build dist *.egg-info .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks
-	rm -rf .import_linter_cache
+	rm -rf .import_linter_cache server/static/page server/web/.next server/web/out server/web/node_modules
 	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(PAGE): $(PAGE_SOURCES)
+	@$(NODE) || { echo "$(NO_NODE)" >&2; exit 1; }
+	$(NPM) run build
 
 # An environment is made anew when its lock changes, so that nothing of the old one stays; a change of pyproject.toml
 # (entry point, package list) only installs vesselrt again.

@@ -5,23 +5,20 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
-from fastapi.responses import HTMLResponse, StreamingResponse
+from fastapi.responses import StreamingResponse
 from starlette.middleware.cors import CORSMiddleware
 
 from vesselrt.runtime.encode import MEDIA_TYPES
 from vesselrt.runtime.segmenter import Segmenter
-from vesselrt.server import answers, batch, errors, openapi, reports, upload, v2
+from vesselrt.server import answers, batch, errors, openapi, page, reports, upload, v2
 from vesselrt.server.edge import Edge
 from vesselrt.server.metrics import Metrics
 from vesselrt.server.models import Model, Source, State, why_not
 from vesselrt.server.service import Service, Work
 from vesselrt.server.settings import Settings
-
-_PAGE = Path(__file__).with_name("static") / "index.html"
 
 
 def create_app(
@@ -70,7 +67,7 @@ def create_app(
     _add_reports(app, service, metrics)
     _add_health(app, service)
     v2.install(app, service)
-    _add_page(app)
+    page.install(app)
     return app
 
 
@@ -169,12 +166,3 @@ def _add_health(app: FastAPI, service: Service) -> None:
         if service.state is State.FAILED:
             raise why_not(service.state)
         return reports.Live()
-
-
-def _add_page(app: FastAPI) -> None:
-    page = _PAGE.read_text("utf-8")
-
-    @app.get("/", summary="The page for the browser", response_class=HTMLResponse, tags=["page"])
-    async def index() -> str:
-        """One self-contained page: choose a photograph, move the threshold, keep the mask."""
-        return page

@@ -21,8 +21,8 @@ logger = logging.getLogger(__name__)
 
 _SANE = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-# Orchestrators that ask for health have no key; the page asks its user for one.
-_OPEN = re.compile(r"/|/_next/.*|/health(/.*)?|/v2/health/.*")
+# Orchestrators that ask for health have no key; the page itself is open, what it asks for is not.
+_OPEN = re.compile(r"/|/_next/.*|/licences\.txt|/health(/.*)?|/v2/health/.*")
 _BATCH = "/predict/batch"
 _SECURITY = {
     "X-Content-Type-Options": "nosniff",

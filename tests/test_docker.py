@@ -66,10 +66,15 @@ def context(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What .dockerignore lets through."""
     folder = tmp_path_factory.mktemp("context")
     hidden = shutil.ignore_patterns(*(line.removeprefix("**/") for line in IGNORE if line.startswith("**/")))
+    closed = {ROOT / line for line in IGNORE if line[0] not in "#!*"}
+
+    def ignored(parent: str, names: list[str]) -> set[str]:
+        return hidden(parent, names) | {name for name in names if Path(parent, name) in closed}
+
     for name in LET_THROUGH:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, folder / name, symlinks=True, ignore=hidden)
+            shutil.copytree(ROOT / name, folder / name, symlinks=True, ignore=ignored)
         else:
             shutil.copy(ROOT / name, folder / name)
     return folder
@@ -183,6 +188,10 @@ def free_port() -> int:
 
 def test_the_context_makes_the_whole_wheel(context: Path, tmp_path: Path) -> None:
     shutil.copytree(context, tmp_path / "build", symlinks=True)
+    page = {f"server/static/page/{name}" for name in ("index.html", "licences.txt", "_next/static/chunks/0-a_b.js")}
+    for name in page:  # as `make web` leaves them
+        (tmp_path / "build" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "build" / name).write_text("built", "utf-8")
     make = "import sys; from setuptools.build_meta import build_wheel; build_wheel(sys.argv[1])"
     command = [sys.executable, "-c", make, str(tmp_path)]
     subprocess.run(command, cwd=tmp_path / "build", check=True, capture_output=True)
@@ -190,7 +199,9 @@ def test_the_context_makes_the_whole_wheel(context: Path, tmp_path: Path) -> Non
     held = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     folders = SETTINGS["tool"]["setuptools"]["package-dir"]
     sources = {f"{p.replace('.', '/')}/{f.name}" for p, folder in folders.items() for f in (ROOT / folder).glob("*.py")}
-    assert sources | {"vesselrt/runtime/models/fundus.onnx", "vesselrt/server/static/index.html"} <= held
+    assert sources | {"vesselrt/runtime/models/fundus.onnx", "vesselrt/server/static/fallback.html"} <= held
+    assert {f"vesselrt/{name}" for name in page} <= held
+    assert not any("/web/" in name for name in held), "the page's sources are not shipped"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,73 @@
+import type { ChangeEvent, ReactNode, RefObject } from "react";
+
+import sample from "@/assets/sample.jpg";
+import vessels from "@/assets/sample-vessels.webp";
+import { ACCEPT } from "@/lib/files";
+
+import styles from "./Adding.module.css";
+
+interface PickerProps {
+  readonly add: (files: File[]) => void;
+  readonly camera?: boolean;
+  readonly input?: RefObject<HTMLInputElement | null>;
+  readonly className: string | undefined;
+  readonly children: ReactNode;
+}
+
+/** A file input that looks like a button. */
+export function Picker({ add, camera = false, input, className, children }: PickerProps) {
+  const choose = ({ target }: ChangeEvent<HTMLInputElement>) => {
+    add([...(target.files ?? [])]);
+    target.value = ""; // so that the same file can be chosen again
+  };
+  return (
+    <label className={`${styles.picker} ${className}`}>
+      <input
+        ref={input}
+        type="file"
+        accept={ACCEPT}
+        onChange={choose}
+        {...(camera ? { capture: "environment" as const } : { multiple: true })}
+      />
+      {children}
+    </label>
+  );
+}
+
+interface Props {
+  readonly add: (files: File[]) => void;
+  readonly addSample: () => void;
+}
+
+/** What is seen before there is a photograph. */
+export function Invitation({ add, addSample }: Props) {
+  return (
+    <div className={styles.invitation}>
+      <div className={styles.words}>
+        <h1>Blood vessels in eye photographs</h1>
+        <p className={styles.mouse}>
+          Drop fundus photographs anywhere on this page, paste one, or choose them from your files.
+        </p>
+        <p className={styles.touch}>Choose fundus photographs, or take one.</p>
+        <div className={styles.ways}>
+          <Picker add={add} className={styles.primary}>
+            Choose photographs
+          </Picker>
+          <Picker add={add} camera className={styles.camera}>
+            Take a photograph
+          </Picker>
+        </div>
+        <p className={styles.small}>
+          JPEG, PNG, TIFF, BMP, WebP or GIF. Photographs go to this server only, and are not stored.
+        </p>
+      </div>
+      <button type="button" className={styles.sample} onClick={addSample}>
+        <span className={styles.disc}>
+          <img src={sample.src} alt="" width={900} height={900} />
+          <img src={vessels.src} alt="" width={640} height={640} />
+        </span>
+        <span className={styles.caption}>Show the sample</span>
+      </button>
+    </div>
+  );
+}

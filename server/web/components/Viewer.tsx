@@ -1,0 +1,116 @@
+"use client";
+
+import { type KeyboardEvent, useEffect, useMemo, useRef, useState } from "react";
+
+import { useCanvasSize } from "@/hooks/useCanvasSize";
+import { useGestures } from "@/hooks/useGestures";
+import { useRenderer } from "@/hooks/useRenderer";
+import { useShortcuts } from "@/hooks/useShortcuts";
+import { useViewport } from "@/hooks/useViewport";
+import { cut } from "@/lib/probability";
+import { type Picture, type Renderer, rendererFor } from "@/lib/renderer";
+import { rgb, type Settings } from "@/lib/settings";
+
+import styles from "./Viewer.module.css";
+import { Wiper } from "./Wiper";
+
+const WORD = { overlay: "Overlay", original: "Original", mask: "Mask" } as const;
+const NOT_YET = { width: 1, height: 1 }; // px: a canvas that has not been laid out
+const STEP = 60; // CSS px that an arrow key moves the picture
+const SAMPLES = 6; // a photograph of 12 megapixels shrinks to a third on a usual screen
+
+interface Props {
+  readonly picture: Picture;
+  readonly label: string;
+  readonly threshold: number;
+  readonly settings: Settings;
+  readonly shortcuts: boolean;
+  readonly onWiper: (wiper: number) => void;
+}
+
+/** The picture, with zoom and pan. A lost graphics context is replaced by a new canvas. */
+export function Viewer(props: Props) {
+  const [losses, setLosses] = useState(0);
+  const name = rendererFor(props.picture);
+  return <Stage key={`${name} ${losses}`} {...props} renderer={name} onLost={() => setLosses((n) => n + 1)} />;
+}
+
+function Stage({
+  picture,
+  label,
+  threshold,
+  settings,
+  shortcuts,
+  onWiper,
+  renderer,
+  onLost,
+}: Props & { readonly renderer: Renderer["name"]; readonly onLost: () => void }) {
+  const canvas = useRef<HTMLCanvasElement>(null);
+  const size = useCanvasSize(canvas);
+  const view = useViewport(size ?? NOT_YET, picture);
+  const { viewport, panBy, zoomBy, toFit, toFull } = view;
+  const scene = useMemo(
+    () => ({
+      viewport,
+      view: settings.view,
+      cut: cut(threshold),
+      colour: rgb(settings.colour),
+      opacity: settings.opacity,
+      wiper: settings.wiper ?? 0,
+      samples: SAMPLES,
+    }),
+    [viewport, settings, threshold],
+  );
+  useRenderer(canvas, renderer, picture, scene, size);
+  useGestures(canvas, view);
+  useShortcuts(
+    {
+      "+": () => zoomBy(1.25),
+      "=": () => zoomBy(1.25),
+      "-": () => zoomBy(0.8),
+      "0": () => toFit(),
+      "1": () => toFull(),
+    },
+    shortcuts,
+  );
+  useEffect(() => {
+    const element = canvas.current!;
+    element.addEventListener("webglcontextlost", onLost);
+    return () => element.removeEventListener("webglcontextlost", onLost);
+  }, [onLost]);
+
+  const move = (event: KeyboardEvent) => {
+    const step = STEP * devicePixelRatio;
+    const way = { ArrowLeft: [step, 0], ArrowRight: [-step, 0], ArrowUp: [0, step], ArrowDown: [0, -step] }[event.key];
+    if (!way) return;
+    event.preventDefault();
+    panBy(way[0]!, way[1]!);
+  };
+
+  return (
+    <div className={styles.viewer}>
+      <canvas
+        ref={canvas}
+        className={styles.canvas}
+        data-fitted={view.fitted}
+        data-renderer={renderer}
+        role="img"
+        aria-label={label}
+        tabIndex={0}
+        onKeyDown={move}
+      />
+      {settings.wiper !== null && <Wiper at={settings.wiper} result={WORD[settings.view]} onMove={onWiper} />}
+      <div className={styles.zoom} role="group" aria-label="Zoom">
+        <button type="button" onClick={() => zoomBy(0.8)} aria-label="Zoom out" title="Zoom out (−)">
+          −
+        </button>
+        <button type="button" onClick={() => (view.fitted ? toFull() : toFit())} title="Fit (0) or 100 % (1)">
+          <span className={styles.percent}>{Math.round(viewport.scale * 100)} %</span>
+        </button>
+        <button type="button" onClick={() => zoomBy(1.25)} aria-label="Zoom in" title="Zoom in (+)">
+          +
+        </button>
+      </div>
+    </div>
+  );
+}

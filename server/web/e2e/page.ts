@@ -1,0 +1,64 @@
+import { readFileSync } from "node:fs";
+
+import { expect, type Page } from "@playwright/test";
+
+export const SAMPLE = new URL("../assets/sample.jpg", import.meta.url).pathname;
+export const JPEG = readFileSync(SAMPLE);
+
+/** Opens the page and waits until the sample has been analysed. */
+export async function openSample(page: Page): Promise<void> {
+  await page.goto("/");
+  await page.getByRole("button", { name: "Show the sample" }).click();
+  await expect(page.getByText("Vessels found.")).toBeAttached();
+  await expect(page.getByRole("button", { name: /Mask PNG/ })).toBeVisible();
+}
+
+/** What the API answers for the sample. */
+export async function fromApi(page: Page, format: string, threshold: number): Promise<Buffer> {
+  const image = { name: "sample.jpg", mimeType: "image/jpeg", buffer: JPEG };
+  const answer = await page.request.post(`/predict?format=${format}&threshold=${threshold}`, { multipart: { image } });
+  expect(answer.status()).toBe(200);
+  return answer.body();
+}
+
+/** Asserts that what the canvas shows at 100 % is, pixel by pixel, the mask of the API. */
+export async function expectMaskOnScreen(page: Page, threshold: number): Promise<void> {
+  await page.keyboard.press("m");
+  await page.keyboard.press("1");
+  await page.waitForTimeout(500);
+  const mask = (await fromApi(page, "mask", threshold)).toString("base64");
+  const canvas = page.locator("canvas");
+  const { width, height } = await canvas.evaluate(({ width, height }: HTMLCanvasElement) => ({ width, height }));
+  await page.addStyleTag({ content: "canvas ~ * { visibility: hidden }" }).catch(() => undefined);
+  const shot = (await canvas.screenshot()).toString("base64");
+  const differing = await page.evaluate(
+    async ([seen, wanted, width, height]) => {
+      const pixels = async (base64: string) => {
+        const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
+        const bitmap = await createImageBitmap(new Blob([bytes]));
+        const context = new OffscreenCanvas(bitmap.width, bitmap.height).getContext("2d")!;
+        context.drawImage(bitmap, 0, 0);
+        return context.getImageData(0, 0, bitmap.width, bitmap.height);
+      };
+      const [screen, file] = [await pixels(seen), await pixels(wanted)];
+      // The controls lie over the corners: a square in the middle is compared.
+      const side = 500;
+      const at = (image: ImageData, x: number, y: number) => image.data[4 * (y * image.width + x)]!;
+      const fileLeft = (file.width - side) / 2;
+      const fileTop = (file.height - side) / 2;
+      // The middle of the file lies on the middle of the canvas; a screenshot may be a row longer than the canvas.
+      const left = fileLeft - Math.round(file.width / 2 - width / 2);
+      const top = fileTop - Math.round(file.height / 2 - height / 2);
+      let count = 0;
+      for (let y = 0; y < side; y++) {
+        for (let x = 0; x < side; x++) {
+          const a = at(screen, left + x, top + y);
+          if (a !== at(file, fileLeft + x, fileTop + y)) count++;
+        }
+      }
+      return count;
+    },
+    [shot, mask, width, height] as const,
+  );
+  expect(differing).toBe(0);
+}

@@ -1,0 +1,76 @@
+// How many frames a second the threshold slider gives on a photograph of 12 megapixels, in Chromium on this machine:
+//
+//   node e2e/speed.mjs http://127.0.0.1:8000 [--gpu]     for a server that is running
+//
+// It moves the slider at every frame that the browser offers and notes when frames come. Without --gpu nothing but the
+// processor draws. That what is drawn is right is e2e's to prove.
+
+import { cpus } from "node:os";
+
+import { chromium } from "@playwright/test";
+
+const [url = "http://127.0.0.1:8000", gpu] = process.argv.slice(2);
+const args = gpu ? ["--enable-gpu", "--ignore-gpu-blocklist"] : ["--disable-gpu"];
+const SCREENS = { "1440 × 900": [1440, 900], "1920 × 1080": [1920, 1080] };
+const SECONDS = 5;
+
+/** In the page: the sample, enlarged to 12 megapixels, as the bytes of a JPEG. */
+async function enlarged() {
+  const address = document.querySelector("main img").src;
+  const sample = await createImageBitmap(await (await fetch(address)).blob());
+  const canvas = new OffscreenCanvas(4000, 3000);
+  canvas.getContext("2d").drawImage(sample, 500, 0, 3000, 3000);
+  const file = await canvas.convertToBlob({ type: "image/jpeg", quality: 0.9 });
+  return [...new Uint8Array(await file.arrayBuffer())];
+}
+
+/** In the page: ms between the frames while the slider moves to and fro by a hundredth a frame. */
+async function slide(seconds) {
+  const slider = document.querySelector("#threshold");
+  const set = Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, "value").set;
+  const frame = () => new Promise(requestAnimationFrame);
+  const times = [];
+  for (let step = 0, end = performance.now() + 1000 * seconds + 500; performance.now() < end; step++) {
+    times.push(await frame());
+    const at = step % 160;
+    set.call(slider, String((10 + (at < 80 ? at : 160 - at)) / 100));
+    slider.dispatchEvent(new Event("input", { bubbles: true }));
+  }
+  return times
+    .filter((time) => time > times[0] + 500)
+    .map((time, i, all) => time - all[i - 1])
+    .slice(1);
+}
+
+const quantile = (values, q) =>
+  values.toSorted((a, b) => a - b)[Math.min(values.length - 1, Math.floor(q * values.length))];
+
+console.log(
+  `${cpus()[0].model}, ${cpus().length} threads; ${SECONDS} s each; frames a second, and ms of a frame p50 / p95`,
+);
+const executablePath = process.env.CHROMIUM || "/usr/bin/chromium";
+const browser = await chromium.launch({ executablePath, args: ["--no-sandbox", ...args] });
+for (const [screen, [width, height]] of Object.entries(SCREENS)) {
+  const page = await browser.newPage({ viewport: { width, height } });
+  await page.goto(url);
+  const buffer = Buffer.from(await page.evaluate(enlarged));
+  await page
+    .locator("main input[type=file]")
+    .first()
+    .setInputFiles({ name: "12mp.jpg", mimeType: "image/jpeg", buffer });
+  await page.getByRole("button", { name: /Mask PNG/ }).waitFor({ timeout: 120_000 });
+  await page.waitForTimeout(1500);
+  const renderer = await page.locator("canvas").getAttribute("data-renderer");
+  for (const zoom of ["fit", "100 %"]) {
+    await page.keyboard.press(zoom === "fit" ? "0" : "1");
+    await page.waitForTimeout(500);
+    const frames = await page.evaluate(slide, SECONDS);
+    const rate = (1000 * frames.length) / frames.reduce((sum, ms) => sum + ms, 0);
+    const [middle, slow] = [quantile(frames, 0.5), quantile(frames, 0.95)].map((ms) => ms.toFixed(1));
+    console.log(
+      `${renderer.padEnd(8)}${screen.padEnd(14)}${zoom.padEnd(7)}${rate.toFixed(1).padStart(6)}  ${middle} / ${slow}`,
+    );
+  }
+  await page.close();
+}
+await browser.close();

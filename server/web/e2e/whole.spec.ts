@@ -1,0 +1,128 @@
+import { readFileSync } from "node:fs";
+
+import AxeBuilder from "@axe-core/playwright";
+import { expect, test } from "@playwright/test";
+
+import { expectMaskOnScreen, fromApi, openSample, SAMPLE } from "./page";
+
+test("upload, slide, download: byte for byte what the API answers; nothing leaves the origin", async ({
+  page,
+  baseURL,
+}) => {
+  const elsewhere: string[] = [];
+  await page.context().route(
+    (url) => url.origin !== baseURL && /^(https?|wss?):$/.test(url.protocol),
+    (route) => {
+      elsewhere.push(route.request().url());
+      return route.abort();
+    },
+  );
+  const complaints: string[] = [];
+  page.on("console", (message) => message.type() === "error" && complaints.push(message.text()));
+  page.on("pageerror", (error) => complaints.push(error.message));
+
+  await page.goto("/");
+  await page.locator("main input[type=file]").first().setInputFiles(SAMPLE);
+  const slider = page.getByRole("slider", { name: "Threshold" });
+  await expect(page.getByRole("button", { name: /Mask PNG/ })).toBeVisible();
+  const before = await page.getByTestId("density").textContent();
+  await slider.fill("0.25");
+  await expect(page.getByTestId("density")).not.toHaveText(before!);
+  await page.keyboard.press("?");
+  await expect(page.getByRole("link", { name: "Licences" })).toBeVisible();
+  expect((await page.request.get("/licences.txt")).status()).toBe(200);
+  await page.keyboard.press("Escape");
+  for (const [button, format] of [
+    ["Mask PNG", "mask"],
+    ["Overlay PNG", "overlay"],
+    ["Outlines SVG", "svg"],
+    ["Outlines GeoJSON", "geojson"],
+  ] as const) {
+    const downloading = page.waitForEvent("download");
+    await page.getByRole("button", { name: button }).click();
+    const download = await downloading;
+    const suffix = format === "svg" || format === "geojson" ? format : "png";
+    expect(download.suggestedFilename()).toBe(`sample-${format}.${suffix}`);
+    const saved = readFileSync(await download.path());
+    expect(saved.equals(await fromApi(page, format, 0.25)), format).toBe(true);
+  }
+  expect(elsewhere).toEqual([]);
+  expect(complaints).toEqual([]);
+});
+
+test("the mask on the screen is the mask of the API", async ({ page }) => {
+  await openSample(page);
+  const slider = page.getByRole("slider", { name: "Threshold" });
+  for (const threshold of [0.6, 0.2, 0.37]) await slider.fill(String(threshold)); // there by steps, up and down
+  await expectMaskOnScreen(page, 0.37);
+});
+
+test("the keyboard does everything", async ({ page }) => {
+  await openSample(page);
+  const slider = page.getByRole("slider", { name: "Threshold" });
+  const start = Number(await slider.inputValue());
+  await page.keyboard.press("]");
+  expect(Number(await slider.inputValue())).toBeCloseTo(start + 0.01);
+  await page.keyboard.press("{");
+  expect(Number(await slider.inputValue())).toBeCloseTo(start - 0.09);
+  await page.keyboard.press("r");
+  expect(Number(await slider.inputValue())).toBeCloseTo(start);
+  await page.keyboard.press("m");
+  await expect(page.getByRole("radio", { name: "Mask" })).toBeChecked();
+  await page.keyboard.press("c");
+  const wiper = page.getByRole("slider", { name: /Comparison/ });
+  await page.keyboard.press(">");
+  await expect(wiper).toHaveAttribute("aria-valuenow", "52");
+  await page.keyboard.press("1");
+  await expect(page.getByRole("button", { name: "100 %" })).toBeVisible();
+  const downloading = page.waitForEvent("download");
+  await page.keyboard.press("s");
+  expect((await downloading).suggestedFilename()).toBe("sample-mask.png");
+  await page.keyboard.press("?");
+  const help = page.getByRole("dialog", { name: "Keys and gestures" });
+  await expect(help).toBeVisible();
+  await help.getByRole("checkbox").uncheck();
+  await page.keyboard.press("Escape");
+  await page.keyboard.press("o");
+  await expect(page.getByRole("radio", { name: "Mask" })).toBeChecked();
+});
+
+test("errors are told in words, and the film strip goes on", async ({ page }) => {
+  await page.goto("/");
+  const broken = { name: "broken.jpg", mimeType: "image/jpeg", buffer: Buffer.from([0xff, 0xd8, 0xff, 0, 1]) };
+  await page.locator("main input[type=file]").first().setInputFiles([broken]);
+  await expect(page.locator("main").getByRole("alert")).toContainText("This file could not be opened as a photograph");
+  await page.locator("header input[type=file]").setInputFiles(SAMPLE);
+  await expect(page.getByRole("button", { name: /Mask PNG/ })).toBeVisible();
+  await expect(page.getByRole("list", { name: "Photographs" }).getByRole("listitem")).toHaveCount(2);
+  await page.keyboard.press("k");
+  await expect(page.locator("main").getByRole("alert")).toContainText("broken.jpg");
+  await page.getByRole("button", { name: "Remove broken.jpg" }).click();
+  await expect(page.locator("main").getByRole("alert")).toHaveCount(0);
+});
+
+for (const scheme of ["light", "dark"] as const) {
+  test(`axe finds nothing, ${scheme}`, async ({ page }) => {
+    await page.emulateMedia({ colorScheme: scheme });
+    await page.goto("/");
+    expect((await new AxeBuilder({ page }).analyze()).violations).toEqual([]);
+    await openSample(page);
+    await page.keyboard.press("c");
+    expect((await new AxeBuilder({ page }).analyze()).violations).toEqual([]);
+    await page.keyboard.press("?");
+    expect((await new AxeBuilder({ page }).analyze()).violations).toEqual([]);
+  });
+}
+
+test.describe("on a phone", () => {
+  test.use({ viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true });
+
+  test("all is there and nothing sticks out", async ({ page }) => {
+    await page.goto("/");
+    await expect(page.getByText("Take a photograph")).toBeVisible();
+    await openSample(page);
+    expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBe(390);
+    await page.getByRole("button", { name: /GeoJSON/ }).scrollIntoViewIfNeeded();
+    await expect(page.locator("canvas")).toBeInViewport();
+  });
+});

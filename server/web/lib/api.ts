@@ -1,0 +1,108 @@
+import { ApiError } from "@/lib/errors";
+
+export type Format = "mask" | "overlay" | "svg" | "geojson";
+
+/** An answer of POST /predict. */
+export interface Prediction {
+  readonly file: Blob;
+  /** The name that the server gives the file. */
+  readonly name: string;
+  /** The threshold that was used: the model's own when none was asked for. */
+  readonly threshold: number;
+  readonly model: string;
+  readonly device: string;
+  readonly precision: string;
+  /** Milliseconds on the server, all stages. */
+  readonly milliseconds: number;
+}
+
+/** What GET /health tells; what is not known yet is left out. */
+export interface Health {
+  readonly ready: boolean;
+  readonly version: string;
+  readonly model?: string;
+  readonly model_version?: string;
+  readonly device?: string;
+  readonly device_name?: string;
+  readonly precision?: string;
+  readonly backend?: string;
+}
+
+export interface PredictOptions {
+  readonly signal?: AbortSignal;
+  /** Called with the sent share of the photograph, 0..1. */
+  readonly onSent?: (share: number) => void;
+}
+
+/** Sends one photograph for the 8-bit probability map, to which any threshold is then applied here. */
+export function predictProbability(photograph: File, options?: PredictOptions): Promise<Prediction> {
+  return predict(photograph, { format: "probability" }, options);
+}
+
+/**
+ * Asks the server for a finished file at a threshold. It is not made here: so a download is, byte for byte, what the
+ * library and the command line write, and there is one implementation of each format.
+ */
+export function predictFile(photograph: File, format: Format, threshold: number): Promise<Prediction> {
+  return predict(photograph, { format, threshold: String(threshold) });
+}
+
+export async function fetchHealth(): Promise<Health> {
+  const answer = await fetch("health", { cache: "no-store" });
+  return (await answer.json()) as Health;
+}
+
+/** XMLHttpRequest, because fetch does not tell how much has been sent. Rejects with ApiError, or the signal's reason. */
+function predict(photograph: File, query: Record<string, string>, options: PredictOptions = {}): Promise<Prediction> {
+  const { signal, onSent } = options;
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest();
+    const form = new FormData();
+    form.append("image", photograph);
+    request.open("POST", `predict?${new URLSearchParams(query)}`);
+    request.responseType = "blob";
+    request.upload.onprogress = ({ loaded, total }) => onSent?.(total ? loaded / total : 0);
+    request.upload.onload = () => onSent?.(1);
+    request.onload = () => {
+      if (request.status === 200) resolve(prediction(request));
+      else void apiError(request.response as Blob, request.status).then(reject);
+    };
+    request.onerror = () => void connectionError().then(reject);
+    request.onabort = () => reject(signal?.reason);
+    signal?.addEventListener("abort", () => request.abort(), { once: true });
+    request.send(form);
+  });
+}
+
+function prediction(request: XMLHttpRequest): Prediction {
+  const header = (name: string) => request.getResponseHeader(name) ?? "";
+  const stages = header("Server-Timing").matchAll(/dur=([\d.]+)/g);
+  return {
+    file: request.response as Blob,
+    name: /filename="([^"]+)"/.exec(header("Content-Disposition"))?.[1] ?? "vessels",
+    threshold: Number(header("X-Vesselrt-Threshold")),
+    model: header("X-Vesselrt-Model"),
+    device: header("X-Vesselrt-Device"),
+    precision: header("X-Vesselrt-Precision"),
+    milliseconds: [...stages].reduce((sum, [, ms]) => sum + Number(ms), 0),
+  };
+}
+
+async function apiError(body: Blob, status: number): Promise<ApiError> {
+  try {
+    const { error } = JSON.parse(await body.text()) as { error: { type: string; message: string } };
+    return new ApiError(error.type, error.message);
+  } catch {
+    return new ApiError("", `The server answered with status ${status}.`);
+  }
+}
+
+/** A server that refuses a body closes the connection before all is sent, which looks like no connection at all. */
+async function connectionError(): Promise<ApiError> {
+  try {
+    await fetchHealth();
+  } catch {
+    return new ApiError("Unreachable", "");
+  }
+  return new ApiError("CutOff", "");
+}

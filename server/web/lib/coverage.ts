@@ -1,0 +1,130 @@
+import type { Grey } from "@/lib/png";
+import { origin, type Size, type Viewport } from "@/lib/viewport";
+
+/** Rows from `top` up to but not including `bottom`; the same number for none. */
+export interface Rows {
+  readonly top: number;
+  readonly bottom: number;
+}
+
+/** Which pixels of the canvas the samples belong to, in the order of their bytes: those of byte b from starts[b] on. */
+interface Index {
+  readonly starts: Uint32Array;
+  readonly pixels: Uint32Array;
+}
+
+/**
+ * How many of the map's pixels below each pixel of the canvas are vessel, for a threshold that moves.
+ *
+ * A step of the threshold changes only the samples whose bytes lie between the old cut and the new, a few in a thousand.
+ * They are looked up in an index that is made at the first step, so a step costs what it changes and not what is seen.
+ */
+export class Coverage {
+  /** The part of the canvas that the image covers, device pixels. */
+  readonly left: number;
+  readonly top: number;
+  readonly width: number;
+  readonly height: number;
+  /** Samples for a pixel of the canvas: the largest count. */
+  readonly samples: number;
+  /** `width` × `height` counts, row by row; of no cut before the first `setCut`. */
+  readonly counts: Uint8Array;
+  /** The map's bytes, `samples` for each pixel of the canvas in turn. */
+  private readonly bytes: Uint8Array;
+  private cut: number | null = null;
+  private index: Index | null = null;
+
+  /** `finest`: at most this many samples are looked at, squared, for each pixel of the canvas; at most 15. */
+  constructor(map: Grey, viewport: Viewport, canvas: Size, finest: number) {
+    const { scale } = viewport;
+    const start = origin(viewport, canvas);
+    const side = Math.min(finest, Math.max(1, Math.ceil(1 / scale)));
+    this.samples = side ** 2;
+    [this.left, this.width] = covered(start.x, scale, canvas.width, map.width);
+    [this.top, this.height] = covered(start.y, scale, canvas.height, map.height);
+    const columns = positions(start.x + this.left / scale, scale, this.width, map.width, side);
+    const rows = positions(start.y + this.top / scale, scale, this.height, map.height, side);
+    this.counts = new Uint8Array(this.width * this.height);
+    this.bytes = gather(map, columns, rows, side);
+  }
+
+  /** Counts anew for the least byte that is vessel. `changed` is called for each pixel whose count may have changed. */
+  setCut(cut: number, changed: (pixel: number) => void = () => undefined): Rows {
+    const before = this.cut;
+    this.cut = cut;
+    if (before === cut) return { top: 0, bottom: 0 };
+    if (before === null) {
+      this.count(cut);
+      for (let pixel = 0; pixel < this.counts.length; pixel++) changed(pixel);
+      return { top: 0, bottom: this.height };
+    }
+    this.index ??= this.sorted();
+    const { starts, pixels } = this.index;
+    const by = cut < before ? 1 : -1;
+    const end = starts[Math.max(cut, before)]!;
+    let first = this.counts.length;
+    let last = -1;
+    for (let i = starts[Math.min(cut, before)]!; i < end; i++) {
+      const pixel = pixels[i]!;
+      this.counts[pixel]! += by;
+      changed(pixel);
+      if (pixel < first) first = pixel;
+      if (pixel > last) last = pixel;
+    }
+    return last < 0
+      ? { top: 0, bottom: 0 }
+      : { top: Math.floor(first / this.width), bottom: Math.floor(last / this.width) + 1 };
+  }
+
+  private count(cut: number): void {
+    const { bytes, counts, samples } = this;
+    for (let pixel = 0, sample = 0; pixel < counts.length; pixel++) {
+      let vessel = 0;
+      for (let i = 0; i < samples; i++) if (bytes[sample++]! >= cut) vessel++;
+      counts[pixel] = vessel;
+    }
+  }
+
+  private sorted(): Index {
+    const { bytes, counts, samples } = this;
+    const next = new Uint32Array(257); // where the next sample of a byte goes; at first, one byte late, how many there are
+    for (const byte of bytes) next[byte + 1]!++;
+    for (let byte = 1; byte < 257; byte++) next[byte]! += next[byte - 1]!;
+    const starts = next.slice();
+    const pixels = new Uint32Array(bytes.length);
+    for (let pixel = 0, sample = 0; pixel < counts.length; pixel++) {
+      for (let i = 0; i < samples; i++) pixels[next[bytes[sample++]!]!++] = pixel;
+    }
+    return { starts, pixels };
+  }
+}
+
+/** The bytes of a map at all pairs of `rows` and `columns`, of which `side` each belong to one pixel of the canvas. */
+function gather(map: Grey, columns: Int32Array, rows: Int32Array, side: number): Uint8Array {
+  const bytes = new Uint8Array(columns.length * rows.length);
+  let sample = 0;
+  for (let top = 0; top < rows.length; top += side) {
+    for (let left = 0; left < columns.length; left += side) {
+      for (let j = 0; j < side; j++) {
+        const row = rows[top + j]! * map.width;
+        for (let i = 0; i < side; i++) bytes[sample++] = map.values[row + columns[left + i]!]!;
+      }
+    }
+  }
+  return bytes;
+}
+
+/** The first pixel of an axis of the canvas whose middle lies in the image, and how many there are. */
+function covered(start: number, scale: number, length: number, all: number): [first: number, count: number] {
+  const first = Math.max(0, Math.ceil(-start * scale - 0.5));
+  const end = Math.min(length, Math.ceil((all - start) * scale - 0.5));
+  return [first, Math.max(0, end - first)];
+}
+
+/** For each sample of each pixel of an axis the pixel of the map. */
+function positions(start: number, scale: number, length: number, all: number, side: number): Int32Array {
+  return Int32Array.from({ length: length * side }, (_, sample) => {
+    const at = Math.floor(start + (sample + 0.5) / side / scale);
+    return Math.min(all - 1, Math.max(0, at));
+  });
+}

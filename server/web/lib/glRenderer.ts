@@ -1,0 +1,200 @@
+import type { Picture, Renderer, Scene, View } from "@/lib/renderer";
+import { origin } from "@/lib/viewport";
+
+const VIEWS: Record<View, number> = { original: 0, overlay: 1, mask: 2 };
+const NEAREST_FROM = 3; // device pixels for a pixel: from here on a photograph's pixels are shown as squares
+
+// One triangle that covers the canvas.
+const VERTEX = `#version 300 es
+void main() {
+  gl_Position = vec4(gl_VertexID == 1 ? 3.0 : -1.0, gl_VertexID == 2 ? 3.0 : -1.0, 0.0, 1.0);
+}`;
+
+// The map is an integer texture: its bytes arrive as they are, and are compared as integers. Where a pixel of the canvas
+// covers several of the map, the share of vessel among them is drawn: thin vessels fade and do not break up.
+const FRAGMENT = `#version 300 es
+precision highp float;
+precision highp int;
+uniform highp sampler2D photograph;
+uniform highp usampler2D map;
+uniform vec2 origin;  // the image's point at the canvas's upper left corner
+uniform vec2 canvas;  // its size, device pixels
+uniform vec2 image;   // its size, pixels
+uniform float pixel;  // pixels of the image for a device pixel
+uniform uint cut;
+uniform vec3 colour;
+uniform float opacity;
+uniform float wiper;
+uniform int view;
+uniform int samples;
+out vec4 result;
+
+float coverage(vec2 corner) {
+  int side = clamp(int(ceil(pixel)), 1, samples);
+  float stride = pixel / float(side);
+  ivec2 last = ivec2(image) - 1;
+  int vessel = 0;
+  for (int y = 0; y < side; y++) {
+    for (int x = 0; x < side; x++) {
+      ivec2 at = clamp(ivec2(floor(corner + (vec2(x, y) + 0.5) * stride)), ivec2(0), last);
+      vessel += int(texelFetch(map, at, 0).r >= cut);
+    }
+  }
+  return float(vessel) / float(side * side);
+}
+
+void main() {
+  vec2 device = vec2(gl_FragCoord.x, canvas.y - gl_FragCoord.y);
+  vec2 at = origin + device * pixel;
+  if (any(lessThan(at, vec2(0.0))) || any(greaterThanEqual(at, image))) {
+    result = vec4(0.0);
+    return;
+  }
+  bool plain = view == 0 || device.x < wiper * canvas.x;
+  float share = plain ? 0.0 : coverage(at - 0.5 * pixel);
+  vec3 photo = view == 2 && !plain ? vec3(0.0) : textureGrad(photograph, at / image, vec2(pixel / image.x, 0.0), vec2(0.0, pixel / image.y)).rgb;
+  result = vec4(view == 2 ? mix(photo, vec3(1.0), share) : mix(photo, colour, share * opacity), 1.0);
+}`;
+
+const UNIFORMS = [
+  "photograph",
+  "map",
+  "origin",
+  "canvas",
+  "image",
+  "pixel",
+  "cut",
+  "colour",
+  "opacity",
+  "wiper",
+  "view",
+  "samples",
+] as const;
+
+type Uniforms = Record<(typeof UNIFORMS)[number], WebGLUniformLocation | null>;
+
+/** Draws with WebGL 2: a change of the threshold changes one number, the picture stays on the graphics card. */
+export class GlRenderer implements Renderer {
+  readonly name = "WebGL";
+  private picture: Picture = { width: 1, height: 1, photograph: null, map: null };
+  private readonly uniforms: Uniforms;
+  private readonly textures: WebGLTexture[];
+
+  private readonly gl: WebGL2RenderingContext;
+
+  /** Throws where `largestTexture` is 0. */
+  constructor(canvas: HTMLCanvasElement) {
+    const gl = canvas.getContext("webgl2", { antialias: false, depth: false });
+    if (!gl) throw new Error("this browser has no WebGL 2");
+    this.gl = gl;
+    const program = link(gl);
+    // biome-ignore lint/correctness/useHookAtTopLevel: WebGL's, not React's
+    gl.useProgram(program);
+    this.uniforms = Object.fromEntries(
+      UNIFORMS.map((name) => [name, gl.getUniformLocation(program, name)]),
+    ) as Uniforms;
+    this.textures = [gl.createTexture(), gl.createTexture()];
+    gl.uniform1i(this.uniforms.photograph, 0);
+    gl.uniform1i(this.uniforms.map, 1);
+  }
+
+  setPicture(picture: Picture): void {
+    const { gl } = this;
+    this.picture = picture;
+    for (const texture of this.textures) gl.deleteTexture(texture);
+    this.textures.splice(0, 2, gl.createTexture(), gl.createTexture());
+    gl.pixelStorei(gl.UNPACK_ALIGNMENT, 1);
+    this.setPhotograph(picture.photograph);
+    this.setMap(picture);
+  }
+
+  draw({ viewport, view, cut, colour, opacity, wiper, samples }: Scene): void {
+    const { gl, uniforms, picture } = this;
+    const { width, height } = gl.canvas;
+    const { scale } = viewport;
+    const corner = origin(viewport, gl.canvas);
+    gl.viewport(0, 0, width, height);
+    gl.uniform2f(uniforms.origin, corner.x, corner.y);
+    gl.uniform2f(uniforms.canvas, width, height);
+    gl.uniform2f(uniforms.image, picture.width, picture.height);
+    gl.uniform1f(uniforms.pixel, 1 / scale);
+    gl.uniform1ui(uniforms.cut, cut);
+    gl.uniform3f(uniforms.colour, colour[0] / 255, colour[1] / 255, colour[2] / 255);
+    gl.uniform1f(uniforms.opacity, opacity);
+    gl.uniform1f(uniforms.wiper, wiper);
+    gl.uniform1i(uniforms.view, VIEWS[picture.map ? view : "original"]);
+    gl.uniform1i(uniforms.samples, samples);
+    gl.activeTexture(gl.TEXTURE0);
+    gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MAG_FILTER, scale >= NEAREST_FROM ? gl.NEAREST : gl.LINEAR);
+    gl.drawArrays(gl.TRIANGLES, 0, 3);
+  }
+
+  close(): void {
+    for (const texture of this.textures) this.gl.deleteTexture(texture);
+  }
+
+  private setPhotograph(photograph: ImageBitmap | null): void {
+    const { gl } = this;
+    gl.activeTexture(gl.TEXTURE0);
+    gl.bindTexture(gl.TEXTURE_2D, this.textures[0]!);
+    if (photograph) gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGBA8, gl.RGBA, gl.UNSIGNED_BYTE, photograph);
+    else gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGBA8, 1, 1, 0, gl.RGBA, gl.UNSIGNED_BYTE, new Uint8Array(4));
+    gl.generateMipmap(gl.TEXTURE_2D);
+    gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MIN_FILTER, gl.LINEAR_MIPMAP_LINEAR);
+    clampEdges(gl);
+  }
+
+  private setMap({ map }: Picture): void {
+    const { gl } = this;
+    gl.activeTexture(gl.TEXTURE1);
+    gl.bindTexture(gl.TEXTURE_2D, this.textures[1]!);
+    const { width, height, values } = map ?? { width: 1, height: 1, values: new Uint8Array(1) };
+    gl.texImage2D(gl.TEXTURE_2D, 0, gl.R8UI, width, height, 0, gl.RED_INTEGER, gl.UNSIGNED_BYTE, values);
+    gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MIN_FILTER, gl.NEAREST);
+    gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MAG_FILTER, gl.NEAREST);
+    clampEdges(gl);
+  }
+}
+
+function clampEdges(gl: WebGL2RenderingContext): void {
+  gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_WRAP_S, gl.CLAMP_TO_EDGE);
+  gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_WRAP_T, gl.CLAMP_TO_EDGE);
+}
+
+function link(gl: WebGL2RenderingContext): WebGLProgram {
+  const program = gl.createProgram();
+  for (const [kind, source] of [
+    [gl.VERTEX_SHADER, VERTEX],
+    [gl.FRAGMENT_SHADER, FRAGMENT],
+  ] as const) {
+    const shader = gl.createShader(kind)!;
+    gl.shaderSource(shader, source);
+    gl.compileShader(shader);
+    gl.attachShader(program, shader);
+  }
+  gl.linkProgram(program);
+  if (!gl.getProgramParameter(program, gl.LINK_STATUS) && !gl.isContextLost()) {
+    throw new Error(`the shader does not link: ${gl.getProgramInfoLog(program)}`);
+  }
+  return program;
+}
+
+// What browsers draw WebGL with where there is no graphics card.
+const SOFTWARE = /SwiftShader|llvmpipe|softpipe|Basic Render|Software/i;
+
+let largest: number | undefined;
+
+/**
+ * The longest side of a texture, pixels; 0 where the browser has no WebGL 2, or only one that the processor computes: that
+ * takes seconds for a frame, and a canvas that is drawn with care takes milliseconds.
+ */
+export function largestTexture(): number {
+  if (largest === undefined) {
+    const gl = document.createElement("canvas").getContext("webgl2", { failIfMajorPerformanceCaveat: true });
+    const names = gl?.getExtension("WEBGL_debug_renderer_info");
+    const software = names && SOFTWARE.test(String(gl?.getParameter(names.UNMASKED_RENDERER_WEBGL)));
+    largest = gl && !software ? (gl.getParameter(gl.MAX_TEXTURE_SIZE) as number) : 0;
+    gl?.getExtension("WEBGL_lose_context")?.loseContext();
+  }
+  return largest;
+}

@@ -1,0 +1,25 @@
+/** What the help shows; the keys are bound where the thing is done. */
+export const SHORTCUTS: readonly (readonly [keys: readonly string[], does: string])[] = [
+  [["[", "]"], "Threshold down, up by 0.01"],
+  [["{", "}"], "Threshold down, up by 0.1"],
+  [["R"], "The model’s own threshold"],
+  [["V", "O", "M"], "Overlay, original, mask"],
+  [["C"], "Compare: wiper on or off"],
+  [["<", ">"], "Move the wiper"],
+  [["+", "−"], "Zoom in, out"],
+  [["0", "1"], "Fit to the window, 100 %"],
+  [["←", "→", "↑", "↓"], "Move the picture, when it has the focus"],
+  [["J", "K"], "Next, previous photograph"],
+  [["U"], "Add photographs"],
+  [["S"], "Download the mask"],
+  [["?"], "This help"],
+];
+
+type Press = Pick<KeyboardEvent, "key" | "ctrlKey" | "metaKey" | "altKey" | "getModifierState">;
+
+/** What a press of a key is bound to; nothing where Ctrl or the like makes it the browser's own. */
+export function boundTo<T>(press: Press, keys: Readonly<Record<string, T>>): T | undefined {
+  // Brackets and braces need AltGr on many keyboards, which some systems report as Ctrl with Alt.
+  const modified = (press.ctrlKey || press.metaKey || press.altKey) && !press.getModifierState("AltGraph");
+  return modified ? undefined : keys[press.key.length === 1 ? press.key.toLowerCase() : press.key];
+}

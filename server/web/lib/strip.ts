@@ -1,0 +1,113 @@
+import type { Trouble } from "@/lib/errors";
+import type { Histogram } from "@/lib/probability";
+
+/** What is known of a photograph once the server has answered. The map stays compressed; one at a time is decoded. */
+export interface Result {
+  readonly map: Blob;
+  readonly width: number;
+  readonly height: number;
+  readonly counts: Histogram;
+  /** Whether `counts` are of the field of view, or of the whole image where none could be told. */
+  readonly region: "field of view" | "image";
+  readonly threshold: number;
+  readonly model: string;
+  readonly device: string;
+  readonly precision: string;
+  /** ms that the server worked. */
+  readonly serverTime: number;
+  /** ms from sending to seeing. */
+  readonly totalTime: number;
+}
+
+export type Progress =
+  | { readonly step: "waiting" }
+  | { readonly step: "working"; readonly sent: number }
+  | { readonly step: "done"; readonly result: Result }
+  | { readonly step: "failed"; readonly trouble: Trouble };
+
+export interface Photograph {
+  readonly id: number;
+  readonly file: File;
+  /** A reduced copy to show; empty while it is made, and where the browser can't show the file. */
+  readonly thumbnail: string;
+  readonly progress: Progress;
+}
+
+/** The photographs in the order in which they came, and the one that is looked at. */
+export interface Strip {
+  readonly photographs: readonly Photograph[];
+  readonly selected: number | null;
+  readonly nextId: number;
+}
+
+export type StripAction =
+  | { readonly type: "add"; readonly files: readonly File[] }
+  | { readonly type: "thumbnail"; readonly id: number; readonly url: string }
+  | { readonly type: "progress"; readonly id: number; readonly progress: Progress }
+  | { readonly type: "select"; readonly id: number }
+  | { readonly type: "move"; readonly by: 1 | -1 }
+  | { readonly type: "retry"; readonly id: number }
+  | { readonly type: "remove"; readonly id: number };
+
+export const EMPTY: Strip = { photographs: [], selected: null, nextId: 1 };
+
+export function reduceStrip(strip: Strip, action: StripAction): Strip {
+  switch (action.type) {
+    case "add":
+      return added(strip, action.files);
+    case "thumbnail":
+      return changed(strip, action.id, { thumbnail: action.url });
+    case "progress":
+      return changed(strip, action.id, { progress: action.progress });
+    case "retry":
+      return changed(strip, action.id, { progress: { step: "waiting" } });
+    case "select":
+      return { ...strip, selected: action.id };
+    case "move": {
+      const index = strip.photographs.findIndex(({ id }) => id === strip.selected) + action.by;
+      return { ...strip, selected: strip.photographs[index]?.id ?? strip.selected };
+    }
+    case "remove":
+      return removed(strip, action.id);
+  }
+}
+
+export function selectedOf({ photographs, selected }: Strip): Photograph | undefined {
+  return photographs.find(({ id }) => id === selected);
+}
+
+/** The one to send now: none while another is under way, for the server works on one at a time. */
+export function nextToSend({ photographs, selected }: Strip): Photograph | undefined {
+  if (photographs.some(({ progress }) => progress.step === "working")) return undefined;
+  const waiting = photographs.filter(({ progress }) => progress.step === "waiting");
+  return waiting.find(({ id }) => id === selected) ?? waiting[0];
+}
+
+/** The first of the new photographs is shown. */
+function added(strip: Strip, files: readonly File[]): Strip {
+  const photographs = files.map(
+    (file, index): Photograph => ({
+      id: strip.nextId + index,
+      file,
+      thumbnail: "",
+      progress: { step: "waiting" },
+    }),
+  );
+  return {
+    photographs: [...strip.photographs, ...photographs],
+    selected: photographs[0]?.id ?? strip.selected,
+    nextId: strip.nextId + files.length,
+  };
+}
+
+function changed(strip: Strip, id: number, change: Partial<Photograph>): Strip {
+  return { ...strip, photographs: strip.photographs.map((one) => (one.id === id ? { ...one, ...change } : one)) };
+}
+
+/** Its neighbour, the right one first, is looked at next. */
+function removed(strip: Strip, id: number): Strip {
+  const index = strip.photographs.findIndex((one) => one.id === id);
+  const photographs = strip.photographs.filter((one) => one.id !== id);
+  const neighbour = photographs[Math.min(index, photographs.length - 1)]?.id ?? null;
+  return { ...strip, photographs, selected: strip.selected === id ? neighbour : strip.selected };
+}

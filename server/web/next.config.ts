@@ -1,0 +1,15 @@
+import type { NextConfig } from "next";
+
+const config: NextConfig = {
+  output: "export",
+  // The same sources give the same files.
+  generateBuildId: () => "vesselrt",
+  // scripts/place.mjs reads in them what is bundled; they are not shipped.
+  productionBrowserSourceMaps: true,
+  // `npm run check` does it; whoever only runs the server need not wait for it.
+  typescript: { ignoreBuildErrors: true },
+  // Next's own badge would lie over the controls in development.
+  devIndicators: false,
+};
+
+export default config;

@@ -1,0 +1,42 @@
+import { mkdtempSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+import { defineConfig } from "@playwright/test";
+
+const PORT = 8764;
+const executablePath = process.env.CHROMIUM || "/usr/bin/chromium";
+const quiet = [
+  "--no-sandbox",
+  "--disable-quic",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+];
+
+export default defineConfig({
+  testDir: "e2e",
+  workers: 1, // the server works on one photograph at a time
+  timeout: 180_000, // of a test on a machine that is busy otherwise
+  expect: { timeout: 60_000 },
+  forbidOnly: true,
+  outputDir: join(mkdtempSync(join(tmpdir(), "vesselrt-page-"))),
+  reporter: "list",
+  use: { baseURL: `http://127.0.0.1:${PORT}`, viewport: { width: 1280, height: 800 } },
+  projects: [
+    { name: "page", testIgnore: /webgl/, use: { launchOptions: { executablePath, args: quiet } } },
+    {
+      name: "webgl",
+      testMatch: /webgl/,
+      use: {
+        launchOptions: { executablePath, args: [...quiet, "--use-angle=swiftshader", "--enable-unsafe-swiftshader"] },
+      },
+    },
+  ],
+  webServer: {
+    command: `${process.env.VESSELRT || "../../.venv/bin/vesselrt"} serve --port ${PORT}`,
+    url: `http://127.0.0.1:${PORT}/health/ready`,
+    timeout: 60_000,
+  },
+});

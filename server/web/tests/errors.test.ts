@@ -1,0 +1,35 @@
+import { readFileSync } from "node:fs";
+
+import { expect, test } from "vitest";
+
+import { ApiError, trouble } from "@/lib/errors";
+
+const UNKNOWN = "The photograph could not be analysed";
+
+test.each([
+  ["ImageDecodeError", "This file could not be opened as a photograph", false],
+  ["ImageTooLargeError", "This photograph is too large", false],
+  ["BusyError", "The server is busy", true],
+  ["Unreachable", "The server could not be reached", true],
+])("%s is told in words", (type, title, retry) => {
+  expect(trouble(new ApiError(type, "the server's words"))).toMatchObject({
+    title,
+    retry,
+    detail: "the server's words",
+  });
+});
+
+test("whatever else happens has words too", () => {
+  expect(trouble(new TypeError("x is undefined"))).toMatchObject({ title: UNKNOWN, detail: "x is undefined" });
+  expect(trouble("odd")).toMatchObject({ title: UNKNOWN, detail: "odd" });
+});
+
+test("the types are those that the library and the server raise", () => {
+  const sources = ["../../runtime/errors.py", "../../server/errors.py"].map((file) =>
+    readFileSync(new URL(`../${file}`, import.meta.url), "utf-8"),
+  );
+  for (const type of ["ImageDecodeError", "ImageTooLargeError", "FieldOfViewError", "BusyError", "NotReadyError"]) {
+    expect(sources.join()).toContain(type);
+    expect(trouble(new ApiError(type, "")).title).not.toBe(UNKNOWN);
+  }
+});

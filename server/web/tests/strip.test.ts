@@ -1,0 +1,64 @@
+import { expect, test } from "vitest";
+
+import type { Trouble } from "@/lib/errors";
+import { EMPTY, nextToSend, reduceStrip, type Strip, type StripAction, selectedOf } from "@/lib/strip";
+
+const TROUBLE: Trouble = { title: "", advice: "", detail: "", retry: true };
+
+function after(...actions: StripAction[]): Strip {
+  return actions.reduce(reduceStrip, EMPTY);
+}
+
+function add(...names: string[]): StripAction {
+  return { type: "add", files: names.map((name) => new File([], name)) };
+}
+
+function seen(strip: Strip): string | undefined {
+  return selectedOf(strip)?.file.name;
+}
+
+function step(id: number, step: "working" | "failed"): StripAction {
+  return { type: "progress", id, progress: step === "working" ? { step, sent: 0 } : { step, trouble: TROUBLE } };
+}
+
+test("the first of new photographs is shown", () => {
+  expect(seen(after(add("a", "b")))).toBe("a");
+  expect(seen(after(add("a", "b"), add("c", "d")))).toBe("c");
+  expect(after(add("a"), add()).selected).toBe(1);
+});
+
+test("moving ends at both ends", () => {
+  const strip = after(add("a", "b"), { type: "move", by: 1 });
+  expect(seen(strip)).toBe("b");
+  expect(seen(reduceStrip(strip, { type: "move", by: 1 }))).toBe("b");
+  expect(seen(after(add("a", "b"), { type: "move", by: -1 }))).toBe("a");
+});
+
+test("one at a time is sent: first the one that is looked at, then in order", () => {
+  const strip = after(add("a", "b", "c"), { type: "select", id: 3 });
+  expect(nextToSend(strip)?.file.name).toBe("c");
+  const sending = reduceStrip(strip, step(3, "working"));
+  expect(nextToSend(sending)).toBeUndefined();
+  const failed = reduceStrip(sending, step(3, "failed"));
+  expect(nextToSend(failed)?.file.name).toBe("a");
+  expect(nextToSend(reduceStrip(failed, { type: "retry", id: 3 }))?.file.name).toBe("c");
+});
+
+test("where a photograph is removed its right neighbour is looked at, else its left, else none", () => {
+  const strip = after(add("a", "b", "c"), { type: "select", id: 2 }, { type: "remove", id: 2 });
+  expect(seen(strip)).toBe("c");
+  const less = reduceStrip(strip, { type: "remove", id: 3 });
+  expect(seen(less)).toBe("a");
+  expect(reduceStrip(less, { type: "remove", id: 1 }).selected).toBeNull();
+});
+
+test("removing another one changes nothing for the one that is looked at; numbers are not used twice", () => {
+  const strip = after(add("a", "b"), { type: "remove", id: 2 }, add("c"));
+  expect(strip.photographs.map(({ id }) => id)).toEqual([1, 3]);
+  expect(seen(reduceStrip(strip, { type: "remove", id: 1 }))).toBe("c");
+});
+
+test("news of a photograph that is gone is no news", () => {
+  const strip = after(add("a"), { type: "remove", id: 1 });
+  expect(reduceStrip(strip, step(1, "failed"))).toEqual(strip);
+});

@@ -1,0 +1,46 @@
+import { expect, test } from "vitest";
+
+import { fit, origin, pan, toImage, zoom } from "@/lib/viewport";
+
+const CANVAS = { width: 1000, height: 800 };
+const IMAGE = { width: 4000, height: 3000 };
+
+test("the whole image fits, with a little air", () => {
+  const view = fit(CANVAS, IMAGE);
+  expect(view.scale).toBeCloseTo(0.97 * 0.25);
+  expect(view.centre).toEqual({ x: 2000, y: 1500 });
+});
+
+test("the point under the cursor stays there", () => {
+  const at = { x: 640, y: 310 };
+  const near = zoom(fit(CANVAS, IMAGE), 10, at, CANVAS, IMAGE);
+  const nearer = zoom(near, 3, at, CANVAS, IMAGE);
+  const [before, after] = [toImage(near, at, CANVAS), toImage(nearer, at, CANVAS)];
+  expect(after.x).toBeCloseTo(before.x);
+  expect(after.y).toBeCloseTo(before.y);
+});
+
+test("zoom ends at the whole image and at 48 device pixels for one of the image", () => {
+  const whole = fit(CANVAS, IMAGE);
+  expect(zoom(whole, 1e-6, { x: 0, y: 0 }, CANVAS, IMAGE)).toEqual(whole);
+  expect(zoom(whole, 1e6, { x: 0, y: 0 }, CANVAS, IMAGE).scale).toBe(48);
+  // A small image is never made smaller than it is.
+  expect(
+    zoom({ scale: 5, centre: { x: 5, y: 5 } }, 1e-6, { x: 0, y: 0 }, CANVAS, { width: 10, height: 10 }).scale,
+  ).toBe(1);
+});
+
+test("a larger image never leaves the edge of the canvas; a smaller one stays in the middle", () => {
+  const view = { scale: 1, centre: { x: 2000, y: 1500 } };
+  expect(pan(view, 30, -20, CANVAS, IMAGE).centre).toEqual({ x: 1970, y: 1520 });
+  expect(pan(view, 1e6, 1e6, CANVAS, IMAGE).centre).toEqual({ x: 500, y: 400 });
+  expect(pan(view, -1e6, -1e6, CANVAS, IMAGE).centre).toEqual({ x: 3500, y: 2600 });
+  expect(pan(view, 9, 9, CANVAS, { width: 100, height: 100 }).centre).toEqual({ x: 50, y: 50 });
+});
+
+test("at 100 % the corner lies on whole pixels, whatever the sizes", () => {
+  for (const width of [999, 1000, 1001]) {
+    const corner = origin({ scale: 1, centre: { x: 450.3, y: 450.5 } }, { width, height: 801 });
+    expect(Number.isInteger(corner.x) && Number.isInteger(corner.y)).toBe(true);
+  }
+});

@@ -1,0 +1,14 @@
+import { expect, test } from "vitest";
+
+import { duration } from "@/lib/words";
+
+test("milliseconds below a second, tenths of a second above", () => {
+  expect([0.4, 38.6, 999, 1000, 1540, 61_234].map(duration)).toEqual([
+    "0 ms",
+    "39 ms",
+    "999 ms",
+    "1.0 s",
+    "1.5 s",
+    "61.2 s",
+  ]);
+});
