@@ -340,7 +340,7 @@ def in_f32(image: Image, manifest: Manifest, backend: Backend, size: int, margin
 def test_in_f32_tiled_equals_whole_image_and_one_backend_the_other(retina: Image, manifest: Manifest) -> None:
     """On a real photograph, with the manifest's own margin: it covers the receptive field. Without one, seams show."""
     margin = manifest.tile.margin
-    largest = max(manifest.preparation.field_of_view or 0, *retina.shape)
+    largest = max(manifest.preparation.largest or 0, *retina.shape)
     onnxruntime = OnnxRuntimeBackend(find(None), "f32", 2)
     whole = in_f32(retina, manifest, onnxruntime, largest, 0)
     assert whole.max() > 128  # there is something to compare
