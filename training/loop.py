@@ -217,7 +217,7 @@ def _draws(samples: Iterable[Sample], recipe: Recipe) -> list[Draw]:
     if patches is not None:
         read = (Whole.build(*read_pair(s), recipe.preparation, patches) for s in samples)
         return [partial(whole.patch, side) for whole in read]
-    return [partial(crop, source_of(s), recipe.cameras, recipe.preparation, side) for s in samples]
+    return [partial(crop, source_of(*read_pair(s)), recipe.cameras, recipe.preparation, side) for s in samples]
 
 
 def _batches(trainer: "_Trainer", sources: list[list[Draw]]) -> DataLoader[tuple[Image, NDArray[np.float32]]]:

@@ -107,7 +107,7 @@ def cases_of(recipe: Recipe, data: Path) -> Iterator[Case]:
             image, truth = read_pair(sample)
             yield Case(data_set.name, image, truth, sample.read_field_of_view(image.shape))
             if recipe.held_out_cameras:
-                source = source_of(sample)
+                source = source_of(image, truth)
                 for name, camera in HELD_OUT.items():
                     shown, painted = camera.photograph(source, number)
                     yield Case(name, shown, painted, np.ones(painted.shape, bool))
@@ -121,8 +121,7 @@ def read_pair(sample: Sample) -> tuple[Image, Mask]:
     return image, truth
 
 
-def source_of(sample: Sample) -> Source:
-    """What simulated cameras look at: the field of view of a photograph."""
-    image, truth = read_pair(sample)
+def source_of(image: Image, truth: Mask) -> Source:
+    """What simulated cameras look at: the field of view of a photograph (H, W, 3) and its truth (H, W)."""
     box = field_of_view(image)
     return Source.build(np.ascontiguousarray(box.cut(image)), box.cut(truth))
