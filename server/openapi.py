@@ -64,23 +64,24 @@ _TIMEOUT = {
     "example": 5,
 }
 
+
+def _form(image: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a form, `image` being the schema of its photographs."""
+    return {
+        "type": "object",
+        "required": ["image"],
+        "additionalProperties": False,
+        "properties": {"image": image, "threshold": _THRESHOLD, "format": _FORMAT, "model": _MODEL},
+    }
+
+
 PREDICT_REQUEST: dict[str, Any] = {
     "parameters": [_parameter("threshold", _THRESHOLD, 0.4), _parameter("format", _FORMAT, "mask"), _PICKED, _TIMEOUT],
     "requestBody": {
         "required": True,
         "content": {
             "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["image"],
-                    "additionalProperties": False,
-                    "properties": {
-                        "image": {**_BINARY, "description": "One photograph, with a file name."},
-                        "threshold": _THRESHOLD,
-                        "format": _FORMAT,
-                        "model": _MODEL,
-                    },
-                },
+                "schema": _form({**_BINARY, "description": "One photograph, with a file name."}),
                 # Swagger's notation for "a file is sent here" is the schema; an example shows the other fields.
                 "example": {"image": "@photo.jpg", "threshold": 0.4, "format": "overlay"},
             },
@@ -162,17 +163,7 @@ BATCH_REQUEST: dict[str, Any] = {
         "required": True,
         "content": {
             "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["image"],
-                    "additionalProperties": False,
-                    "properties": {
-                        "image": {"type": "array", "minItems": 1, "items": _BINARY},
-                        "threshold": _THRESHOLD,
-                        "format": _FORMAT,
-                        "model": _MODEL,
-                    },
-                },
+                "schema": _form({"type": "array", "minItems": 1, "items": _BINARY}),
                 "example": {"image": ["@left.jpg", "@right.jpg"], "format": "mask"},
             }
         },
