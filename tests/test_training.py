@@ -15,6 +15,7 @@ import torch
 import yaml
 from numpy.typing import NDArray
 from torch import nn
+from torch.nn import functional
 
 from vesselrt import cli
 from vesselrt.runtime.backends import to_bytes
@@ -25,7 +26,7 @@ from vesselrt.runtime.segmenter import Segmenter
 from vesselrt.training import loop, recipe, validation
 from vesselrt.training.data import Sample, find
 from vesselrt.training.loop import Crops, train
-from vesselrt.training.networks import VesselNet
+from vesselrt.training.networks import DropBlock, VesselNet
 from vesselrt.training.recipe import Recipe
 from vesselrt.training.validation import HALF, Case
 
@@ -238,6 +239,23 @@ def test_vessel_net_keeps_the_size(channels: int, widths: tuple[int, ...]) -> No
     with torch.inference_mode():
         for height, width in ((network.stride, network.stride), (2 * network.stride, 5 * network.stride)):
             assert network(torch.zeros(2, channels, height, width)).shape == (2, 1, height, width)
+
+
+def test_dropped_blocks_are_squares_in_all_channels_and_only_while_training() -> None:
+    torch.manual_seed(3)
+    layer, cells = DropBlock(0.1), torch.ones(4, 2, 64, 64)
+    dropped = layer(cells)
+    gone = dropped == 0
+    assert torch.equal(gone[:, 0], gone[:, 1])
+    share = float(gone.float().mean())
+    assert 0.05 < share < 0.15
+    np.testing.assert_allclose(dropped[~gone].numpy(), 1 / (1 - share), rtol=1e-5)  # the mean stays
+    inside = gone[:, :1, 6:-6, 6:-6].float()
+    opened = -functional.max_pool2d(-gone[:, :1].float(), 7, stride=1)  # 1 where a whole square is gone
+    filled = functional.max_pool2d(opened, 7, stride=1)  # inside of the frame: every cell that such a square covers
+    assert torch.equal(filled, inside)
+    assert torch.equal(layer.eval()(cells), cells)
+    assert torch.equal(DropBlock(0.0)(cells), cells)
 
 
 def test_vessel_net_sees_no_further_than_the_recipes_margin() -> None:
@@ -600,6 +618,21 @@ def test_a_crop_is_its_number(data: Path) -> None:
         assert np.array_equal(a[1], b[1])
     assert (early[0][0].shape, early[0][1].shape) == ((1, 32, 32), (1, 32, 32))
     assert len({early[i][0].tobytes() for i in range(8)}) == 8
+
+
+def test_a_share_of_the_crops_has_the_second_observers_truth(tmp_path: Path, fundus_photo: Draw) -> None:
+    pixels, truth = fundus_photo(96, 96, 1)
+    for suffix, picture in ((".jpg", pixels), ("_1stHO.png", truth), ("_2ndHO.png", np.zeros_like(truth))):
+        cv2.imwrite(str(tmp_path / f"Image_01L{suffix}"), picture.astype(np.uint8) * (1 if suffix == ".jpg" else 255))
+    checked = recipe_of(cameras=STEADY, schedule={"crop": 96})
+
+    def empty(share: float) -> float:
+        (draw,) = loop._draws(find("chase_db1", tmp_path, "train"), checked, share)
+        return float(np.mean([not draw(np.random.default_rng(i))[1].any() for i in range(60)]))
+
+    assert empty(0.0) == 0
+    assert empty(1.0) == 1
+    assert 0.1 < empty(0.3) < 0.5
 
 
 def test_data_sets_take_turns_whatever_their_size() -> None:

@@ -33,7 +33,7 @@ from vesselrt.runtime.errors import DataError
 from vesselrt.runtime.files import draft
 from vesselrt.runtime.preparation import Image
 from vesselrt.training.cameras import crop
-from vesselrt.training.data import Sample, Split, digest, listed
+from vesselrt.training.data import Mask, Sample, Split, digest, listed, read_mask
 from vesselrt.training.patches import Whole
 from vesselrt.training.recipe import Final, Recipe, Schedule
 from vesselrt.training.record import Record, draw_predictions
@@ -121,7 +121,7 @@ def _device() -> torch.device:
 
 def _select(recipe: Recipe, data: Path, run: Path, report: Report, advance: Advance) -> Path:
     """Trains without the validation part, keeps the weights that do best on it, and calibrates them."""
-    training = [_draws(d.samples(data, "train"), recipe) for d in recipe.data]
+    training = [_draws(d.samples(data, "train"), recipe, d.second_observer) for d in recipe.data]
     cases = list(cases_of(recipe, data))
     report(f"{sum(map(len, training))} training photographs, {len(cases)} validation photographs")
     trainer = _Trainer(recipe, _device())
@@ -193,7 +193,9 @@ def _finish(recipe: Recipe, final: Final, data: Path, best: Path, report: Report
     loss = recipe.loss.model_copy(update={"thin": final.thin})
     schedule = Schedule(**final.model_dump(exclude={"foreign", "thin"}))
     stage = recipe.model_copy(update={"schedule": schedule, "cameras": cameras, "loss": loss, "seed": recipe.seed + 1})
-    training = [_draws((s for part in _PARTS for s in d.samples(data, part)), stage) for d in recipe.data]
+    training = [
+        _draws((s for part in _PARTS for s in d.samples(data, part)), stage, d.second_observer) for d in recipe.data
+    ]
     start = torch.load(best, map_location="cpu", weights_only=True)
     trainer = _Trainer(stage, _device(), start["network"])
     kept = best.with_name("final-last.pt")
@@ -211,13 +213,26 @@ def _finish(recipe: Recipe, final: Final, data: Path, best: Path, report: Report
     return path
 
 
-def _draws(samples: Iterable[Sample], recipe: Recipe) -> list[Draw]:
-    """The photographs, read."""
-    patches, side = recipe.patches, recipe.schedule.crop
-    if patches is not None:
-        read = (Whole.build(*read_pair(s), recipe.preparation, patches) for s in samples)
-        return [partial(whole.patch, side) for whole in read]
-    return [partial(crop, source_of(*read_pair(s)), recipe.cameras, recipe.preparation, side) for s in samples]
+def _draws(samples: Iterable[Sample], recipe: Recipe, second_observer: float) -> list[Draw]:
+    """The photographs, read; a share of the crops, `second_observer`, has the second observer's truth."""
+    draws = []
+    for sample in samples:
+        image, truth = read_pair(sample)
+        draw = _draw(image, truth, recipe)
+        if second_observer and sample.second is not None:
+            draw = partial(_either, draw, _draw(image, read_mask(sample.second), recipe), second_observer)
+        draws.append(draw)
+    return draws
+
+
+def _draw(image: Image, truth: Mask, recipe: Recipe) -> Draw:
+    if recipe.patches is not None:
+        return partial(Whole.build(image, truth, recipe.preparation, recipe.patches).patch, recipe.schedule.crop)
+    return partial(crop, source_of(image, truth), recipe.cameras, recipe.preparation, recipe.schedule.crop)
+
+
+def _either(first: Draw, second: Draw, share: float, random: np.random.Generator) -> tuple[Image, NDArray[np.float32]]:
+    return (second if random.random() < share else first)(random)
 
 
 def _batches(trainer: "_Trainer", sources: list[list[Draw]]) -> DataLoader[tuple[Image, NDArray[np.float32]]]:

@@ -22,6 +22,9 @@ class DataSet(Facts):
     path: Path
     name: str
     terms: str
+    second_observer: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share of the crops whose truth is a second observer's, of photographs that have one. What two people see
+    differently is then learned as uncertain. Validation and tests go by the first alone."""
 
     def samples(self, root: Path, split: Split) -> list[Sample]:
         return find(self.kind, root / self.path, split)

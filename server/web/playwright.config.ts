@@ -4,7 +4,10 @@ import { join } from "node:path";
 
 import { defineConfig } from "@playwright/test";
 
+import { KEY } from "./e2e/page";
+
 const PORT = 8764;
+const LOCKED = 8765; // a server that asks for a key
 const executablePath = process.env.CHROMIUM || "/usr/bin/chromium";
 const quiet = [
   "--no-sandbox",
@@ -25,7 +28,12 @@ export default defineConfig({
   reporter: "list",
   use: { baseURL: `http://127.0.0.1:${PORT}`, viewport: { width: 1280, height: 800 } },
   projects: [
-    { name: "page", testIgnore: /webgl/, use: { launchOptions: { executablePath, args: quiet } } },
+    { name: "page", testIgnore: /webgl|key/, use: { launchOptions: { executablePath, args: quiet } } },
+    {
+      name: "key",
+      testMatch: /key/,
+      use: { baseURL: `http://127.0.0.1:${LOCKED}`, launchOptions: { executablePath, args: quiet } },
+    },
     {
       name: "webgl",
       testMatch: /webgl/,
@@ -34,9 +42,10 @@ export default defineConfig({
       },
     },
   ],
-  webServer: {
-    command: `${process.env.VESSELRT || "../../.venv/bin/vesselrt"} serve --port ${PORT}`,
-    url: `http://127.0.0.1:${PORT}/health/ready`,
+  webServer: [PORT, LOCKED].map((port) => ({
+    command: `${process.env.VESSELRT || "../../.venv/bin/vesselrt"} serve --port ${port}`,
+    env: port === LOCKED ? { VESSELRT_API_KEY: KEY } : {},
+    url: `http://127.0.0.1:${port}/health/ready`,
     timeout: 60_000,
-  },
+  })),
 });

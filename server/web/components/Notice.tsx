@@ -1,3 +1,6 @@
+import type { FormEvent } from "react";
+
+import { enterKey } from "@/lib/api";
 import type { Picture } from "@/lib/renderer";
 import type { Photograph } from "@/lib/strip";
 
@@ -7,12 +10,14 @@ interface Props {
   readonly photograph: Photograph;
   readonly picture: Picture | null;
   readonly retry: () => void;
+  /** Called once a key was entered. */
+  readonly unlock: () => void;
 }
 
 /** What is happening to the photograph, or what went wrong, in words. */
-export function Notice({ photograph: { file, progress }, picture, retry }: Props) {
+export function Notice({ photograph: { file, progress }, picture, retry, unlock }: Props) {
   if (progress.step === "failed") {
-    const { title, advice, detail, retry: again } = progress.trouble;
+    const { title, advice, detail, remedy } = progress.trouble;
     return (
       <div className={styles.trouble} role="alert">
         <h2>{title}</h2>
@@ -24,11 +29,12 @@ export function Notice({ photograph: { file, progress }, picture, retry }: Props
             <p>{detail}</p>
           </details>
         )}
-        {again && (
+        {remedy === "retry" && (
           <button type="button" onClick={retry}>
             Try again
           </button>
         )}
+        {remedy === "key" && <KeyForm unlock={unlock} />}
       </div>
     );
   }
@@ -44,5 +50,29 @@ export function Notice({ photograph: { file, progress }, picture, retry }: Props
     <p className={`${styles.note} ${styles.busy}`} role="status">
       {progress.step === "waiting" ? "Waiting for its turn" : progress.sent < 1 ? "Sending" : "Finding vessels"}
     </p>
+  );
+}
+
+function KeyForm({ unlock }: { readonly unlock: () => void }) {
+  const enter = (event: FormEvent<HTMLFormElement>) => {
+    event.preventDefault();
+    enterKey(String(new FormData(event.currentTarget).get("key")));
+    unlock();
+  };
+  return (
+    <form className={styles.key} onSubmit={enter}>
+      <label>
+        Key
+        <input
+          name="key"
+          type="password"
+          autoComplete="off"
+          required
+          pattern="[!-~]+"
+          title="Letters, digits and signs"
+        />
+      </label>
+      <button type="submit">Go on</button>
+    </form>
   );
 }

@@ -111,7 +111,12 @@ export function Workbench() {
           />
         )}
         {selected && (
-          <Notice photograph={selected} picture={picture} retry={() => dispatch({ type: "retry", id: selected.id })} />
+          <Notice
+            photograph={selected}
+            picture={picture}
+            retry={() => dispatch({ type: "retry", id: selected.id })}
+            unlock={() => dispatch({ type: "unlock" })}
+          />
         )}
         {dragging && <p className={styles.drop}>Drop to add</p>}
       </main>

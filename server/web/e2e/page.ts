@@ -3,6 +3,8 @@ import { readFileSync } from "node:fs";
 import { expect, type Page } from "@playwright/test";
 
 export const SAMPLE = new URL("../assets/sample.jpg", import.meta.url).pathname;
+/** Of the server that asks for one. */
+export const KEY = "a-key-for-the-tests";
 export const JPEG = readFileSync(SAMPLE);
 
 /** Opens the page and waits until the sample has been analysed. */

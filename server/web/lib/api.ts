@@ -1,4 +1,4 @@
-import { ApiError } from "@/lib/errors";
+import { ApiError, KEY_NEEDED } from "@/lib/errors";
 
 export type Format = "mask" | "overlay" | "svg" | "geojson";
 
@@ -34,6 +34,13 @@ export interface PredictOptions {
   readonly onSent?: (share: number) => void;
 }
 
+const KEY = "vesselrt-key";
+
+/** The server's API key, which this tab remembers until it is closed. */
+export function enterKey(key: string): void {
+  sessionStorage.setItem(KEY, key);
+}
+
 /** Sends one photograph for the 8-bit probability map, to which any threshold is then applied here. */
 export function predictProbability(photograph: File, options?: PredictOptions): Promise<Prediction> {
   return predict(photograph, { format: "probability" }, options);
@@ -61,6 +68,8 @@ function predict(photograph: File, query: Record<string, string>, options: Predi
     form.append("image", photograph);
     request.open("POST", `predict?${new URLSearchParams(query)}`);
     request.responseType = "blob";
+    const key = sessionStorage.getItem(KEY);
+    if (key) request.setRequestHeader("X-API-Key", key);
     request.upload.onprogress = ({ loaded, total }) => onSent?.(total ? loaded / total : 0);
     request.upload.onload = () => onSent?.(1);
     request.onload = () => {
@@ -91,7 +100,7 @@ function prediction(request: XMLHttpRequest): Prediction {
 async function apiError(body: Blob, status: number): Promise<ApiError> {
   try {
     const { error } = JSON.parse(await body.text()) as { error: { type: string; message: string } };
-    return new ApiError(error.type, error.message);
+    return new ApiError(status === 401 ? KEY_NEEDED : error.type, error.message);
   } catch {
     return new ApiError("", `The server answered with status ${status}.`);
   }

@@ -4,9 +4,12 @@ export interface Trouble {
   readonly advice: string;
   /** The server's own words, for whoever looks after it; empty when there are none. */
   readonly detail: string;
-  /** Whether the same photograph may pass at another try. */
-  readonly retry: boolean;
+  /** What may let the same photograph pass: another try, or the server's API key. */
+  readonly remedy: "retry" | "key" | null;
 }
+
+/** The type of an error that a key will mend. */
+export const KEY_NEEDED = "KeyNeeded";
 
 /** A request that failed: the type and message of the API's error answer. */
 export class ApiError extends Error {
@@ -24,49 +27,54 @@ const WORDS: Record<string, Words> = {
   ImageDecodeError: {
     title: "This file could not be opened as a photograph",
     advice: "It may be damaged or of another kind. Export it again as JPEG, PNG or TIFF.",
-    retry: false,
+    remedy: null,
   },
   ImageTooLargeError: {
     title: "This photograph is too large",
     advice: "It has more pixels or bytes than this server accepts. Export it at a smaller size.",
-    retry: false,
+    remedy: null,
   },
   FieldOfViewError: {
     title: "No retina could be found",
     advice: "The photograph is black or shows next to nothing of the eye. Check that it is the right file.",
-    retry: false,
+    remedy: null,
   },
   BusyError: {
     title: "The server is busy",
     advice: "Other photographs are waiting. Try again in a moment.",
-    retry: true,
+    remedy: "retry",
   },
   NotReadyError: {
     title: "The server is not ready",
     advice: "It is starting or stopping. Try again in a moment.",
-    retry: true,
+    remedy: "retry",
   },
   InternalError: {
     title: "Something went wrong on the server",
     advice: "The photograph may be sent again. If it fails again, tell the person who runs the server.",
-    retry: true,
+    remedy: "retry",
   },
   Unreachable: {
     title: "The server could not be reached",
     advice: "Check that it is running and that this device is on the same network, then try again.",
-    retry: true,
+    remedy: "retry",
+  },
+  [KEY_NEEDED]: {
+    title: "This server asks for a key",
+    advice: "The person who runs the server knows it. This page forgets it when its tab is closed.",
+    remedy: "key",
   },
   CutOff: {
     title: "The server broke off the upload",
     advice: "The file may be larger than it accepts. Export the photograph at a smaller size, or try again.",
-    retry: true,
+    remedy: "retry",
   },
 };
 
 const UNKNOWN: Words = {
   title: "The photograph could not be analysed",
   advice: "Try again. If it fails again, tell the person who runs the server.",
-  retry: true,
+  remedy: "retry",
 };
 
 /** Any error in words a clinician understands. */

@@ -47,6 +47,7 @@ export type StripAction =
   | { readonly type: "select"; readonly id: number }
   | { readonly type: "move"; readonly by: 1 | -1 }
   | { readonly type: "retry"; readonly id: number }
+  | { readonly type: "unlock" }
   | { readonly type: "remove"; readonly id: number };
 
 export const EMPTY: Strip = { photographs: [], selected: null, nextId: 1 };
@@ -61,6 +62,8 @@ export function reduceStrip(strip: Strip, action: StripAction): Strip {
       return changed(strip, action.id, { progress: action.progress });
     case "retry":
       return changed(strip, action.id, { progress: { step: "waiting" } });
+    case "unlock":
+      return { ...strip, photographs: strip.photographs.map(unlocked) };
     case "select":
       return { ...strip, selected: action.id };
     case "move": {
@@ -102,6 +105,13 @@ function added(strip: Strip, files: readonly File[]): Strip {
 
 function changed(strip: Strip, id: number, change: Partial<Photograph>): Strip {
   return { ...strip, photographs: strip.photographs.map((one) => (one.id === id ? { ...one, ...change } : one)) };
+}
+
+/** What failed for want of a key waits again. */
+function unlocked(photograph: Photograph): Photograph {
+  const { progress } = photograph;
+  const locked = progress.step === "failed" && progress.trouble.remedy === "key";
+  return locked ? { ...photograph, progress: { step: "waiting" } } : photograph;
 }
 
 /** Its neighbour, the right one first, is looked at next. */

@@ -7,14 +7,15 @@ import { ApiError, trouble } from "@/lib/errors";
 const UNKNOWN = "The photograph could not be analysed";
 
 test.each([
-  ["ImageDecodeError", "This file could not be opened as a photograph", false],
-  ["ImageTooLargeError", "This photograph is too large", false],
-  ["BusyError", "The server is busy", true],
-  ["Unreachable", "The server could not be reached", true],
-])("%s is told in words", (type, title, retry) => {
+  ["ImageDecodeError", "This file could not be opened as a photograph", null],
+  ["ImageTooLargeError", "This photograph is too large", null],
+  ["BusyError", "The server is busy", "retry"],
+  ["Unreachable", "The server could not be reached", "retry"],
+  ["KeyNeeded", "This server asks for a key", "key"],
+])("%s is told in words", (type, title, remedy) => {
   expect(trouble(new ApiError(type, "the server's words"))).toMatchObject({
     title,
-    retry,
+    remedy,
     detail: "the server's words",
   });
 });

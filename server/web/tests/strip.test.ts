@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import type { Trouble } from "@/lib/errors";
 import { EMPTY, nextToSend, reduceStrip, type Strip, type StripAction, selectedOf } from "@/lib/strip";
 
-const TROUBLE: Trouble = { title: "", advice: "", detail: "", retry: true };
+const TROUBLE: Trouble = { title: "", advice: "", detail: "", remedy: "retry" };
 
 function after(...actions: StripAction[]): Strip {
   return actions.reduce(reduceStrip, EMPTY);
@@ -61,4 +61,17 @@ test("removing another one changes nothing for the one that is looked at; number
 test("news of a photograph that is gone is no news", () => {
   const strip = after(add("a"), { type: "remove", id: 1 });
   expect(reduceStrip(strip, step(1, "failed"))).toEqual(strip);
+});
+
+test("a key lets all pass that failed for want of it, and nothing else", () => {
+  let strip = reduceStrip(EMPTY, { type: "add", files: [new File([], "a"), new File([], "b"), new File([], "c")] });
+  const locked: Trouble = { ...TROUBLE, remedy: "key" };
+  for (const [id, trouble] of [
+    [1, locked],
+    [2, TROUBLE],
+    [3, locked],
+  ] as const)
+    strip = reduceStrip(strip, { type: "progress", id, progress: { step: "failed", trouble } });
+  const steps = reduceStrip(strip, { type: "unlock" }).photographs.map(({ progress }) => progress.step);
+  expect(steps).toEqual(["waiting", "failed", "waiting"]);
 });
