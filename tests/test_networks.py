@@ -123,6 +123,7 @@ def test_every_backbone_keeps_the_size(backbone: str) -> None:
 def test_every_weight_of_it_is_trained() -> None:
     torch.manual_seed(0)
     network = EfficientUNet(**B0)
+    assert {m.momentum for m in network.modules() if isinstance(m, nn.BatchNorm2d)} == {0.1}  # validation keeps up
     network(torch.randn(2, 3, 64, 64)).square().mean().backward()
     assert [name for name, weight in network.named_parameters() if weight.grad is None] == []
 

@@ -213,7 +213,7 @@ def _finish(recipe: Recipe, final: Final, data: Path, best: Path, report: Report
     return path
 
 
-def _draws(samples: Iterable[Sample], recipe: Recipe, second_observer: float) -> list[Draw]:
+def _draws(samples: Iterable[Sample], recipe: Recipe, second_observer: float = 0.0) -> list[Draw]:
     """The photographs, read; a share of the crops, `second_observer`, has the second observer's truth."""
     draws = []
     for sample in samples:
