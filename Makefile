@@ -59,8 +59,9 @@ web-test: $(RUN)/.done ## lint and test the page, in Debian's Chromium (CHROMIUM
 	@$(MAKE) --no-print-directory web
 	export VESSELRT="$(CURDIR)/$(RUN)/bin/vesselrt"; $(NPM) run e2e -- $(ARGS)
 
+# Two processes, whatever the machine: each test computes on several threads anyway.
 tests: $(TEST)/.done ## pytest with coverage (ARGS="-k tiling")
-	$(TEST)/bin/pytest --cov --cov-report=term $(ARGS)
+	$(TEST)/bin/pytest --cov --cov-report=term --numprocesses 2 --dist worksteal --benchmark-disable $(ARGS)
 
 bench: $(TEST)/.done ## time vesselrt beside PyTorch with MONAI (ARGS="--device cpu")
 	$(TEST)/bin/vesselrt bench --compare $(ARGS)
