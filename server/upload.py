@@ -131,7 +131,13 @@ async def _multipart(request: Request, most: int) -> tuple[list[tuple[str, bytes
     # A photograph of a patient stays in memory, whose size is limited where the body is read.
     parser.spool_max_size = sys.maxsize
     try:
-        form = await parser.parse()
+        try:
+            form = await parser.parse()
+        except MultiPartException as error:
+            message = f"the multipart body can't be used: {error.message} {_HINT}."
+            raise RequestError(HTTPStatus.BAD_REQUEST, message) from None
+        except ValueError:  # a charset such as "idna", that Python has and that can't decode this
+            raise RequestError(HTTPStatus.BAD_REQUEST, f"the multipart body can't be read. {_HINT}.") from None
         files = [file for file in form.getlist(FIELD) if isinstance(file, UploadFile)]
         if not files:
             found = ", ".join(repr(name[:40]) for name in form) or "nothing"
@@ -141,14 +147,9 @@ async def _multipart(request: Request, most: int) -> tuple[list[tuple[str, bytes
             )
         fields = [(name, value) for name, value in form.multi_items() if isinstance(value, str)]
         return [(file.filename or "", await file.read()) for file in files], fields
-    except MultiPartException as error:
-        message = f"the multipart body can't be used: {error.message} {_HINT}."
-        raise RequestError(HTTPStatus.BAD_REQUEST, message) from None
-    except ValueError:  # a charset such as "idna", that Python has and that can't decode this
-        raise RequestError(HTTPStatus.BAD_REQUEST, f"the multipart body can't be read. {_HINT}.") from None
     finally:
-        # All of them: the form does not know the file of a part that the body ended in.
-        for temporary in parser._files_to_close_on_error:  # noqa: SLF001 - starlette does it for some errors only
+        # The form closes its own files alone, and does not know that of a part in which the body ended.
+        for temporary in parser._files_to_close_on_error:  # noqa: SLF001 - starlette's only list of them all
             temporary.close()
 
 

@@ -635,6 +635,14 @@ def test_a_share_of_the_crops_has_the_second_observers_truth(tmp_path: Path, fun
     assert 0.1 < empty(0.3) < 0.5
 
 
+def test_a_second_observers_mask_of_another_size_is_named(tmp_path: Path, fundus_photo: Draw) -> None:
+    pixels, truth = fundus_photo(96, 96, 1)
+    for suffix, picture in ((".jpg", pixels), ("_1stHO.png", truth), ("_2ndHO.png", truth[:80])):
+        cv2.imwrite(str(tmp_path / f"Image_01L{suffix}"), picture.astype(np.uint8) * (1 if suffix == ".jpg" else 255))
+    with pytest.raises(DataError, match=r"Image_01L\.jpg: \(96, 96\) pixels, its truth \(80, 96\)\. They must agree"):
+        loop._draws(find("chase_db1", tmp_path, "train"), recipe_of(), 0.3)
+
+
 def test_data_sets_take_turns_whatever_their_size() -> None:
     def flat(level: int) -> loop.Draw:
         return lambda random: (np.full((4, 4, 1), level, np.uint8), np.zeros((4, 4), np.float32))

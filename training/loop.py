@@ -13,6 +13,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ from vesselrt.runtime.errors import DataError
 from vesselrt.runtime.files import draft
 from vesselrt.runtime.preparation import Image
 from vesselrt.training.cameras import crop
-from vesselrt.training.data import Mask, Sample, Split, digest, listed, read_mask
+from vesselrt.training.data import Sample, Split, digest, listed
 from vesselrt.training.patches import Whole
 from vesselrt.training.recipe import Final, Recipe, Schedule
 from vesselrt.training.record import Record, draw_predictions
@@ -217,15 +218,16 @@ def _draws(samples: Iterable[Sample], recipe: Recipe, second_observer: float = 0
     """The photographs, read; a share of the crops, `second_observer`, has the second observer's truth."""
     draws = []
     for sample in samples:
-        image, truth = read_pair(sample)
-        draw = _draw(image, truth, recipe)
+        draw = _draw(sample, recipe)
         if second_observer and sample.second is not None:
-            draw = partial(_either, draw, _draw(image, read_mask(sample.second), recipe), second_observer)
+            other = replace(sample, truth=sample.second, annotation=None)
+            draw = partial(_either, draw, _draw(other, recipe), second_observer)
         draws.append(draw)
     return draws
 
 
-def _draw(image: Image, truth: Mask, recipe: Recipe) -> Draw:
+def _draw(sample: Sample, recipe: Recipe) -> Draw:
+    image, truth = read_pair(sample)
     if recipe.patches is not None:
         return partial(Whole.build(image, truth, recipe.preparation, recipe.patches).patch, recipe.schedule.crop)
     return partial(crop, source_of(image, truth), recipe.cameras, recipe.preparation, recipe.schedule.crop)

@@ -127,9 +127,9 @@ class EfficientUNet(nn.Module):
         encoder = self.network.encoder
         for part in ("_conv_head", "_conv_head_padding", "_bn1", "_avg_pooling", "_dropout", "_fc"):
             delattr(encoder, part)
-        for part in encoder.modules():
-            if isinstance(part, nn.BatchNorm2d):
-                part.momentum = 0.1  # MONAI has 0.01: after 160 steps, a fifth of the start is left
+        for norm in encoder.modules():
+            if isinstance(norm, nn.BatchNorm2d):
+                norm.momentum = 0.1  # MONAI has 0.01: after 160 steps, a fifth of the start is left
         if pretrained:
             _load_imagenet(encoder, backbone)
 

@@ -17,6 +17,7 @@ const quiet = [
   "--disable-component-update",
   "--disable-sync",
 ];
+const addressOf = (port: number) => `http://127.0.0.1:${port}`;
 
 export default defineConfig({
   testDir: "e2e",
@@ -26,17 +27,17 @@ export default defineConfig({
   forbidOnly: true,
   outputDir: join(mkdtempSync(join(tmpdir(), "vesselrt-page-"))),
   reporter: "list",
-  use: { baseURL: `http://127.0.0.1:${PORT}`, viewport: { width: 1280, height: 800 } },
+  use: {
+    baseURL: addressOf(PORT),
+    viewport: { width: 1280, height: 800 },
+    launchOptions: { executablePath, args: quiet },
+  },
   projects: [
-    { name: "page", testIgnore: /webgl|key/, use: { launchOptions: { executablePath, args: quiet } } },
-    {
-      name: "key",
-      testMatch: /key/,
-      use: { baseURL: `http://127.0.0.1:${LOCKED}`, launchOptions: { executablePath, args: quiet } },
-    },
+    { name: "page", testMatch: "whole.spec.ts" },
+    { name: "key", testMatch: "key.spec.ts", use: { baseURL: addressOf(LOCKED) } },
     {
       name: "webgl",
-      testMatch: /webgl/,
+      testMatch: "webgl.spec.ts",
       use: {
         launchOptions: { executablePath, args: [...quiet, "--use-angle=swiftshader", "--enable-unsafe-swiftshader"] },
       },
@@ -45,7 +46,7 @@ export default defineConfig({
   webServer: [PORT, LOCKED].map((port) => ({
     command: `${process.env.VESSELRT || "../../.venv/bin/vesselrt"} serve --port ${port}`,
     env: port === LOCKED ? { VESSELRT_API_KEY: KEY } : {},
-    url: `http://127.0.0.1:${port}/health/ready`,
+    url: `${addressOf(port)}/health/ready`,
     timeout: 60_000,
   })),
 });
