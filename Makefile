@@ -60,8 +60,8 @@ web-test: $(RUN)/.done ## lint and test the page, in Debian's Chromium (CHROMIUM
 	export VESSELRT="$(CURDIR)/$(RUN)/bin/vesselrt"; $(NPM) run e2e -- $(ARGS)
 
 # Two processes, whatever the machine: each test computes on several threads anyway.
-tests: $(TEST)/.done ## pytest with coverage (ARGS="-k tiling")
-	$(TEST)/bin/pytest --cov --cov-report=term --numprocesses 2 --dist worksteal --benchmark-disable $(ARGS)
+tests: $(TEST)/.done ## pytest (ARGS="-k tiling"; ARGS=--cov counts the lines that ran, and takes longer)
+	$(TEST)/bin/pytest --numprocesses 2 --dist worksteal --benchmark-disable $(ARGS)
 
 bench: $(TEST)/.done ## time vesselrt beside PyTorch with MONAI (ARGS="--device cpu")
 	$(TEST)/bin/vesselrt bench --compare $(ARGS)

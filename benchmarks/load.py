@@ -2,10 +2,10 @@
 
     python -m vesselrt.benchmarks.load --minutes 10 --json load.json
 
-Each column is a server in a process of its own, asked by 1 to 64 clients at once; beside them the library, called in
-this process one photograph after another. Of vesselrt's server every mask is compared with the library's; the others'
-masks must not change. Then vesselrt's server is sent good and hostile requests for some minutes: each must be answered,
-and its memory must not grow.
+Each column is a server in a process of its own, asked by 1 to 64 clients at once. By turns with vesselrt's server the
+library is called in this process, one photograph after another, so that what else the machine does slows both. Of
+vesselrt's server every mask is compared with the library's; the others' masks must not change. Then vesselrt's server
+is sent good and hostile requests for some minutes: each must be answered, and its memory must not grow.
 """
 
 import base64
@@ -21,10 +21,10 @@ import time
 import zlib
 from argparse import ArgumentParser, Namespace
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from importlib.util import find_spec
 from itertools import cycle
 from pathlib import Path
@@ -47,6 +47,8 @@ COLUMNS = {
     "ray serve+monai": ("ray.serve", "monai"),
 }
 """Column → the packages without which it is left out."""
+_TURNS = 3
+"""Of the library and of the server, in one row."""
 _PATIENCE = 120.0  # s, for an answer
 
 
@@ -62,6 +64,8 @@ class Row:
     refused: int
     """503 within the time; clients asked again after what Retry-After said."""
     errors: int
+    of_library: float | None
+    """`per_s` over that of the library's turns beside it; None for peers."""
     http: float | None
     """ms, p50 of a client's time less that of the photograph's stages; None where others wait, or it is not told."""
     wrong: int
@@ -87,25 +91,29 @@ def main() -> None:
     with load(given.model, device=given.device, precision=given.precision, threads=given.threads) as segmenter:
         asks = [_Ask.of(photo, segmenter) for photo in photos]
         report: dict[str, Any] = {"machine": machine(), "device": str(segmenter.info), "rows": [], "skipped": {}}
-        library = _library(segmenter, asks, given.seconds)
-        print(_HEAD, _line(library), sep="\n", flush=True)
-        report["rows"].append(asdict(library))
-    for column in given.columns:
+        print(_HEAD, flush=True)
+        if "vesselrt" in given.columns:
+            with _serving("vesselrt", given) as (port, _):
+                for concurrency in given.concurrency:
+                    for row in _beside_library(segmenter, port, asks, concurrency, given.seconds):
+                        report["rows"].append(asdict(row))
+                        print(_line(row), flush=True)
+    for column in (c for c in given.columns if c != "vesselrt"):
         reason = _lacking(column)
         if reason:
             report["skipped"][column] = reason
-            print(f"| {column} | – | | | | | | | | {reason} |", flush=True)
+            print(f"| {column} | – | | | | | | | | | {reason} |", flush=True)
             continue
         try:
             with _serving(column, given) as (port, _):
-                own = asks if column == "vesselrt" else [ask.answered(_once(port, ask, column)) for ask in asks]
+                own = [ask.answered(_once(port, ask, column)) for ask in asks]
                 for concurrency in given.concurrency:
-                    row = _measure(column, port, own, concurrency, given.seconds)
+                    row = _row(column, concurrency, [_measure(column, port, own, concurrency, given.seconds)])
                     report["rows"].append(asdict(row))
                     print(_line(row), flush=True)
         except VesselrtError as error:  # a peer that does not start takes no other column with it
             report["skipped"][column] = str(error)
-            print(f"| {column} | – | | | | | | | | {error} |", flush=True)
+            print(f"| {column} | – | | | | | | | | | {error} |", flush=True)
     if given.minutes:
         with _serving("vesselrt", given) as (port, process):
             soak = _soak(port, process, asks, given.minutes)
@@ -134,15 +142,17 @@ def _arguments() -> Namespace:
 
 
 _HEAD = """\
-| column | clients | photographs/s | p50 ms | p99 ms | of it HTTP | refused | errors | wrong | |
-| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |"""
+| column | clients | photographs/s | of library's | p50 ms | p99 ms | of it HTTP | refused | errors | wrong | |
+| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |"""
 
 
 def _line(row: Row) -> str:
-    times, http_ms = row.milliseconds, "–" if row.http is None else f"{row.http:.1f}"
+    times = row.milliseconds
+    share = "–" if row.of_library is None else f"{row.of_library:.2f}"
+    http_ms = "–" if row.http is None else f"{row.http:.1f}"
     return (
-        f"| {row.column} | {row.concurrency} | {row.per_s:.2f} | {times.p50:.1f} | {times.p99:.1f} | {http_ms} | "
-        f"{row.refused} | {row.errors} | {row.wrong} | |"
+        f"| {row.column} | {row.concurrency} | {row.per_s:.2f} | {share} | {times.p50:.1f} | {times.p99:.1f} | "
+        f"{http_ms} | {row.refused} | {row.errors} | {row.wrong} | |"
     )
 
 
@@ -175,29 +185,52 @@ class _Ask:
 
 @dataclass
 class _Tally:
-    """What one client saw."""
+    """What one client saw, or all of them."""
 
+    seconds: float = 0.0
     milliseconds: list[float] = field(default_factory=list)
     http: list[float] = field(default_factory=list)
     refused: int = 0
     errors: int = 0
     wrong: int = 0
 
+    @classmethod
+    def sum(cls, tallies: "Iterable[_Tally]") -> "_Tally":
+        total = cls()
+        for tally in tallies:
+            for part in fields(cls):
+                setattr(total, part.name, getattr(total, part.name) + getattr(tally, part.name))
+        return total
 
-def _library(segmenter: Segmenter, asks: list[_Ask], seconds: float) -> Row:
+
+def _beside_library(
+    segmenter: Segmenter, port: int, asks: list[_Ask], concurrency: int, seconds: float
+) -> tuple[Row, Row]:
+    """The library's own calls, and vesselrt's server, in turns of `seconds` in all."""
+    library, server = [], []
+    for _ in range(_TURNS):
+        library.append(_call(segmenter, asks, seconds / _TURNS))
+        server.append(_measure("vesselrt", port, asks, concurrency, seconds / _TURNS))
+    beside = _row("library, no HTTP", 1, library)
+    row = _row("vesselrt", concurrency, server)
+    return beside, replace(row, of_library=row.per_s / beside.per_s)
+
+
+def _call(segmenter: Segmenter, asks: list[_Ask], seconds: float) -> _Tally:
     """The library's own call, one photograph after another."""
-    tally, end = _Tally(), time.perf_counter() + seconds
-    started = time.perf_counter()
+    segmenter.segment(asks[0].data)  # wakes its threads, which the server's turn has put to sleep
+    tally, started = _Tally(), time.perf_counter()
     for ask in cycle(asks):
         begun = time.perf_counter()
         tally.wrong += segmenter.segment(ask.data).encode("mask") != ask.mask
         tally.milliseconds.append((time.perf_counter() - begun) * 1e3)
-        if time.perf_counter() > end:
+        if time.perf_counter() > started + seconds:
             break
-    return _row("library, no HTTP", 1, [tally], time.perf_counter() - started)
+    tally.seconds = time.perf_counter() - started
+    return tally
 
 
-def _measure(column: str, port: int, asks: list[_Ask], concurrency: int, seconds: float) -> Row:
+def _measure(column: str, port: int, asks: list[_Ask], concurrency: int, seconds: float) -> _Tally:
     """`concurrency` clients that each ask again as soon as they are answered."""
     barrier = threading.Barrier(concurrency)
 
@@ -229,18 +262,31 @@ def _measure(column: str, port: int, asks: list[_Ask], concurrency: int, seconds
         connection.close()
         return tally
 
+    _once(port, asks[0], column)
     started = time.perf_counter()
     with ThreadPoolExecutor(concurrency) as pool:
-        tallies = list(pool.map(client, range(concurrency)))
-    return _row(column, concurrency, tallies, time.perf_counter() - started)
+        tally = _Tally.sum(pool.map(client, range(concurrency)))
+    tally.seconds = time.perf_counter() - started
+    return tally
 
 
-def _row(column: str, concurrency: int, tallies: list[_Tally], seconds: float) -> Row:
-    times = [ms for tally in tallies for ms in tally.milliseconds]
-    spread = Spread.of(times or [float("nan")])
-    refused, errors, wrong = (sum(getattr(t, name) for t in tallies) for name in ("refused", "errors", "wrong"))
-    http_ms = Spread.of(tallies[0].http).p50 if concurrency == 1 and tallies[0].http else None
-    return Row(column, concurrency, len(times), len(times) / seconds, spread, refused, errors, http_ms, wrong)
+def _row(column: str, concurrency: int, turns: list[_Tally]) -> Row:
+    total = _Tally.sum(turns)
+    spread = Spread.of(total.milliseconds or [float("nan")])
+    http_ms = Spread.of(total.http).p50 if concurrency == 1 and total.http else None
+    answers = len(total.milliseconds)
+    return Row(
+        column,
+        concurrency,
+        answers,
+        answers / total.seconds,
+        spread,
+        total.refused,
+        total.errors,
+        None,
+        http_ms,
+        total.wrong,
+    )
 
 
 def _send(connection: http.client.HTTPConnection, column: str, ask: _Ask) -> tuple[http.client.HTTPResponse, bytes]:

@@ -5,6 +5,7 @@ import struct
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, get_args
 
 import cv2
 import numpy as np
@@ -13,15 +14,24 @@ from PIL import BmpImagePlugin, WebPImagePlugin
 from vesselrt.runtime.errors import ImageDecodeError, ImageTooLargeError
 from vesselrt.runtime.preparation import Image
 
+Format = Literal["jpeg", "png", "tiff", "bmp", "webp", "gif"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+_MAGIC: dict[bytes, Format] = {
+    b"\xff\xd8\xff": "jpeg",
+    b"\x89PNG\r\n\x1a\n": "png",
+    b"II*\0": "tiff",
+    b"MM\0*": "tiff",
+    b"BM": "bmp",
+    b"RIFF": "webp",
+    b"GIF8": "gif",
+}
 # No pixel is decoded to read a header, and nothing exotic can be reached: Pillow's parser of exactly that format is
 # asked, or the few bytes that matter are read here. These are JPEG, PNG and GIF, because Pillow takes minutes for
 # millions of empty segments before the size, and TIFF, because it refuses kinds that OpenCV reads (floating-point
 # colour). The pixels are decoded by OpenCV, which is faster and refuses truncated files.
-_PARSERS = ((b"BM", BmpImagePlugin.BmpImageFile), (b"RIFF", WebPImagePlugin.WebPImageFile))
-_JPEG, _PNG, _GIF = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8"
+_PARSERS = {"bmp": BmpImagePlugin.BmpImageFile, "webp": WebPImagePlugin.WebPImageFile}
 # Bits beside IMREAD_COLOR_RGB; their names say grey, which is the absence of the bit for colour.
 _REDUCED = {8: cv2.IMREAD_REDUCED_GRAYSCALE_8, 4: cv2.IMREAD_REDUCED_GRAYSCALE_4, 2: cv2.IMREAD_REDUCED_GRAYSCALE_2}
-_TIFF = {b"II*\0": "<", b"MM\0*": ">"}
 _MOST_SEGMENTS = 65_536
 """Of a JPEG before its size, chunks of a PNG: a file of 64 MiB in the usual pieces of 8 KiB has 8192."""
 _MOST_SCANS = 256
@@ -38,6 +48,8 @@ class Limits:
     """Size of the file."""
     pixels: int = 150_000_000
     """Width × height; 12,000 × 12,000 passes."""
+    formats: tuple[Format, ...] = FORMATS
+    """Known by a file's first bytes, whatever its name says."""
 
 
 def read(path: Path, limits: Limits | None = None) -> Image:
@@ -81,23 +93,26 @@ def decode_reduced(data: bytes, limits: Limits, enough: float | None) -> tuple[I
         raise ImageDecodeError(f"the file is empty. Send a {NAMES} file.")
     if len(data) > limits.bytes:
         raise ImageTooLargeError(f"the file has more than {limits.bytes:,} bytes, the limit. Send a smaller file.")
-    width, height, depth = _declared(data)
+    kind = _format(data)
+    if kind not in limits.formats:
+        raise ImageDecodeError(f"the file is {kind.upper()}. Send one of: {', '.join(limits.formats).upper()}.")
+    width, height, depth = _declared(data, kind)
     if width * height > limits.pixels:
         raise ImageTooLargeError(
             f"the image declares {width:,} × {height:,} pixels, the limit is {limits.pixels:,} in all. "
             "Send a smaller image."
         )
     # Neither in its scans nor in its tables does a JPEG hold these two bytes with another meaning.
-    scans = data.count(b"\xff\xda") if data.startswith(_JPEG) else 0
+    scans = data.count(b"\xff\xda") if kind == "jpeg" else 0
     if scans > _MOST_SCANS:
         raise ImageDecodeError(
             f"the JPEG has {scans:,} scans, the limit is {_MOST_SCANS}. Save it again as baseline JPEG."
         )
     pixels, reduction = None, 1
-    if not _overruns(data):
+    if kind != "png" or not _overruns(data):
         # OpenCV garbles the right edge when it makes 8 bits of a grey 16-bit TIFF in tiles (5.0.0).
         flags = cv2.IMREAD_UNCHANGED if depth > 8 else cv2.IMREAD_COLOR_RGB
-        if enough is not None and data.startswith(_JPEG) and not 0 < abs(width - height) < 8:  # see upright_size
+        if enough is not None and kind == "jpeg" and not 0 < abs(width - height) < 8:  # see upright_size
             reduction = next((k for k in _REDUCED if max(width, height) >= k * enough), 1)
             flags |= _REDUCED.get(reduction, 0)
         with suppress(cv2.error):
@@ -111,26 +126,32 @@ def decode_reduced(data: bytes, limits: Limits, enough: float | None) -> tuple[I
 
 def upright_size(data: bytes, reduced: Image) -> tuple[int, int]:
     """Height and width of the photograph that `decode` gave as `reduced`: which side is longer tells how it lies."""
-    longer, shorter = sorted(_declared(data)[:2], reverse=True)
+    longer, shorter = sorted(_declared(data, _format(data))[:2], reverse=True)
     return (shorter, longer) if reduced.shape[1] > reduced.shape[0] else (longer, shorter)
 
 
-def _declared(data: bytes) -> tuple[int, int, int]:
-    """Width, height and, of a TIFF, bits a sample (else 8) as the header has them, without decoding a pixel."""
-    reader = next((r for magic, r in _PARSERS if data.startswith(magic)), None)
-    if reader is None and data[:4] not in _TIFF and not data.startswith((_JPEG, _PNG, _GIF)):
+def _format(data: bytes) -> Format:
+    kind = next((kind for magic, kind in _MAGIC.items() if data.startswith(magic)), None)
+    if kind is None:
         raise ImageDecodeError(f"not an image: it begins with {data[:8]!r}. Send a {NAMES} file.")
+    return kind
+
+
+def _declared(data: bytes, kind: Format) -> tuple[int, int, int]:
+    """Width, height and, of a TIFF, bits a sample (else 8) as the header has them, without decoding a pixel."""
     try:
-        if reader is not None:
-            with reader(io.BytesIO(data)) as header:
-                return (*header.size, 8)
-        if data.startswith(_JPEG):
-            return (*_declared_by_jpeg(data), 8)
-        if data.startswith(_PNG):
-            return (*_declared_by_png(data), 8)
-        if data.startswith(_GIF):
-            return (*struct.unpack_from("<HH", data, 6), 8)
-        return _declared_by_tiff(data, _TIFF[data[:4]])
+        match kind:
+            case "jpeg":
+                return (*_declared_by_jpeg(data), 8)
+            case "png":
+                return (*_declared_by_png(data), 8)
+            case "tiff":
+                return _declared_by_tiff(data)
+            case "gif":
+                return (*struct.unpack_from("<HH", data, 6), 8)
+            case "bmp" | "webp":
+                with _PARSERS[kind](io.BytesIO(data)) as header:
+                    return (*header.size, 8)
     except Exception:  # noqa: BLE001 - Pillow's parsers raise anything on a hostile header
         raise ImageDecodeError(f"the image's header is damaged. Send a whole {NAMES} file.") from None
 
@@ -157,8 +178,9 @@ def _declared_by_png(data: bytes) -> tuple[int, int]:
     return width, height
 
 
-def _declared_by_tiff(data: bytes, order: str) -> tuple[int, int, int]:
+def _declared_by_tiff(data: bytes) -> tuple[int, int, int]:
     """The tags ImageWidth, ImageLength and BitsPerSample of the first page; of a tag given twice the largest."""
+    order = {b"I": "<", b"M": ">"}[data[:1]]
     (start,) = struct.unpack_from(f"{order}I", data, 4)
     (count,) = struct.unpack_from(f"{order}H", data, start)
     found = {256: 0, 257: 0, 258: 1}
@@ -179,7 +201,7 @@ def _overruns(data: bytes) -> bool:
 
     Or whether there are so many that going through them takes seconds.
     """
-    place, chunks = 8 if data.startswith(_PNG) else len(data), 0
+    place, chunks = 8, 0
     while place + 8 <= len(data) and data[place + 4 : place + 8] != b"IEND":
         (length,) = struct.unpack_from(">I", data, place)
         place += 12 + length

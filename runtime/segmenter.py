@@ -10,6 +10,7 @@ import numpy as np
 
 from vesselrt.runtime import tiling
 from vesselrt.runtime.backends import Backend, Info
+from vesselrt.runtime.backends.shared import SharedBatches
 from vesselrt.runtime.decode import Limits
 from vesselrt.runtime.devices import open_backend
 from vesselrt.runtime.encode import Mask, encode, threshold_mask
@@ -91,6 +92,15 @@ class Segmenter:
         probability = _to_photograph(scaled, prepared, shape)
         clock.stage("finish")
         return Segmentation(probability, photograph, self.manifest.threshold, clock.stages, self.info)
+
+    def shared(self) -> "Segmenter":
+        """The same model for many threads: before a GPU, windows of their photographs are run in shared batches.
+
+        It owns the model from here on: close it, and not this one.
+        """
+        if self.info.threads or self._backend.batch == 1:  # a processor: one window already uses every core
+            return self
+        return Segmenter(self.manifest, SharedBatches(self._backend), self.limits)
 
     def warm_up(self) -> float:
         """Runs two synthetic photographs, so that the first real one finds everything ready; ms of the second."""

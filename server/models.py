@@ -149,9 +149,10 @@ def from_settings(settings: Settings) -> list[Model]:
             raise OptionError(f"two models are named {name}. Name them apart: --model A={model} --model B=...")
 
         def source(path: Path = path) -> Segmenter:
-            return load(
+            segmenter = load(
                 path, device=settings.device, precision=settings.precision, threads=threads, limits=settings.limits
             )
+            return segmenter.shared()
 
         found[name] = Model(name, source, path)
     return list(found.values())

@@ -1,5 +1,6 @@
 """What the server says of itself: health, models, versions."""
 
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from platform import python_version
 from typing import Literal
@@ -103,6 +104,7 @@ def _model(model: Model, default: bool) -> ModelReport:
     return report
 
 
+@cache
 def versions() -> Version:
     """Of the libraries that have a say in the result."""
     libraries = {}

@@ -17,7 +17,7 @@ from pydantic_settings import (
     SettingsError,
 )
 
-from vesselrt.runtime.decode import Limits
+from vesselrt.runtime.decode import FORMATS, Format, Limits
 from vesselrt.runtime.errors import OptionError
 
 _PREFIX = "VESSELRT_"
@@ -61,6 +61,8 @@ class Settings(BaseSettings):
     """Photographs in a batch."""
     max_pixels: int = Field(Limits.pixels, ge=1)
     """Width × height of a photograph, checked before it is decoded."""
+    formats: Annotated[tuple[Format, ...], NoDecode, Field(min_length=1)] = FORMATS
+    """Of photographs: what need not be accepted need not be decoded."""
     max_upload_bytes: int = Field(512 * 2**20, ge=1)
     """Bodies that a worker holds in memory, all requests together; what comes beyond is refused at once with 503."""
     max_connections: int = Field(512, ge=1)
@@ -112,7 +114,7 @@ class Settings(BaseSettings):
             sources.append(InitSettingsSource(settings_cls, _read(Path(file))))
         return tuple(sources)
 
-    @field_validator("models", "cors_origins", mode="before")
+    @field_validator("models", "cors_origins", "formats", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return [word.strip() for word in value.split(",") if word.strip()] if isinstance(value, str) else value
@@ -127,7 +129,7 @@ class Settings(BaseSettings):
     @property
     def limits(self) -> Limits:
         """The same limits as the runtime's decoder wants them."""
-        return Limits(bytes=self.max_bytes, pixels=self.max_pixels)
+        return Limits(bytes=self.max_bytes, pixels=self.max_pixels, formats=self.formats)
 
     def told(self) -> Iterable[str]:
         """`name = value` of everything that is not as it is by default; of secrets only that they are set."""

@@ -2,20 +2,25 @@
 
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
+from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from vesselrt.runtime.backends import Backend, Info, to_bytes
 from vesselrt.runtime.backends.fake import FakeBackend, identity
 from vesselrt.runtime.backends.onnxruntime import OnnxRuntimeBackend
 from vesselrt.runtime.backends.openvino import OpenVinoBackend
+from vesselrt.runtime.backends.shared import AT_ONCE, SharedBatches
 from vesselrt.runtime.errors import DeviceError
 from vesselrt.runtime.hardware import cpu_name, usable_cores
 from vesselrt.runtime.manifest import Precision
@@ -23,7 +28,11 @@ from vesselrt.runtime.preparation import Image
 
 Make = Callable[[Path, Precision | None, int], Backend]
 REAL: dict[str, Make] = {"onnxruntime": OnnxRuntimeBackend, "openvino": OpenVinoBackend}
-ALL: dict[str, Make] = {**REAL, "fake": lambda path, precision, threads: FakeBackend()}
+ALL: dict[str, Make] = {
+    **REAL,
+    "fake": lambda path, precision, threads: FakeBackend(),
+    "shared": lambda path, precision, threads: SharedBatches(FakeBackend(batch=3)),
+}
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +122,92 @@ def test_closing_twice_is_closing(make: Make, identity_file: Path) -> None:
     backend.close()
 
 
+class Gate:
+    """A network, identity, that computes when it is let."""
+
+    def __init__(self) -> None:
+        self.open, self.entered = threading.Event(), threading.Semaphore(0)
+
+    def __call__(self, window: Image) -> NDArray[np.floating[Any]]:
+        self.entered.release()
+        assert self.open.wait(10)
+        return identity(window)
+
+    def block(self, backend: Backend, pool: ThreadPoolExecutor) -> list["Future[Image]"]:
+        """Occupies the backend with as many windows as it takes at once."""
+        busy = []
+        for _ in range(AT_ONCE):
+            busy.append(pool.submit(one, backend, pixels(1, 1, 16, 16)))
+            assert self.entered.acquire(timeout=10)
+        return busy
+
+
+def queued(backend: SharedBatches, count: int) -> None:
+    end = time.monotonic() + 10
+    while len(backend._waiting) < count:
+        assert time.monotonic() < end
+        time.sleep(0.001)
+
+
+def test_what_waits_for_the_gpu_becomes_one_batch() -> None:
+    gate = Gate()
+    network = FakeBackend(gate, batch=4)
+    backend = SharedBatches(network)
+    windows = [pixels(1, 1, 16, 16) + np.uint8(i) for i in range(5)] + [pixels(2, 1, 32, 16)]
+    with ThreadPoolExecutor(AT_ONCE + len(windows)) as pool:
+        gate.block(backend, pool)
+        waiting = []
+        for window in windows:
+            waiting.append(pool.submit(one, backend, window))
+            queued(backend, sum(len(w) for w in windows[: len(waiting)]))
+        gate.open.set()
+        for window, answer in zip(windows, waiting, strict=True):
+            np.testing.assert_array_equal(answer.result(), window)
+    assert sorted(network.shapes[AT_ONCE:]) == [(1, 1, 16, 16), (2, 1, 32, 16), (4, 1, 16, 16)]
+    backend.close()
+    assert network.closed
+
+
+def test_a_batch_that_fails_is_an_error_to_all_who_share_it_and_to_no_one_else() -> None:
+    gate = Gate()
+
+    def network(window: Image) -> NDArray[np.floating[Any]]:
+        answer = gate(window)
+        if window.max() == 0:
+            raise DeviceError("out of memory")
+        return answer
+
+    backend = SharedBatches(FakeBackend(network, batch=2))
+    with ThreadPoolExecutor(AT_ONCE + 2) as pool:
+        busy = gate.block(backend, pool)
+        lost = [pool.submit(one, backend, np.zeros((1, 1, 16, 16), np.uint8)) for _ in range(2)]
+        queued(backend, 2)
+        gate.open.set()
+        for answer in lost:
+            with pytest.raises(DeviceError, match="out of memory"):
+                answer.result()
+        assert all(answer.result().any() for answer in busy)
+    np.testing.assert_array_equal(one(backend, pixels(1, 1, 16, 16)), pixels(1, 1, 16, 16))
+
+
+def test_who_leaves_takes_what_still_waits_along() -> None:
+    gate = Gate()
+    network = FakeBackend(gate)
+    backend = SharedBatches(network)
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        gate.block(backend, pool)
+
+        def batches() -> Iterator[Image]:
+            yield pixels(2, 1, 16, 16)
+            raise DeviceError("the photograph ends here")
+
+        with pytest.raises(DeviceError, match="ends here"):
+            next(backend.infer(batches()))
+        gate.open.set()
+    backend.close()
+    assert len(network.shapes) == AT_ONCE
+
+
 @pytest.mark.parametrize("name", REAL)
 def test_info_says_what_runs(name: str, identity_file: Path) -> None:
     info = REAL[name](identity_file, "f32", 1).info
@@ -186,6 +281,7 @@ def test_models_that_were_closed_leave_no_broken_stack_for_signals(identity_file
 import gc, os, signal
 from pathlib import Path
 from vesselrt.runtime.backends.openvino import OpenVinoBackend
+from vesselrt.runtime.backends.shared import AT_ONCE, SharedBatches
 signal.signal(signal.SIGUSR1, lambda *_: print("handled"))
 first, second = (OpenVinoBackend(Path({str(identity_file)!r}), "f32", 1) for _ in range(2))
 first.close(); del first; gc.collect()

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 from PIL import ImageOps
 
-from vesselrt.runtime.decode import Limits, decode, read
+from vesselrt.runtime.decode import FORMATS, Limits, decode, read
 from vesselrt.runtime.errors import ImageDecodeError, ImageError, ImageTooLargeError
 from vesselrt.runtime.preparation import Image
 
@@ -261,6 +261,17 @@ def test_one_pixel_too_many_is_refused_unseen(data: bytes) -> None:
 def test_limits_are_the_largest_that_passes(data: bytes) -> None:
     height, width, _ = decode(data).shape
     assert decode(data, Limits(bytes=len(data), pixels=height * width)).shape == (height, width, 3)
+
+
+@pytest.mark.usefixtures("no_pixel_is_decoded")
+@pytest.mark.parametrize(("name", "data"), ONE_OF_EACH.items(), ids=ONE_OF_EACH)
+def test_a_format_that_is_not_wanted_is_refused_unseen(name: str, data: bytes) -> None:
+    kind = name.partition(",")[0]
+    others = tuple(form for form in FORMATS if form.upper() != kind.upper())
+    assert len(others) == len(FORMATS) - 1
+    with pytest.raises(ImageDecodeError) as caught:
+        decode(data, Limits(formats=others))
+    assert str(caught.value) == f"the file is {kind.upper()}. Send one of: {', '.join(others).upper()}."
 
 
 @pytest.mark.usefixtures("no_pixel_is_decoded")

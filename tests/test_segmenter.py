@@ -6,6 +6,7 @@ import sys
 import tracemalloc
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from vesselrt.runtime.backends import Backend
 from vesselrt.runtime.backends.fake import FakeBackend
 from vesselrt.runtime.backends.onnxruntime import OnnxRuntimeBackend
 from vesselrt.runtime.backends.openvino import OpenVinoBackend
+from vesselrt.runtime.backends.shared import SharedBatches
 from vesselrt.runtime.decode import Limits
 from vesselrt.runtime.devices import DEVICES, PRECISIONS
 from vesselrt.runtime.encode import FORMATS
@@ -197,6 +199,18 @@ def test_limits_hold_for_bytes_and_paths(tmp_path: Path) -> None:
     for image in (path, png(PHOTO)):
         with pytest.raises(ImageTooLargeError, match=r"declares 150 × 90 pixels, the limit is 13,499 in all\."):
             segmenter.segment(image)
+
+
+def test_before_a_gpu_threads_share_batches_and_on_a_processor_nothing_changes() -> None:
+    backend = FakeBackend(batch=4)
+    assert Segmenter(NATIVE, backend).shared()._backend is backend
+    backend.info = replace(backend.info, device="cuda", threads=0)
+    with Segmenter(NATIVE, backend).shared() as segmenter, ThreadPoolExecutor(4) as pool:
+        assert (segmenter.info, segmenter.manifest) == (backend.info, NATIVE)
+        for result in pool.map(segmenter.segment, [PHOTO] * 8):
+            np.testing.assert_array_equal(result.probability, PHOTO[:, :, 0])
+        assert isinstance(segmenter._backend, SharedBatches)
+    assert backend.closed
 
 
 def test_leaving_the_context_closes_the_backend_even_after_an_error() -> None:

@@ -631,6 +631,18 @@ def test_settings_out_of_range(field: str, value: int) -> None:
         Settings(**{field: value})
 
 
+def test_only_the_wanted_formats_are_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VESSELRT_FORMATS", "jpeg, tiff")
+    with running(segmenter(), Settings()) as client:
+        answer = post(client, "image/png")
+        assert answer.status_code == 415
+        assert error(answer)["message"] == "the file is PNG. Send one of: JPEG, TIFF."
+        assert post(client, "image/png", cv2.imencode(".jpg", disc(64, 64))[1].tobytes()).status_code == 200
+    monkeypatch.setenv("VESSELRT_FORMATS", "jpeg,dicom")
+    with pytest.raises(OptionError, match=r"^formats.1 is 'dicom'. Expected 'jpeg', 'png', 'tiff', 'bmp', 'webp' or"):
+        Settings()
+
+
 SERVE = """
 import json, sys
 from vesselrt.runtime.backends.fake import FakeBackend

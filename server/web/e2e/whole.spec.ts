@@ -1,9 +1,9 @@
 import { readFileSync } from "node:fs";
 
 import AxeBuilder from "@axe-core/playwright";
-import { expect, test } from "@playwright/test";
+import { expect, type JSHandle, test } from "@playwright/test";
 
-import { expectMaskOnScreen, fromApi, openSample, SAMPLE } from "./page";
+import { expectMaskOnScreen, fromApi, JPEG, openSample, SAMPLE } from "./page";
 
 test("upload, slide, download: byte for byte what the API answers; nothing leaves the origin", async ({
   page,
@@ -101,6 +101,35 @@ test("errors are told in words, and the film strip goes on", async ({ page }) =>
   await expect(page.locator("main").getByRole("alert")).toHaveCount(0);
 });
 
+test("photographs are dropped and pasted, other things are not", async ({ page }) => {
+  await page.goto("/");
+  const carry = (name: string, type: string, content: Buffer) =>
+    page.evaluateHandle(
+      ([name, type, base64]) => {
+        const transfer = new DataTransfer();
+        const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
+        transfer.items.add(new File([bytes], name, { type }));
+        return transfer;
+      },
+      [name, type, content.toString("base64")] as const,
+    );
+  const body = page.locator("body");
+  const strip = page.getByRole("list", { name: "Photographs" }).getByRole("listitem");
+  const dropped = { dataTransfer: await carry("dropped.jpg", "image/jpeg", JPEG) };
+  await body.dispatchEvent("dragenter", dropped);
+  await expect(page.getByText("Drop to add")).toBeVisible();
+  await body.dispatchEvent("drop", dropped);
+  await expect(page.getByText("Drop to add")).toBeHidden();
+  await expect(page.getByRole("button", { name: /Mask PNG/ })).toBeVisible();
+
+  const paste = (transfer: JSHandle<DataTransfer>) =>
+    transfer.evaluate((clipboardData) => document.dispatchEvent(new ClipboardEvent("paste", { clipboardData, bubbles: true })));
+  await paste(await carry("notes.txt", "text/plain", Buffer.from("no photograph")));
+  await paste(await carry("pasted.jpg", "image/jpeg", JPEG));
+  await expect(strip).toHaveCount(2);
+  await expect(page.getByRole("button", { name: "Remove pasted.jpg" })).toBeVisible();
+});
+
 for (const scheme of ["light", "dark"] as const) {
   test(`axe finds nothing, ${scheme}`, async ({ page }) => {
     await page.emulateMedia({ colorScheme: scheme });
@@ -120,6 +149,11 @@ test.describe("on a phone", () => {
   test("all is there and nothing sticks out", async ({ page }) => {
     await page.goto("/");
     await expect(page.getByText("Take a photograph")).toBeVisible();
+    const camera = page.getByLabel("Take a photograph");
+    await expect(camera).toHaveAttribute("capture", "environment"); // the camera that looks away from who holds it
+    await camera.setInputFiles(SAMPLE);
+    await expect(page.getByRole("button", { name: /Mask PNG/ })).toBeVisible();
+    await page.goto("/");
     await openSample(page);
     expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBe(390);
     await page.getByRole("button", { name: /GeoJSON/ }).scrollIntoViewIfNeeded();

@@ -1,0 +1,88 @@
+"""Windows of different photographs in one batch, for a GPU that several threads feed.
+
+Nobody waits for company: while the GPU works, what comes in meanwhile becomes the next batches.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from vesselrt.runtime.backends import Backend
+from vesselrt.runtime.preparation import Image
+
+AT_ONCE = 2
+"""Batches handed to the backend: one computes while the other is copied."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Window:
+    pixels: Image
+    """(C, h, w) uint8."""
+    answer: "Future[Image]" = field(default_factory=Future)
+    """(1, h, w) uint8."""
+
+
+class SharedBatches:
+    """A backend that fills the batches of another one with the windows of all its callers."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.info, self.batch = backend.info, backend.batch
+        self._backend = backend
+        self._waiting: deque[_Window] = deque()
+        self._lock = threading.Lock()
+        self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="vesselrt-batch")
+
+    def infer(self, batches: Iterable[Image]) -> Iterator[Image]:
+        own: deque[list[_Window]] = deque()  # not answered yet, the oldest batch first
+        try:
+            for pixels in batches:
+                if len(own) == AT_ONCE:
+                    yield _answer(own.popleft())
+                own.append(self._submit(pixels))
+            while own:
+                yield _answer(own.popleft())
+        finally:  # the caller may leave in the middle
+            for window in (window for batch in own for window in batch):
+                window.answer.cancel()
+
+    def close(self) -> None:
+        self._pool.shutdown()
+        self._backend.close()
+
+    def _submit(self, pixels: Image) -> list[_Window]:
+        windows = [_Window(window.copy()) for window in pixels]  # the array serves the caller again
+        with self._lock:
+            self._waiting.extend(windows)
+        for _ in windows:  # one turn each: some find that an earlier one took their window along
+            self._pool.submit(self._run)
+        return windows
+
+    def _run(self) -> None:
+        """One batch of what waits."""
+        windows = [window for window in self._next() if window.answer.set_running_or_notify_cancel()]
+        if not windows:
+            return
+        try:
+            (answers,) = self._backend.infer([np.stack([window.pixels for window in windows])])
+            for window, answer in zip(windows, answers, strict=True):
+                window.answer.set_result(answer)
+        except Exception as error:  # noqa: BLE001 - raised in the threads that wait
+            for window in windows:
+                if not window.answer.done():
+                    window.answer.set_exception(error)
+
+    def _next(self) -> list[_Window]:
+        """The windows that have waited longest, as many as a batch holds and of one shape."""
+        with self._lock:
+            waiting = [window for window in self._waiting if not window.answer.cancelled()]
+            alike = [window for window in waiting if window.pixels.shape == waiting[0].pixels.shape][: self.batch]
+            self._waiting = deque(window for window in waiting if window not in alike)
+        return alike
+
+
+def _answer(windows: list[_Window]) -> Image:
+    return np.stack([window.answer.result() for window in windows])
