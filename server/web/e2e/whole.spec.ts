@@ -123,7 +123,9 @@ test("photographs are dropped and pasted, other things are not", async ({ page }
   await expect(page.getByRole("button", { name: /Mask PNG/ })).toBeVisible();
 
   const paste = (transfer: JSHandle<DataTransfer>) =>
-    transfer.evaluate((clipboardData) => document.dispatchEvent(new ClipboardEvent("paste", { clipboardData, bubbles: true })));
+    transfer.evaluate((clipboardData) =>
+      document.dispatchEvent(new ClipboardEvent("paste", { clipboardData, bubbles: true })),
+    );
   await paste(await carry("notes.txt", "text/plain", Buffer.from("no photograph")));
   await paste(await carry("pasted.jpg", "image/jpeg", JPEG));
   await expect(strip).toHaveCount(2);
