@@ -90,14 +90,14 @@ def from_run(run: Path, data: Path | None) -> Source:
     if not kept.is_file():
         raise DataError(f"{run}: no training run (recipe.json). Make one with: vesselrt train")
     recipe = Recipe.read(kept)
-    best = run / ("best.pt" if recipe.final is None else "final.pt")
+    best = run / recipe.outcome
     if not best.is_file():
         raise DataError(f"{run}: the run has no {best.name} yet. Go on with it by: vesselrt train --run {run}")
     network: nn.Module = recipe.network.build(fresh=False)
     weights, shift = load_weights(best)
     fill(network, weights, best)
     hashes = _photographs(run / "photographs.json")
-    steps = recipe.schedule.steps + (recipe.final.steps if recipe.final else 0)
+    steps = recipe.schedule.steps + sum(stage.steps for stage in recipe.final)
     manifest = Manifest(
         name=recipe.name,
         version=recipe.version,

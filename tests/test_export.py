@@ -582,14 +582,14 @@ def test_a_run_without_weights(run_folder: Path, missing: str, message: str) -> 
         sources.from_run(run_folder, None)
 
 
-def test_a_run_with_a_final_stage_is_exported_from_its_end(run_folder: Path) -> None:
+def test_a_run_with_final_stages_is_exported_from_its_end(run_folder: Path) -> None:
     kept = run_folder / "recipe.json"
     fields = json.loads(kept.read_text())
-    kept.write_text(json.dumps({**fields, "final": {"steps": 30}}))
-    with pytest.raises(DataError, match=r"the run has no final.pt yet. Go on with it by: vesselrt train"):
+    kept.write_text(json.dumps({**fields, "final": [{"steps": 20}, {"steps": 10}]}))
+    with pytest.raises(DataError, match=r"the run has no final-2.pt yet. Go on with it by: vesselrt train"):
         sources.from_run(run_folder, None)
     state = torch.load(run_folder / "best.pt", weights_only=True)
-    torch.save({**state, "network": {k: v + 1 for k, v in state["network"].items()}}, run_folder / "final.pt")
+    torch.save({**state, "network": {k: v + 1 for k, v in state["network"].items()}}, run_folder / "final-2.pt")
     source = sources.from_run(run_folder, None)
     assert source.manifest.provenance.recipe == "tiny 0.1, seed 5, 100 steps, calibration +0.750"
     assert all(torch.equal(v, state["network"][k] + 1) for k, v in source.network.state_dict().items())

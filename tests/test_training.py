@@ -15,7 +15,6 @@ import torch
 import yaml
 from numpy.typing import NDArray
 from torch import nn
-from torch.nn import functional
 
 from vesselrt import cli
 from vesselrt.runtime.backends import to_bytes
@@ -26,7 +25,7 @@ from vesselrt.runtime.segmenter import Segmenter
 from vesselrt.training import loop, recipe, validation
 from vesselrt.training.data import Sample, find
 from vesselrt.training.loop import Crops, train
-from vesselrt.training.networks import DropBlock, VesselNet
+from vesselrt.training.networks import VesselNet
 from vesselrt.training.recipe import Recipe
 from vesselrt.training.validation import HALF, Case
 
@@ -241,23 +240,6 @@ def test_vessel_net_keeps_the_size(channels: int, widths: tuple[int, ...]) -> No
             assert network(torch.zeros(2, channels, height, width)).shape == (2, 1, height, width)
 
 
-def test_dropped_blocks_are_squares_in_all_channels_and_only_while_training() -> None:
-    torch.manual_seed(3)
-    layer, cells = DropBlock(0.1), torch.ones(4, 2, 64, 64)
-    dropped = layer(cells)
-    gone = dropped == 0
-    assert torch.equal(gone[:, 0], gone[:, 1])
-    share = float(gone.float().mean())
-    assert 0.05 < share < 0.15
-    np.testing.assert_allclose(dropped[~gone].numpy(), 1 / (1 - share), rtol=1e-5)  # the mean stays
-    inside = gone[:, :1, 6:-6, 6:-6].float()
-    opened = -functional.max_pool2d(-gone[:, :1].float(), 7, stride=1)  # 1 where a whole square is gone
-    filled = functional.max_pool2d(opened, 7, stride=1)  # inside of the frame: every cell that such a square covers
-    assert torch.equal(filled, inside)
-    assert torch.equal(layer.eval()(cells), cells)
-    assert torch.equal(DropBlock(0.0)(cells), cells)
-
-
 def test_vessel_net_sees_no_further_than_the_recipes_margin() -> None:
     checked = Recipe.read(Path(recipe.__file__).parent / "recipes" / "fundus.yaml")
     network = checked.network.build().eval()
@@ -358,32 +340,35 @@ def equal(a: Any, b: Any) -> bool:
 FINAL = {"steps": 4, "batch": 2, "crop": 32, "warmup": 1, "average": 0.5, "validate_every": 2, "foreign": 0.25}
 
 
-@pytest.mark.parametrize("last", [1, 3])
-def test_the_final_stage_goes_on_from_the_best_weights_and_survives_a_cut(
+@pytest.mark.parametrize("last", [1, 2])
+def test_final_stages_go_on_from_the_best_weights_and_survive_a_cut(
     data: Path, whole: Path, tmp_path: Path, last: int
 ) -> None:
-    staged = recipe_of(final=FINAL)
+    staged = recipe_of(final=[FINAL, {**FINAL, "steps": 3, "thin": 0.5}])
     one, other = tmp_path / "one", tmp_path / "other"
     said: list[str] = []
-    assert train(staged, data, one, said.append) == one / "final.pt"
-    assert "final stage: 6 photographs, from step 0 to 4" in said  # five to train on, and the one of validation
-    best, first = (torch.load(folder / "best.pt", weights_only=True) for folder in (one, whole))
-    assert equal(best, first), "the stage before it is the same with and without it"
-    final = torch.load(one / "final.pt", weights_only=True)
-    assert set(final) == {"network", "step", "shift"}
-    assert final["step"] == 4
-    assert final["shift"] == best["shift"]
-    assert not equal(final["network"], best["network"])
+    assert train(staged, data, one, said.append) == one / staged.outcome == one / "final-2.pt"
+    # Five to train on, and the one of validation.
+    assert {f"final stage {n}: 6 photographs, from step 0 to {steps}" for n, steps in ((1, 4), (2, 3))} <= set(said)
+    states = [torch.load(one / f"{name}.pt", weights_only=True) for name in ("best", "final-1", "final-2")]
+    best, *finals = states
+    assert equal(best, torch.load(whole / "best.pt", weights_only=True)), "the stage before is the same without them"
+    for before, state, steps in zip(states, finals, (4, 3), strict=False):
+        assert set(state) == {"network", "step", "shift"}
+        assert state["step"] == steps
+        assert state["shift"] == best["shift"]
+        assert not equal(state["network"], before["network"])
 
     def cut(step: int, steps: int, loss: float) -> None:
-        if (other / "best.pt").exists() and "shift" in torch.load(other / "best.pt", weights_only=True):
+        if (other / "final-1.pt").exists():
             cut_after(last)(step, steps, loss)
 
     with pytest.raises(PowerCutError):
         train(staged, data, other, quiet, cut)
-    assert not (other / "final.pt").exists()
+    assert not (other / "final-2.pt").exists()
     train(staged, data, other, quiet)
-    assert equal(final, torch.load(other / "final.pt", weights_only=True))
+    for name, state in zip(("final-1", "final-2"), finals, strict=True):
+        assert equal(state, torch.load(other / f"{name}.pt", weights_only=True))
 
 
 PLATEAU = {"plateau": {"factor": 0.5, "patience": 0}, "steps": 8, "warmup": 0, "validate_every": 1, "average": 0.0}
@@ -582,7 +567,7 @@ def test_a_recipe_can_be_changed_on_the_command_line(tmp_path: Path) -> None:
     assert changed.preparation.field_of_view == (96, 128)
     assert changed.patches is not None
     assert changed.patches.noise == 0.5
-    assert Recipe.read(path, ["final=null", "name=other"]).name == "other"
+    assert Recipe.read(path, ["final=[]", "name=other"]).name == "other"
 
 
 @pytest.mark.parametrize(
@@ -653,9 +638,9 @@ def test_data_sets_take_turns_whatever_their_size() -> None:
     assert set(brightest[1::2]) <= {40, 60, 80}
 
 
-@pytest.mark.parametrize("final", [None, {**FINAL, "steps": 1}])
+@pytest.mark.parametrize("final", [[], [{**FINAL, "steps": 1}]])
 def test_the_test_split_is_never_read_and_validation_is_apart(
-    tmp_path: Path, fundus_photo: Draw, monkeypatch: pytest.MonkeyPatch, final: dict[str, Any] | None
+    tmp_path: Path, fundus_photo: Draw, monkeypatch: pytest.MonkeyPatch, final: list[dict[str, Any]]
 ) -> None:
     root = tmp_path / "CHASE"
     for subject in (1, 2, 9, 10):
@@ -687,7 +672,7 @@ def test_the_test_split_is_never_read_and_validation_is_apart(
         final=final,
     )
     train(checked, tmp_path, tmp_path / "run", quiet)
-    assert splits == ["train", "validation"] * (1 if final is None else 2)
+    assert splits == ["train", "validation"] * (1 + len(final))
     assert set(read) == {
         ("train", "Image_01L"),
         ("train", "Image_02L"),

@@ -4,7 +4,7 @@ RUN/recipe.json      the recipe as it was run
 RUN/photographs.json the hashes of the photographs that were trained on or chosen by
 RUN/last.pt          everything needed to go on after a kill, written every validation
 RUN/best.pt          weights (moving average) with the best validation score, and their calibration
-RUN/final.pt         weights after the recipe's final stage, where it has one; RUN/final-last.pt to resume it
+RUN/final-1.pt       weights after the first of the final stages, where there are some; RUN/final-1-last.pt to resume
 and what vesselrt.training.record writes for people.
 """
 
@@ -36,7 +36,7 @@ from vesselrt.runtime.preparation import Image
 from vesselrt.training.cameras import crop
 from vesselrt.training.data import Sample, Split, digest, listed
 from vesselrt.training.patches import Whole
-from vesselrt.training.recipe import Final, Recipe, Schedule
+from vesselrt.training.recipe import Recipe, Schedule, Stage
 from vesselrt.training.record import Record, draw_predictions
 from vesselrt.training.validation import (
     HALF,
@@ -94,7 +94,9 @@ def train(recipe: Recipe, data: Path, run: Path, report: Report = print, advance
     _write(run / "photographs.json", json.dumps(photographs, indent=1))
     report("reading data")
     best = _select(recipe, data, run, report, advance)
-    return best if recipe.final is None else _finish(recipe, recipe.final, data, best, report, advance)
+    for number in range(1, len(recipe.final) + 1):
+        best = _finish(recipe, number, data, best, report, advance)
+    return best
 
 
 def _photographs(recipe: Recipe, data: Path) -> dict[str, list[str]]:
@@ -122,7 +124,7 @@ def _device() -> torch.device:
 
 def _select(recipe: Recipe, data: Path, run: Path, report: Report, advance: Advance) -> Path:
     """Trains without the validation part, keeps the weights that do best on it, and calibrates them."""
-    training = [_draws(d.samples(data, "train"), recipe, d.second_observer) for d in recipe.data]
+    training = [_draws(d.samples(data, "train"), recipe) for d in recipe.data]
     cases = list(cases_of(recipe, data))
     report(f"{sum(map(len, training))} training photographs, {len(cases)} validation photographs")
     trainer = _Trainer(recipe, _device())
@@ -188,29 +190,34 @@ def _peak(device: torch.device) -> str:
     return f"at most {getrusage(RUSAGE_SELF).ru_maxrss * unit / 2**30:.2f} GiB of memory"
 
 
-def _finish(recipe: Recipe, final: Final, data: Path, best: Path, report: Report, advance: Advance) -> Path:
-    """The final stage: from the best weights, on all of the training split, for a fixed number of steps."""
-    cameras = recipe.cameras.model_copy(update={"foreign": final.foreign})
-    loss = recipe.loss.model_copy(update={"thin": final.thin})
-    schedule = Schedule(**final.model_dump(exclude={"foreign", "thin"}))
-    stage = recipe.model_copy(update={"schedule": schedule, "cameras": cameras, "loss": loss, "seed": recipe.seed + 1})
+def _finish(recipe: Recipe, number: int, data: Path, start: Path, report: Report, advance: Advance) -> Path:
+    """Final stage `number`, from 1: from the weights in `start`, on all of the training split, all its steps."""
+    final = recipe.final[number - 1]
+    stage = recipe.model_copy(
+        update={
+            "schedule": Schedule(**final.model_dump(include=set(Stage.model_fields))),
+            "cameras": recipe.cameras.model_copy(update={"foreign": final.foreign}),
+            "loss": recipe.loss.model_copy(update={"thin": final.thin}),
+            "seed": recipe.seed + number,
+        }
+    )
     training = [
-        _draws((s for part in _PARTS for s in d.samples(data, part)), stage, d.second_observer) for d in recipe.data
+        _draws((s for part in _PARTS for s in d.samples(data, part)), stage, final.second_observer) for d in recipe.data
     ]
-    start = torch.load(best, map_location="cpu", weights_only=True)
-    trainer = _Trainer(stage, _device(), start["network"])
-    kept = best.with_name("final-last.pt")
+    given = torch.load(start, map_location="cpu", weights_only=True)
+    trainer = _Trainer(stage, _device(), given["network"])
+    kept = start.with_name(f"final-{number}-last.pt")
     if kept.exists():
         trainer.restore(kept)
-    report(f"final stage: {sum(map(len, training))} photographs, from step {trainer.step} to {final.steps}")
+    report(f"final stage {number}: {sum(map(len, training))} photographs, from step {trainer.step} to {final.steps}")
     for pixels, truth in _batches(trainer, training):
         value = trainer.update(pixels, truth)
         advance(trainer.step, final.steps, value)
         if trainer.step % final.validate_every == 0 or trainer.step == final.steps:
             trainer.save(kept, [])
             report(f"step {trainer.step}  loss {value:.4f}")
-    path = best.with_name("final.pt")
-    _save({"network": trainer.average.module.state_dict(), "step": trainer.step, "shift": start["shift"]}, path)
+    path = start.with_name(f"final-{number}.pt")
+    _save({"network": trainer.average.module.state_dict(), "step": trainer.step, "shift": given["shift"]}, path)
     return path
 
 

@@ -23,21 +23,19 @@ class VesselNet(nn.Module):
     output; skips are added, not concatenated (half the multiplications in the decoder); every operation
     is local (convolution, batch norm, ReLU), so a tiled result can equal the whole-image one.
 
-    `drop` is the share of each residual branch that `DropBlock` silences while training; it costs nothing afterwards.
-
     Input (N, C, H, W) float, H and W multiples of `stride`; output (N, 1, H, W) logits.
     """
 
-    def __init__(self, channels: int = 1, widths: Sequence[int] = (16, 32, 64, 128), drop: float = 0.0) -> None:
+    def __init__(self, channels: int = 1, widths: Sequence[int] = (16, 32, 64, 128)) -> None:
         super().__init__()
         self.stride = 2 ** len(widths)
         self.stem = nn.Sequential(
             nn.Conv2d(channels, widths[0], 4, stride=2, padding=1, bias=False), nn.BatchNorm2d(widths[0]), nn.ReLU()
         )
-        self.encoder = nn.ModuleList(Residual(w, drop) for w in widths)
+        self.encoder = nn.ModuleList(Residual(w) for w in widths)
         self.down = nn.ModuleList(_conv(a, b, stride=2) for a, b in pairwise(widths))
         self.up = nn.ModuleList(nn.ConvTranspose2d(b, a, 2, stride=2) for a, b in pairwise(widths))
-        self.decoder = nn.ModuleList(Residual(w, drop) for w in widths[:-1])
+        self.decoder = nn.ModuleList(Residual(w) for w in widths[:-1])
         # Not a transposed convolution: with one output channel it fills one of eight or more vector lanes.
         self.head = nn.Sequential(nn.Conv2d(widths[0], 4, 3, padding=1), nn.PixelShuffle(2))
 
@@ -58,35 +56,13 @@ class VesselNet(nn.Module):
 class Residual(nn.Module):
     """Two 3×3 convolutions around which the input is added (He et al., 2016)."""
 
-    def __init__(self, width: int, drop: float = 0.0) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
         self.first = _conv(width, width)
-        self.second = nn.Sequential(
-            nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), DropBlock(drop)
-        )
+        self.second = nn.Sequential(nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width))
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.relu(x + self.second(self.first(x)))
-
-
-class DropBlock(nn.Module):
-    """While training, squares of 7×7 cells are set to 0 in all channels: about `share` of all (Ghiasi et al., 2018).
-
-    Neighbouring cells say nearly the same, so a network that overfits isn't held back by single cells that are missing.
-    """
-
-    SIDE = 7
-
-    def __init__(self, share: float) -> None:
-        super().__init__()
-        self.share = share
-
-    def forward(self, x: Tensor) -> Tensor:
-        if not self.training or self.share == 0:
-            return x
-        seeds = torch.rand(x.shape[0], 1, *x.shape[-2:], device=x.device) < self.share / self.SIDE**2
-        kept = 1 - functional.max_pool2d(seeds.to(x.dtype), self.SIDE, stride=1, padding=self.SIDE // 2)
-        return x * (kept / kept.mean().clamp_min(0.01))  # the mean of the branch stays
 
 
 class EfficientUNet(nn.Module):

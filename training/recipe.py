@@ -22,9 +22,6 @@ class DataSet(Facts):
     path: Path
     name: str
     terms: str
-    second_observer: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Share of the crops whose truth is a second observer's, of photographs that have one. What two people see
-    differently is then learned as uncertain. Validation and tests go by the first alone."""
 
     def samples(self, root: Path, split: Split) -> list[Sample]:
         return find(self.kind, root / self.path, split)
@@ -94,7 +91,7 @@ class Schedule(Stage):
 
 
 class Final(Stage):
-    """A last stage from the best weights on the whole training split, its validation part included.
+    """A stage after validation, from the weights before it, on the whole training split, validation part included.
 
     Its length is fixed and its last weights are kept: nothing is left to choose by, and nothing is chosen.
     """
@@ -103,6 +100,9 @@ class Final(Stage):
     """Share of crops seen through a simulated camera, in this stage."""
     thin: Annotated[float, Field(ge=0)] = 0.0
     """`loss.thin` of this stage."""
+    second_observer: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share of the crops whose truth is a second observer's, of photographs that have one. What two people see
+    differently is then learned as uncertain. Tests go by the first alone."""
 
 
 class Recipe(Facts):
@@ -125,13 +125,19 @@ class Recipe(Facts):
     """Validate on simulated cameras too that training never draws."""
     loss: Loss = Loss()
     schedule: Schedule
-    final: Final | None = None
+    final: tuple[Final, ...] = ()
+    """One after the other."""
     calibrated: bool = True
     """Shift the probabilities so that validation finds 0.5 the right threshold."""
     precision: Literal["auto", "f32", "bf16", "fp16"] = "auto"
     """Of the training's arithmetic. `auto`: the fastest that the device computes itself."""
     tolerance: dict[Precision, Annotated[float, Field(gt=0)]] = {"f32": 1e-4, "bf16": 0.3}
     """Largest difference in probability from the PyTorch network that the exported file may show."""
+
+    @property
+    def outcome(self) -> str:
+        """The file of a run's folder that holds the weights to export."""
+        return f"final-{len(self.final)}.pt" if self.final else "best.pt"
 
     @model_validator(mode="after")
     def _is_consistent(self) -> "Recipe":
