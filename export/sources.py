@@ -16,10 +16,10 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from torch import nn
 
 from vesselrt.export import bundle, program, smp
@@ -30,6 +30,17 @@ from vesselrt.runtime.preparation import Image
 from vesselrt.training.recipe import Network, Recipe
 
 _PARITY_PHOTOGRAPHS = 2  # of each data set's validation part
+T = TypeVar("T")
+
+
+class _Entry(BaseModel):
+    """One validation."""
+
+    step: int
+
+
+_HASHES = TypeAdapter(dict[str, tuple[str, ...]])  # by data set
+_HISTORY = TypeAdapter(list[_Entry])
 
 
 @dataclass(frozen=True)
@@ -96,8 +107,7 @@ def from_run(run: Path, data: Path | None) -> Source:
     network: nn.Module = recipe.network.build(fresh=False)
     weights, shift = load_weights(best)
     fill(network, weights, best)
-    hashes = _photographs(run / "photographs.json")
-    steps = recipe.schedule.steps + sum(stage.steps for stage in recipe.final)
+    hashes, steps = _kept(run / "photographs.json", _HASHES, {}), _steps(run, recipe)
     manifest = Manifest(
         name=recipe.name,
         version=recipe.version,
@@ -190,19 +200,28 @@ def _hashed(manifest: Manifest, digest: str) -> Manifest:
     return manifest.model_copy(update={"provenance": provenance})
 
 
-def _photographs(path: Path) -> dict[str, tuple[str, ...]]:
-    """Data set → hashes of the photographs that a run saw; empty for a run that kept none."""
+def _kept(path: Path, kind: TypeAdapter[T], absent: T) -> T:
+    """What a run wrote there, or `absent` where it wrote nothing. Raises DataError."""
     try:
-        return TypeAdapter(dict[str, tuple[str, ...]]).validate_json(path.read_bytes()) if path.exists() else {}
+        return kind.validate_json(path.read_bytes()) if path.exists() else absent
     except ValidationError as error:
-        raise DataError(f"{path}: not the hashes of photographs: {explain(error)}") from None
+        raise DataError(f"{path}: not what training writes: {explain(error)}") from None
+
+
+def _steps(run: Path, recipe: Recipe) -> int:
+    """Of the optimiser, as they were run: validation may have ended the first stage early."""
+    history = _kept(run / "history.json", _HISTORY, [])
+    first = history[-1].step if history else recipe.schedule.steps
+    return first + sum(stage.steps for stage in recipe.final)
 
 
 def _commit() -> str:
-    """The commit of the checkout that exports; empty outside of one."""
-    command = ["git", "-C", str(Path(__file__).resolve().parent), "rev-parse", "HEAD"]
+    """The commit of the checkout that exports; empty outside of one, or in another project's."""
+    package = Path(__file__).resolve().parent
+    command = ["git", "-C", str(package), "rev-parse", "--show-toplevel", "HEAD"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     except OSError:
         return ""
-    return done.stdout.strip()
+    root, _, commit = done.stdout.strip().partition("\n")
+    return commit if commit and Path(root) == package.parent else ""

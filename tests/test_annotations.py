@@ -354,6 +354,10 @@ WRONG = {
         feature(polygon([[0.1, 0.1], [0.8333, 0.1], [0.8333, 0.7], [0.1, 0.1]])),
         r"features\.0: all coordinates lie within x 0\.1 to 0\.8333, y 0\.1 to 0\.7: degrees, or shares of a side",
     ),
+    "hardly open": (
+        feature(polygon([[2, 2], [4, 2], [4, 4], [2, 2.0000001]])),
+        r"a ring that is not closed: it starts at \[2, 2\] and ends at \[2, 2\.0000001\]",
+    ),
 }
 
 
@@ -374,6 +378,12 @@ def test_degrees_are_not_pixels(tmp_path: Path) -> None:
     south = [[-70, -33], [-60, -33], [-60, -20], [-70, -33]]
     with pytest.raises(DataError, match="degrees"):
         mask_of(tmp_path, feature(polygon(south)), 2336, 3504)
+    for tiny in (
+        [[37.61, 55.75], [37.62, 55.75], [37.62, 55.76], [37.61, 55.75]],
+        [[0.1, 0.1], [0.9, 0.1], [0.9, 0.9], [0.1, 0.1]],
+    ):
+        with pytest.raises(DataError, match="degrees, or shares of a side"):
+            mask_of(tmp_path, feature(polygon(tiny)), 1000, 1000)
     # In the corner of a large photograph pixels look alike, but for their decimals; a small one has no other place.
     corner = [[round(x, 2), round(y, 2)] for x, y in paris]
     assert mask_of(tmp_path, feature(polygon(corner)), 2336, 3504).any()

@@ -275,7 +275,9 @@ def settings(root: Path, **fields: Any) -> None:
 
 
 def shared(root: Path, *names: str) -> None:
-    """One file for all the photographs named."""
+    """One file for all the photographs named, in place of one for each."""
+    for single in root.glob("*.geojson"):
+        single.unlink()
     files = [json.loads(encode(VESSEL)) for _ in names]
     for file, name in zip(files, names, strict=True):
         file["features"][0]["properties"]["image"] = name
@@ -291,6 +293,19 @@ def test_annotations_beside_their_photographs_or_in_a_folder(where: str, tmp_pat
     assert names(test) == ["8", "9"]
     for sample in test:
         np.testing.assert_array_equal(sample.read_truth(), VESSEL)
+
+
+@pytest.mark.parametrize("where", ["", "images annotations"])
+def test_one_file_for_all_and_one_for_each_are_not_guessed_between(where: str, tmp_path: Path) -> None:
+    shared(tmp_path, "1.png", "2.png")
+    root = geojson(tmp_path, 3, where=where)
+    first = root / where.rpartition(" ")[2] / "1.geojson"
+    with pytest.raises(DataError) as caught:
+        find("geojson", root, "train")
+    assert str(caught.value) == (
+        f"{root}: annotations.geojson for all, and 3 file(s) for single photographs, such as {first}. "
+        "Take out the one or the others."
+    )
 
 
 def test_where_a_photograph_belongs_depends_on_its_name_alone(tmp_path: Path) -> None:

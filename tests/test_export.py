@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -582,6 +583,25 @@ def test_a_run_without_weights(run_folder: Path, missing: str, message: str) -> 
         sources.from_run(run_folder, None)
 
 
+@pytest.mark.parametrize("name", ["photographs.json", "history.json"])
+def test_a_run_whose_notes_are_damaged(run_folder: Path, name: str) -> None:
+    (run_folder / name).write_text('[{"ste')
+    with pytest.raises(DataError, match=rf"run/{name}: not what training writes: .*Invalid JSON"):
+        sources.from_run(run_folder, None)
+
+
+def test_another_projects_commit_is_not_the_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commit = sources._commit()
+    assert re.fullmatch("[0-9a-f]{40}|", commit)
+    package = tmp_path / "site-packages" / "vesselrt" / "export"
+    package.mkdir(parents=True)
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b.c"]
+    subprocess.run([*git, "init", "--quiet"], check=True)
+    subprocess.run([*git, "commit", "--quiet", "--allow-empty", "--message", "another project"], check=True)
+    monkeypatch.setattr(sources, "__file__", str(package / "sources.py"))
+    assert sources._commit() == ""
+
+
 def test_a_run_with_final_stages_is_exported_from_its_end(run_folder: Path) -> None:
     kept = run_folder / "recipe.json"
     fields = json.loads(kept.read_text())
@@ -592,6 +612,9 @@ def test_a_run_with_final_stages_is_exported_from_its_end(run_folder: Path) -> N
     torch.save({**state, "network": {k: v + 1 for k, v in state["network"].items()}}, run_folder / "final-2.pt")
     source = sources.from_run(run_folder, None)
     assert source.manifest.provenance.recipe == "tiny 0.1, seed 5, 100 steps, calibration +0.750"
+    (run_folder / "history.json").write_text(json.dumps([{"step": 10, "loss": 0.4}, {"step": 40, "loss": 0.3}]))
+    ended_early = sources.from_run(run_folder, None)
+    assert ended_early.manifest.provenance.recipe == "tiny 0.1, seed 5, 70 steps, calibration +0.750"
     assert all(torch.equal(v, state["network"][k] + 1) for k, v in source.network.state_dict().items())
 
 

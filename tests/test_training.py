@@ -570,6 +570,11 @@ def test_a_recipe_can_be_changed_on_the_command_line(tmp_path: Path) -> None:
     assert Recipe.read(path, ["final=[]", "name=other"]).name == "other"
 
 
+@pytest.mark.parametrize(("given", "steps"), [(None, []), ({"steps": 3}, [3]), ([{"steps": 3}, {"steps": 5}], [3, 5])])
+def test_final_stages_are_none_one_or_a_list(given: Any, steps: list[int]) -> None:
+    assert [stage.steps for stage in recipe_of(final=given).final] == steps
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -369,7 +369,7 @@ def _check_rings(where: str, rings: tuple[Points, ...]) -> None:
         if len(ring) < 4:
             raise DataError(f"{where}: a ring of {len(ring)} position(s). Expected four or more, the last the first.")
         if (ring[0] != ring[-1]).any():
-            ends = " and ends at ".join(f"[{x:g}, {y:g}]" for x, y in (ring[0], ring[-1]))
+            ends = " and ends at ".join(f"[{x:.10g}, {y:.10g}]" for x, y in (ring[0], ring[-1]))
             raise DataError(f"{where}: a ring that is not closed: it starts at {ends}. Expected the first one again.")
     polygon = shapely.Polygon(rings[0], rings[1:])
     if shapely.is_valid(polygon):
@@ -395,7 +395,8 @@ def _check_place(parts: list[_Part], shape: tuple[int, ...]) -> None:
     stray = [part for part in parts if _is_outside(part, shape)]
     fine = np.abs(every * 100 - np.round(every * 100)).max() > 1e-6  # QuPath writes two decimals
     within_degrees = (np.abs(every) <= (180, 90)).all() and width >= 360 and height >= 180
-    if (within_degrees and (fine or stray)) or (fine and (high - low).max() < 1):
+    tiny = (high - low).max() < 1  # all annotations together
+    if (within_degrees and (fine or stray or tiny)) or (fine and tiny):
         raise DataError(
             f"{parts[0].where}: all coordinates lie within x {low[0]:.6g} to {high[0]:.6g}, y {low[1]:.6g} to "
             f"{high[1]:.6g}: degrees, or shares of a side, it seems. Expected pixels of a photograph of {size}; "

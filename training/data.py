@@ -131,10 +131,14 @@ def find(kind: Kind, root: Path, split: Split) -> list[Sample]:
     lacks its mask: each is named.
     """
     if not root.is_dir():
-        raise DataError(f"{root}: no such folder. Expected the data set {kind} there.")
+        made = ", such as vesselrt outline makes of another data set" if kind == "geojson" else ""
+        raise DataError(f"{root}: no such folder. Expected the data set {kind} there{made}.")
     samples = listed(kind, root, split)
     if not samples:
-        raise DataError(f"{root}: no photographs of the {split} split of {kind}. Its layout: vesselrt.training.data.")
+        by_name = " Its split is by name, or as dataset.json says." if kind == "geojson" else ""
+        raise DataError(
+            f"{root}: no photographs of the {split} split of {kind}.{by_name} Its layout: vesselrt.training.data."
+        )
     names = Counter(s.name for s in samples)
     twins = [str(s.image) for s in samples if names[s.name] > 1]
     if twins:
@@ -249,13 +253,19 @@ def _geojson(root: Path, split: Split) -> list[Sample]:
     settings = Settings.read(settings_path)
     folder = root / "images" if (root / "images").is_dir() else root
     pictures = _pictures(folder)
+    beside = root / "annotations" if (root / "annotations").is_dir() else folder
+    single = sorted(p for p in beside.glob("*.geojson") if p != shared)
+    if shared.exists() and single:
+        raise DataError(
+            f"{root}: {shared.name} for all, and {len(single)} file(s) for single photographs, such as {single[0]}. "
+            "Take out the one or the others."
+        )
     if shared.exists():
         beside, found = shared, {p: Annotation(shared, settings, p.name) for p in pictures}
         named = images(shared)
     else:
-        beside = root / "annotations" if (root / "annotations").is_dir() else folder
         found = {p: Annotation(beside / f"{p.stem}.geojson", settings) for p in pictures}
-        named = {p.stem for p in beside.glob("*.geojson")}
+        named = {p.stem for p in single}
     strangers = sorted(named - {name for p in pictures for name in (p.stem, p.name)})
     if strangers:
         raise DataError(

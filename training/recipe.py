@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from vesselrt.runtime.errors import DataError
 from vesselrt.runtime.manifest import Facts, Input, Precision, Preparation, Tile, explain
@@ -133,6 +133,12 @@ class Recipe(Facts):
     """Of the training's arithmetic. `auto`: the fastest that the device computes itself."""
     tolerance: dict[Precision, Annotated[float, Field(gt=0)]] = {"f32": 1e-4, "bf16": 0.3}
     """Largest difference in probability from the PyTorch network that the exported file may show."""
+
+    @field_validator("final", mode="before")
+    @classmethod
+    def _as_list(cls, value: Any) -> Any:
+        """One stage may stand without a list, and none be null."""
+        return [] if value is None else [value] if isinstance(value, dict) else value
 
     @property
     def outcome(self) -> str:

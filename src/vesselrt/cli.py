@@ -211,7 +211,7 @@ def compare(
     data: Annotated[Path, typer.Argument(help="Folder of the data set.")],
     device: Annotated[list[str] | None, typer.Option(help="Repeat for more; default: every one there is.")] = None,
     precision: Annotated[list[str] | None, typer.Option(help="Repeat for more; default: every one there is.")] = None,
-    kind: Annotated[str, typer.Option(help="Its layout: drive, chase_db1, hrf, folder, or auto.")] = "auto",
+    kind: Annotated[str, typer.Option(help="Its layout: drive, chase_db1, hrf, folder, geojson, or auto.")] = "auto",
     split: Annotated[Literal["train", "validation", "test"], typer.Option(help="Which part.")] = "test",
     threshold: Threshold = None,
     threads: Threads = None,
