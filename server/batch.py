@@ -6,6 +6,7 @@ import json
 import zipfile
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import IO, Any, Literal, cast
 
 from vesselrt.runtime.encode import MEDIA_TYPES
@@ -39,23 +40,27 @@ async def run(service: Service, sent: Upload, seconds: float | None) -> AsyncIte
 
     Raises BusyError, NotReadyError.
     """
-    finish, lanes = finisher(sent.options), asyncio.Semaphore(service.at_once)
+    finish = finisher(sent.options)
 
     async def one(number: int, stem: str, photograph: bytes) -> Item:
-        async with lanes:
-            try:
-                work = Work(photograph, finish, sent.options.model, seconds)
-                return Item(number, stem, await service.run(work, placed=True))
-            except Exception as error:  # noqa: BLE001 - it is told in the place of the answer
-                return Item(number, stem, error)
+        try:
+            work = Work(photograph, finish, sent.options.model, seconds)
+            return Item(number, stem, await service.run(work, placed=True))
+        except Exception as error:  # noqa: BLE001 - it is told in the place of the answer
+            return Item(number, stem, error)
 
     with service.place():
-        tasks = [asyncio.create_task(one(n, *named)) for n, named in enumerate(sent.photographs)]
+        waiting = (asyncio.create_task(one(n, *named)) for n, named in enumerate(sent.photographs))
+        running = set(islice(waiting, service.at_once))
         try:
-            for done in asyncio.as_completed(tasks):
-                yield await done
+            while running:
+                done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                # The next ones begin while these are sent, and no more of them: a slow client does not fill the memory.
+                running |= set(islice(waiting, len(done)))
+                for task in done:
+                    yield task.result()
         finally:
-            for task in tasks:
+            for task in running:
                 task.cancel()
 
 
@@ -75,7 +80,7 @@ async def stream(container: Container, items: AsyncIterator[Item], form: str) ->
     """The items as the bytes of a container."""
     if container == "ndjson":
         async for item in items:
-            yield json.dumps(_line(item, form), separators=(",", ":")).encode() + b"\n"
+            yield await asyncio.to_thread(_line, item, form) + b"\n"
         return
     sink = _Sink()
     with zipfile.ZipFile(cast(IO[bytes], sink), "w", zipfile.ZIP_STORED) as archive:  # PNG is compressed
@@ -83,25 +88,29 @@ async def stream(container: Container, items: AsyncIterator[Item], form: str) ->
             if isinstance(item.outcome, Answer):
                 archive.writestr(f"{item.number:03}-{file_name(item.stem, form)}", item.outcome.body)
             else:
-                archive.writestr(f"{item.number:03}-{item.stem}-error.json", json.dumps(_line(item, form)))
+                archive.writestr(f"{item.number:03}-{item.stem}-error.json", _line(item, form))
             yield sink.take()
     yield sink.take()
 
 
-def _line(item: Item, form: str) -> dict[str, Any]:
-    named = {"number": item.number, "name": item.stem}
+def _line(item: Item, form: str) -> bytes:
+    """One JSON object: an answer of JSON as it is, a file in base64."""
+    fields: dict[str, Any] = {"number": item.number, "name": item.stem}
     if isinstance(item.outcome, Exception):
         status, detail = describe(item.outcome)
-        return {**named, "status": status, "error": detail.model_dump(exclude_none=True)}
-    text = MEDIA_TYPES[form].endswith("json")
-    return {
-        **named,
+        return _compact({**fields, "status": status, "error": detail.model_dump(exclude_none=True)})
+    fields |= {
         "status": 200,
         "media_type": MEDIA_TYPES[form],
         "milliseconds": {stage: round(ms, 2) for stage, ms in item.outcome.timings.items()},
-        # JSON as it is, files in base64.
-        "content": json.loads(item.outcome.body) if text else base64.b64encode(item.outcome.body).decode(),
     }
+    body = item.outcome.body
+    content = body if MEDIA_TYPES[form].endswith("json") else b'"%s"' % base64.b64encode(body)
+    return b'%s,"content":%s}' % (_compact(fields)[:-1], content)
+
+
+def _compact(value: Any) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
 
 
 class _Sink:

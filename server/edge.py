@@ -24,13 +24,13 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 # Orchestrators that ask for health have no key; the page itself is open, what it asks for is not.
 _OPEN = re.compile(r"/|/_next/.*|/licences\.txt|/health(/.*)?|/v2/health/.*")
 _BATCH = "/predict/batch"
-_SECURITY = {
+SECURITY = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",  # photographs of patients
 }
-_POLICY = "default-src 'none'; frame-ancestors 'none'"
+POLICY = "default-src 'none'; frame-ancestors 'none'"
 
 
 class Edge:
@@ -47,7 +47,7 @@ class Edge:
             return
         started, status, headers = time.perf_counter(), 0, Headers(scope=scope)
         name = headers.get("x-request-id", "")
-        name = name if _SANE.fullmatch(name) else secrets.token_hex(8)
+        name = name if _SANE.fullmatch(name) else new_name()
         scope.setdefault("state", {})["request_id"] = name
 
         async def dressed(message: Message) -> None:
@@ -58,6 +58,8 @@ class Edge:
                 _dress(MutableHeaders(scope=message), name, milliseconds)
             await send(message)
 
+        if scope["method"] == "HEAD":  # as GET; the server leaves the body out
+            scope = {**scope, "method": "GET"}
         body = _Body(self, headers, scope["path"] == _BATCH, receive)
         try:
             self._check_key(scope["path"], headers)
@@ -140,12 +142,17 @@ class _Body:
             raise BusyError(f"requests hold {most:,} bytes, and no more may come. Try again in a moment.")
 
 
+def new_name() -> str:
+    """Of a request that brings none."""
+    return secrets.token_hex(8)
+
+
 def _dress(headers: MutableHeaders, name: str, milliseconds: float) -> None:
     headers["X-Request-ID"] = name
-    for header, value in _SECURITY.items():
+    for header, value in SECURITY.items():
         headers.setdefault(header, value)
     if not headers.get("content-type", "").startswith("text/html"):  # the page has a policy of its own
-        headers.setdefault("Content-Security-Policy", _POLICY)
+        headers.setdefault("Content-Security-Policy", POLICY)
     stages = headers.get("server-timing")
     headers["Server-Timing"] = f"{stages}, total;dur={milliseconds:.1f}" if stages else f"total;dur={milliseconds:.1f}"
 

@@ -4,9 +4,11 @@ import errno
 import logging
 import os
 import re
+import signal
 import socket
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -15,12 +17,13 @@ from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
 from vesselrt.runtime.segmenter import Segmenter
 from vesselrt.server.metrics import SHARED
 from vesselrt.server.models import Model, from_settings
-from vesselrt.server.protocol import Protocol
+from vesselrt.server.protocol import MOST_HEAD, Protocol
 from vesselrt.server.settings import Settings
 
 
@@ -31,7 +34,7 @@ def serve(settings: Settings | None = None, segmenter: Segmenter | None = None) 
     when the address can't be had; raises ModelError and the like when a model can't.
     """
     settings = settings or Settings()
-    with listen(settings.host, settings.port) as listener:
+    with _stops_in_order(), listen(settings.host, settings.port) as listener:
         if settings.workers > 1:
             _serve_by_workers(settings, listener)
             return
@@ -67,7 +70,23 @@ def _serve_by_workers(settings: Settings, listener: socket.socket) -> None:
     with tempfile.TemporaryDirectory(prefix="vesselrt-") as folder, _environment(SHARED, folder):
         print("\n".join(_banner(settings, listener, models, [])), flush=True)
         worker = Worker(settings, logging.getLogger("vesselrt").level)
-        Multiprocess(_configuration(settings, worker), sockets=[listener]).run()
+        supervisor = Multiprocess(_configuration(settings, worker), sockets=[listener])
+        supervisor.run()
+        if any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes):
+            sys.exit("The workers could not start; the reason stands above.")
+
+
+@contextmanager
+def _stops_in_order() -> Iterator[None]:
+    """After SIGTERM the process ends with status 0: uvicorn raises the signal again when it has shut down."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _configuration(settings: Settings, app: FastAPI | Worker) -> uvicorn.Config:
@@ -81,7 +100,7 @@ def _configuration(settings: Settings, app: FastAPI | Worker) -> uvicorn.Config:
         log_level="warning",
         server_header=False,
         proxy_headers=False,
-        h11_max_incomplete_event_size=16 * 1024,  # bytes: request line and headers
+        h11_max_incomplete_event_size=MOST_HEAD,
         timeout_keep_alive=15,  # s: longer than a person takes from one photograph to the next on the page
         timeout_graceful_shutdown=round(settings.drain),
     )
@@ -130,6 +149,7 @@ def _banner(settings: Settings, listener: socket.socket, models: list[Model], wa
         yield f"  device  {model.segmenter.info}"
         yield f"  warm    {warm[number]:.0f} ms for one photograph"
     yield from (f"  set     {line}" for line in settings.told())
+    yield from (f"  ignored {name}: there is no such setting" for name in settings.unknown())
 
 
 @contextmanager

@@ -2,14 +2,20 @@
 
 import asyncio
 import json
+import re
 import sys
 from typing import Any
 
 import h11
 from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
 
+from vesselrt.server import edge
 from vesselrt.server.errors import RETRY_AFTER
 from vesselrt.server.settings import Settings
+
+MOST_HEAD = 16 * 1024
+"""Bytes of request line and headers."""
+_HEAD_ENDS = re.compile(rb"\n\r?\n")
 
 
 class Protocol(H11Protocol):
@@ -38,6 +44,16 @@ class Protocol(H11Protocol):
         elif self._head is None and not self.transport.is_closing():
             self._wait_for_head()
 
+    def handle_events(self) -> None:
+        if self.conn.their_state is h11.IDLE:
+            # h11 limits heads that are not complete; those that come in one piece are limited here.
+            received = self.conn.trailing_data[0]
+            end = _HEAD_ENDS.search(received)
+            if (end.start() if end else len(received)) > MOST_HEAD:
+                self._refuse_head()
+                return
+        super().handle_events()
+
     def connection_lost(self, exc: Exception | None) -> None:
         _stop(self._head, self._write)
         self._head = self._write = None
@@ -56,12 +72,15 @@ class Protocol(H11Protocol):
         # uvicorn calls this where it handles h11's error, and does not hand that on.
         error = sys.exc_info()[1]
         status = getattr(error, "error_status_hint", 400)
-        limit = self.config.h11_max_incomplete_event_size
-        reason = str(error).partition(": bytearray")[0]  # what came is not sent back
-        message = f"not a request in HTTP/1.1: {reason}. Send a well-formed one."
         if status == 431:
-            message = f"the head of the request has more than {limit:,} bytes. Send fewer or shorter headers."
-        self._refuse(status, "RequestError", message)
+            self._refuse_head()
+            return
+        reason = str(error).partition(": bytearray")[0]  # what came is not sent back
+        self._refuse(status, "RequestError", f"not a request in HTTP/1.1: {reason}. Send a well-formed one.")
+
+    def _refuse_head(self) -> None:
+        message = f"the head of the request has more than {MOST_HEAD:,} bytes. Send fewer or shorter headers."
+        self._refuse(431, "RequestError", message)
 
     def _wait_for_head(self) -> None:
         self._head = self.loop.call_later(self._settings.header_timeout, self._head_is_late)
@@ -76,14 +95,19 @@ class Protocol(H11Protocol):
 
     def _refuse(self, status: int, kind: str, message: str) -> None:
         """Answers and closes the connection; without an answer where one has begun."""
-        body = json.dumps({"error": {"type": kind, "message": message}}).encode()
-        headers = [
-            (b"content-type", b"application/json"),
-            (b"content-length", str(len(body)).encode()),
-            (b"connection", b"close"),
-        ]
+        name = edge.new_name()
+        body = json.dumps({"error": {"type": kind, "message": message, "request_id": name}}).encode()
+        fields = {
+            "Content-Type": "application/json",
+            "Content-Length": str(len(body)),
+            "Connection": "close",
+            "X-Request-ID": name,
+            **edge.SECURITY,
+            "Content-Security-Policy": edge.POLICY,
+        }
         if status == 503:
-            headers.append((b"retry-after", str(RETRY_AFTER).encode()))
+            fields["Retry-After"] = str(RETRY_AFTER)
+        headers = [(field.lower().encode(), value.encode()) for field, value in fields.items()]
         reason = STATUS_PHRASES.get(status, b"")
         events = (h11.Response(status_code=status, headers=headers, reason=reason), h11.Data(body), h11.EndOfMessage())
         try:

@@ -1,6 +1,7 @@
 """What an operator may set: by argument, environment variable, secret file or TOML file; the first of them counts."""
 
 import os
+import re
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
@@ -21,6 +22,8 @@ from vesselrt.runtime.decode import FORMATS, Format, Limits
 from vesselrt.runtime.errors import OptionError
 
 _PREFIX = "VESSELRT_"
+_OTHERS = ("config", "secrets", "cache", "cache_mb")
+"""Variables of this prefix that are no settings of the server."""
 Words = Annotated[tuple[str, ...], NoDecode]
 """In an environment variable: separated by commas."""
 
@@ -93,7 +96,10 @@ class Settings(BaseSettings):
         try:
             super().__init__(**given)
         except ValidationError as error:
-            raise OptionError(" ".join(map(_told, error.errors()))) from None
+            places = [e["loc"] for e in error.errors()]
+            # Of a list that has a wrong word pydantic says too that it is too short without it.
+            told = [e for e in error.errors() if not any(p[: len(e["loc"])] == e["loc"] != p for p in places)]
+            raise OptionError(" ".join(map(_told, told))) from None
         except SettingsError as error:
             raise OptionError(f"{error}.") from None
 
@@ -109,6 +115,8 @@ class Settings(BaseSettings):
         """Arguments, environment, secrets, file."""
         sources = [init_settings, env_settings]
         if secrets := os.environ.get(f"{_PREFIX}SECRETS"):
+            if not Path(secrets).is_dir():
+                raise OptionError(f"{secrets}: no such folder. {_PREFIX}SECRETS names it.")
             sources.append(SecretsSettingsSource(settings_cls, secrets))
         if file := os.environ.get(f"{_PREFIX}CONFIG"):
             sources.append(InitSettingsSource(settings_cls, _read(Path(file))))
@@ -130,6 +138,17 @@ class Settings(BaseSettings):
     def limits(self) -> Limits:
         """The same limits as the runtime's decoder wants them."""
         return Limits(bytes=self.max_bytes, pixels=self.max_pixels, formats=self.formats)
+
+    @classmethod
+    def unknown(cls) -> list[str]:
+        """Variables, and files of secrets, that are named like settings and are none: a key misspelt is no key."""
+        known = {f"{_PREFIX}{name}".lower() for name in (*cls.model_fields, *_OTHERS)}
+        names = [name for name in os.environ if name.startswith(_PREFIX)]
+        if secrets := os.environ.get(f"{_PREFIX}SECRETS"):
+            names += [file.name for file in Path(secrets).iterdir() if not file.name.startswith(".")]
+        # An orchestrator may announce a service of this name: VESSELRT_SERVICE_HOST, VESSELRT_PORT_8000_TCP.
+        announced = re.compile(rf"{_PREFIX}(SERVICE|PORT)_")
+        return sorted(name for name in names if name.lower() not in known and not announced.match(name))
 
     def told(self) -> Iterable[str]:
         """`name = value` of everything that is not as it is by default; of secrets only that they are set."""

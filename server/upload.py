@@ -81,7 +81,7 @@ _ACCEPTED |= {media: form for form, media in reversed(MEDIA_TYPES.items())}  # i
 
 def _threshold(text: str) -> float:
     try:
-        value = float(text)
+        value = float(text if "_" not in text else "nan")  # Python reads 0_1 as 1
     except ValueError:
         value = float("nan")
     if not 0 <= value <= 1:  # also true for NaN
@@ -134,7 +134,8 @@ async def _multipart(request: Request, most: int) -> tuple[list[tuple[str, bytes
         try:
             form = await parser.parse()
         except MultiPartException as error:
-            message = f"the multipart body can't be used: {error.message} {_HINT}."
+            several = " Several photographs go to /predict/batch." if most == 1 and "files" in error.message else ""
+            message = f"the multipart body can't be used: {error.message}{several} {_HINT}."
             raise RequestError(HTTPStatus.BAD_REQUEST, message) from None
         except ValueError:  # a charset such as "idna", that Python has and that can't decode this
             raise RequestError(HTTPStatus.BAD_REQUEST, f"the multipart body can't be read. {_HINT}.") from None

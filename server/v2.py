@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 from fastapi import FastAPI, Request, Response
+from numpy.typing import NDArray
 from pydantic import BaseModel, Field, ValidationError
 
 from vesselrt.runtime.manifest import Manifest
@@ -31,7 +32,9 @@ from vesselrt.server.models import Model, State, choose, why_not
 from vesselrt.server.service import Service, Work
 
 _HEADER = "Inference-Header-Content-Length"
-_MOST_JSON = 16 * 2**20  # bytes: numbers as text take many times their memory
+_MOST_JSON = 16 * 2**20  # bytes
+_MOST_VALUES = 1_000_000  # in JSON: reading or writing more in one go would hold up every other request
+_PIECE = 2**16
 INPUTS = [
     {"name": "image", "datatype": "UINT8", "shape": [-1, -1, 3]},
     {"name": "file", "datatype": "BYTES", "shape": [1]},
@@ -201,6 +204,9 @@ def _parse(body: bytes, length: str | None) -> tuple[Inference, Any]:
     if size > _MOST_JSON:
         message = f"the JSON has more than {_MOST_JSON:,} bytes, the limit. Send the tensor as binary data."
         raise RequestError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message)
+    if body.count(b",", 0, size) > _MOST_VALUES:
+        message = f"the JSON has more than {_MOST_VALUES:,} values, the limit. Send the tensor as binary data."
+        raise RequestError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message)
     try:
         inference = Inference.model_validate_json(body[:size])
     except ValidationError as error:
@@ -214,12 +220,23 @@ def _parse(body: bytes, length: str | None) -> tuple[Inference, Any]:
     for wanted in inference.outputs or ():
         if wanted.name not in ("probability", "mask"):
             raise _bad(f"there is no output {wanted.name[:40]!r}. Expected probability or mask.")
+    for given in (inference, *(inference.outputs or ())):
+        _threshold(given.parameters)
     (tensor,) = known
     binary = tensor.parameters.get("binary_data_size")
     rest = body[size:]
     if len(rest) != (binary or 0) or (binary is not None and type(binary) is not int):
         raise _bad(f"{len(rest)} bytes follow the JSON, and binary_data_size is {binary!r:.40}.")
     return inference, _file(tensor, rest) if tensor.name == "file" else _image(tensor, rest)
+
+
+def _threshold(parameters: dict[str, Any]) -> float | None:
+    value = parameters.get("threshold")
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise _bad(f"the parameter threshold is {value!r:.40}. Expected a number from 0 to 1.")
+    return float(value)
 
 
 def _file(tensor: Tensor, rest: bytes) -> bytes:
@@ -292,22 +309,34 @@ class _Reply:
             if binary:
                 tail.append(values.tobytes())
                 output["parameters"] = {"binary_data_size": values.nbytes}
+                outputs.append(_compact(output))
             else:
-                output["data"] = values.ravel().tolist()
-            outputs.append(output)
-        head: dict[str, Any] = {"model_name": self._model, "model_version": manifest.version, "outputs": outputs}
+                outputs.append(_with(output, "data", _numbers(values)))
+        head: dict[str, Any] = {"model_name": self._model, "model_version": manifest.version}
         if self._inference.id is not None:
             head["id"] = self._inference.id
-        text = json.dumps(head, separators=(",", ":")).encode()
+        text = _with(head, "outputs", b"[%s]" % b",".join(outputs))
         self.length = len(text)
         return b"".join([text, *tail])
 
-    def _tensor(self, wanted: Wanted, result: Segmentation) -> Any:
+    def _tensor(self, wanted: Wanted, result: Segmentation) -> NDArray[Any]:
         if wanted.name == "probability":
             return result.probability
-        threshold = wanted.parameters.get("threshold", self._inference.parameters.get("threshold"))
-        if threshold is None:
-            return result.mask()
-        if isinstance(threshold, bool) or not isinstance(threshold, int | float):
-            raise _bad(f"the parameter threshold is {threshold!r:.40}. Expected a number from 0 to 1.")
-        return result.mask(float(threshold))
+        own = _threshold(wanted.parameters)
+        return result.mask(_threshold(self._inference.parameters) if own is None else own)
+
+
+def _compact(value: Any) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
+
+
+def _with(fields: dict[str, Any], name: str, value: bytes) -> bytes:
+    """JSON of the fields and of one more, whose value is JSON already."""
+    return b'%s,"%s":%s}' % (_compact(fields)[:-1], name.encode(), value)
+
+
+def _numbers(values: NDArray[Any]) -> bytes:
+    """A tensor as a flat list, in pieces: of a large photograph in one it would hold up every other request."""
+    flat = values.ravel()
+    pieces = [_compact(flat[start : start + _PIECE].tolist())[1:-1] for start in range(0, flat.size, _PIECE)]
+    return b"[%s]" % b",".join(pieces)

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import os
 import re
 import signal
 import socket
@@ -188,6 +189,7 @@ def test_file_name_is_made_safe(name: str, stem: str) -> None:
 
 # What is refused
 
+SEVERAL = "Several photographs go to /predict/batch."
 HINT = "Send the photograph as multipart field 'image' (curl -F image=@photo.jpg)"
 BLACK = (
     "the photograph is black: 95 % of its pixels are at or below 0 of 255. "
@@ -242,7 +244,7 @@ BAD: dict[str, tuple[dict[str, Any], tuple[int, str, str]]] = {
         (
             400,
             "RequestError",
-            f"the multipart body can't be used: Too many files. Maximum number of files is 1. {HINT}.",
+            f"the multipart body can't be used: Too many files. Maximum number of files is 1. {SEVERAL} {HINT}.",
         ),
     ),
     "no boundary": (
@@ -643,6 +645,14 @@ def test_only_the_wanted_formats_are_decoded(monkeypatch: pytest.MonkeyPatch) ->
         Settings()
 
 
+@pytest.mark.parametrize("address", ["/", "/health", "/health/live", "/metrics", "/models"])
+def test_head_is_get_without_the_body(client: httpx.Client, address: str) -> None:
+    got, head = client.get(address), client.head(address)
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-type"] == got.headers["content-type"]
+    assert client.head("/predict").status_code == 405
+
+
 SERVE = """
 import json, sys
 from vesselrt.runtime.backends.fake import FakeBackend
@@ -653,28 +663,32 @@ serve(Settings(port=0), Segmenter(Manifest.from_json(sys.argv[1], source="test")
 """
 
 
-def test_serve_prints_where_and_what_and_stops_in_order(tmp_path: Path) -> None:
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+def test_serve_prints_where_and_what_and_stops_in_order(tmp_path: Path, sign: signal.Signals) -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("VESSELRT_")}
     process = subprocess.Popen(
         [sys.executable, "-c", SERVE, MANIFEST.to_json()],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         cwd=tmp_path,
+        env={**environment, "VESSELRT_API_KY": "mistyped"},
     )
     try:
         assert process.stdout is not None
-        lines = [process.stdout.readline() for _ in range(5)]
+        lines = [process.stdout.readline() for _ in range(6)]
         address = re.fullmatch(r"vesselrt  (http://127\.0\.0\.1:\d+)  \(stop with Ctrl\+C\)\n", lines[0])
         assert address
         assert lines[1] == "  model   test 1.2.3\n"
         assert lines[2] == "  device  cpu (nothing, 1 threads), f32, fake 0\n"
         assert re.fullmatch(r"  warm    \d+ ms for one photograph\n", lines[3])
         assert lines[4] == "  set     port = 0\n"
+        assert lines[5] == "  ignored VESSELRT_API_KY: there is no such setting\n"
         with httpx.Client(base_url=address[1], timeout=10, trust_env=False) as client:
             wait_until(lambda: client.get("/health").status_code == 200)
             assert json.loads(client.get("/health").text)["model"] == "test"
             assert post(client, "multipart").content == segmenter().segment(PHOTO).encode("mask")
-        process.send_signal(signal.SIGINT)
+        process.send_signal(sign)
         assert process.communicate(timeout=10) == ("", "")
         assert process.returncode == 0
     finally:

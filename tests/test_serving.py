@@ -1,5 +1,6 @@
 """The server as an operator runs it: keys, limits, deadlines, several models, batches, figures."""
 
+import asyncio
 import base64
 import io
 import json
@@ -29,6 +30,7 @@ import uvicorn
 from prometheus_client.parser import text_string_to_metric_families
 
 import vesselrt
+from vesselrt.client import _wait
 from vesselrt.runtime.backends.fake import FakeBackend, identity
 from vesselrt.runtime.encode import MEDIA_TYPES
 from vesselrt.runtime.errors import ImageDecodeError, ModelNotFoundError, OptionError, VesselrtError
@@ -36,10 +38,14 @@ from vesselrt.runtime.manifest import Input, Manifest, Preparation, Tile
 from vesselrt.runtime.preparation import Image
 from vesselrt.runtime.segmenter import Segmenter
 from vesselrt.server.app import create_app
+from vesselrt.server.batch import run as items
+from vesselrt.server.metrics import Metrics
 from vesselrt.server.models import Model, Source, from_settings
 from vesselrt.server.process import listen
 from vesselrt.server.protocol import Protocol
+from vesselrt.server.service import Service
 from vesselrt.server.settings import Settings
+from vesselrt.server.upload import Options, Upload
 
 KEY = "0123456789abcdef"
 MANIFEST = Manifest(
@@ -308,6 +314,26 @@ def test_batch_as_lines_of_json(client: httpx.Client, form: str) -> None:
         assert list(line["milliseconds"]) == ["wait", "decode", "prepare", "infer", "finish", "encode"]
 
 
+def test_a_batch_that_nobody_reads_does_not_go_on() -> None:
+    gate = Gate()
+
+    async def slowly() -> list[int]:
+        calls = []
+        service = Service([Model("test", segmenter(gate), warm=True)], Settings(), Metrics())
+        await asyncio.wrap_future(service.start())
+        sent = Upload(tuple((f"eye {n}", PHOTO) for n in range(8)), Options())
+        async for _ in items(service, sent, None):
+            calls.append(gate.calls)
+            await asyncio.sleep(0.2)
+        await service.stop()
+        return calls
+
+    calls = asyncio.run(slowly())
+    windows = calls[-1] // 8
+    assert calls == sorted(calls)
+    assert all(count <= (number + 2) * windows for number, count in enumerate(calls)), "one ahead, and no more"
+
+
 def test_batch_has_limits(client: httpx.Client) -> None:
     assert (
         batch(client, PHOTOS * 2)
@@ -524,10 +550,33 @@ def test_what_is_no_http_gets_json_too(client: httpx.Client, case: str) -> None:
     assert (found, message) == (status, f"not a request in HTTP/1.1: {reason}. Send a well-formed one.")
 
 
-@pytest.mark.parametrize("head", [b"A" * 20_000, b"GET / HTTP/1.1\r\nHost: x\r\nA: " + b"b" * 20_000])
-def test_giant_heads_are_refused(client: httpx.Client, head: bytes) -> None:
+GET = b"GET /health/live HTTP/1.1\r\nHost: x\r\n"
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"A" * 20_000,
+        GET + b"A: " + b"b" * 20_000,
+        GET + b"A: " + b"b" * 20_000 + b"\r\n\r\n",
+        GET + b"A: b\r\n" * 3000 + b"\n",
+    ],
+    ids=["no head", "without an end", "whole", "many fields"],
+)
+def test_giant_heads_are_refused(client: httpx.Client, sent: bytes) -> None:
     message = "the head of the request has more than 16,384 bytes. Send fewer or shorter headers."
-    assert parsed(converse(client, head)) == (431, message)
+    answer = converse(client, sent)
+    assert parsed(answer) == (431, message)
+    fields = dict(line.split(b": ", 1) for line in answer.partition(b"\r\n\r\n")[0].split(b"\r\n")[1:])
+    assert fields[b"x-content-type-options"] == b"nosniff"
+    assert fields[b"x-request-id"].decode() in answer.decode().partition("\r\n\r\n")[2]
+
+
+def test_a_head_up_to_the_limit_may_come_with_a_body_beyond(client: httpx.Client) -> None:
+    head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nConnection: close\r\n"
+    head += b"Content-Length: 40000\r\nA: "
+    head += b"a" * (16_384 - len(head) - 2) + b"\r\n\r\n"
+    assert parsed(converse(client, head + bytes(40_000)))[0] == 415
 
 
 # Figures
@@ -671,6 +720,9 @@ def test_settings_by_argument_environment_secret_and_file(tmp_path: Path, monkey
             "short",
             "api_key is too short. Expected at least 16 characters, such as those of: openssl rand -hex 16.",
         ),
+        ("SECRETS", "/nowhere", "/nowhere: no such folder. VESSELRT_SECRETS names it."),
+        ("FORMATS", "jpg", "formats.0 is 'jpg'. Expected 'jpeg', 'png', 'tiff', 'bmp', 'webp' or 'gif'."),
+        ("FORMATS", ",", "formats is []. Expected Tuple should have at least 1 item after validation, not 0."),
         (
             "CONFIG",
             "/nowhere.toml",
@@ -683,6 +735,22 @@ def test_a_wrong_setting_is_one_message(name: str, value: str, message: str, mon
     with pytest.raises(OptionError) as caught:
         Settings()
     assert str(caught.value) == message
+
+
+def test_what_is_named_like_a_setting_and_is_none_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = Settings.unknown()
+    for name in ("vesselrt_api_key", "api_key", "..data"):
+        (tmp_path / name).write_text(KEY)
+    for name in (
+        "VESSELRT_API_KY",
+        "VESSELRT_QUEUE",
+        "VESSELRT_SERVICE_HOST",
+        "VESSELRT_PORT_80_TCP",
+        "VESSELRT_CACHE",
+    ):
+        monkeypatch.setenv(name, "1")
+    monkeypatch.setenv("VESSELRT_SECRETS", str(tmp_path))
+    assert set(Settings.unknown()) - set(before) == {"VESSELRT_API_KY", "api_key"}
 
 
 def test_an_unknown_setting_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -777,9 +845,30 @@ V2: dict[str, tuple[Any, int, str]] = {
     "promised bytes": ({"inputs": [{**DOT, "parameters": {"binary_data_size": 3}}]}, 400, "0 bytes follow the JSON"),
     "no base64": ({"inputs": [{**FILE, "data": ["ü"]}]}, 400, "'file' holds no photograph. Expected one text"),
     "no photograph": ({"inputs": [{**FILE, "data": ["aGVsbG8gd29ybGQ="]}]}, 415, "not an image: it begins with "),
-    "threshold": ({"inputs": [FILE], "parameters": {"threshold": 2}}, 422, "threshold 2.0 is not within 0 to 1."),
+    "threshold": ({"inputs": [FILE], "parameters": {"threshold": 2}}, 400, "the parameter threshold is 2. Expected"),
+    "threshold of an output": (
+        {"inputs": [FILE], "outputs": [{"name": "mask", "parameters": {"threshold": -1}}]}, 400,
+        "the parameter threshold is -1. Expected a number from 0 to 1.",
+    ),
+    "many values": ({"inputs": [{**DOT, "data": [0] * 1_000_002}]}, 413, "the JSON has more than 1,000,000 values"),
     "threshold a word": ({"inputs": [FILE], "parameters": {"threshold": "x"}}, 400, "the parameter threshold is 'x'."),
 }  # fmt: skip
+
+
+def test_numbers_of_a_large_photograph_are_all_there(client: httpx.Client) -> None:
+    photo = png(picture(300, 401))  # more than the pieces in which they are written
+    sent = {"name": "file", "datatype": "BYTES", "shape": [1], "data": [base64.b64encode(photo).decode()]}
+    answer = client.post("/v2/models/test/infer", json={"inputs": [sent], "id": "7"}).json()
+    result = segmenter().segment(photo)
+    assert answer == {
+        "model_name": "test",
+        "model_version": "1.2.3",
+        "id": "7",
+        "outputs": [
+            {"name": n, "datatype": kind, "shape": [300, 401], "data": values.ravel().tolist()}
+            for n, kind, values in (("probability", "UINT8", result.probability), ("mask", "BOOL", result.mask()))
+        ],
+    }
 
 
 @pytest.mark.parametrize("case", V2)
@@ -832,6 +921,11 @@ def test_client_is_the_library_over_http(client: httpx.Client, tmp_path: Path) -
             remote.encode(PHOTO, model="other")
         with pytest.raises(ImageDecodeError, match="can't be read"):
             remote.encode(tmp_path / "nothing.png")
+
+
+@pytest.mark.parametrize(("said", "seconds"), [("3", 3.0), ("Wed, 21 Oct 2026 07:28:00 GMT", 1.0), ("", 1.0)])
+def test_client_understands_when_to_come_back(said: str, seconds: float) -> None:
+    assert _wait(said) == seconds
 
 
 def test_client_waits_for_a_busy_server_and_sends_the_key(gate: Gate) -> None:

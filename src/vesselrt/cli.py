@@ -108,7 +108,9 @@ def predict(
 @app.command()
 def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on; default: 127.0.0.1.")] = None,
-    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port to listen on; default: 8000.")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Port to listen on, 0: any free one; default: 8000.")
+    ] = None,
     model: Annotated[
         list[str] | None,
         typer.Option(

@@ -71,7 +71,7 @@ class Client:
         for _ in range(self._retries):
             if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
                 break
-            time.sleep(float(answer.headers.get("retry-after", 1)))
+            time.sleep(_wait(answer.headers.get("retry-after", "")))
             answer = self._send(method, address, **request)
         if answer.is_success:
             return answer
@@ -82,6 +82,11 @@ class Client:
             return self._http.request(method, address, **request)
         except httpx.HTTPError as error:
             raise errors.VesselrtError(f"no answer from {self._http.base_url}: {error}.") from None
+
+
+def _wait(retry_after: str) -> float:
+    """s; 1 for a date, which what stands between may send."""
+    return float(retry_after) if retry_after.isdecimal() else 1.0
 
 
 def _bytes(image: bytes | str | Path | Image) -> bytes:

@@ -85,7 +85,6 @@ function predict(photograph: File, query: Record<string, string>, options: Predi
 
 function prediction(request: XMLHttpRequest): Prediction {
   const header = (name: string) => request.getResponseHeader(name) ?? "";
-  const stages = header("Server-Timing").matchAll(/dur=([\d.]+)/g);
   return {
     file: request.response as Blob,
     name: /filename="([^"]+)"/.exec(header("Content-Disposition"))?.[1] ?? "vessels",
@@ -93,7 +92,7 @@ function prediction(request: XMLHttpRequest): Prediction {
     model: header("X-Vesselrt-Model"),
     device: header("X-Vesselrt-Device"),
     precision: header("X-Vesselrt-Precision"),
-    milliseconds: [...stages].reduce((sum, [, ms]) => sum + Number(ms), 0),
+    milliseconds: Number(/\btotal;dur=([\d.]+)/.exec(header("Server-Timing"))?.[1] ?? 0),
   };
 }
 
