@@ -23,6 +23,24 @@ export async function fromApi(page: Page, format: string, threshold: number): Pr
   return answer.body();
 }
 
+/** Asserts that every download is, byte by byte, what the API answers for the sample. */
+export async function expectDownloads(page: Page, threshold: number): Promise<void> {
+  for (const [button, format] of [
+    ["Mask PNG", "mask"],
+    ["Overlay PNG", "overlay"],
+    ["Outlines SVG", "svg"],
+    ["Outlines GeoJSON", "geojson"],
+  ] as const) {
+    const downloading = page.waitForEvent("download");
+    await page.getByRole("button", { name: button }).click();
+    const download = await downloading;
+    const suffix = format === "svg" || format === "geojson" ? format : "png";
+    expect(download.suggestedFilename()).toBe(`sample-${format}.${suffix}`);
+    const saved = readFileSync(await download.path());
+    expect(saved.equals(await fromApi(page, format, threshold)), format).toBe(true);
+  }
+}
+
 /** Asserts that what the canvas shows at 100 % is, pixel by pixel, the mask of the API. */
 export async function expectMaskOnScreen(page: Page, threshold: number): Promise<void> {
   await page.keyboard.press("m");

@@ -1,9 +1,7 @@
-import { readFileSync } from "node:fs";
-
 import AxeBuilder from "@axe-core/playwright";
 import { expect, type JSHandle, test } from "@playwright/test";
 
-import { expectMaskOnScreen, fromApi, JPEG, openSample, SAMPLE } from "./page";
+import { expectDownloads, expectMaskOnScreen, JPEG, openSample, SAMPLE } from "./page";
 
 test("upload, slide, download: byte for byte what the API answers; nothing leaves the origin", async ({
   page,
@@ -32,20 +30,11 @@ test("upload, slide, download: byte for byte what the API answers; nothing leave
   await expect(page.getByRole("link", { name: "Licences" })).toBeVisible();
   expect((await page.request.get("/licences.txt")).status()).toBe(200);
   await page.keyboard.press("Escape");
-  for (const [button, format] of [
-    ["Mask PNG", "mask"],
-    ["Overlay PNG", "overlay"],
-    ["Outlines SVG", "svg"],
-    ["Outlines GeoJSON", "geojson"],
-  ] as const) {
-    const downloading = page.waitForEvent("download");
-    await page.getByRole("button", { name: button }).click();
-    const download = await downloading;
-    const suffix = format === "svg" || format === "geojson" ? format : "png";
-    expect(download.suggestedFilename()).toBe(`sample-${format}.${suffix}`);
-    const saved = readFileSync(await download.path());
-    expect(saved.equals(await fromApi(page, format, 0.25)), format).toBe(true);
-  }
+  await expectDownloads(page, 0.25);
+  const [whole, onServer] = [
+    ...(await page.getByText("of it on the server").textContent())!.matchAll(/([\d.]+) (m?s)/g),
+  ].map(([, number, unit]) => Number(number) * (unit === "s" ? 1000 : 1));
+  expect(onServer).toBeLessThan(whole!);
   expect(elsewhere).toEqual([]);
   expect(complaints).toEqual([]);
 });
@@ -155,10 +144,24 @@ test.describe("on a phone", () => {
     await expect(camera).toHaveAttribute("capture", "environment"); // the camera that looks away from who holds it
     await camera.setInputFiles(SAMPLE);
     await expect(page.getByRole("button", { name: /Mask PNG/ })).toBeVisible();
-    await page.goto("/");
+    await page.getByRole("slider", { name: "Threshold" }).fill("0.35");
+    await expectDownloads(page, 0.35);
+    expect((await new AxeBuilder({ page }).analyze()).violations).toEqual([]);
     await openSample(page);
     expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBe(390);
     await page.getByRole("button", { name: /GeoJSON/ }).scrollIntoViewIfNeeded();
     await expect(page.locator("canvas")).toBeInViewport();
+  });
+});
+
+test.describe("on a 4K screen", () => {
+  test.use({ viewport: { width: 3840, height: 2160 } });
+
+  test("the photograph has most of it, and nothing sticks out", async ({ page }) => {
+    await openSample(page);
+    const box = (await page.locator("canvas").boundingBox())!;
+    expect(box.width * box.height).toBeGreaterThan(0.6 * 3840 * 2160);
+    expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBe(3840);
+    expect((await new AxeBuilder({ page }).analyze()).violations).toEqual([]);
   });
 });
