@@ -1,6 +1,7 @@
 """Simulated cameras: what a seed gives, what is left of the truth, and how much wider an annotator paints."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, cast
 
 import cv2
@@ -11,7 +12,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from vesselrt.runtime.manifest import Preparation
-from vesselrt.training.cameras import HELD_OUT, Family, HeldOutCamera, Source, _annotate, crop
+from vesselrt.training.cameras import HELD_OUT, Family, HeldOutCamera, Source, _annotate, crop, source_of, write
+from vesselrt.training.data import find
 
 Photo = tuple[NDArray[np.uint8], NDArray[np.bool_]]
 
@@ -246,3 +248,17 @@ def test_held_out_cameras(name: str, fundus_photo: Callable[[int, int, int], Pho
 
 def test_held_out_cameras_differ_from_each_other() -> None:
     assert len({(camera.sensor, camera.look) for camera in HELD_OUT.values()}) == len(HELD_OUT) >= 3
+
+
+def test_every_held_out_camera_makes_a_data_set(tmp_path: Path, fundus_photo: Callable[[int, int, int], Photo]) -> None:
+    pixels, truth = fundus_photo(150, 120, 2)
+    for suffix, picture in ((".jpg", pixels), ("_1stHO.png", truth.astype(np.uint8) * 255)):
+        assert cv2.imwrite(str(tmp_path / f"Image_11L{suffix}"), picture)
+    (sample,) = find("chase_db1", tmp_path, "test")
+    write([sample], tmp_path / "seen")
+    for name, camera in HELD_OUT.items():
+        (seen,) = find("folder", tmp_path / "seen" / name, "test")
+        image, painted = camera.photograph(source_of(sample.read_image(), sample.read_truth()), 0)
+        assert seen.name == "Image_11L"
+        np.testing.assert_array_equal(seen.read_image(), image)
+        np.testing.assert_array_equal(seen.read_truth(), painted)

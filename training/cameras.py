@@ -9,17 +9,23 @@ pixels per degree do (22: 0.25, 19: 0.20, 12: 0.10). Simulating sensor and annot
 read from the picture how generous the annotation is, and keeps 0.5 the right threshold.
 """
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import NormalDist
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vesselrt.runtime.files import draft
 from vesselrt.runtime.manifest import Facts, Preparation
-from vesselrt.runtime.preparation import Image, scale
+from vesselrt.runtime.preparation import Image, field_of_view, scale
+
+if TYPE_CHECKING:
+    from vesselrt.training.data import Sample
 
 Float = NDArray[np.floating[Any]]
 Random = np.random.Generator
@@ -95,6 +101,12 @@ class Source:
             truths.append(scale(truths[-1][:, :, None], 0.5)[:, :, 0])
             diameters.append(diameters[-1] / 2)
         return cls(tuple(images), tuple(truths), tuple(diameters), native)
+
+
+def source_of(image: Image, truth: NDArray[np.bool_]) -> Source:
+    """What simulated cameras look at: the field of view of a photograph (H, W, 3) and its truth (H, W)."""
+    box = field_of_view(image)
+    return Source.build(np.ascontiguousarray(box.cut(image)), box.cut(truth))
 
 
 def crop(source: Source, family: Family, preparation: Preparation, size: int, random: Random) -> tuple[Image, Float]:
@@ -251,3 +263,20 @@ HELD_OUT = {
     "scanned-film": HeldOutCamera(650, _scanned_film, 0.8),
     "dim-portable": HeldOutCamera(800, _dim_portable, 0.8),
 }
+
+
+def write(samples: Iterable["Sample"], folder: Path) -> None:
+    """Each photograph as every held-out camera shows it: of each camera a data set of the kind `folder`."""
+    for number, sample in enumerate(samples):
+        source = source_of(sample.read_image(), sample.read_truth())
+        for name, camera in HELD_OUT.items():
+            shown, painted = camera.photograph(source, number)
+            for kind, pixels in (("images", shown[:, :, ::-1]), ("masks", painted.astype(np.uint8) * 255)):
+                with draft(folder / name / kind / f"{sample.name}.png") as path:
+                    path.write_bytes(cv2.imencode(".png", pixels)[1].tobytes())
+
+
+if __name__ == "__main__":  # a data set's test photographs: python -m vesselrt.training.cameras DATA/CHASE_DB1 FOLDER
+    from vesselrt.training.data import check_kind, find
+
+    write(find(check_kind("auto", Path(sys.argv[1])), Path(sys.argv[1]), "test"), Path(sys.argv[2]))

@@ -33,7 +33,7 @@ from vesselrt.runtime.backends import to_bytes
 from vesselrt.runtime.errors import DataError
 from vesselrt.runtime.files import draft
 from vesselrt.runtime.preparation import Image
-from vesselrt.training.cameras import crop
+from vesselrt.training.cameras import crop, source_of
 from vesselrt.training.data import Sample, Split, digest, listed
 from vesselrt.training.patches import Whole
 from vesselrt.training.recipe import Recipe, Schedule, Stage
@@ -45,7 +45,6 @@ from vesselrt.training.validation import (
     normalise,
     predict,
     read_pair,
-    source_of,
     summarise,
     validate,
 )

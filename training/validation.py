@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from vesselrt.runtime.backends import to_bytes
 from vesselrt.runtime.errors import DataError
-from vesselrt.runtime.preparation import Image, field_of_view, prepare
-from vesselrt.training.cameras import HELD_OUT, Source
+from vesselrt.runtime.preparation import Image, prepare
+from vesselrt.training.cameras import HELD_OUT, source_of
 from vesselrt.training.data import Mask, Sample
 from vesselrt.training.figures import f1_by_level
 from vesselrt.training.recipe import Recipe
@@ -119,9 +119,3 @@ def read_pair(sample: Sample) -> tuple[Image, Mask]:
     if image.shape[:2] != truth.shape:
         raise DataError(f"{sample.image}: {image.shape[:2]} pixels, its truth {truth.shape}. They must agree.")
     return image, truth
-
-
-def source_of(image: Image, truth: Mask) -> Source:
-    """What simulated cameras look at: the field of view of a photograph (H, W, 3) and its truth (H, W)."""
-    box = field_of_view(image)
-    return Source.build(np.ascontiguousarray(box.cut(image)), box.cut(truth))
