@@ -1,14 +1,20 @@
 """Patches: what a photograph becomes before the network sees it, and that picture and truth stay together."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from vesselrt.runtime.manifest import Preparation
+from vesselrt.runtime.preparation import prepare
+from vesselrt.training import recipe as recipes
+from vesselrt.training.data import find
 from vesselrt.training.patches import Patches, Whole
+from vesselrt.training.recipe import Recipe
 
 Photo = tuple[NDArray[np.uint8], NDArray[np.bool_]]
 STILL = Patches(probability=0, rotation=0, zoom=(1, 1))
@@ -82,3 +88,21 @@ def test_the_truth_of_a_reduced_photograph(kind: Any, levels: set[float]) -> Non
     found = {round(v * 8) / 8 for v in np.unique(whole.truth).tolist()}
     assert found == levels - {1.0} if kind == "coverage" else found == levels
     assert whole.truth[0, 5, 10] == (1 if kind == "touched" else pytest.approx(0.25, abs=0.01))
+
+
+def test_what_the_published_recipe_can_reach_at_most(data_root: Path) -> None:
+    """Its truth, 256 × 256 pixels and vessel where one touches a pixel, brought back to the photographs' own size."""
+    recipe = Recipe.read(Path(recipes.__file__).parent / "recipes" / "monai-256.yaml")
+    assert recipe.patches is not None
+    right, painted, vessel = 0, 0, 0
+    for sample in find("chase_db1", data_root / "CHASE_DB1", "test"):
+        image, truth = sample.read_image(), sample.read_truth()
+        whole = Whole.build(image, truth, recipe.preparation, recipe.patches)
+        back = np.zeros(truth.shape, np.float32)
+        box = prepare(image, recipe.preparation).box
+        box.cut(back)[:] = cv2.resize(whole.truth[0], (box.width, box.height), interpolation=cv2.INTER_LINEAR)
+        found, inside = back >= 0.5, sample.read_field_of_view(truth.shape)
+        right += int((found & truth & inside).sum())
+        painted, vessel = painted + int((found & inside).sum()), vessel + int((truth & inside).sum())
+    assert (right / painted, right / vessel) == pytest.approx((0.548, 1.000), abs=5e-4)
+    assert 2 * right / (painted + vessel) == pytest.approx(0.708, abs=5e-4)

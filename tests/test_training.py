@@ -1,5 +1,6 @@
 """Training on generated photographs: what a recipe may say, and that a run can be repeated, broken off and judged."""
 
+import asyncio
 import hashlib
 import json
 import shlex
@@ -9,20 +10,25 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import httpx
 import numpy as np
 import pytest
 import torch
 import yaml
+from fastapi import FastAPI
 from numpy.typing import NDArray
 from torch import nn
+from typer.testing import CliRunner
 
+import vesselrt
 from vesselrt import cli
 from vesselrt.runtime.backends import to_bytes
 from vesselrt.runtime.errors import DataError
 from vesselrt.runtime.manifest import Manifest
 from vesselrt.runtime.modelfile import read_manifest
 from vesselrt.runtime.segmenter import Segmenter
-from vesselrt.training import loop, recipe, validation
+from vesselrt.server.app import create_app
+from vesselrt.training import loop, recipe, slitlamp, validation
 from vesselrt.training.data import Sample, find
 from vesselrt.training.loop import Crops, train
 from vesselrt.training.networks import VesselNet
@@ -131,6 +137,59 @@ def test_built_in_recipes_are_valid_and_their_networks_small(path: Path) -> None
         assert network.eval()(torch.zeros(2, channels, height, width)).shape == (2, 1, height, width)
         crop = checked.schedule.crop
         assert network(torch.zeros(1, channels, crop, crop)).shape == (1, 1, crop, crop)
+
+
+SMALL = {
+    "schedule.steps": 2,
+    "schedule.batch": 1,
+    "schedule.validate_every": 2,
+    "held_out_cameras": "false",
+    "final": "[]",
+}
+
+
+async def ask(app: FastAPI, photograph: bytes) -> httpx.Response:
+    """What a server with this application answers."""
+    transport = httpx.ASGITransport(app)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://x") as client,
+    ):
+        return await client.post("/predict", content=photograph, headers={"Content-Type": "image/png"})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "path", sorted((Path(recipe.__file__).parent / "recipes").glob("*.yaml")), ids=lambda p: p.stem
+)
+def test_every_recipe_goes_from_training_to_an_answer(path: Path, data: Path, tmp_path: Path) -> None:
+    checked = Recipe.read(path)
+    changes, root, photograph = dict(SMALL), data, data / "eyes" / "images" / "0.png"
+    for number, data_set in enumerate(checked.data):
+        changes[f"data.{number}.path"] = "eyes"
+        if data_set.kind == "geojson":
+            root, photograph = tmp_path, tmp_path / "eyes" / "8.png"
+            slitlamp.write(tmp_path / "eyes", 9, height=96, width=128)
+        else:
+            changes[f"data.{number}.kind"] = "folder"
+    if checked.preparation.field_of_view is not None:
+        changes["preparation.field_of_view"] = 128
+    settings = [part for name, value in changes.items() for part in ("--set", f"{name}={value}")]
+    run, file = tmp_path / "run", tmp_path / "model.onnx"
+    for command in (
+        ["train", path.stem, "--data", root, "--run", run, *settings],
+        ["export", run, "-o", file, "--data", root],
+        ["evaluate", file, root / "eyes", "--record"],
+    ):
+        done = CliRunner().invoke(cli.app, list(map(str, command)))
+        assert done.exit_code == 0, done.output
+    manifest = read_manifest(file)
+    assert manifest.name == path.stem
+    assert 0 <= manifest.provenance.metrics["eyes test"]["f1"] <= 1
+    with vesselrt.load(file, precision="f32") as segmenter:
+        expected = segmenter.segment(photograph).encode("mask")
+        answer = asyncio.run(ask(create_app(segmenter, warm=True), photograph.read_bytes()))
+    assert (answer.status_code, answer.content) == (200, expected)
 
 
 def test_the_built_in_model_learns_from_its_two_data_sets_alone() -> None:
