@@ -4,11 +4,27 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
 from vesselrt.runtime.encode import SUFFIXES, document
 from vesselrt.runtime.manifest import Manifest
 from vesselrt.runtime.segmenter import Segmentation
 from vesselrt.server.service import Answer
 from vesselrt.server.upload import Options
+
+
+class Sliced(Response):
+    """A body that is sent in pieces: each is copied on its way out, and other requests get their turn between them."""
+
+    PIECE = 2**20
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        body = memoryview(self.body)
+        for start in range(0, max(len(body), 1), self.PIECE):
+            end = start + self.PIECE
+            await send({"type": "http.response.body", "body": bytes(body[start:end]), "more_body": end < len(body)})
 
 
 def finisher(options: Options) -> Callable[[Segmentation, Manifest], bytes]:

@@ -96,7 +96,7 @@ def _add_predict(app: FastAPI, service: Service) -> None:
         work = Work(photograph, answers.finisher(sent.options), sent.options.model, seconds)
         answer = await service.run(work, partial(upload.left, request))
         headers = answers.headers(answer, sent.options, stem)
-        return Response(answer.body, headers=headers, media_type=MEDIA_TYPES[sent.options.format])
+        return answers.Sliced(answer.body, headers=headers, media_type=MEDIA_TYPES[sent.options.format])
 
 
 def _add_batch(app: FastAPI, service: Service, settings: Settings) -> None:

@@ -13,6 +13,7 @@ import base64
 import binascii
 import json
 import struct
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
@@ -27,6 +28,7 @@ from vesselrt.runtime.manifest import Manifest
 from vesselrt.runtime.preparation import Image
 from vesselrt.runtime.segmenter import Segmentation, Segmenter
 from vesselrt.server import openapi, reports, upload
+from vesselrt.server.answers import Sliced
 from vesselrt.server.errors import RequestError
 from vesselrt.server.models import Model, State, choose, why_not
 from vesselrt.server.service import Service, Work
@@ -175,8 +177,8 @@ def _add_model(app: FastAPI, service: Service, prefix: str, shared: dict[str, An
         timings = ", ".join(f"{stage};dur={ms:.1f}" for stage, ms in answer.timings.items())
         if reply.binary:
             headers = {_HEADER: str(reply.length), "Server-Timing": timings}
-            return Response(answer.body, headers=headers, media_type="application/octet-stream")
-        return Response(answer.body, headers={"Server-Timing": timings}, media_type="application/json")
+            return Sliced(answer.body, headers=headers, media_type="application/octet-stream")
+        return Sliced(answer.body, headers={"Server-Timing": timings}, media_type="application/json")
 
 
 def _find(service: Service, request: Request) -> tuple[Model, Segmenter]:
@@ -298,26 +300,27 @@ class _Reply:
         self.length = 0
 
     def __call__(self, result: Segmentation, manifest: Manifest) -> bytes:
-        outputs, tail = [], []
-        for wanted, binary in zip(self._wanted, self._in_binary, strict=True):
+        head: dict[str, Any] = {"model_name": self._model, "model_version": manifest.version}
+        if self._inference.id is not None:
+            head["id"] = self._inference.id
+        text, tail = [_compact(head)[:-1], b',"outputs":['], []
+        for number, (wanted, binary) in enumerate(zip(self._wanted, self._in_binary, strict=True)):
             values = self._tensor(wanted, result)
             output: dict[str, Any] = {
                 "name": wanted.name,
                 "datatype": "BOOL" if values.dtype == bool else "UINT8",
                 "shape": list(values.shape),
             }
+            text += [b","] if number else []
             if binary:
-                tail.append(values.tobytes())
                 output["parameters"] = {"binary_data_size": values.nbytes}
-                outputs.append(_compact(output))
+                text.append(_compact(output))
+                tail.append(values.tobytes())
             else:
-                outputs.append(_with(output, "data", _numbers(values)))
-        head: dict[str, Any] = {"model_name": self._model, "model_version": manifest.version}
-        if self._inference.id is not None:
-            head["id"] = self._inference.id
-        text = _with(head, "outputs", b"[%s]" % b",".join(outputs))
-        self.length = len(text)
-        return b"".join([text, *tail])
+                text += [_compact(output)[:-1], b',"data":[', *_numbers(values), b"]}"]
+        text.append(b"]}")
+        self.length = sum(map(len, text))
+        return b"".join([*text, *tail])
 
     def _tensor(self, wanted: Wanted, result: Segmentation) -> NDArray[Any]:
         if wanted.name == "probability":
@@ -330,13 +333,8 @@ def _compact(value: Any) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode()
 
 
-def _with(fields: dict[str, Any], name: str, value: bytes) -> bytes:
-    """JSON of the fields and of one more, whose value is JSON already."""
-    return b'%s,"%s":%s}' % (_compact(fields)[:-1], name.encode(), value)
-
-
-def _numbers(values: NDArray[Any]) -> bytes:
-    """A tensor as a flat list, in pieces: of a large photograph in one it would hold up every other request."""
+def _numbers(values: NDArray[Any]) -> Iterator[bytes]:
+    """A tensor as what stands between the brackets of a list, in pieces: one of all would hold up other requests."""
     flat = values.ravel()
-    pieces = [_compact(flat[start : start + _PIECE].tolist())[1:-1] for start in range(0, flat.size, _PIECE)]
-    return b"[%s]" % b",".join(pieces)
+    for start in range(0, flat.size, _PIECE):
+        yield (b"," if start else b"") + _compact(flat[start : start + _PIECE].tolist())[1:-1]
