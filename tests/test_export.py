@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -590,6 +591,7 @@ def test_a_run_whose_notes_are_damaged(run_folder: Path, name: str) -> None:
         sources.from_run(run_folder, None)
 
 
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 def test_another_projects_commit_is_not_the_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     commit = sources._commit()
     assert re.fullmatch("[0-9a-f]{40}|", commit)
