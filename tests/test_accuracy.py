@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 import vesselrt
-from vesselrt.training.data import Kind, find
-from vesselrt.training.evaluation import Evaluation, evaluate
+from vesselrt.training.data import Kind, Split, find
+from vesselrt.training.evaluation import Evaluation, evaluate, known
 
 
 def measure(data_root: Path, kind: Kind, folder: str) -> Evaluation:
@@ -37,3 +37,13 @@ def test_hrf_is_above_every_peer(data_root: Path) -> None:
     assert len(result.images) == 30
     assert round(result.pooled.f1, 3) >= 0.815
     assert as_recorded(result, "HRF test")
+
+
+def test_the_model_file_knows_what_it_was_trained_on(data_root: Path) -> None:
+    manifest = vesselrt.models()["fundus"]
+    sets: list[tuple[Kind, str, int]] = [("chase_db1", "CHASE_DB1", 20), ("hrf", "HRF", 15)]
+    splits: list[Split] = ["train", "validation", "test"]
+    for kind, folder, count in sets:
+        train, validation, test = (find(kind, data_root / folder, split) for split in splits)
+        assert len(known(manifest, [*train, *validation])) == count
+        assert known(manifest, test) == []
