@@ -148,7 +148,9 @@ def _banner(settings: Settings, listener: socket.socket, models: list[Model], wa
         yield f"  model   {manifest.name} {manifest.version}{named}"
         yield f"  device  {model.segmenter.info}"
         yield f"  warm    {warm[number]:.0f} ms for one photograph"
-    yield from (f"  set     {line}" for line in settings.told())
+    given, usual = settings.told()
+    yield from (f"  set     {line}" for line in given)
+    yield f"  default {', '.join(usual)}"
     yield from (f"  ignored {name}: there is no such setting" for name in settings.unknown())
 
 

@@ -3,7 +3,6 @@
 import os
 import re
 import tomllib
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -150,12 +149,15 @@ class Settings(BaseSettings):
         announced = re.compile(rf"{_PREFIX}(SERVICE|PORT)_")
         return sorted(name for name in names if name.lower() not in known and not announced.match(name))
 
-    def told(self) -> Iterable[str]:
-        """`name = value` of everything that is not as it is by default; of secrets only that they are set."""
-        for name in type(self).model_fields:
+    def told(self) -> tuple[list[str], list[str]]:
+        """`name = value` of what was set, and of what is as it is by default; of secrets only that they are set."""
+        given: list[str] = []
+        usual: list[str] = []
+        for name, field in type(self).model_fields.items():
             value = getattr(self, name)
-            if value != type(self).model_fields[name].default:
-                yield f"{name} = set" if isinstance(value, SecretStr) else f"{name} = {value!r}"
+            told = f"{name} = set" if isinstance(value, SecretStr) else f"{name} = {value!r}"
+            (usual if value == field.default else given).append(told)
+        return given, usual
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -704,10 +704,11 @@ def test_settings_by_argument_environment_secret_and_file(tmp_path: Path, monkey
     settings = Settings(port=100)
     assert (settings.port, settings.queue, settings.max_batch, settings.device) == (100, 20, 3, "cpu")
     assert settings.models == ("fundus", "other=fundus")
-    told = list(settings.told())
-    assert "api_key = set" in told
-    assert "queue = 20" in told
-    assert KEY not in str(told) + repr(settings)
+    given, usual = settings.told()
+    assert {"api_key = set", "queue = 20"} <= set(given)
+    assert "drain = 30.0" in usual
+    assert len(given + usual) == len(Settings.model_fields)
+    assert KEY not in str(given + usual) + repr(settings)
 
 
 @pytest.mark.parametrize(
