@@ -75,6 +75,8 @@ def _form(image: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+_RAW = {"image/*": {"schema": _BINARY}, "application/octet-stream": {"schema": _BINARY}}
+"""One photograph, without a form."""
 PREDICT_REQUEST: dict[str, Any] = {
     "parameters": [_parameter("threshold", _THRESHOLD, 0.4), _parameter("format", _FORMAT, "mask"), _PICKED, _TIMEOUT],
     "requestBody": {
@@ -85,8 +87,7 @@ PREDICT_REQUEST: dict[str, Any] = {
                 # Swagger's notation for "a file is sent here" is the schema; an example shows the other fields.
                 "example": {"image": "@photo.jpg", "threshold": 0.4, "format": "overlay"},
             },
-            "image/*": {"schema": _BINARY},
-            "application/octet-stream": {"schema": _BINARY},
+            **_RAW,
         },
     },
 }
@@ -165,7 +166,8 @@ BATCH_REQUEST: dict[str, Any] = {
             "multipart/form-data": {
                 "schema": _form({"type": "array", "minItems": 1, "items": _BINARY}),
                 "example": {"image": ["@left.jpg", "@right.jpg"], "format": "mask"},
-            }
+            },
+            **_RAW,
         },
     },
 }
