@@ -1,5 +1,5 @@
 import type { View } from "@/lib/renderer";
-import { COLOURS, DEFAULTS, type Settings } from "@/lib/settings";
+import { COLOURS, compared, DEFAULTS, type Settings, seen } from "@/lib/settings";
 
 import styles from "./Panel.module.css";
 import { Slider } from "./Slider";
@@ -49,21 +49,25 @@ export function ThresholdControl({ change, threshold, modelThreshold }: Props) {
 }
 
 export function ViewControl({ settings, change }: Props) {
-  const comparing = settings.wiper !== null;
   return (
     <section className={styles.section}>
       <fieldset className={styles.segments}>
         <legend className={styles.hidden}>View</legend>
         {VIEWS.map(([view, name, key]) => (
           <label key={view} title={`${name} (${key})`}>
-            <input type="radio" name="view" checked={settings.view === view} onChange={() => change({ view })} />
+            <input
+              type="radio"
+              name="view"
+              checked={settings.view === view}
+              onChange={() => change(seen(view, settings))}
+            />
             <span>{name}</span>
           </label>
         ))}
       </fieldset>
       <label className={styles.switch}>
         Compare with the original
-        <input type="checkbox" checked={comparing} onChange={() => change({ wiper: comparing ? null : 0.5 })} />
+        <input type="checkbox" checked={settings.wiper !== null} onChange={() => change(compared(settings))} />
       </label>
     </section>
   );

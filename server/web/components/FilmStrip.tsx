@@ -1,24 +1,57 @@
-import type { Dispatch } from "react";
+import { type Dispatch, type KeyboardEvent, useEffect, useRef } from "react";
+import { flushSync } from "react-dom";
 
 import type { Photograph, Strip, StripAction } from "@/lib/strip";
 import { duration } from "@/lib/words";
 
 import styles from "./FilmStrip.module.css";
 
-export function FilmStrip({ strip, dispatch }: { readonly strip: Strip; readonly dispatch: Dispatch<StripAction> }) {
+interface Props {
+  readonly strip: Strip;
+  readonly dispatch: Dispatch<StripAction>;
+  /** Called when the last photograph was removed: the focus has no place here any more. */
+  readonly onEmpty: () => void;
+}
+
+/** The photographs; one of them is reached by Tab, the others from there by arrow keys. */
+export function FilmStrip({ strip: { photographs, selected }, dispatch, onEmpty }: Props) {
+  const current = useRef<HTMLButtonElement>(null);
+
+  // biome-ignore lint/correctness/useExhaustiveDependencies: it is another one's button
+  useEffect(() => {
+    current.current?.scrollIntoView({ block: "nearest", inline: "nearest" });
+  }, [selected]);
+
+  /** After what takes a button away, or chooses another one, the focus is on the chosen one. */
+  const act = (action: StripAction) => {
+    flushSync(() => dispatch(action));
+    if (current.current) current.current.focus();
+    else onEmpty();
+  };
+  const press = (event: KeyboardEvent) => {
+    const by = { ArrowUp: -1, ArrowLeft: -1, ArrowDown: 1, ArrowRight: 1 }[event.key] as 1 | -1 | undefined;
+    if (by) act({ type: "move", by });
+    else if (event.key === "Delete" && selected !== null) act({ type: "remove", id: selected });
+    else return;
+    event.preventDefault();
+  };
+
   return (
-    <ol className={styles.strip} aria-label="Photographs">
-      {strip.photographs.map((one) => (
+    <ol className={styles.strip} aria-label="Photographs" onKeyDown={press}>
+      {photographs.map((one) => (
         <li
           key={one.id}
           className={styles.frame}
-          data-selected={one.id === strip.selected}
+          title={one.file.name}
+          data-selected={one.id === selected}
           data-step={one.progress.step}
         >
           <button
+            ref={one.id === selected ? current : null}
             type="button"
             className={styles.choose}
-            aria-current={one.id === strip.selected}
+            tabIndex={one.id === selected ? 0 : -1}
+            aria-current={one.id === selected}
             aria-label={`${one.file.name}: ${told(one)}`}
             onClick={() => dispatch({ type: "select", id: one.id })}
           >
@@ -30,13 +63,15 @@ export function FilmStrip({ strip, dispatch }: { readonly strip: Strip; readonly
                 {...(one.progress.sent < 1 ? { value: one.progress.sent } : {})}
               />
             )}
+            <span className={styles.name}>{one.file.name}</span>
             <span className={styles.state}>{told(one)}</span>
           </button>
           <button
             type="button"
             className={styles.remove}
+            tabIndex={one.id === selected ? 0 : -1}
             aria-label={`Remove ${one.file.name}`}
-            onClick={() => dispatch({ type: "remove", id: one.id })}
+            onClick={() => act({ type: "remove", id: one.id })}
           >
             ×
           </button>

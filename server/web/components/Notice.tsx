@@ -9,13 +9,12 @@ import styles from "./Notice.module.css";
 interface Props {
   readonly photograph: Photograph;
   readonly picture: Picture | null;
-  readonly retry: () => void;
-  /** Called once a key was entered. */
-  readonly unlock: () => void;
+  /** Sends again what such a remedy may help: another try, or a key that was entered. */
+  readonly again: (remedy: "retry" | "key") => void;
 }
 
 /** What is happening to the photograph, or what went wrong, in words. */
-export function Notice({ photograph: { file, progress }, picture, retry, unlock }: Props) {
+export function Notice({ photograph: { file, progress }, picture, again }: Props) {
   if (progress.step === "failed") {
     const { title, advice, detail, remedy } = progress.trouble;
     return (
@@ -30,16 +29,16 @@ export function Notice({ photograph: { file, progress }, picture, retry, unlock 
           </details>
         )}
         {remedy === "retry" && (
-          <button type="button" onClick={retry}>
+          <button type="button" onClick={() => again("retry")}>
             Try again
           </button>
         )}
-        {remedy === "key" && <KeyForm unlock={unlock} />}
+        {remedy === "key" && <KeyForm entered={() => again("key")} />}
       </div>
     );
   }
   if (progress.step === "done") {
-    const unseen = picture && !picture.photograph;
+    const unseen = picture?.map && !picture.photograph;
     return (
       <p className={unseen ? styles.note : styles.hidden} role="status">
         {unseen ? "This browser can’t show files of this kind, so the vessels alone are shown." : "Vessels found."}
@@ -53,11 +52,11 @@ export function Notice({ photograph: { file, progress }, picture, retry, unlock 
   );
 }
 
-function KeyForm({ unlock }: { readonly unlock: () => void }) {
+function KeyForm({ entered }: { readonly entered: () => void }) {
   const enter = (event: FormEvent<HTMLFormElement>) => {
     event.preventDefault();
     enterKey(String(new FormData(event.currentTarget).get("key")));
-    unlock();
+    entered();
   };
   return (
     <form className={styles.key} onSubmit={enter}>

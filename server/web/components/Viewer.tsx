@@ -6,6 +6,7 @@ import { useCanvasSize } from "@/hooks/useCanvasSize";
 import { useGestures } from "@/hooks/useGestures";
 import { useRenderer } from "@/hooks/useRenderer";
 import { useShortcuts } from "@/hooks/useShortcuts";
+import { useStill } from "@/hooks/useStill";
 import { useViewport } from "@/hooks/useViewport";
 import { cut } from "@/lib/probability";
 import { type Picture, type Renderer, rendererFor } from "@/lib/renderer";
@@ -18,6 +19,7 @@ const WORD = { overlay: "Overlay", original: "Original", mask: "Mask" } as const
 const NOT_YET = { width: 1, height: 1 }; // px: a canvas that has not been laid out
 const STEP = 60; // CSS px that an arrow key moves the picture
 const SAMPLES = 6; // a photograph of 12 megapixels shrinks to a third on a usual screen
+const HASTY = 2; // samples while it is zoomed, when each frame has others
 
 interface Props {
   readonly picture: Picture;
@@ -49,6 +51,7 @@ function Stage({
   const size = useCanvasSize(canvas);
   const view = useViewport(size ?? NOT_YET, picture);
   const { viewport, panBy, zoomBy, toFit, toFull } = view;
+  const still = useStill(viewport);
   const scene = useMemo(
     () => ({
       viewport,
@@ -57,9 +60,9 @@ function Stage({
       colour: rgb(settings.colour),
       opacity: settings.opacity,
       wiper: settings.wiper ?? 0,
-      samples: SAMPLES,
+      samples: still ? SAMPLES : HASTY,
     }),
-    [viewport, settings, threshold],
+    [viewport, settings, threshold, still],
   );
   useRenderer(canvas, renderer, picture, scene, size);
   useGestures(canvas, view);

@@ -3,14 +3,13 @@
 import { useCallback, useRef, useState } from "react";
 
 import sample from "@/assets/sample.jpg";
+import { useDownload } from "@/hooks/useDownload";
 import { useFilmStrip } from "@/hooks/useFilmStrip";
 import { useHealth } from "@/hooks/useHealth";
 import { useIncoming } from "@/hooks/useIncoming";
 import { usePicture } from "@/hooks/usePicture";
 import { useShortcuts } from "@/hooks/useShortcuts";
-import { predictFile } from "@/lib/api";
-import { save } from "@/lib/files";
-import { DEFAULTS, hundredths, type Settings } from "@/lib/settings";
+import { compared, DEFAULTS, hundredths, type Settings, seen } from "@/lib/settings";
 import { selectedOf } from "@/lib/strip";
 
 import { Invitation, Picker } from "./Adding";
@@ -44,6 +43,7 @@ export function Workbench() {
   const picture = usePicture(selected);
   const result = selected?.progress.step === "done" ? selected.progress.result : null;
   const threshold = settings.threshold ?? result?.threshold ?? 0.5;
+  const download = useDownload(selected?.file, threshold);
   const move = (by: number) => change({ threshold: hundredths(threshold + by) });
   const wipe = (by: number) => settings.wiper !== null && change({ wiper: hundredths(settings.wiper + by) });
 
@@ -54,19 +54,16 @@ export function Workbench() {
       "{": () => move(-0.1),
       "}": () => move(0.1),
       r: () => change({ threshold: null }),
-      v: () => change({ view: "overlay" }),
-      o: () => change({ view: "original" }),
-      m: () => change({ view: "mask" }),
-      c: () => change({ wiper: settings.wiper === null ? 0.5 : null }),
+      v: () => change(seen("overlay", settings)),
+      o: () => change(seen("original", settings)),
+      m: () => change(seen("mask", settings)),
+      c: () => change(compared(settings)),
       "<": () => wipe(-0.02),
       ">": () => wipe(0.02),
       j: () => dispatch({ type: "move", by: 1 }),
       k: () => dispatch({ type: "move", by: -1 }),
       u: () => input.current?.click(),
-      s: () => {
-        if (selected && result)
-          void predictFile(selected.file, "mask", threshold).then((made) => save(made.file, made.name));
-      },
+      s: () => result && void download.start("mask"),
       "?": () => help.current?.showModal(),
     },
     shortcuts,
@@ -111,18 +108,13 @@ export function Workbench() {
           />
         )}
         {selected && (
-          <Notice
-            photograph={selected}
-            picture={picture}
-            retry={() => dispatch({ type: "retry", id: selected.id })}
-            unlock={() => dispatch({ type: "unlock" })}
-          />
+          <Notice photograph={selected} picture={picture} again={(remedy) => dispatch({ type: "again", remedy })} />
         )}
         {dragging && <p className={styles.drop}>Drop to add</p>}
       </main>
       {selected && (
         <nav className={styles.strip} aria-label="Film strip">
-          <FilmStrip strip={strip} dispatch={dispatch} />
+          <FilmStrip strip={strip} dispatch={dispatch} onEmpty={() => input.current?.focus()} />
         </nav>
       )}
       {selected && (
@@ -130,9 +122,7 @@ export function Workbench() {
           <ThresholdControl {...controls} />
           <ViewControl {...controls} />
           <OverlayControl {...controls} />
-          {result && (
-            <Downloads file={selected.file} threshold={threshold} otherOverlay={!isServersOverlay(settings)} />
-          )}
+          {result && <Downloads download={download} otherOverlay={!isServersOverlay(settings)} />}
           <Reading result={result} threshold={threshold} health={health} />
         </aside>
       )}

@@ -1,3 +1,4 @@
+import { mkdirSync, writeFileSync } from "node:fs";
 import AxeBuilder from "@axe-core/playwright";
 import { expect, type JSHandle, test } from "@playwright/test";
 
@@ -90,6 +91,90 @@ test("errors are told in words, and the film strip goes on", async ({ page }) =>
   await expect(page.locator("main").getByRole("alert")).toHaveCount(0);
 });
 
+test("a press that moves by a pixel leaves the whole picture, which follows the window", async ({ page }) => {
+  await openSample(page);
+  const canvas = page.locator("canvas");
+  const percent = page.getByRole("button", { name: /^\d+ %$/ });
+  const box = (await canvas.boundingBox())!;
+  const whole = await percent.textContent();
+  await page.mouse.move(box.x + box.width / 2, box.y + box.height / 2);
+  await page.mouse.down();
+  await page.mouse.move(box.x + box.width / 2 + 1, box.y + box.height / 2);
+  await page.mouse.up();
+  await expect(canvas).toHaveAttribute("data-fitted", "true");
+  await page.mouse.wheel(0, -300);
+  await expect(canvas).toHaveAttribute("data-fitted", "false");
+  await page.mouse.wheel(0, 3000);
+  await expect(canvas).toHaveAttribute("data-fitted", "true");
+  await expect(percent).toHaveText(whole!);
+  await page.setViewportSize({ width: 1000, height: 500 });
+  await expect(percent).not.toHaveText(whole!);
+  expect((await canvas.boundingBox())!.height).toBeLessThan(500);
+});
+
+test("in a series the zoom stays, the focus is never lost, and the chosen frame is in view", async ({ page }) => {
+  await page.goto("/");
+  const photographs = Array.from({ length: 12 }, (_, i) => ({
+    name: `eye-${i + 1}.jpg`,
+    mimeType: "image/jpeg",
+    buffer: JPEG,
+  }));
+  await page.locator("main input[type=file]").first().setInputFiles(photographs);
+  await expect(page.getByRole("button", { name: /Mask PNG/ })).toBeVisible();
+  const canvas = page.locator("canvas");
+  await canvas.focus();
+  await page.keyboard.press("1");
+  await page.keyboard.press("j");
+  await expect(page.getByRole("heading", { name: "vesselrt" })).toBeVisible();
+  await expect(page.getByText("2 of 12")).toBeVisible();
+  await expect(canvas).toBeFocused();
+  await expect(page.getByRole("button", { name: "100 %" })).toBeVisible();
+  for (let i = 0; i < 10; i++) await page.keyboard.press("j");
+  await expect(page.getByText("12 of 12")).toBeVisible();
+  const strip = page.getByRole("list", { name: "Photographs" });
+  const chosen = strip.locator("[aria-current=true]");
+  await expect(chosen).toBeInViewport();
+  await expect(chosen).toContainText("eye-12.jpg");
+  await chosen.focus();
+  await page.keyboard.press("ArrowUp");
+  await expect(chosen).toBeFocused();
+  await expect(chosen).toContainText("eye-11.jpg");
+  for (let left = 11; left > 0; left--) {
+    await page.keyboard.press("Delete");
+    await expect(strip.getByRole("listitem")).toHaveCount(left);
+    await expect(chosen).toBeFocused();
+  }
+  await page.keyboard.press("Delete");
+  await expect(page.locator("header input[type=file]")).toBeFocused();
+});
+
+test("what a key saves is told, and only of the photograph and threshold that it was", async ({ page }) => {
+  await openSample(page);
+  const said = page.locator("aside p[role=status]");
+  await page.keyboard.press("s");
+  await expect(said).toHaveText("sample-mask.png saved.");
+  await page.keyboard.press("]");
+  await expect(said).toHaveText("At this threshold, in full resolution.");
+  await page.route("**/predict?*", (route) => route.abort());
+  await page.route("**/health", (route) => route.abort());
+  await page.keyboard.press("s");
+  await expect(said).toContainText("The server could not be reached");
+});
+
+test("photographs that a server's absence stopped go on together", async ({ page }) => {
+  await page.goto("/");
+  await page.route("**/predict?*", (route) => route.abort());
+  await page.route("**/health", (route) => route.abort());
+  const photographs = ["left.jpg", "right.jpg"].map((name) => ({ name, mimeType: "image/jpeg", buffer: JPEG }));
+  await page.locator("main input[type=file]").first().setInputFiles(photographs);
+  const failed = page.getByRole("list", { name: "Photographs" }).getByText("failed");
+  await expect(failed).toHaveCount(2);
+  await page.unrouteAll();
+  await page.getByRole("button", { name: "Try again" }).click();
+  await expect(failed).toHaveCount(0);
+  await expect(page.getByRole("button", { name: /Mask PNG/ })).toBeVisible();
+});
+
 test("photographs are dropped and pasted, other things are not", async ({ page }) => {
   await page.goto("/");
   const carry = (name: string, type: string, content: Buffer) =>
@@ -119,6 +204,32 @@ test("photographs are dropped and pasted, other things are not", async ({ page }
   await paste(await carry("pasted.jpg", "image/jpeg", JPEG));
   await expect(strip).toHaveCount(2);
   await expect(page.getByRole("button", { name: "Remove pasted.jpg" })).toBeVisible();
+
+  // What was dropped and is no photograph is told so.
+  await body.dispatchEvent("drop", { dataTransfer: await carry("scan.dcm", "", Buffer.from("DICM")) });
+  await expect(page.locator("main").getByRole("alert")).toContainText("could not be opened as a photograph");
+  await expect(page.locator("main").getByRole("alert")).toContainText("scan.dcm");
+});
+
+test("of a folder that is dropped the photographs in it are taken", async ({ page }, info) => {
+  const folder = info.outputPath("visit");
+  mkdirSync(folder, { recursive: true });
+  for (const name of ["right.jpg", "left.jpg"]) writeFileSync(`${folder}/${name}`, JPEG);
+  writeFileSync(`${folder}/Thumbs.db`, "none");
+  await page.goto("/");
+  const devtools = await page.context().newCDPSession(page);
+  const data = { items: [], files: [folder], dragOperationsMask: 1 };
+  const drag = (type: "dragEnter" | "dragOver" | "drop") =>
+    devtools.send("Input.dispatchDragEvent", { type, x: 300, y: 300, data });
+  await expect(async () => {
+    await drag("dragEnter"); // before the page listens nobody sees it
+    await expect(page.getByText("Drop to add")).toBeVisible({ timeout: 500 });
+  }).toPass();
+  await drag("dragOver");
+  await drag("drop");
+  const strip = page.getByRole("list", { name: "Photographs" }).getByRole("listitem");
+  await expect(strip).toHaveCount(2);
+  await expect(strip.first()).toContainText("left.jpg");
 });
 
 for (const scheme of ["light", "dark"] as const) {
@@ -149,8 +260,17 @@ test.describe("on a phone", () => {
     expect((await new AxeBuilder({ page }).analyze()).violations).toEqual([]);
     await openSample(page);
     expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBe(390);
+    await expect(page.getByText("sample.jpg").first()).toBeVisible();
     await page.getByRole("button", { name: /GeoJSON/ }).scrollIntoViewIfNeeded();
-    await expect(page.locator("canvas")).toBeInViewport();
+    const canvas = page.locator("canvas");
+    await expect(canvas).toBeInViewport();
+    // It lies over what is scrolled below it, and a finger on it touches nothing else.
+    const covered = await canvas.evaluate((element) => {
+      const { left, top, width, height } = element.getBoundingClientRect();
+      const points = Array.from({ length: 40 }, (_, i) => [left + width / 2, top + ((i + 0.5) * height) / 40] as const);
+      return points.every(([x, y]) => document.elementFromPoint(x, y)?.closest("main"));
+    });
+    expect(covered).toBe(true);
   });
 });
 

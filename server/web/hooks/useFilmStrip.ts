@@ -1,13 +1,16 @@
 import { type Dispatch, useEffect, useReducer, useRef } from "react";
 
 import { analyse, thumbnail } from "@/lib/analyse";
+import { forget } from "@/lib/decoded";
 import { trouble } from "@/lib/errors";
 import { EMPTY, nextToSend, type Photograph, reduceStrip, type Strip, type StripAction } from "@/lib/strip";
 
 /** The photographs; whatever waits is sent to the server, one at a time. */
 export function useFilmStrip(): [Strip, Dispatch<StripAction>] {
   const [strip, dispatch] = useReducer(reduceStrip, EMPTY);
+  const { photographs } = strip;
   const running = useRef<{ id: number; controller: AbortController } | null>(null);
+  const before = useRef(photographs);
 
   useEffect(() => {
     const { current } = running;
@@ -24,13 +27,39 @@ export function useFilmStrip(): [Strip, Dispatch<StripAction>] {
     });
   }, [strip]);
 
+  // The first that has no reduced copy yet: one at a time is made, for a large photograph takes much memory.
+  const bare = photographs.find((one) => one.thumbnail === null);
+  const { id, file } = bare ?? {};
+  useEffect(() => {
+    if (id === undefined || !file) return;
+    let wanted = true;
+    void thumbnail(file).then((url) => {
+      if (wanted) dispatch({ type: "thumbnail", id, url });
+      else URL.revokeObjectURL(url);
+    });
+    return () => {
+      wanted = false;
+    };
+  }, [id, file]);
+
+  // Nothing stays in memory of a photograph that was removed.
+  useEffect(() => {
+    for (const one of before.current) if (!photographs.some(({ id }) => id === one.id)) letGo(one);
+    before.current = photographs;
+  }, [photographs]);
+
   return [strip, dispatch];
 }
 
-async function send({ id, file, thumbnail: known }: Photograph, signal: AbortSignal, dispatch: Dispatch<StripAction>) {
+function letGo({ file, thumbnail, progress }: Photograph): void {
+  if (thumbnail) URL.revokeObjectURL(thumbnail);
+  forget(file);
+  if (progress.step === "done") forget(progress.result.map);
+}
+
+async function send({ id, file }: Photograph, signal: AbortSignal, dispatch: Dispatch<StripAction>) {
   const report = (sent: number) => dispatch({ type: "progress", id, progress: { step: "working", sent } });
   report(0);
-  if (!known) void thumbnail(file).then((url) => dispatch({ type: "thumbnail", id, url }));
   try {
     const result = await analyse(file, { signal, onSent: report });
     dispatch({ type: "progress", id, progress: { step: "done", result } });

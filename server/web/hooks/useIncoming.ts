@@ -1,6 +1,6 @@
 import { useEffect, useState } from "react";
 
-import { photographsIn } from "@/lib/files";
+import { droppedFiles, photographsIn } from "@/lib/files";
 
 /** Takes photographs that are dropped on the page or pasted; tells whether some are being dragged over it. */
 export function useIncoming(add: (files: File[]) => void): boolean {
@@ -21,7 +21,7 @@ export function useIncoming(add: (files: File[]) => void): boolean {
       event.preventDefault();
       depth = 0;
       setOver(false);
-      add(photographsIn(event.dataTransfer?.files ?? []));
+      if (event.dataTransfer) void droppedFiles(event.dataTransfer).then(add);
     };
     const paste = (event: ClipboardEvent) => add(photographsIn(event.clipboardData?.files ?? []));
     const stop = new AbortController();

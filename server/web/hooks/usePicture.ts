@@ -1,10 +1,13 @@
-import { useEffect, useState } from "react";
+import { useEffect, useMemo, useState } from "react";
 
 import { mapOf, photographOf } from "@/lib/decoded";
 import type { Picture } from "@/lib/renderer";
 import type { Photograph } from "@/lib/strip";
 
-/** The decoded pixels of the photograph that is looked at; null while there are none to show. */
+/**
+ * The decoded pixels of the photograph that is looked at; null where there are none to show. While they are decoded, an
+ * empty picture of the size of the one before: so the focus and the place that is looked at stay.
+ */
 export function usePicture(photograph: Photograph | undefined): Picture | null {
   const file = photograph?.file;
   const map = photograph?.progress.step === "done" ? photograph.progress.result.map : undefined;
@@ -13,12 +16,15 @@ export function usePicture(photograph: Photograph | undefined): Picture | null {
   useEffect(() => {
     let wanted = true;
     if (file) void decode(file, map).then((picture) => wanted && setShown({ file, picture }));
+    else setShown(null); // nothing of a removed photograph is kept
     return () => {
       wanted = false;
     };
   }, [file, map]);
 
-  return shown && shown.file === file ? shown.picture : null;
+  const picture = shown?.picture ?? null;
+  const empty = useMemo(() => picture && { ...picture, photograph: null, map: null }, [picture]);
+  return shown && shown.file === file ? picture : empty;
 }
 
 async function decode(file: File, answer: Blob | undefined): Promise<Picture | null> {

@@ -1,6 +1,6 @@
-import { useCallback, useState } from "react";
+import { useCallback, useMemo, useState } from "react";
 
-import { fit, type Point, pan, type Size, type Viewport, zoom } from "@/lib/viewport";
+import { fit, isFit, type Point, pan, type Size, type Viewport, zoom } from "@/lib/viewport";
 
 export interface ViewportControl {
   readonly viewport: Viewport;
@@ -13,23 +13,35 @@ export interface ViewportControl {
   readonly toFull: (at?: Point) => void;
 }
 
-/** Zoom and position of an image on a canvas. */
+interface Moved {
+  readonly view: Viewport;
+  readonly image: Size;
+}
+
+/** Zoom and position of an image on a canvas; the next image of the same size is seen in the same place. */
 export function useViewport(canvas: Size, image: Size): ViewportControl {
-  const [moved, setMoved] = useState<Viewport | null>(null);
-  const whole = fit(canvas, image);
   const { width, height } = canvas;
   const { width: imageWidth, height: imageHeight } = image;
+  const sizes = useMemo(
+    () =>
+      [
+        { width, height },
+        { width: imageWidth, height: imageHeight },
+      ] as const,
+    [width, height, imageWidth, imageHeight],
+  );
+  const whole = useMemo(() => fit(...sizes), [sizes]);
+  const [moved, setMoved] = useState<Moved | null>(null);
+  const kept = viewOf(moved, sizes[1]);
 
   const change = useCallback(
     (next: (view: Viewport, canvas: Size, image: Size) => Viewport) =>
-      setMoved((view) => {
-        const sizes = [
-          { width, height },
-          { width: imageWidth, height: imageHeight },
-        ] as const;
-        return next(view ?? fit(...sizes), ...sizes);
+      setMoved((moved) => {
+        const [canvas, image] = sizes;
+        const view = next(viewOf(moved, image) ?? fit(canvas, image), canvas, image);
+        return isFit(view, canvas, image) ? null : { view, image };
       }),
-    [width, height, imageWidth, imageHeight],
+    [sizes],
   );
   const zoomBy = useCallback(
     (factor: number, at = { x: width / 2, y: height / 2 }) =>
@@ -47,5 +59,10 @@ export function useViewport(canvas: Size, image: Size): ViewportControl {
   );
   const toFit = useCallback(() => setMoved(null), []);
 
-  return { viewport: moved ?? whole, fitted: moved === null, zoomBy, panBy, toFit, toFull };
+  return { viewport: kept ?? whole, fitted: kept === null, zoomBy, panBy, toFit, toFull };
+}
+
+/** Null where another size of image was moved, or none. */
+function viewOf(moved: Moved | null, { width, height }: Size): Viewport | null {
+  return moved?.image.width === width && moved.image.height === height ? moved.view : null;
 }

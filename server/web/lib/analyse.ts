@@ -44,7 +44,7 @@ async function patiently(file: File, options: PredictOptions): Promise<Predictio
 
 /** A reduced copy as an address for an image; empty where the browser can't show the file. */
 export async function thumbnail(file: File): Promise<string> {
-  const photograph = await photographOf(file);
+  const photograph = await createImageBitmap(file).catch(() => null); // not remembered: all of them would not fit
   if (!photograph) return "";
   const side = 160;
   const factor = side / Math.min(photograph.width, photograph.height);
@@ -54,5 +54,6 @@ export async function thumbnail(file: File): Promise<string> {
   const height = photograph.height * factor;
   context.imageSmoothingQuality = "high";
   context.drawImage(photograph, (side - width) / 2, (side - height) / 2, width, height);
+  photograph.close();
   return URL.createObjectURL(await canvas.convertToBlob({ type: "image/jpeg", quality: 0.8 }));
 }

@@ -24,7 +24,7 @@ export class CanvasRenderer implements Renderer {
   draw(scene: Scene): void {
     const { canvas, picture } = this;
     const { viewport, view, cut, colour, opacity, wiper, samples } = scene;
-    const layout = [canvas.width, canvas.height, viewport.scale, viewport.centre.x, viewport.centre.y].join();
+    const layout = [canvas.width, canvas.height, viewport.scale, viewport.centre.x, viewport.centre.y, samples].join();
     if (layout !== this.laidOut) {
       this.drawn = "";
       this.laidOut = layout;

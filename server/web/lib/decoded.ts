@@ -1,15 +1,23 @@
-import { decodeGreyPng } from "@/lib/png";
+import { decodeGreyPng, type Grey } from "@/lib/png";
 
 const KEPT = 3; // a decoded photograph of 12 megapixels takes 48 MB
 
-/** Null where the browser can't show files of this kind. */
-export const photographOf = remembered((file: Blob) => createImageBitmap(file).catch(() => null));
+const photographs = new Map<Blob, Promise<ImageBitmap | null>>();
+const maps = new Map<Blob, Promise<Grey>>();
 
-export const mapOf = remembered(decodeGreyPng);
+/** Null where the browser can't show files of this kind. */
+export const photographOf = remembered(photographs, (file) => createImageBitmap(file).catch(() => null));
+
+export const mapOf = remembered(maps, decodeGreyPng);
+
+/** What is remembered of a file. */
+export function forget(file: Blob): void {
+  photographs.delete(file);
+  maps.delete(file);
+}
 
 /** The same, without doing the work again for the last few files. */
-function remembered<T>(load: (file: Blob) => Promise<T>): (file: Blob) => Promise<T> {
-  const kept = new Map<Blob, Promise<T>>();
+function remembered<T>(kept: Map<Blob, Promise<T>>, load: (file: Blob) => Promise<T>): (file: Blob) => Promise<T> {
   return (file) => {
     const found = kept.get(file) ?? load(file);
     kept.delete(file);

@@ -15,6 +15,16 @@ export interface Settings {
 /** The colour and opacity of the server's own overlays. */
 export const DEFAULTS: Settings = { threshold: null, view: "overlay", colour: "#00ff66", opacity: 0.55, wiper: null };
 
+/** Another view. The original is not compared with itself. */
+export function seen(view: View, { wiper }: Settings): Partial<Settings> {
+  return { view, wiper: view === "original" ? null : wiper };
+}
+
+/** The comparison switched on or off. */
+export function compared({ view, wiper }: Settings): Partial<Settings> {
+  return { wiper: wiper === null ? 0.5 : null, view: view === "original" ? "overlay" : view };
+}
+
 export const COLOURS = [
   ["#00ff66", "Green"],
   ["#33ccff", "Blue"],

@@ -10,16 +10,21 @@ export const SHORTCUTS: readonly (readonly [keys: readonly string[], does: strin
   [["0", "1"], "Fit to the window, 100 %"],
   [["←", "→", "↑", "↓"], "Move the picture, when it has the focus"],
   [["J", "K"], "Next, previous photograph"],
+  [["Delete"], "Remove the photograph, when the film strip has the focus"],
   [["U"], "Add photographs"],
   [["S"], "Download the mask"],
   [["?"], "This help"],
 ];
 
-type Press = Pick<KeyboardEvent, "key" | "ctrlKey" | "metaKey" | "altKey" | "getModifierState">;
+/** What a key that is held does once only. */
+const ONCE = ["c", "s", "u", "?"];
+
+type Press = Pick<KeyboardEvent, "key" | "repeat" | "ctrlKey" | "metaKey" | "altKey" | "getModifierState">;
 
 /** What a press of a key is bound to; nothing where Ctrl or the like makes it the browser's own. */
 export function boundTo<T>(press: Press, keys: Readonly<Record<string, T>>): T | undefined {
   // Brackets and braces need AltGr on many keyboards, which some systems report as Ctrl with Alt.
   const modified = (press.ctrlKey || press.metaKey || press.altKey) && !press.getModifierState("AltGraph");
-  return modified ? undefined : keys[press.key.length === 1 ? press.key.toLowerCase() : press.key];
+  const key = press.key.length === 1 ? press.key.toLowerCase() : press.key;
+  return modified || (press.repeat && ONCE.includes(key)) ? undefined : keys[key];
 }

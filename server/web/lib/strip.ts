@@ -28,8 +28,8 @@ export type Progress =
 export interface Photograph {
   readonly id: number;
   readonly file: File;
-  /** A reduced copy to show; empty while it is made, and where the browser can't show the file. */
-  readonly thumbnail: string;
+  /** A reduced copy to show; null until it is made, empty where the browser can't show the file. */
+  readonly thumbnail: string | null;
   readonly progress: Progress;
 }
 
@@ -46,8 +46,7 @@ export type StripAction =
   | { readonly type: "progress"; readonly id: number; readonly progress: Progress }
   | { readonly type: "select"; readonly id: number }
   | { readonly type: "move"; readonly by: 1 | -1 }
-  | { readonly type: "retry"; readonly id: number }
-  | { readonly type: "unlock" }
+  | { readonly type: "again"; readonly remedy: NonNullable<Trouble["remedy"]> }
   | { readonly type: "remove"; readonly id: number };
 
 export const EMPTY: Strip = { photographs: [], selected: null, nextId: 1 };
@@ -60,10 +59,8 @@ export function reduceStrip(strip: Strip, action: StripAction): Strip {
       return changed(strip, action.id, { thumbnail: action.url });
     case "progress":
       return changed(strip, action.id, { progress: action.progress });
-    case "retry":
-      return changed(strip, action.id, { progress: { step: "waiting" } });
-    case "unlock":
-      return { ...strip, photographs: strip.photographs.map(unlocked) };
+    case "again":
+      return { ...strip, photographs: strip.photographs.map((one) => waiting(one, action.remedy)) };
     case "select":
       return { ...strip, selected: action.id };
     case "move": {
@@ -92,7 +89,7 @@ function added(strip: Strip, files: readonly File[]): Strip {
     (file, index): Photograph => ({
       id: strip.nextId + index,
       file,
-      thumbnail: "",
+      thumbnail: null,
       progress: { step: "waiting" },
     }),
   );
@@ -107,11 +104,11 @@ function changed(strip: Strip, id: number, change: Partial<Photograph>): Strip {
   return { ...strip, photographs: strip.photographs.map((one) => (one.id === id ? { ...one, ...change } : one)) };
 }
 
-/** What failed for want of a key waits again. */
-function unlocked(photograph: Photograph): Photograph {
+/** What failed, and may pass with this remedy, waits again: a server that was away was so for all of them. */
+function waiting(photograph: Photograph, remedy: Trouble["remedy"]): Photograph {
   const { progress } = photograph;
-  const locked = progress.step === "failed" && progress.trouble.remedy === "key";
-  return locked ? { ...photograph, progress: { step: "waiting" } } : photograph;
+  const helped = progress.step === "failed" && progress.trouble.remedy === remedy;
+  return helped ? { ...photograph, progress: { step: "waiting" } } : photograph;
 }
 
 /** Its neighbour, the right one first, is looked at next. */

@@ -23,6 +23,11 @@ export function fit(canvas: Size, image: Size): Viewport {
   return { scale, centre: { x: image.width / 2, y: image.height / 2 } };
 }
 
+/** Whether it is the whole image, as `fit` shows it: so small an image is kept in the middle. */
+export function isFit(view: Viewport, canvas: Size, image: Size): boolean {
+  return Math.abs(view.scale / fit(canvas, image).scale - 1) < 1e-6;
+}
+
 /** Zooms so that the image's point under `at`, in device pixels of the canvas, stays there. */
 export function zoom(view: Viewport, factor: number, at: Point, canvas: Size, image: Size): Viewport {
   const least = Math.min(1, fit(canvas, image).scale);

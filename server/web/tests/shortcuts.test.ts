@@ -2,12 +2,12 @@ import { expect, test } from "vitest";
 
 import { boundTo, SHORTCUTS } from "@/lib/shortcuts";
 
-const KEYS = { "[": "down", r: "reset", "?": "help" };
+const KEYS = { "[": "down", r: "reset", s: "save", "?": "help" };
 
 function press(key: string, ...held: string[]) {
   const getModifierState = (name: string) => held.includes(name);
   const [ctrlKey, altKey, metaKey] = ["Control", "Alt", "Meta"].map(getModifierState) as [boolean, boolean, boolean];
-  return boundTo({ key, ctrlKey, altKey, metaKey, getModifierState }, KEYS);
+  return boundTo({ key, repeat: held.includes("repeat"), ctrlKey, altKey, metaKey, getModifierState }, KEYS);
 }
 
 test("letters in either case, signs as they are", () => {
@@ -24,6 +24,11 @@ test("Ctrl, Alt and Meta leave the key to the browser", () => {
 test("AltGr only types: it writes brackets on many keyboards", () => {
   expect(press("[", "AltGraph")).toBe("down");
   expect(press("[", "Control", "Alt", "AltGraph")).toBe("down");
+});
+
+test("a key that is held moves on, and saves once", () => {
+  expect(press("[", "repeat")).toBe("down");
+  expect(press("S", "repeat")).toBeUndefined();
 });
 
 test("the help shows each key once", () => {

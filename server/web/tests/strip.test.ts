@@ -41,7 +41,7 @@ test("one at a time is sent: first the one that is looked at, then in order", ()
   expect(nextToSend(sending)).toBeUndefined();
   const failed = reduceStrip(sending, step(3, "failed"));
   expect(nextToSend(failed)?.file.name).toBe("a");
-  expect(nextToSend(reduceStrip(failed, { type: "retry", id: 3 }))?.file.name).toBe("c");
+  expect(nextToSend(reduceStrip(failed, { type: "again", remedy: "retry" }))?.file.name).toBe("c");
 });
 
 test("where a photograph is removed its right neighbour is looked at, else its left, else none", () => {
@@ -63,7 +63,7 @@ test("news of a photograph that is gone is no news", () => {
   expect(reduceStrip(strip, step(1, "failed"))).toEqual(strip);
 });
 
-test("a key lets all pass that failed for want of it, and nothing else", () => {
+test("a remedy lets all pass that failed for want of it, and nothing else", () => {
   let strip = reduceStrip(EMPTY, { type: "add", files: [new File([], "a"), new File([], "b"), new File([], "c")] });
   const locked: Trouble = { ...TROUBLE, remedy: "key" };
   for (const [id, trouble] of [
@@ -72,6 +72,8 @@ test("a key lets all pass that failed for want of it, and nothing else", () => {
     [3, locked],
   ] as const)
     strip = reduceStrip(strip, { type: "progress", id, progress: { step: "failed", trouble } });
-  const steps = reduceStrip(strip, { type: "unlock" }).photographs.map(({ progress }) => progress.step);
-  expect(steps).toEqual(["waiting", "failed", "waiting"]);
+  const steps = (remedy: "key" | "retry") =>
+    reduceStrip(strip, { type: "again", remedy }).photographs.map(({ progress }) => progress.step);
+  expect(steps("key")).toEqual(["waiting", "failed", "waiting"]);
+  expect(steps("retry")).toEqual(["failed", "waiting", "failed"]);
 });

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 
-import { fit, origin, pan, toImage, zoom } from "@/lib/viewport";
+import { fit, isFit, origin, pan, toImage, zoom } from "@/lib/viewport";
 
 const CANVAS = { width: 1000, height: 800 };
 const IMAGE = { width: 4000, height: 3000 };
@@ -28,6 +28,16 @@ test("zoom ends at the whole image and at 48 device pixels for one of the image"
   expect(
     zoom({ scale: 5, centre: { x: 5, y: 5 } }, 1e-6, { x: 0, y: 0 }, CANVAS, { width: 10, height: 10 }).scale,
   ).toBe(1);
+});
+
+test("what leads back to the whole image is the whole image again", () => {
+  const at = { x: 640, y: 310 };
+  const whole = fit(CANVAS, IMAGE);
+  expect(isFit(pan(whole, 1, -2, CANVAS, IMAGE), CANVAS, IMAGE)).toBe(true);
+  const near = zoom(whole, 1.25, at, CANVAS, IMAGE);
+  expect(isFit(near, CANVAS, IMAGE)).toBe(false);
+  expect(isFit(zoom(near, 0.8, at, CANVAS, IMAGE), CANVAS, IMAGE)).toBe(true);
+  expect(isFit(zoom(near, 0.1, at, CANVAS, IMAGE), CANVAS, IMAGE)).toBe(true);
 });
 
 test("a larger image never leaves the edge of the canvas; a smaller one stays in the middle", () => {
