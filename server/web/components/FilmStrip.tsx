@@ -63,7 +63,9 @@ export function FilmStrip({ strip: { photographs, selected }, dispatch, onEmpty 
                 {...(one.progress.sent < 1 ? { value: one.progress.sent } : {})}
               />
             )}
-            <span className={styles.name}>{one.file.name}</span>
+            <span className={styles.name}>
+              <bdi>{one.file.name}</bdi>
+            </span>
             <span className={styles.state}>{told(one)}</span>
           </button>
           <button
