@@ -1,6 +1,7 @@
 """From a probability map to what people open: masks, overlays, outlines."""
 
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
@@ -29,22 +30,32 @@ SUFFIXES = {
 }
 FORMATS = tuple(MEDIA_TYPES)
 
-_COLOUR = (0, 255, 102)  # RGB: the green that a red retina has least of
-_OPACITY = 0.55
+COLOUR = "#00ff66"
+"""Of vessels, where none is asked for: the green that a red retina has least of."""
+OPACITY = 0.55
 
 Mask = NDArray[np.bool_]
 Polygon = list[NDArray[np.int32]]
 """Rings (K, 2) of x, y in pixels, first the outside, then holes; closed, the first point is not repeated."""
 
 
-def encode(probability: Image, image: Image | Callable[[], Image], form: str, threshold: float) -> bytes:
+def encode(
+    probability: Image,
+    image: Image | Callable[[], Image],
+    form: str,
+    threshold: float,
+    colour: str = COLOUR,
+    opacity: float = OPACITY,
+) -> bytes:
     """One of FORMATS as file content.
 
     `probability` (H, W) uint8, `image` (H, W, 3) uint8 RGB or what gives it, asked by `overlay` and `json` alone,
     `threshold` 0..1. `mask` and `probability` are 8-bit grey PNG, `overlay` an RGB PNG; `svg` and `geojson` hold the
     mask's outlines along pixel edges, so filling them (even-odd) gives the mask back exactly; `json` is the `document`.
+    `colour` "#rrggbb" is that of the vessels in `overlay` and `svg`, `opacity` 0..1 how much of it covers the
+    photograph in `overlay`.
 
-    Raises OptionError for another format or threshold.
+    Raises OptionError for another format, threshold, colour or opacity.
     """
     if form not in MEDIA_TYPES:
         raise OptionError(f"unknown format {form!r}. Expected one of: {', '.join(FORMATS)}.")
@@ -54,9 +65,9 @@ def encode(probability: Image, image: Image | Callable[[], Image], form: str, th
     if form == "mask":
         return _png(mask.astype(np.uint8) * np.uint8(255))
     if form == "overlay":
-        return _png(_overlay(_given(image), mask)[:, :, ::-1])
+        return _png(_overlay(_given(image), mask, colour, opacity)[:, :, ::-1])
     if form == "svg":
-        return _svg(mask)
+        return _svg(mask, colour)
     if form == "json":
         return json.dumps(document(mask, _given(image), threshold), separators=(",", ":")).encode()
     return geojson([[ring.tolist() for ring in polygon] for polygon in polygons(mask)], threshold)
@@ -192,19 +203,30 @@ def _png(pixels: Any) -> bytes:
     return data.tobytes()
 
 
-def _overlay(image: Image, mask: Mask) -> Image:
+def rgb(colour: str) -> tuple[int, int, int]:
+    """Red, green and blue, 0..255, of "#rrggbb". Raises OptionError for anything else."""
+    if not re.fullmatch(r"#[0-9A-Fa-f]{6}", colour):
+        raise OptionError(f"colour is {colour[:40]!r}. Expected red, green and blue, such as {COLOUR}.")
+    red, green, blue = bytes.fromhex(colour[1:])
+    return red, green, blue
+
+
+def _overlay(image: Image, mask: Mask, colour: str, opacity: float) -> Image:
+    if not 0 <= opacity <= 1:  # also false for NaN
+        raise OptionError(f"opacity {opacity} is not within 0 to 1.")
     result = image.copy()
-    result[mask] = (image[mask] * (1 - _OPACITY) + np.array(_COLOUR) * _OPACITY + 0.5).astype(np.uint8)
+    result[mask] = (image[mask] * (1 - opacity) + np.array(rgb(colour)) * opacity + 0.5).astype(np.uint8)
     return result
 
 
-def _svg(mask: Mask) -> bytes:
+def _svg(mask: Mask, colour: str) -> bytes:
+    rgb(colour)  # what is no colour would become markup
     height, width = mask.shape
     rings = (ring for polygon in polygons(mask) for ring in polygon)
     path = "".join("M" + "L".join(f"{x} {y}" for x, y in ring.tolist()) + "Z" for ring in rings)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}">'
-        f'<path fill="#00ff66" fill-rule="evenodd" d="{path}"/></svg>\n'
+        f'<path fill="{colour}" fill-rule="evenodd" d="{path}"/></svg>\n'
     ).encode()
 
 
@@ -217,7 +239,7 @@ def geojson(outlines: Sequence[Any], threshold: float | None = None) -> bytes:
     coordinates = [[[*ring, ring[0]] for ring in polygon] for polygon in outlines]
     properties: dict[str, Any] = {
         "objectType": "annotation",
-        "classification": {"name": "vessel", "color": _COLOUR},
+        "classification": {"name": "vessel", "color": rgb(COLOUR)},
     }
     if threshold is not None:
         properties["threshold"] = threshold

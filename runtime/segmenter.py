@@ -13,7 +13,7 @@ from vesselrt.runtime.backends import Backend, Info
 from vesselrt.runtime.backends.shared import SharedBatches
 from vesselrt.runtime.decode import Limits
 from vesselrt.runtime.devices import open_backend
-from vesselrt.runtime.encode import Mask, encode, threshold_mask
+from vesselrt.runtime.encode import COLOUR, OPACITY, Mask, encode, threshold_mask
 from vesselrt.runtime.errors import OptionError
 from vesselrt.runtime.hardware import usable_cores
 from vesselrt.runtime.manifest import Manifest
@@ -45,13 +45,21 @@ class Segmentation:
         """(H, W) bool: vessel where probability ≥ threshold × 255. Raises OptionError unless 0 ≤ threshold ≤ 1."""
         return threshold_mask(self.probability, self.threshold if threshold is None else threshold)
 
-    def encode(self, format: str = "mask", threshold: float | None = None) -> bytes:  # noqa: A002 - the usual word
+    def encode(
+        self,
+        format: str = "mask",  # noqa: A002 - the usual word
+        threshold: float | None = None,
+        colour: str = COLOUR,
+        opacity: float = OPACITY,
+    ) -> bytes:
         """The content of a file: "mask", "probability" or "overlay" (PNG), "svg", "geojson" or "json".
+
+        `colour` "#rrggbb" of the vessels in "overlay" and "svg", `opacity` 0..1 of them in "overlay".
 
         Raises OptionError.
         """
         threshold = self.threshold if threshold is None else threshold
-        return encode(self.probability, lambda: self.image, format, threshold)
+        return encode(self.probability, lambda: self.image, format, threshold, colour, opacity)
 
 
 @dataclass

@@ -33,7 +33,7 @@ def finisher(options: Options) -> Callable[[Segmentation, Manifest], bytes]:
     def finish(result: Segmentation, manifest: Manifest) -> bytes:
         if options.format == "json":
             return json.dumps(describe(result, manifest, options), separators=(",", ":")).encode()
-        return result.encode(options.format, options.threshold)
+        return result.encode(options.format, options.threshold, options.colour, options.opacity)
 
     return finish
 

@@ -4,7 +4,7 @@ import json
 from http import HTTPStatus
 from typing import Any
 
-from vesselrt.runtime.encode import FORMATS
+from vesselrt.runtime.encode import COLOUR, FORMATS, OPACITY
 from vesselrt.server.errors import RETRY_AFTER, ErrorBody, V2Error
 
 DESCRIPTION = """
@@ -48,6 +48,19 @@ _FORMAT = {
     "with the vessels coloured. svg, geojson: outlines along pixel edges, in pixels, y down. json: the mask as COCO's "
     "RLE, vessel density in the field of view, counts, times.",
 }
+_COLOUR = {
+    "type": "string",
+    "pattern": "^#[0-9A-Fa-f]{6}$",
+    "default": COLOUR,
+    "description": "Of the vessels in overlay and svg. In an address # is written %23.",
+}
+_OPACITY = {
+    "type": "number",
+    "minimum": 0,
+    "maximum": 1,
+    "default": OPACITY,
+    "description": "How much of the vessels' colour covers the photograph in overlay.",
+}
 _MODEL = {"type": "string", "description": "One of /models. Left out: the first."}
 
 
@@ -71,14 +84,28 @@ def _form(image: dict[str, Any]) -> dict[str, Any]:
         "type": "object",
         "required": ["image"],
         "additionalProperties": False,
-        "properties": {"image": image, "threshold": _THRESHOLD, "format": _FORMAT, "model": _MODEL},
+        "properties": {
+            "image": image,
+            "threshold": _THRESHOLD,
+            "format": _FORMAT,
+            "colour": _COLOUR,
+            "opacity": _OPACITY,
+            "model": _MODEL,
+        },
     }
 
 
 _RAW = {"image/*": {"schema": _BINARY}, "application/octet-stream": {"schema": _BINARY}}
 """One photograph, without a form."""
 PREDICT_REQUEST: dict[str, Any] = {
-    "parameters": [_parameter("threshold", _THRESHOLD, 0.4), _parameter("format", _FORMAT, "mask"), _PICKED, _TIMEOUT],
+    "parameters": [
+        _parameter("threshold", _THRESHOLD, 0.4),
+        _parameter("format", _FORMAT, "mask"),
+        _parameter("colour", _COLOUR, "#33ccff"),
+        _parameter("opacity", _OPACITY, 0.8),
+        _PICKED,
+        _TIMEOUT,
+    ],
     "requestBody": {
         "required": True,
         "content": {

@@ -11,7 +11,7 @@ from fastapi import Request
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from vesselrt.runtime.encode import FORMATS, MEDIA_TYPES
+from vesselrt.runtime.encode import COLOUR, FORMATS, MEDIA_TYPES, OPACITY, rgb
 from vesselrt.runtime.errors import OptionError
 from vesselrt.server.errors import RequestError
 
@@ -30,6 +30,9 @@ class Options:
     format: str = "mask"
     threshold: float | None = None
     """0..1; None: the model's own."""
+    colour: str = COLOUR
+    opacity: float = OPACITY
+    """0..1"""
     model: str | None = None
     """None: the first of the served ones."""
 
@@ -41,16 +44,21 @@ class Options:
         """
         given: dict[str, str] = {}
         for name, value in pairs:
-            if name not in ("threshold", "format", "model"):
-                raise OptionError(f"unknown option {name[:40]!r}. Expected threshold, format or model.")
+            if name not in ("threshold", "format", "model", "colour", "opacity"):
+                raise OptionError(
+                    f"unknown option {name[:40]!r}. Expected threshold, format, model, colour or opacity."
+                )
             if name in given:
                 raise OptionError(f"{name} is given more than once. Send it once, in the query or in the form.")
             given[name] = value
         form = given.get("format") if "format" in given else format_from_accept(accept)
         if form not in FORMATS:
             raise OptionError(f"format is {str(form)[:40]!r}. Expected one of: {', '.join(FORMATS)}.")
-        threshold = _threshold(given["threshold"]) if "threshold" in given else None
-        return cls(form, threshold, given.get("model"))
+        colour = given.get("colour", COLOUR)
+        rgb(colour)
+        threshold = _share("threshold", given["threshold"]) if "threshold" in given else None
+        opacity = _share("opacity", given["opacity"]) if "opacity" in given else OPACITY
+        return cls(form, threshold, colour, opacity, given.get("model"))
 
 
 def format_from_accept(accept: str) -> str:
@@ -79,13 +87,13 @@ _ACCEPTED = {"*/*": "mask", "image/*": "mask", "application/*": "json", "text/ht
 _ACCEPTED |= {media: form for form, media in reversed(MEDIA_TYPES.items())}  # image/png: the first, the mask
 
 
-def _threshold(text: str) -> float:
+def _share(name: str, text: str) -> float:
     try:
         value = float(text if "_" not in text else "nan")  # Python reads 0_1 as 1
     except ValueError:
         value = float("nan")
     if not 0 <= value <= 1:  # also true for NaN
-        raise OptionError(f"threshold is {text[:40]!r}. Expected a number from 0 to 1, such as 0.5.")
+        raise OptionError(f"{name} is {text[:40]!r}. Expected a number from 0 to 1, such as 0.5.")
     return value
 
 

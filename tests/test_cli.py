@@ -131,7 +131,7 @@ def test_help_lists_every_command(run: Run) -> None:
     [
         (
             "predict",
-            "PHOTO... files folders --out --format mask|probability|overlay|svg|geojson --threshold --simplify --model",
+            "PHOTO... files folders --out --format mask|probability|overlay|svg|geojson --threshold --colour --model",
         ),
         ("serve", "--host --port 127.0.0.1 8000 --model --device --precision --threads /predict /health"),
         ("models", "built-in manifests"),
@@ -207,13 +207,14 @@ def test_folders_and_globs(run: Run, mirror: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("form", ["mask", "probability", "overlay", "svg", "geojson"])
 def test_every_format_is_the_librarys(run: Run, mirror: Path, tmp_path: Path, form: str) -> None:
     photo = save(tmp_path / "eye.png", levels(3))
-    assert run("predict", photo, "--format", form, "--threshold", 0.7, "--model", mirror, *CPU).code == 0
+    paint = ["--colour", "#33ccff", "--opacity", 0.8]
+    assert run("predict", photo, "--format", form, "--threshold", 0.7, *paint, "--model", mirror, *CPU).code == 0
     (written,) = tree(tmp_path) - {"eye.png"}
     suffix = {"svg": "svg", "geojson": "geojson"}.get(form, "png")
     assert written == f"eye-{form}.{suffix}"
     content = (tmp_path / written).read_bytes()
     with vesselrt.load(mirror, device="cpu:onnxruntime") as segmenter:
-        assert content == segmenter.segment(photo).encode(form, 0.7)
+        assert content == segmenter.segment(photo).encode(form, 0.7, "#33ccff", 0.8)
     if form == "probability":
         assert np.array_equal(grey(tmp_path / written), levels(3))
     if form == "svg":
@@ -356,7 +357,7 @@ def test_a_model_or_device_that_is_not_to_be_had(
         ("predict", "PHOTO"),
         ("predict eye.png --threshold abc", "--threshold"),
         ("predict eye.png --format jpeg", "jpeg"),
-        ("predict eye.png --colour", "--colour"),
+        ("predict eye.png --paint", "--paint"),
         ("paint", "paint"),
     ],
 )

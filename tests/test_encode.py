@@ -149,6 +149,36 @@ def test_overlay_by_hand() -> None:
     overlay = decoded(encode(np.array([[255, 0], [255, 255]], np.uint8), image, "overlay", 0.5))
     assert overlay.tolist() == [[[90, 185, 79], [200, 100, 50]], [[0, 140, 56], [115, 255, 171]]]
     np.testing.assert_array_equal(image, before)
+    # With a quarter of another colour, (51, 204, 255).
+    overlay = decoded(encode(np.array([[255, 0], [255, 255]], np.uint8), image, "overlay", 0.5, "#33CCff", 0.25))
+    assert overlay.tolist() == [[[163, 126, 101], [200, 100, 50]], [[13, 51, 64], [204, 242, 255]]]
+
+
+@pytest.mark.parametrize("opacity", [0.0, 1.0])
+def test_an_overlay_is_the_photograph_at_0_and_the_colour_at_1(opacity: float) -> None:
+    image = np.random.default_rng(1).integers(0, 256, (5, 7, 3), np.uint8)
+    probability = np.full((5, 7), 255, np.uint8)
+    expected = image if opacity == 0 else np.full_like(image, (1, 2, 255))
+    np.testing.assert_array_equal(decoded(encode(probability, image, "overlay", 1, "#0102ff", opacity)), expected)
+
+
+@pytest.mark.parametrize("form", ["overlay", "svg"])
+@pytest.mark.parametrize("colour", ["red", "#0f6", "00ff66", "#00ff6g", '#"/><a>', "#00ff66\n", ""])
+def test_what_is_no_colour_is_refused(form: str, colour: str) -> None:
+    with pytest.raises(OptionError) as caught:
+        encode(RAMP, black(RAMP.shape), form, 0.5, colour)
+    assert str(caught.value) == f"colour is {colour!r}. Expected red, green and blue, such as #00ff66."
+
+
+@pytest.mark.parametrize("opacity", [-0.1, 1.1, float("nan")])
+def test_an_opacity_out_of_range_is_refused(opacity: float) -> None:
+    with pytest.raises(OptionError, match=rf"^opacity {opacity} is not within 0 to 1\.$"):
+        encode(RAMP, black(RAMP.shape), "overlay", 0.5, opacity=opacity)
+
+
+def test_outlines_have_the_colour() -> None:
+    probability = np.full((3, 4), 255, np.uint8)
+    assert encode(probability, black((3, 4)), "svg", 0.5, "#33ccff").count(b'fill="#33ccff"') == 1
 
 
 def check_outlines(mask: Mask) -> None:

@@ -223,7 +223,15 @@ BAD: dict[str, tuple[dict[str, Any], tuple[int, str, str]]] = {
     ),
     "misspelt option": (
         {"params": {"treshold": "0.4"}, "files": FILE},
-        (422, "OptionError", "unknown option 'treshold'. Expected threshold, format or model."),
+        (422, "OptionError", "unknown option 'treshold'. Expected threshold, format, model, colour or opacity."),
+    ),
+    "no colour": (
+        {"params": {"colour": "red"}, "files": FILE},
+        (422, "OptionError", "colour is 'red'. Expected red, green and blue, such as #00ff66."),
+    ),
+    "opacity over 1": (
+        {"data": {"opacity": "2"}, "files": FILE},
+        (422, "OptionError", "opacity is '2'. Expected a number from 0 to 1, such as 0.5."),
     ),
     "no body": ({}, (422, "RequestError", f"the photograph is empty: 0 bytes came. {HINT}.")),
     "empty file": ({"files": {"image": b""}}, (422, "RequestError", f"the photograph is empty: 0 bytes came. {HINT}.")),
@@ -590,7 +598,7 @@ def test_openapi_examples_work(client: httpx.Client) -> None:
     predict = client.get("/openapi.json").json()["paths"]["/predict"]["post"]
     query = {parameter["name"]: parameter["example"] for parameter in predict["parameters"] if "example" in parameter}
     timeout = query.pop("X-Request-Timeout")
-    assert query.keys() == {"threshold", "format"}
+    assert query.keys() == {"threshold", "format", "colour", "opacity"}
     answer = client.post("/predict", params=query, content=PHOTO, headers={"X-Request-Timeout": str(timeout)})
     assert answer.status_code == 200
     assert post(client, "multipart", **query).status_code == 200

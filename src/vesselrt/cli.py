@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from vesselrt.runtime.decode import SUFFIXES as IMAGE_SUFFIXES
-from vesselrt.runtime.encode import SUFFIXES
+from vesselrt.runtime.encode import COLOUR, OPACITY, SUFFIXES, rgb
 from vesselrt.runtime.errors import DataError, MissingExtraError, OptionError, VesselrtError
 from vesselrt.runtime.files import draft
 
@@ -73,6 +73,8 @@ def predict(
     ] = None,
     threshold: Threshold = None,
     format: Annotated[Format, typer.Option(help="What to write.")] = "mask",  # noqa: A002 - the option's name
+    colour: Annotated[str, typer.Option(help="Of the vessels in overlay and svg.")] = COLOUR,
+    opacity: Annotated[float, typer.Option(min=0, max=1, help="Of the vessels in overlay.")] = OPACITY,
     simplify: Annotated[
         float | None,
         typer.Option(help="With geojson: pixels by which outlines may move; up to 0.35 no pixel of the mask changes."),
@@ -86,7 +88,8 @@ def predict(
     targets = _targets(_expand(photos), out, format)
     if threshold is not None and not 0 <= threshold <= 1:
         raise OptionError(f"threshold {threshold} is not within 0 to 1.")
-    encode = _encoder(format, simplify)
+    rgb(colour)
+    encode = _encoder(format, simplify, colour, opacity)
     failures, times = [], []
     with _load(model, device, precision, threads) as segmenter, _progress(len(targets)) as advance:
         _say.print(f"{segmenter.manifest.name} {segmenter.manifest.version} on {segmenter.info}")
@@ -463,10 +466,12 @@ def _f1(data: Path) -> Callable[[Path], float]:
     return measure
 
 
-def _encoder(form: str, simplify: float | None) -> "Callable[[Segmentation, float | None], bytes]":
+def _encoder(
+    form: str, simplify: float | None, colour: str, opacity: float
+) -> "Callable[[Segmentation, float | None], bytes]":
     """What makes a file of a segmentation and a threshold (None: the model's)."""
     if simplify is None:
-        return lambda result, threshold: result.encode(form, threshold)
+        return lambda result, threshold: result.encode(form, threshold, colour, opacity)
     if form != "geojson":
         raise OptionError(f"--simplify is for --format geojson, and the format is {form}.")
     from vesselrt.training.annotations import check_simplify, encode

@@ -1,5 +1,5 @@
 import type { View } from "@/lib/renderer";
-import { COLOURS, compared, DEFAULTS, type Settings, seen } from "@/lib/settings";
+import { COLOURS, compared, type Settings, seen } from "@/lib/settings";
 
 import styles from "./Panel.module.css";
 import { Slider } from "./Slider";
@@ -112,9 +112,4 @@ export function OverlayControl({ settings, change }: Props) {
       />
     </section>
   );
-}
-
-/** Whether the overlay on the screen is the one that the server writes. */
-export function isServersOverlay({ colour, opacity }: Settings): boolean {
-  return colour === DEFAULTS.colour && opacity === DEFAULTS.opacity;
 }

@@ -10,13 +10,7 @@ const FORMATS: readonly (readonly [Format, string, string])[] = [
   ["geojson", "Outlines", "GeoJSON"],
 ];
 
-interface Props {
-  readonly download: Download;
-  /** Whether the overlay on the screen looks otherwise than the file. */
-  readonly otherOverlay: boolean;
-}
-
-export function Downloads({ download, otherOverlay }: Props) {
+export function Downloads({ download }: { readonly download: Download }) {
   return (
     <section className={styles.section}>
       <h2>Download</h2>
@@ -32,7 +26,6 @@ export function Downloads({ download, otherOverlay }: Props) {
       </div>
       <p className={styles.hint} role="status">
         {download.said || "At this threshold, in full resolution."}
-        {otherOverlay && " Overlay files are always green, 55 %."}
       </p>
     </section>
   );

@@ -41,7 +41,7 @@ export function Notice({ photograph: { file, progress }, picture, again }: Props
     const unseen = picture?.map && !picture.photograph;
     return (
       <p className={unseen ? styles.note : styles.hidden} role="status">
-        {unseen ? "This browser can’t show files of this kind, so the vessels alone are shown." : "Vessels found."}
+        {unseen ? "This browser can’t show this file, so the vessels alone are shown." : "Vessels found."}
       </p>
     );
   }

@@ -13,7 +13,7 @@ import { compared, DEFAULTS, hundredths, type Settings, seen } from "@/lib/setti
 import { selectedOf } from "@/lib/strip";
 
 import { Invitation, Picker } from "./Adding";
-import { isServersOverlay, OverlayControl, ThresholdControl, ViewControl } from "./Controls";
+import { OverlayControl, ThresholdControl, ViewControl } from "./Controls";
 import { Downloads } from "./Downloads";
 import { FilmStrip } from "./FilmStrip";
 import { Help } from "./Help";
@@ -43,7 +43,7 @@ export function Workbench() {
   const picture = usePicture(selected);
   const result = selected?.progress.step === "done" ? selected.progress.result : null;
   const threshold = settings.threshold ?? result?.threshold ?? 0.5;
-  const download = useDownload(selected?.file, threshold);
+  const download = useDownload(selected?.file, { ...settings, threshold });
   const move = (by: number) => change({ threshold: hundredths(threshold + by) });
   const wipe = (by: number) => settings.wiper !== null && change({ wiper: hundredths(settings.wiper + by) });
 
@@ -122,7 +122,7 @@ export function Workbench() {
           <ThresholdControl {...controls} />
           <ViewControl {...controls} />
           <OverlayControl {...controls} />
-          {result && <Downloads download={download} otherOverlay={!isServersOverlay(settings)} />}
+          {result && <Downloads download={download} />}
           <Reading result={result} threshold={threshold} health={health} />
         </aside>
       )}

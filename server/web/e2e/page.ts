@@ -16,9 +16,15 @@ export async function openSample(page: Page): Promise<void> {
 }
 
 /** What the API answers for the sample. */
-export async function fromApi(page: Page, format: string, threshold: number): Promise<Buffer> {
+export async function fromApi(
+  page: Page,
+  format: string,
+  threshold: number,
+  look: Record<string, string> = {},
+): Promise<Buffer> {
   const image = { name: "sample.jpg", mimeType: "image/jpeg", buffer: JPEG };
-  const answer = await page.request.post(`/predict?format=${format}&threshold=${threshold}`, { multipart: { image } });
+  const query = new URLSearchParams({ format, threshold: String(threshold), ...look });
+  const answer = await page.request.post(`/predict?${query}`, { multipart: { image } });
   expect(answer.status()).toBe(200);
   return answer.body();
 }
@@ -81,4 +87,38 @@ export async function expectMaskOnScreen(page: Page, threshold: number): Promise
     [shot, mask, width, height] as const,
   );
   expect(differing).toBe(0);
+}
+
+/** A disc of one colour on black, as the plainest TIFF: 8-bit RGB in one strip, without compression. */
+export function smallTiff(): Buffer {
+  const side = 400;
+  const pixels = Buffer.alloc(side * side * 3);
+  for (let y = 0; y < side; y++)
+    for (let x = 0; x < side; x++)
+      if (Math.hypot(x - side / 2, y - side / 2) < 0.45 * side) pixels.set([200, 90, 40], 3 * (y * side + x));
+  const entries = [
+    [256, 4, 1, side], // width
+    [257, 4, 1, side], // height
+    [258, 3, 3, 134], // bits of each sample: where they stand
+    [259, 3, 1, 1], // no compression
+    [262, 3, 1, 2], // RGB
+    [273, 4, 1, 140], // where the strip begins
+    [277, 3, 1, 3], // samples a pixel
+    [278, 4, 1, side], // rows in the strip
+    [279, 4, 1, pixels.length],
+    [284, 3, 1, 1], // samples of a pixel side by side
+  ] as const;
+  const head = Buffer.alloc(140);
+  head.write("II*\0", "latin1");
+  head.writeUInt32LE(8, 4);
+  head.writeUInt16LE(entries.length, 8);
+  entries.forEach(([tag, type, count, value], index) => {
+    const at = 10 + 12 * index;
+    head.writeUInt16LE(tag, at);
+    head.writeUInt16LE(type, at + 2);
+    head.writeUInt32LE(count, at + 4);
+    head.writeUInt32LE(value, at + 8);
+  });
+  for (const at of [134, 136, 138]) head.writeUInt16LE(8, at);
+  return Buffer.concat([head, pixels]);
 }

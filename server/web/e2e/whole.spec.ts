@@ -1,8 +1,8 @@
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import AxeBuilder from "@axe-core/playwright";
 import { expect, type JSHandle, test } from "@playwright/test";
 
-import { expectDownloads, expectMaskOnScreen, JPEG, openSample, SAMPLE } from "./page";
+import { expectDownloads, expectMaskOnScreen, fromApi, JPEG, openSample, SAMPLE, smallTiff } from "./page";
 
 test("upload, slide, download: byte for byte what the API answers; nothing leaves the origin", async ({
   page,
@@ -209,6 +209,39 @@ test("photographs are dropped and pasted, other things are not", async ({ page }
   await body.dispatchEvent("drop", { dataTransfer: await carry("scan.dcm", "", Buffer.from("DICM")) });
   await expect(page.locator("main").getByRole("alert")).toContainText("could not be opened as a photograph");
   await expect(page.locator("main").getByRole("alert")).toContainText("scan.dcm");
+});
+
+test("what the browser can't read is shown as the server reads it", async ({ page }) => {
+  await page.goto("/");
+  const tiff = { name: "scan.tif", mimeType: "image/tiff", buffer: smallTiff() };
+  await page.locator("main input[type=file]").first().setInputFiles(tiff);
+  await expect(page.getByRole("button", { name: /Mask PNG/ })).toBeVisible();
+  await expect(page.getByText("can’t show")).toHaveCount(0);
+  await page.keyboard.press("o");
+  await page.waitForTimeout(500);
+  const seen = await page.locator("canvas").screenshot();
+  const brightest = await page.evaluate(async (base64) => {
+    const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
+    const bitmap = await createImageBitmap(new Blob([bytes]));
+    const context = new OffscreenCanvas(bitmap.width, bitmap.height).getContext("2d")!;
+    context.drawImage(bitmap, 0, 0);
+    const { data } = context.getImageData(bitmap.width / 2 - 9, bitmap.height / 2 - 9, 18, 18);
+    return [data[0], data[1], data[2]];
+  }, seen.toString("base64"));
+  expect(brightest).toEqual([200, 90, 40]);
+  await expect(page.getByText("of the field of view")).toBeVisible();
+  await expect(page.getByRole("button", { name: /scan\.tif: / }).locator("img")).toBeVisible();
+});
+
+test("an overlay is saved in the colour and opacity that are seen", async ({ page }) => {
+  await openSample(page);
+  await page.getByRole("radio", { name: "Blue" }).check({ force: true });
+  await page.getByRole("slider", { name: "Opacity" }).fill("0.8");
+  const downloading = page.waitForEvent("download");
+  await page.getByRole("button", { name: "Overlay PNG" }).click();
+  const saved = readFileSync(await (await downloading).path());
+  const expected = await fromApi(page, "overlay", 0.5, { colour: "#33ccff", opacity: "0.8" });
+  expect(saved.equals(expected)).toBe(true);
 });
 
 test("of a folder that is dropped the photographs in it are taken", async ({ page }, info) => {

@@ -1,6 +1,6 @@
 import { useState } from "react";
 
-import { type Format, predictFile } from "@/lib/api";
+import { type Format, type Look, predictFile } from "@/lib/api";
 import { trouble } from "@/lib/errors";
 import { save } from "@/lib/files";
 
@@ -11,15 +11,16 @@ export interface Download {
   readonly said: string;
 }
 
-/** Downloads of a photograph's results at a threshold. */
-export function useDownload(file: File | undefined, threshold: number): Download {
+/** Downloads of a photograph's results, as they are seen. */
+export function useDownload(file: File | undefined, look: Look): Download {
+  const { threshold } = look;
   const [last, setLast] = useState<{ file: File; threshold: number | null; said: string } | null>(null);
 
   const start = async (format: Format) => {
     if (!file) return;
     setLast({ file, threshold, said: "Preparing …" });
     try {
-      const { file: made, name } = await predictFile(file, format, threshold);
+      const { file: made, name } = await predictFile(file, format, look);
       save(made, name);
       setLast({ file, threshold, said: `${name} saved.` });
     } catch (error) {

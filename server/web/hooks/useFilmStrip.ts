@@ -54,7 +54,9 @@ export function useFilmStrip(): [Strip, Dispatch<StripAction>] {
 function letGo({ file, thumbnail, progress }: Photograph): void {
   if (thumbnail) URL.revokeObjectURL(thumbnail);
   forget(file);
-  if (progress.step === "done") forget(progress.result.map);
+  if (progress.step !== "done") return;
+  forget(progress.result.map);
+  if (progress.result.photograph) forget(progress.result.photograph);
 }
 
 async function send({ id, file }: Photograph, signal: AbortSignal, dispatch: Dispatch<StripAction>) {
@@ -63,6 +65,8 @@ async function send({ id, file }: Photograph, signal: AbortSignal, dispatch: Dis
   try {
     const result = await analyse(file, { signal, onSent: report });
     dispatch({ type: "progress", id, progress: { step: "done", result } });
+    const copy = result.photograph !== file && result.photograph;
+    if (copy) void thumbnail(copy).then((url) => dispatch({ type: "thumbnail", id, url }));
   } catch (error) {
     if (!signal.aborted) dispatch({ type: "progress", id, progress: { step: "failed", trouble: trouble(error) } });
   }

@@ -1,4 +1,4 @@
-import { type Prediction, type PredictOptions, predictProbability } from "@/lib/api";
+import { type Prediction, type PredictOptions, predictFile, predictProbability } from "@/lib/api";
 import { mapOf, photographOf } from "@/lib/decoded";
 import { ApiError } from "@/lib/errors";
 import { fieldOfView, survey } from "@/lib/fieldOfView";
@@ -10,12 +10,16 @@ const PATIENCE = 30; // tries, a second apart, while the server starts or is bus
 /** One photograph to the server and back: the map, and what is counted from it. Rejects with ApiError. */
 export async function analyse(file: File, options: PredictOptions): Promise<Result> {
   const start = performance.now();
-  const [prediction, photograph] = await Promise.all([patiently(file, options), photographOf(file)]);
+  const [prediction, own] = await Promise.all([patiently(file, options), photographOf(file)]);
   const map = await mapOf(prediction.file);
-  const same = photograph?.width === map.width && photograph.height === map.height;
-  const region = same ? fieldOfView(survey(photograph)) : null;
+  // Where the browser can't read the file, or reads it otherwise, the map has its place on what the server reads.
+  const same = own?.width === map.width && own.height === map.height;
+  const shown = same ? file : await asServerReads(file, options.signal);
+  const photograph = shown && (await photographOf(shown));
+  const region = photograph && fieldOfView(survey(photograph));
   return {
     map: prediction.file,
+    photograph: shown,
     width: map.width,
     height: map.height,
     counts: histogram(map, region),
@@ -27,6 +31,14 @@ export async function analyse(file: File, options: PredictOptions): Promise<Resu
     serverTime: prediction.milliseconds,
     totalTime: performance.now() - start,
   };
+}
+
+/** The photograph as PNG, upright: an overlay of which nothing is seen. Null where the server does not answer. */
+async function asServerReads(file: File, signal: AbortSignal | undefined): Promise<Blob | null> {
+  const unseen = { threshold: 1, colour: "#000000", opacity: 0 };
+  const answer = await predictFile(file, "overlay", unseen, signal && { signal }).catch(() => null);
+  signal?.throwIfAborted();
+  return answer?.file ?? null;
 }
 
 async function patiently(file: File, options: PredictOptions): Promise<Prediction> {
@@ -43,7 +55,7 @@ async function patiently(file: File, options: PredictOptions): Promise<Predictio
 }
 
 /** A reduced copy as an address for an image; empty where the browser can't show the file. */
-export async function thumbnail(file: File): Promise<string> {
+export async function thumbnail(file: Blob): Promise<string> {
   const photograph = await createImageBitmap(file).catch(() => null); // not remembered: all of them would not fit
   if (!photograph) return "";
   const side = 160;

@@ -46,12 +46,26 @@ export function predictProbability(photograph: File, options?: PredictOptions): 
   return predict(photograph, { format: "probability" }, options);
 }
 
+/** How a file of results is to look. */
+export interface Look {
+  readonly threshold: number;
+  /** "#rrggbb" */
+  readonly colour: string;
+  readonly opacity: number;
+}
+
 /**
  * Asks the server for a finished file at a threshold. It is not made here: so a download is, byte for byte, what the
  * library and the command line write, and there is one implementation of each format.
  */
-export function predictFile(photograph: File, format: Format, threshold: number): Promise<Prediction> {
-  return predict(photograph, { format, threshold: String(threshold) });
+export function predictFile(
+  photograph: File,
+  format: Format,
+  { threshold, colour, opacity }: Look,
+  options?: PredictOptions,
+): Promise<Prediction> {
+  const query = { format, threshold: String(threshold), colour, opacity: String(opacity) };
+  return predict(photograph, query, options);
 }
 
 export async function fetchHealth(): Promise<Health> {

@@ -4,6 +4,8 @@ import type { Histogram } from "@/lib/probability";
 /** What is known of a photograph once the server has answered. The map stays compressed; one at a time is decoded. */
 export interface Result {
   readonly map: Blob;
+  /** An image of that size that the browser can show: the file itself, or the server's copy; null where there is none. */
+  readonly photograph: Blob | null;
   readonly width: number;
   readonly height: number;
   readonly counts: Histogram;
