@@ -6,12 +6,20 @@
 #
 # compose.yaml runs it with a key, limits and nothing that it does not need.
 
+FROM node:22-bookworm-slim AS page
+WORKDIR /build/server/web
+COPY server/web/package.json server/web/package-lock.json ./
+RUN --mount=type=cache,target=/root/.npm npm ci --no-audit --no-fund
+COPY server/web .
+RUN NEXT_TELEMETRY_DISABLED=1 npm run build
+
 FROM python:3.11-slim-bookworm AS build
 WORKDIR /build
 COPY docker/requirements.sh docker/
 COPY requirements/run.txt requirements/
 RUN --mount=type=cache,target=/root/.cache/pip docker/requirements.sh /opt/vesselrt requirements/run.txt
 COPY . .
+COPY --from=page /build/server/static/page server/static/page
 RUN /opt/vesselrt/bin/python -m pip --disable-pip-version-check install --no-input --no-deps --no-build-isolation . \
     && /opt/vesselrt/bin/python -m pip --disable-pip-version-check uninstall --yes setuptools pip
 

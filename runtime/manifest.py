@@ -128,7 +128,8 @@ class Manifest(Facts):
 
     schema_version: Literal[1] = 1
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
-    version: str
+    version: Annotated[str, Field(pattern=r"^[!-~]([ -~]*[!-~])?$")]
+    """Printable ASCII: answers carry it in a header."""
     licence: str
     description: str
     preparation: Preparation

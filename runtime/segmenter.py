@@ -1,6 +1,7 @@
 """The main path: photograph → Segmenter.segment → Segmentation."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -66,12 +67,16 @@ class Segmentation:
 class _Clock:
     """Times the stages of one call."""
 
+    after: Callable[[str], None] | None
+    """Is told each stage's name at its end."""
     last: float = field(default_factory=time.perf_counter)
     stages: dict[str, float] = field(default_factory=dict)
 
     def stage(self, name: str) -> None:
         now = time.perf_counter()
         self.stages[name], self.last = (now - self.last) * 1e3, now
+        if self.after is not None:
+            self.after(name)
 
 
 class Segmenter:
@@ -86,12 +91,15 @@ class Segmenter:
         """The device and precision really in use."""
         return self._backend.info
 
-    def segment(self, image: bytes | str | Path | Image | Photograph) -> Segmentation:
+    def segment(
+        self, image: bytes | str | Path | Image | Photograph, after: Callable[[str], None] | None = None
+    ) -> Segmentation:
         """Segments a photograph: encoded bytes, a path, or (H, W, 3) uint8 RGB pixels.
 
-        Raises ImageError when the photograph can't be used.
+        `after` is called with the name of each stage that is done: decode, prepare, infer, finish; what it raises ends
+        the call. Raises ImageError when the photograph can't be used.
         """
-        clock = _Clock()
+        clock = _Clock(after)
         photograph = image if isinstance(image, Photograph) else Photograph(image, self.limits)
         prepared, shape = photograph.prepare(self.manifest.preparation, lambda: clock.stage("decode"))
         clock.stage("prepare")

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import time
 import zipfile
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import IO, Any, Literal, cast
 
 from vesselrt.runtime.encode import MEDIA_TYPES
 from vesselrt.server.answers import file_name, finisher
-from vesselrt.server.errors import describe
+from vesselrt.server.errors import DeadlineError, describe
 from vesselrt.server.service import Answer, Service, Work
 from vesselrt.server.upload import Upload
 
@@ -36,32 +37,36 @@ class Item:
 
 
 async def run(service: Service, sent: Upload, seconds: float | None) -> AsyncIterator[Item]:
-    """The photographs as they finish. The batch has one place in the queue: others get their turn between them.
+    """The photographs as they finish, within `seconds` all of them; None: each within the setting.
 
-    Raises BusyError, NotReadyError.
+    A place in the queue is taken for each, and none while the client reads: others get their turn between them.
     """
     finish = finisher(sent.options)
+    end = None if seconds is None else time.monotonic() + seconds
 
     async def one(number: int, stem: str, photograph: bytes) -> Item:
+        left = None if end is None else end - time.monotonic()
+        if left is not None and left <= 0:
+            late = f"the batch's {seconds:g} s were over. Send fewer photographs, or allow more time."
+            return Item(number, stem, DeadlineError(late))
         try:
-            work = Work(photograph, finish, sent.options.model, seconds)
-            return Item(number, stem, await service.run(work, placed=True))
+            work = Work(photograph, finish, sent.options.model, left)
+            return Item(number, stem, await service.run(work, patient=True))
         except Exception as error:  # noqa: BLE001 - it is told in the place of the answer
             return Item(number, stem, error)
 
-    with service.place():
-        waiting = (asyncio.create_task(one(n, *named)) for n, named in enumerate(sent.photographs))
-        running = set(islice(waiting, service.at_once))
-        try:
-            while running:
-                done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-                # The next ones begin while these are sent, and no more of them: a slow client does not fill the memory.
-                running |= set(islice(waiting, len(done)))
-                for task in done:
-                    yield task.result()
-        finally:
-            for task in running:
-                task.cancel()
+    waiting = (asyncio.create_task(one(n, *named)) for n, named in enumerate(sent.photographs))
+    running = set(islice(waiting, service.at_once))
+    try:
+        while running:
+            done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+            # The next ones begin while these are sent, and no more of them: a slow client does not fill the memory.
+            running |= set(islice(waiting, len(done)))
+            for task in done:
+                yield task.result()
+    finally:
+        for task in running:
+            task.cancel()
 
 
 async def begun(parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

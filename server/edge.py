@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from vesselrt.runtime.errors import ImageTooLargeError
 from vesselrt.server.errors import BusyError, RequestError, answer
 from vesselrt.server.metrics import Metrics
+from vesselrt.server.models import State, why_not
 from vesselrt.server.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -64,6 +65,10 @@ class Edge:
         try:
             self._check_key(scope["path"], headers)
             await self._app(scope, body.receive, dressed)
+        except asyncio.CancelledError:  # the server stops, and the time to finish is over
+            if status:
+                raise
+            await answer(scope, why_not(State.STOPPED))(scope, receive, dressed)
         except Exception as error:
             if not isinstance(error, RequestError):
                 logger.exception("request %s failed", name)

@@ -44,8 +44,12 @@ class Metrics:
         if SHARED in os.environ:
             registry = CollectorRegistry()
             MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-        encode, media_type = choose_encoder(accept)
-        return encode(registry), media_type
+        try:
+            encode, media_type = choose_encoder(accept)
+            return encode(registry), media_type
+        except TypeError:  # the library compares versions, and what was asked for is none: "version=abc"
+            encode, media_type = choose_encoder("")
+            return encode(registry), media_type
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(name, text, labels, registry=self._registry)

@@ -3,7 +3,8 @@
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import Executor
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from http import HTTPStatus
@@ -23,7 +24,7 @@ Source = Segmenter | Callable[[], Segmenter]
 
 
 class State(StrEnum):
-    """Where a model, or the service, stands. FAILED is final: the model could not be loaded or run."""
+    """Where a model, or the service, stands. FAILED lasts until the model's file changes: it can't be loaded or run."""
 
     STARTING = "starting"
     READY = "ready"
@@ -53,12 +54,12 @@ class _Loaded:
 
 
 class Model:
-    """One name. `load`, `refresh` and `close` are called by one thread at a time, `use` by any."""
+    """One name. `load`, `refresh` and `close` are called by one thread at a time, `begin` by another, `use` by any."""
 
     def __init__(self, name: str, source: Source, path: Path | None = None, *, warm: bool = False) -> None:
         """`path`: the file to watch. `warm`: the source is a segmenter that is warm already."""
         self.name, self._path, self._source = name, path, source
-        self._lock = threading.Lock()
+        self._lock, self._begun = threading.Lock(), False
         self._stamp = _stamp(path)
         self._loaded = _Loaded(source) if isinstance(source, Segmenter) else None
         self.state = State.READY if warm and self._loaded else State.STARTING
@@ -85,6 +86,13 @@ class Model:
             if last:
                 loaded.segmenter.close()
 
+    def begin(self, loader: Executor) -> None:
+        """Has `loader` load the model, unless that was done before."""
+        if self.state is State.STARTING and not self._begun:
+            self._begun = True
+            with suppress(RuntimeError):  # the loader has shut down
+                loader.submit(self.load)
+
     def load(self) -> None:
         """Loads and warms the model, unless it is; `state` tells how it went."""
         if self.state is State.STARTING:
@@ -98,6 +106,7 @@ class Model:
     def open(self) -> float:
         """The same, but raises what hinders it; ms of one photograph."""
         if self._loaded is None:
+            self._stamp = _stamp(self._path)  # the file may have changed since the server started
             self._loaded = _Loaded(_from(self._source))
         milliseconds = self._loaded.segmenter.warm_up()
         if self.state is State.STARTING:
@@ -105,18 +114,26 @@ class Model:
         return milliseconds
 
     def refresh(self) -> bool | None:
-        """Loads the file again if it changed, the old model serving meanwhile; whether that succeeded."""
+        """Loads the file again if it changed, the old model serving meanwhile; whether that succeeded.
+
+        A model that had failed serves from then on.
+        """
         stamp = _stamp(self._path)
-        if stamp == self._stamp or stamp is None or self.state is not State.READY:
+        if stamp == self._stamp or stamp is None or self.state not in (State.READY, State.FAILED):
             return None
         self._stamp = stamp  # a file that can't be loaded is not tried again before it changes again
         try:
             segmenter = _from(self._source)
-            segmenter.warm_up()
+            with ExitStack() as undo:
+                undo.callback(segmenter.close)
+                segmenter.warm_up()
+                undo.pop_all()
         except Exception:
-            logger.exception("%s: the changed file could not be loaded; the model before it goes on serving", self.name)
+            before = "the model before it goes on serving" if self.state is State.READY else "no model serves"
+            logger.exception("%s: the changed file could not be loaded; %s", self.name, before)
             return False
         self._retire(_Loaded(segmenter))
+        self.state = State.READY
         logger.info("%s: %s %s serves now", self.name, segmenter.manifest.name, segmenter.manifest.version)
         return True
 

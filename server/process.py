@@ -23,7 +23,7 @@ from uvicorn.supervisors import Multiprocess
 from vesselrt.runtime.segmenter import Segmenter
 from vesselrt.server.metrics import SHARED
 from vesselrt.server.models import Model, from_settings
-from vesselrt.server.protocol import MOST_HEAD, Protocol
+from vesselrt.server.protocol import Protocol
 from vesselrt.server.settings import Settings
 
 
@@ -100,7 +100,6 @@ def _configuration(settings: Settings, app: FastAPI | Worker) -> uvicorn.Config:
         log_level="warning",
         server_header=False,
         proxy_headers=False,
-        h11_max_incomplete_event_size=MOST_HEAD,
         timeout_keep_alive=15,  # s: longer than a person takes from one photograph to the next on the page
         timeout_graceful_shutdown=round(settings.drain),
     )
@@ -117,6 +116,8 @@ def listen(host: str, port: int) -> socket.socket:
         listener = socket.socket(family, kind, protocol)
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            # Of each connection. Where the system lets it grow to megabytes, slow reading looks like none for minutes.
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 256 * 1024)
             listener.bind(address)
             listener.listen(1024)
         except OSError:

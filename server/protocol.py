@@ -16,6 +16,27 @@ from vesselrt.server.settings import Settings
 MOST_HEAD = 16 * 1024
 """Bytes of request line and headers."""
 _HEAD_ENDS = re.compile(rb"\n\r?\n")
+_MANY, _SMALL = 1000, 256
+"""Chunks of a body that may be of any size; bytes that more of them must have on average."""
+_LEAST_READ = 64 * 1024
+"""Bytes of an answer that a client takes in the time for which it may leave it unread, or the connection is closed."""
+
+
+class _Connection(h11.Connection):
+    """HTTP/1.1, less bodies of very many very small chunks: handling one takes as long as handling a large one."""
+
+    _chunks = _bytes = 0
+
+    def next_event(self) -> Any:
+        event = super().next_event()
+        if isinstance(event, h11.Request):
+            self._chunks = self._bytes = 0
+        elif isinstance(event, h11.Data):
+            self._chunks += event.chunk_start
+            self._bytes += len(event.data)
+            if self._chunks > _MANY and self._bytes < _SMALL * self._chunks:
+                raise h11.RemoteProtocolError(f"the body comes in chunks of less than {_SMALL} bytes")
+        return event
 
 
 class Protocol(H11Protocol):
@@ -23,26 +44,34 @@ class Protocol(H11Protocol):
 
     def __init__(self, *args: Any, settings: Settings, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.conn = _Connection(h11.SERVER, MOST_HEAD)
         self._settings = settings
         self._head: asyncio.TimerHandle | None = None
+        """Runs while a head, or what is left of a body that was answered before its end, is to come."""
         self._write: asyncio.TimerHandle | None = None
+        self._unread = 0
+        """Bytes of the answer, when `_write` was started."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        # From the first byte that a client leaves unread `_write` runs: closing waits until all is read.
+        transport.set_write_buffer_limits(0)
         if len(self.connections) > self._settings.max_connections:
             message = f"{self._settings.max_connections} connections are open, and no more may. Try again in a moment."
             self._refuse(503, "BusyError", message)
         else:
-            self._wait_for_head()
+            self._wait_for_head(self._settings.header_timeout)
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        # uvicorn's own timer ends with the first byte of the next request, so a head may never come to its end.
-        if self.conn.their_state is not h11.IDLE:
+        # uvicorn's own timer ends with the first byte that comes, so a head may never come to its end, and neither may
+        # the body of a request that was answered before it was read.
+        answered = self.conn.our_state is h11.DONE and self.conn.their_state is h11.SEND_BODY
+        if self.conn.their_state is not h11.IDLE and not answered:
             _stop(self._head)
             self._head = None
         elif self._head is None and not self.transport.is_closing():
-            self._wait_for_head()
+            self._wait_for_head(self._settings.body_timeout if answered else self._settings.header_timeout)
 
     def handle_events(self) -> None:
         if self.conn.their_state is h11.IDLE:
@@ -61,7 +90,7 @@ class Protocol(H11Protocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._write = self._write or self.loop.call_later(self._settings.write_timeout, self.transport.abort)
+        self._wait_for_reader()
 
     def resume_writing(self) -> None:
         super().resume_writing()
@@ -71,23 +100,33 @@ class Protocol(H11Protocol):
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - the library's reason is more to the point
         # uvicorn calls this where it handles h11's error, and does not hand that on.
         error = sys.exc_info()[1]
-        status = getattr(error, "error_status_hint", 400)
-        if status == 431:
+        if getattr(error, "error_status_hint", 400) == 431:
             self._refuse_head()
             return
         reason = str(error).partition(": bytearray")[0]  # what came is not sent back
-        self._refuse(status, "RequestError", f"not a request in HTTP/1.1: {reason}. Send a well-formed one.")
+        self._refuse(400, "RequestError", f"not a request in HTTP/1.1: {reason}. Send a well-formed one.")
 
     def _refuse_head(self) -> None:
         message = f"the head of the request has more than {MOST_HEAD:,} bytes. Send fewer or shorter headers."
         self._refuse(431, "RequestError", message)
 
-    def _wait_for_head(self) -> None:
-        self._head = self.loop.call_later(self._settings.header_timeout, self._head_is_late)
+    def _wait_for_head(self, seconds: float) -> None:
+        self._head = self.loop.call_later(seconds, self._head_is_late)
+
+    def _wait_for_reader(self) -> None:
+        _stop(self._write)
+        self._unread = self.transport.get_write_buffer_size()
+        self._write = self.loop.call_later(self._settings.write_timeout, self._reader_is_late)
+
+    def _reader_is_late(self) -> None:
+        if self._unread - self.transport.get_write_buffer_size() >= _LEAST_READ:
+            self._wait_for_reader()  # slowly, but it reads
+        else:
+            self.transport.abort()
 
     def _head_is_late(self) -> None:
         self._head = None
-        if self.conn.trailing_data[0]:
+        if self.conn.our_state is h11.IDLE and self.conn.trailing_data[0]:
             seconds = self._settings.header_timeout
             self._refuse(408, "RequestError", f"the head of the request did not come within {seconds:g} s.")
         elif not self.transport.is_closing():
@@ -115,6 +154,9 @@ class Protocol(H11Protocol):
                 self.transport.write(self.conn.send(event))
         except h11.LocalProtocolError:
             pass
+        if self.cycle is not None:  # whoever works on the request has nobody to answer any more
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
         self.transport.close()
 
 

@@ -6,14 +6,15 @@ Who comes when every place is taken is refused at once; who leaves, or waits lon
 import asyncio
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from starlette.requests import ClientDisconnect
 
+from vesselrt.runtime.decode import Limits
 from vesselrt.runtime.hardware import usable_cores
 from vesselrt.runtime.manifest import Manifest
 from vesselrt.runtime.photograph import Photograph
@@ -25,6 +26,8 @@ from vesselrt.server.models import Model, State, choose, why_not
 from vesselrt.server.settings import Settings
 
 T = TypeVar("T")
+_GLANCE = 0.02
+"""s between looks at whether a place is free."""
 
 
 @dataclass(frozen=True)
@@ -53,14 +56,25 @@ class Answer:
 
 
 class _Turn:
-    """Whether a photograph is still wanted; asked between its stages."""
+    """A photograph's way through the queue. It is let go when nobody waits for it, though its turn comes later."""
 
-    def __init__(self) -> None:
-        self.over = False
+    def __init__(self, work: Work) -> None:
+        self.arrived = time.perf_counter()
+        self._work: Work | None = work
 
-    def check(self) -> None:
-        if self.over:
+    @property
+    def work(self) -> Work:
+        """What is still wanted. Raises DeadlineError when nothing is."""
+        if self._work is None:
             raise DeadlineError("nobody waits for the answer any more.")
+        return self._work
+
+    def check(self, stage: str) -> None:  # noqa: ARG002 - whichever has ended
+        """Raises DeadlineError as `work` does."""
+        _ = self.work
+
+    def end(self) -> None:
+        self._work = None
 
 
 class Service:
@@ -89,10 +103,18 @@ class Service:
         """The model of requests that name none."""
         return choose(self.models, None)
 
+    @property
+    def limits(self) -> Limits:
+        """On photographs, however they come."""
+        return self._settings.limits
+
+    def begin(self, model: Model) -> None:
+        """Has a model loaded in the background, unless that was done before."""
+        model.begin(self._loader)
+
     def start(self) -> "Future[None]":
         """Loads and warms the models in the background; `state` tells how it went when the future is done."""
-        if all(model.state is State.READY for model in self._at_start()):
-            self._open()
+        self._open_if_ready()
         loading = self._loader.submit(self._load)
         if self._settings.reload:
             threading.Thread(target=self._watch, name="vesselrt-watch", daemon=True).start()
@@ -110,62 +132,57 @@ class Service:
     def check_open(self, model: str | None = None) -> Model:
         """Raises what `run` would raise at once, so that no body is read in vain; else the model of this name."""
         chosen = choose(self.models, model)
-        with self.place():
-            return chosen
+        self._take_place()
+        self._give_place()
+        return chosen
 
     async def run(
-        self, work: Work, left: Callable[[], Awaitable[object]] | None = None, *, placed: bool = False
+        self, work: Work, left: Callable[[], Awaitable[object]] | None = None, *, patient: bool = False
     ) -> Answer:
-        """Runs one photograph when its turn comes. `left` ends when its client leaves. `placed`: inside of `place`.
+        """Runs one photograph when its turn comes. `left` ends when its client leaves.
 
-        Raises BusyError at once when too many wait, NotReadyError, DeadlineError, ClientDisconnect,
-        RequestError for a model that is not served, and what Segmenter.segment raises.
+        Raises BusyError at once when too many wait (`patient`: waits until fewer do), NotReadyError, DeadlineError,
+        ClientDisconnect, RequestError for a model that is not served, and what Segmenter.segment raises.
         """
         model = choose(self.models, work.model)
         seconds = min(self._settings.deadline, work.seconds or self._settings.deadline)
-        end, arrived, turn = time.monotonic() + seconds, time.perf_counter(), _Turn()
-        if not placed:
-            self._take_place()
+        end, turn = time.monotonic() + seconds, _Turn(work)
+        while patient and self._full() and time.monotonic() < end:
+            await asyncio.sleep(_GLANCE)
+        self._take_place()
         gone = asyncio.ensure_future((left or asyncio.Event().wait)())
         try:
             if model.state is State.STARTING:
                 await self._first(asyncio.wrap_future(self._loader.submit(model.load)), gone, end, seconds)
-            job = self._submit(model, work, turn, arrived)
+            job = self._submit(model, turn)
         except BaseException:
             gone.cancel()
-            if not placed:
-                self._give_place()
+            self._give_place()
             raise
-        if not placed:
-            # When the thread is done, even if the client has left long before.
-            job.add_done_callback(lambda _: self._give_place())
+        # When the thread is done, even if the client has left long before.
+        job.add_done_callback(lambda _: self._give_place())
         try:
             return await self._first(asyncio.wrap_future(job), gone, end, seconds)
         finally:
-            turn.over = True
+            turn.end()
             job.cancel()
             gone.cancel()
 
-    def _submit(self, model: Model, work: Work, turn: _Turn, arrived: float) -> "Future[Answer]":
+    def _submit(self, model: Model, turn: _Turn) -> "Future[Answer]":
         if self._pool is None:
             raise why_not(self.state)
-        return self._pool.submit(self._work, model, work, turn, arrived)
-
-    @contextmanager
-    def place(self) -> Iterator[None]:
-        """One place in the queue while the block runs. Raises BusyError, NotReadyError."""
-        self._take_place()
-        try:
-            yield
-        finally:
-            self._give_place()
+        return self._pool.submit(self._work, model, turn)
 
     @property
     def at_once(self) -> int:
         """Photographs that are worked on at once."""
         return self._most - self._settings.queue
 
+    def _full(self) -> bool:
+        return self.state is State.READY and self._taken >= self._most
+
     def _take_place(self) -> None:
+        """One place in the queue. Raises BusyError, NotReadyError."""
         if self.state is not State.READY:
             raise why_not(self.state)
         with self._lock:
@@ -183,6 +200,8 @@ class Service:
 
     async def _first(self, job: "asyncio.Future[T]", gone: "asyncio.Future[object]", end: float, seconds: float) -> T:
         """What `job` gives. Raises ClientDisconnect or DeadlineError when that comes first."""
+        # Where nobody waits any more, asyncio would write what became of it into the log, as of a fault.
+        job.add_done_callback(lambda done: done.cancelled() or done.exception())
         timeout = max(0.0, end - time.monotonic())
         either: list[asyncio.Future[Any]] = [job, gone]
         await asyncio.wait(either, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
@@ -192,7 +211,9 @@ class Service:
         self._metrics.dropped.labels(reason).inc()
         if gone.done():
             raise ClientDisconnect
-        raise DeadlineError(f"no answer within {seconds:g} s, the deadline. Try again in a moment, or allow more time.")
+        raise DeadlineError(
+            f"no answer within {seconds:.3g} s, the deadline. Try again in a moment, or allow more time."
+        )
 
     def _at_start(self) -> list[Model]:
         models = list(self.models.values())
@@ -201,6 +222,9 @@ class Service:
     def _load(self) -> None:
         for model in self._at_start():
             model.load()
+        self._open_if_ready()
+
+    def _open_if_ready(self) -> None:
         if self._pool is None and all(model.state is State.READY for model in self._at_start()):
             self._open()
 
@@ -222,19 +246,18 @@ class Service:
         done = model.refresh()
         if done is not None:
             self._metrics.reloads.labels("loaded" if done else "failed").inc()
+            self._open_if_ready()  # where a model that had failed at start was mended
 
-    def _work(self, model: Model, work: Work, turn: _Turn, arrived: float) -> Answer:
+    def _work(self, model: Model, turn: _Turn) -> Answer:
         started = time.perf_counter()
-        turn.check()
+        given = turn.work.photograph
         with model.use() as segmenter:
-            given = work.photograph
             photograph = Photograph(given if isinstance(given, bytes) else given(), self._settings.limits)
-            result = segmenter.segment(photograph)
-            turn.check()
-            timings = {"wait": (started - arrived) * 1e3, **result.timings}
+            result = segmenter.segment(photograph, turn.check)
+            timings = {"wait": (started - turn.arrived) * 1e3, **result.timings}
             segmented = time.perf_counter()
             result = replace(result, timings=timings)
-            body = work.finish(result, segmenter.manifest)
+            body = turn.work.finish(result, segmenter.manifest)
             timings["encode"] = (time.perf_counter() - segmented) * 1e3
             for stage, milliseconds in timings.items():
                 self._metrics.stages.labels(model.name, stage).observe(milliseconds / 1e3)

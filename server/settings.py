@@ -76,13 +76,14 @@ class Settings(BaseSettings):
     """Photographs that may wait beside those; the next is refused at once with 503."""
 
     deadline: float = Field(60.0, gt=0)
-    """s from the end of a request's body to its answer; else 503. The header X-Request-Timeout asks for less."""
+    """s from the end of a request's body to its answer, or of each photograph of a batch; else 503. The header
+    X-Request-Timeout asks for less, of a batch for all of it."""
     header_timeout: float = Field(10.0, gt=0)
     """s for the head of a request."""
     body_timeout: float = Field(60.0, gt=0)
     """s for the body of a request."""
     write_timeout: float = Field(60.0, gt=0)
-    """s for which a client may leave an answer unread."""
+    """s for which a client may leave an answer unread, or take less than 64 KiB of it."""
     drain: float = Field(30.0, gt=0)
     """s for which requests are finished after SIGTERM."""
 

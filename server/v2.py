@@ -13,10 +13,10 @@ import base64
 import binascii
 import json
 import struct
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
 from functools import partial
 from http import HTTPStatus
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,8 @@ from fastapi import FastAPI, Request, Response
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field, ValidationError
 
+from vesselrt.runtime.decode import Limits
+from vesselrt.runtime.errors import ImageTooLargeError
 from vesselrt.runtime.manifest import Manifest
 from vesselrt.runtime.preparation import Image
 from vesselrt.runtime.segmenter import Segmentation, Segmenter
@@ -35,7 +37,9 @@ from vesselrt.server.service import Service, Work
 
 _HEADER = "Inference-Header-Content-Length"
 _MOST_JSON = 16 * 2**20  # bytes
-_MOST_VALUES = 1_000_000  # in JSON: reading or writing more in one go would hold up every other request
+_MOST_VALUES = 1_000_000  # in JSON: reading more in one go would hold up every other request
+_MOST_WRITTEN = 4_000_000  # values in the JSON of an answer, all outputs together: each takes 2 to 6 bytes, twice
+_MOST_TIMEOUT = 2**64  # µs, as in Triton; larger integers need not fit into a float
 _PIECE = 2**16
 INPUTS = [
     {"name": "image", "datatype": "UINT8", "shape": [-1, -1, 3]},
@@ -165,13 +169,15 @@ def _add_model(app: FastAPI, service: Service, prefix: str, shared: dict[str, An
     )
     async def infer(request: Request) -> Response:
         """One of the inputs `image` and `file` to the outputs `probability` and `mask`."""
-        model, _ = _find(service, request)
-        service.check_open(model.name)
+        model, version = service.check_open(request.path_params["model"]), request.path_params.get("version")
+        if model.state is not State.STARTING:  # else `run` loads it, and the reply knows its version
+            _find(service, request)
         if request.headers.get("content-encoding", "identity") != "identity":
             raise RequestError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "the body is compressed. Send it as it is.")
         body, length = await request.body(), request.headers.get(_HEADER)
-        inference, photograph = await asyncio.to_thread(_parse, body, length)
-        reply = _Reply(model.name, inference)
+        limits = service.limits
+        inference, photograph = await asyncio.to_thread(_parse, body, length, limits)
+        reply = _Reply(model.name, version, inference)
         work = Work(photograph, reply, model.name, _seconds(request, inference))
         answer = await service.run(work, partial(upload.left, request))
         timings = ", ".join(f"{stage};dur={ms:.1f}" for stage, ms in answer.timings.items())
@@ -182,31 +188,35 @@ def _add_model(app: FastAPI, service: Service, prefix: str, shared: dict[str, An
 
 
 def _find(service: Service, request: Request) -> tuple[Model, Segmenter]:
-    """Raises RequestError for a model or version that is not served, NotReadyError."""
+    """Raises RequestError for a model or version that is not served, NotReadyError; loads what is not loaded yet."""
     model = choose(service.models, request.path_params["model"])
+    service.begin(model)
     segmenter = model.segmenter
     if segmenter is None or model.state is not State.READY:
         raise why_not(model.state)
-    version = request.path_params.get("version", segmenter.manifest.version)
-    if version != segmenter.manifest.version:
-        message = f"no version {version[:40]!r} of {model.name}. Expected {segmenter.manifest.version}."
-        raise RequestError(HTTPStatus.NOT_FOUND, message)
+    _check_version(model.name, request.path_params.get("version"), segmenter.manifest)
     return model, segmenter
+
+
+def _check_version(model: str, version: str | None, manifest: Manifest) -> None:
+    if version not in (None, manifest.version):
+        message = f"no version {version!r:.40} of {model}. Expected {manifest.version}."
+        raise RequestError(HTTPStatus.NOT_FOUND, message)
 
 
 def _bad(message: str) -> RequestError:
     return RequestError(HTTPStatus.BAD_REQUEST, message)
 
 
-def _parse(body: bytes, length: str | None) -> tuple[Inference, Any]:
-    """What is asked for, and a photograph as `Work` wants it. Raises RequestError."""
+def _parse(body: bytes, length: str | None, limits: Limits) -> tuple[Inference, Any]:
+    """What is asked for, and a photograph as `Work` wants it. Raises RequestError, ImageError."""
     size = len(body) if length is None else int(length) if length.isdecimal() and len(length) < 12 else -1
     if not 0 <= size <= len(body):
         raise _bad(f"{_HEADER} is {length!r:.40}, and the body has {len(body)} bytes. Expected at most these.")
     if size > _MOST_JSON:
         message = f"the JSON has more than {_MOST_JSON:,} bytes, the limit. Send the tensor as binary data."
         raise RequestError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message)
-    if body.count(b",", 0, size) > _MOST_VALUES:
+    if any(body.count(sign, 0, size) > _MOST_VALUES for sign in (b",", b"[", b"{")):  # lists in lists need no comma
         message = f"the JSON has more than {_MOST_VALUES:,} values, the limit. Send the tensor as binary data."
         raise RequestError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message)
     try:
@@ -219,9 +229,12 @@ def _parse(body: bytes, length: str | None) -> tuple[Inference, Any]:
     if len(inference.inputs) != 1 or not known:
         found = ", ".join(repr(tensor.name[:40]) for tensor in inference.inputs)
         raise _bad(f"the inputs are {found}. Expected one: 'image' (UINT8, H × W × 3) or 'file' (BYTES, 1).")
-    for wanted in inference.outputs or ():
-        if wanted.name not in ("probability", "mask"):
-            raise _bad(f"there is no output {wanted.name[:40]!r}. Expected probability or mask.")
+    names = [wanted.name for wanted in inference.outputs or ()]
+    for name in names:
+        if name not in ("probability", "mask"):
+            raise _bad(f"there is no output {name[:40]!r}. Expected probability or mask.")
+        if names.count(name) > 1:
+            raise _bad(f"the output {name!r} is asked for {names.count(name)} times. Expected once.")
     for given in (inference, *(inference.outputs or ())):
         _threshold(given.parameters)
     (tensor,) = known
@@ -229,7 +242,28 @@ def _parse(body: bytes, length: str | None) -> tuple[Inference, Any]:
     rest = body[size:]
     if len(rest) != (binary or 0) or (binary is not None and type(binary) is not int):
         raise _bad(f"{len(rest)} bytes follow the JSON, and binary_data_size is {binary!r:.40}.")
-    return inference, _file(tensor, rest) if tensor.name == "file" else _image(tensor, rest)
+    if tensor.name == "file":
+        return inference, _file(tensor, rest)
+    image = _image(tensor, rest, limits)
+    _check_written(inference, tensor.shape)  # of a file this is known when it is decoded
+    return inference, image
+
+
+def _check_written(inference: Inference, shape: Sequence[int]) -> None:
+    """Raises RequestError when an answer of this height and width would hold too many values as JSON."""
+    values = shape[0] * shape[1] * sum(not binary for _, binary in _outputs(inference))
+    if values > _MOST_WRITTEN:
+        raise _bad(
+            f"the answer has {values:,} values as JSON, the limit is {_MOST_WRITTEN:,}. "
+            "Ask for the outputs as binary data: binary_data true in the parameters of each."
+        )
+
+
+def _outputs(inference: Inference) -> list[tuple[Wanted, bool]]:
+    """What is asked for, and whether as binary data."""
+    everything = bool(inference.parameters.get("binary_data_output", False))
+    wanted = inference.outputs or [Wanted(name="probability"), Wanted(name="mask")]
+    return [(output, bool(output.parameters.get("binary_data", everything))) for output in wanted]
 
 
 def _threshold(parameters: dict[str, Any]) -> float | None:
@@ -243,7 +277,7 @@ def _threshold(parameters: dict[str, Any]) -> float | None:
 
 def _file(tensor: Tensor, rest: bytes) -> bytes:
     if tensor.datatype != "BYTES" or tensor.shape not in ([1], [1, 1]):
-        raise _bad(f"'file' is {tensor.datatype:.20} {tensor.shape}. Expected BYTES [1].")
+        raise _bad(f"'file' is {tensor.datatype:.20} {tensor.shape!s:.80}. Expected BYTES [1].")
     if rest:
         if len(rest) < 4 or struct.unpack_from("<I", rest)[0] != len(rest) - 4:
             raise _bad("'file' is not one element: its 4 bytes of length differ from what follows them.")
@@ -258,11 +292,15 @@ def _file(tensor: Tensor, rest: bytes) -> bytes:
     return found
 
 
-def _image(tensor: Tensor, rest: bytes) -> Any:
+def _image(tensor: Tensor, rest: bytes, limits: Limits) -> Any:
     """What gives the pixels: they are checked in the service's own thread."""
     shape = tensor.shape
     if tensor.datatype != "UINT8" or len(shape) != 3 or shape[2] != 3 or min(shape) < 1:
-        raise _bad(f"'image' is {tensor.datatype:.20} {shape}. Expected UINT8 [H, W, 3].")
+        raise _bad(f"'image' is {tensor.datatype:.20} {shape!s:.80}. Expected UINT8 [H, W, 3].")
+    if shape[0] * shape[1] > limits.pixels:
+        raise ImageTooLargeError(
+            f"'image' is {shape!s:.80}, the limit is {limits.pixels:,} pixels. Send a smaller image."
+        )
     if rest:
         if len(rest) != shape[0] * shape[1] * 3:
             raise _bad(f"'image' has {len(rest)} bytes. Expected {shape[0]} × {shape[1]} × 3 of them.")
@@ -271,40 +309,52 @@ def _image(tensor: Tensor, rest: bytes) -> Any:
 
 
 def _from_numbers(data: Any, shape: list[int]) -> Image:
-    values = np.empty(0)
-    with suppress(ValueError, TypeError, OverflowError):
-        values = np.asarray(data)  # flat or nested, both are allowed
-    whole = values.dtype.kind in "iu" and values.size == np.prod(shape, dtype=object)
-    if not whole or values.min() < 0 or values.max() > 255:
+    """Of lists, flat or nested; numpy would make as much of every text as of the longest."""
+    try:
+        values = bytes(_flat(data))  # raises for what is not within 0..255
+    except ValueError:
+        values = b""
+    if len(values) != shape[0] * shape[1] * 3:
         raise _bad(f"the data of 'image' are not {shape[0]} × {shape[1]} × 3 whole numbers from 0 to 255.")
-    return values.astype(np.uint8).reshape(shape)
+    return np.frombuffer(values, np.uint8).reshape(shape)
+
+
+def _flat(data: Any) -> list[int]:
+    """The integers of a list, or of lists of equal length in it, however deep. Raises ValueError."""
+    level = data if type(data) is list else []
+    while set(map(type, level)) == {list} and len(set(map(len, level))) == 1:
+        level = list(chain.from_iterable(level))
+    if set(map(type, level)) != {int}:  # a bool is none here
+        raise ValueError("not integers alone")
+    return level
 
 
 def _seconds(request: Request, inference: Inference) -> float | None:
     """Triton's `timeout` is in microseconds."""
     timeout = inference.parameters.get("timeout")
     if type(timeout) is int and timeout > 0:
-        return timeout / 1e6
+        return min(timeout, _MOST_TIMEOUT) / 1e6
     return upload.seconds_from(request)
 
 
 class _Reply:
     """Makes the body; afterwards `length` says how much of it is JSON, and `binary` whether more follows."""
 
-    def __init__(self, model: str, inference: Inference) -> None:
-        self._model, self._inference = model, inference
-        self._wanted = inference.outputs or [Wanted(name="probability"), Wanted(name="mask")]
-        everything = bool(inference.parameters.get("binary_data_output", False))
-        self._in_binary = [bool(wanted.parameters.get("binary_data", everything)) for wanted in self._wanted]
-        self.binary = any(self._in_binary)
+    def __init__(self, model: str, version: str | None, inference: Inference) -> None:
+        """`version`: what is asked for; None: any."""
+        self._model, self._version, self._inference = model, version, inference
+        self._outputs = _outputs(inference)
+        self.binary = any(binary for _, binary in self._outputs)
         self.length = 0
 
     def __call__(self, result: Segmentation, manifest: Manifest) -> bytes:
+        _check_version(self._model, self._version, manifest)
+        _check_written(self._inference, result.probability.shape)
         head: dict[str, Any] = {"model_name": self._model, "model_version": manifest.version}
         if self._inference.id is not None:
             head["id"] = self._inference.id
         text, tail = [_compact(head)[:-1], b',"outputs":['], []
-        for number, (wanted, binary) in enumerate(zip(self._wanted, self._in_binary, strict=True)):
+        for number, (wanted, binary) in enumerate(self._outputs):
             values = self._tensor(wanted, result)
             output: dict[str, Any] = {
                 "name": wanted.name,

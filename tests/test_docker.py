@@ -39,8 +39,8 @@ def stages(name: str) -> list[list[tuple[str, str]]]:
     return [[(name, rest) for name, rest in lines[a:b]] for a, b in zip(starts, [*starts[1:], None], strict=True)]
 
 
-BUILD, FINAL = stages("Dockerfile.trt")
-CPU_BUILD, CPU_FINAL = stages("Dockerfile")
+PAGE, BUILD, FINAL = stages("Dockerfile.trt")
+CPU_PAGE, CPU_BUILD, CPU_FINAL = stages("Dockerfile")
 
 
 def arguments(stage: list[tuple[str, str]], name: str) -> list[str]:
@@ -90,7 +90,7 @@ def test_both_stages_stand_on_one_python() -> None:
 
 
 def test_nothing_is_named_that_the_context_lacks(context: Path) -> None:
-    sources = [a for stage in (BUILD, FINAL) for a in arguments(stage, "COPY") if "--from=" not in a]
+    sources = [a for stage in (PAGE, BUILD, FINAL) for a in arguments(stage, "COPY") if "--from=" not in a]
     assert sources
     assert [s for s in sources if not all((context / name).exists() for name in s.split()[:-1])] == []
     assert [name for name in LET_THROUGH if not (ROOT / name).exists()] == []
@@ -123,6 +123,17 @@ def test_what_it_serves_is_what_it_built() -> None:
     serve = group.get_command(typer.Context(group), words[0])  # type: ignore[attr-defined]
     assert {word for word in words if word.startswith("--")} <= {o for p in serve.params for o in p.opts}
     assert shlex.split(arguments(BUILD, "RUN")[-1])[-1] == words[words.index("--model") + 1]
+
+
+@pytest.mark.parametrize("build", [BUILD, CPU_BUILD])
+def test_the_page_is_built_and_not_taken_from_whoever_builds(build: list[tuple[str, str]], context: Path) -> None:
+    assert not (context / "server/static/page").exists()
+    assert not (context / "server/web/node_modules").exists()
+    (place,) = arguments(PAGE, "WORKDIR")
+    page = f"{Path(place).parent}/static/page"  # where server/web/scripts/place.mjs puts it
+    copied = ("COPY", f"--from=page {page} server/static/page")
+    assert build.index(("COPY", ". .")) < build.index(copied)
+    assert all(name != "RUN" for name, _ in build[build.index(("COPY", ". .")) : build.index(copied)])
 
 
 # The lock
@@ -286,9 +297,10 @@ def test_the_plain_image_is_made_like_the_other(context: Path) -> None:
     check, other = (arguments(stage, "HEALTHCHECK")[0].partition(" CMD ")[2] for stage in (CPU_FINAL, FINAL))
     assert check == other
     assert json.loads(arguments(CPU_FINAL, "CMD")[0]) == ["serve", "--host", "0.0.0.0"]
+    assert CPU_PAGE == PAGE
     names = [name for name, _ in CPU_FINAL]
     assert max(i for i, name in enumerate(names) if name in {"RUN", "COPY"}) < names.index("USER")
-    sources = arguments(CPU_BUILD, "COPY")
+    sources = [a for a in arguments(CPU_BUILD, "COPY") if "--from=" not in a]
     assert [s for s in sources if not all((context / name).exists() for name in s.split()[:-1])] == []
 
 

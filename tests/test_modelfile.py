@@ -200,6 +200,14 @@ WRONG: dict[str, tuple[Any, str]] = {
         {**FIELDS, "name": "../x"},
         "name: String should match pattern '^[a-z0-9][a-z0-9._-]*$'",
     ),
+    "a version that no header can carry": (
+        {**FIELDS, "version": "1.0 – Klinik"},
+        "version: String should match pattern '^[!-~]([ -~]*[!-~])?$'",
+    ),
+    "a version that ends in a space": (
+        {**FIELDS, "version": "1.0 "},
+        "version: String should match pattern '^[!-~]([ -~]*[!-~])?$'",
+    ),
     "unknown key": ({**FIELDS, "colour": "red"}, "colour: Extra inputs are not permitted"),
     "unknown key inside": (
         {**FIELDS, "tile": {**FIELDS["tile"], "overlap": 1}},

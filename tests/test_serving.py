@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import gc
 import io
 import json
 import logging
@@ -12,11 +13,13 @@ import subprocess
 import sys
 import threading
 import time
+import tracemalloc
 import warnings
+import weakref
 import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -37,13 +40,14 @@ from vesselrt.runtime.errors import ImageDecodeError, ModelNotFoundError, Option
 from vesselrt.runtime.manifest import Input, Manifest, Preparation, Tile
 from vesselrt.runtime.preparation import Image
 from vesselrt.runtime.segmenter import Segmenter
+from vesselrt.server import v2
 from vesselrt.server.app import create_app
 from vesselrt.server.batch import run as items
 from vesselrt.server.metrics import Metrics
 from vesselrt.server.models import Model, Source, from_settings
 from vesselrt.server.process import listen
 from vesselrt.server.protocol import Protocol
-from vesselrt.server.service import Service
+from vesselrt.server.service import Answer, Service, Work
 from vesselrt.server.settings import Settings
 from vesselrt.server.upload import Options, Upload
 
@@ -91,7 +95,7 @@ def running(source: Any, settings: Settings | None = None) -> Iterator[httpx.Cli
             http=partial(Protocol, settings=settings),  # type: ignore[arg-type]
             ws="none",
             log_config=None,
-            h11_max_incomplete_event_size=16 * 1024,
+            timeout_graceful_shutdown=round(settings.drain),
         )
     )
     with listen("127.0.0.1", 0) as listener:
@@ -334,6 +338,42 @@ def test_a_batch_that_nobody_reads_does_not_go_on() -> None:
     assert all(count <= (number + 2) * windows for number, count in enumerate(calls)), "one ahead, and no more"
 
 
+def test_a_batch_holds_no_place_while_its_client_reads() -> None:
+    async def read() -> list[int]:
+        service = Service([Model("test", segmenter(), warm=True)], Settings(queue=0), Metrics())
+        await asyncio.wrap_future(service.start())
+        sent = Upload(tuple((f"eye {n}", PHOTO) for n in range(3)), Options())
+        taken = []
+        async for item in items(service, sent, None):
+            assert isinstance(item.outcome, Answer)
+            await asyncio.sleep(0.3)
+            taken.append(service._taken)
+            await service.run(Work(PHOTO, lambda *_: b""))  # another one has its turn
+        await service.stop()
+        return taken
+
+    assert asyncio.run(read()) == [0, 0, 0]
+
+
+def test_a_timeout_is_of_the_whole_batch() -> None:
+    def slowly(pixels: Image) -> Any:
+        time.sleep(0.05)
+        return identity(pixels)
+
+    with running(segmenter(slowly)) as client:
+        files = [("image", PHOTO)] * 12
+        accept = {"Accept": "application/x-ndjson", "X-Request-Timeout": "1"}
+        started = time.monotonic()
+        lines = client.post("/predict/batch", files=files, headers=accept).text.splitlines()
+        assert time.monotonic() - started < 2
+        statuses = [json.loads(line)["status"] for line in lines]
+        assert statuses[0] == 200
+        assert statuses[-1] == 503
+        assert json.loads(lines[-1])["error"]["message"] == (
+            "the batch's 1 s were over. Send fewer photographs, or allow more time."
+        )
+
+
 def test_batch_has_limits(client: httpx.Client) -> None:
     assert (
         batch(client, PHOTOS * 2)
@@ -448,6 +488,49 @@ def test_who_leaves_is_forgotten(gate: Gate, caplog: pytest.LogCaptureFixture) -
         assert [r for r in caplog.records if r.levelno >= logging.WARNING] == []
 
 
+def test_what_waits_is_let_go_when_its_client_leaves(gate: Gate, caplog: pytest.LogCaptureFixture) -> None:
+    async def leave() -> int:
+        service = Service([Model("test", segmenter(gate), warm=True)], Settings(), Metrics())
+        await asyncio.wrap_future(service.start())
+        gate.shut()
+
+        def ask() -> "tuple[asyncio.Task[Any], weakref.ref[Any]]":
+            pixels = partial(picture, 83)  # an object that is held by nobody else
+            return asyncio.create_task(service.run(Work(pixels, lambda *_: b""))), weakref.ref(pixels)
+
+        first, _ = ask()
+        await asyncio.to_thread(gate.entered.acquire)
+        asked = [ask() for _ in range(5)]
+        await asyncio.sleep(0)
+        for task, _ in asked:
+            task.cancel()
+        await asyncio.wait([task for task, _ in asked])
+        photographs = [photograph for _, photograph in asked]
+        del asked, task
+        gc.collect()
+        kept = sum(photograph() is not None for photograph in photographs)
+        first.cancel()  # while it is worked on
+        gate.open.set()
+        await service.stop()
+        gc.collect()
+        return kept
+
+    assert asyncio.run(leave()) == 0
+    assert caplog.records == [], "that the answer comes too late is no fault of the server"
+
+
+def test_what_the_drain_does_not_finish_is_told_to_come_again(gate: Gate) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        with running(segmenter(gate), Settings(drain=1)) as client:
+            gate.shut()
+            asked = pool.submit(httpx.post, f"{client.base_url}/predict", content=PHOTO, timeout=20, trust_env=False)
+            assert gate.entered.acquire(timeout=20)
+            threading.Timer(3, gate.open.set).start()  # the thread itself can't be stopped
+        answer = asked.result()
+        assert error(answer)[:2] == (503, "NotReadyError")
+        assert answer.headers["retry-after"] == "1"
+
+
 def test_uploads_share_one_memory() -> None:
     settings = Settings(max_upload_bytes=60_000, max_bytes=50_000)
     with running(segmenter(), settings) as client:
@@ -502,6 +585,59 @@ def test_slow_heads_and_bodies_are_told_and_cut_off() -> None:
         assert client.post("/predict", content=PHOTO).status_code == 200
 
 
+CHUNKED = b"POST %s HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def test_very_many_very_small_chunks_are_refused(client: httpx.Client) -> None:
+    small = b"1\r\na\r\n" * 20_000
+    reason = "not a request in HTTP/1.1: the body comes in chunks of less than 256 bytes. Send a well-formed one."
+    assert parsed(converse(client, CHUNKED % b"/predict" + small)) == (400, reason)
+    answer = converse(client, CHUNKED % b"/nothing", small, pause=0.1)
+    assert answer.startswith(b"HTTP/1.1 404"), "answered before its body, of which no more is read"
+    # Small ones beside large ones, and a few small ones, are fine.
+    pieces = [PHOTO[i : i + 20] for i in range(0, len(PHOTO), 20)][:900]
+    rest = PHOTO[20 * len(pieces) :]
+    mixed = b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in [*pieces, rest] if piece)
+    last = b"0\r\n\r\nGET / HT"
+    assert converse(client, CHUNKED % b"/predict" + mixed + last, pause=0.1).startswith(b"HTTP/1.1 200")
+
+
+def test_a_body_that_was_answered_before_its_end_comes_to_its_end() -> None:
+    with running(segmenter(), Settings(body_timeout=0.3, header_timeout=0.3)) as client:
+        started = time.monotonic()
+        answer = converse(client, CHUNKED % b"/nothing", b"1\r\na", pause=0.1)
+        assert answer.startswith(b"HTTP/1.1 404")
+        assert time.monotonic() - started < 3, "uvicorn itself would wait for ever"
+
+
+def test_who_reads_slowly_is_served_and_who_does_not_read_is_not() -> None:
+    noise = png(picture(1800, 1800))
+    with running(segmenter(), Settings(write_timeout=0.5)) as client:
+        expected = client.post("/predict?format=overlay", content=noise).content
+
+        def ask(pause: float) -> bytes:
+            with socket.socket() as connection:
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * 1024)
+                connection.settimeout(20)
+                connection.connect((client.base_url.host, client.base_url.port or 0))
+                head = f"POST /predict?format=overlay HTTP/1.1\r\nHost: x\r\nContent-Length: {len(noise)}\r\n\r\n"
+                connection.sendall(head.encode() + noise)
+                answer = b""
+                with suppress(ConnectionResetError):
+                    while len(answer) < len(expected):
+                        time.sleep(pause)
+                        for _ in range(16):
+                            if not (piece := connection.recv(16 * 1024)):
+                                return answer
+                            answer += piece
+                return answer
+
+        started = time.monotonic()
+        assert ask(0.1).endswith(expected)
+        assert time.monotonic() - started > 0.5, "longer than an answer may be left unread"
+        assert len(ask(1.5)) < len(expected)
+
+
 def test_connections_are_bounded() -> None:
     with running(segmenter(), Settings(max_connections=2)) as client:
         client.close()
@@ -537,7 +673,7 @@ HTTP: dict[str, tuple[bytes, int, str]] = {
     ),
     "unknown transfer": (
         b"POST /predict HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n",
-        501,
+        400,
         "Only Transfer-Encoding: chunked is supported",
     ),
 }  # fmt: skip
@@ -836,13 +972,28 @@ V2: dict[str, tuple[Any, int, str]] = {
     ),
     "other type": ({"inputs": [{**DOT, "datatype": "FP32"}]}, 400, "'image' is FP32 [1, 1, 3]. Expected UINT8 ["),
     "other shape": ({"inputs": [{**DOT, "shape": [0, 1, 3]}]}, 400, "'image' is UINT8 [0, 1, 3]. Expected UINT8 ["),
-    "huge shape": ({"inputs": [{**DOT, "shape": [2**62, 2**62, 3], "data": [1]}]}, 400, "the data of 'image' are not "),
+    "huge shape": (
+        {"inputs": [{**DOT, "shape": [2**62, 2**62, 3], "data": [1]}]}, 413,
+        f"'image' is [{2**62}, {2**62}, 3], the limit is 150,000,000 pixels. Send a smaller image.",
+    ),
+    "endless shape": ({"inputs": [{**DOT, "shape": [10**4000, 1, 3], "data": [1]}]}, 413, "'image' is [1000"),
     "no data": ({"inputs": [DOT]}, 400, NUMBERS),
     "too few": ({"inputs": [{**DOT, "data": [1, 2]}]}, 400, NUMBERS),
     "too large": ({"inputs": [{**DOT, "data": [1, 2, 256]}]}, 400, NUMBERS),
     "huge number": ({"inputs": [{**DOT, "data": [1, 2, 10**30]}]}, 400, NUMBERS),
     "ragged": ({"inputs": [{**DOT, "data": [[1], [2, 3]]}]}, 400, NUMBERS),
     "texts": ({"inputs": [{**DOT, "data": ["1", "2", "3"]}]}, 400, NUMBERS),
+    "yes and no": ({"inputs": [{**DOT, "data": [1, 2, True]}]}, 400, NUMBERS),
+    "fractions": ({"inputs": [{**DOT, "data": [1, 2, 3.0]}]}, 400, NUMBERS),
+    "numbers and lists": ({"inputs": [{**DOT, "data": [1, [2, 3]]}]}, 400, NUMBERS),
+    "empty lists": ({"inputs": [{**DOT, "data": [[], []]}]}, 400, NUMBERS),
+    "an output twice": (
+        {"inputs": [FILE], "outputs": [{"name": "mask"}] * 2}, 400, "the output 'mask' is asked for 2 times. Expected",
+    ),
+    "a long answer": (
+        {"inputs": [{**DOT, "shape": [1500, 1500, 3]}]}, 400,
+        "the answer has 4,500,000 values as JSON, the limit is 4,000,000. Ask for the outputs as binary data: ",
+    ),
     "promised bytes": ({"inputs": [{**DOT, "parameters": {"binary_data_size": 3}}]}, 400, "0 bytes follow the JSON"),
     "no base64": ({"inputs": [{**FILE, "data": ["ü"]}]}, 400, "'file' holds no photograph. Expected one text"),
     "no photograph": ({"inputs": [{**FILE, "data": ["aGVsbG8gd29ybGQ="]}]}, 415, "not an image: it begins with "),
@@ -852,6 +1003,7 @@ V2: dict[str, tuple[Any, int, str]] = {
         "the parameter threshold is -1. Expected a number from 0 to 1.",
     ),
     "many values": ({"inputs": [{**DOT, "data": [0] * 1_000_002}]}, 413, "the JSON has more than 1,000,000 values"),
+    "many lists": ({"inputs": [{**DOT, "data": [[[[[[1]]]]]] * 200_000}]}, 413, "the JSON has more than 1,000,000"),
     "threshold a word": ({"inputs": [FILE], "parameters": {"threshold": "x"}}, 400, "the parameter threshold is 'x'."),
 }  # fmt: skip
 
@@ -1003,3 +1155,143 @@ def test_what_a_killed_worker_had_in_hand_is_forgotten(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     _forget_the_dead(tmp_path)
     assert {file.name for file in tmp_path.iterdir()} == names - {f"gauge_livesum_{int(dead.stdout)}.db"}
+
+
+# Requests that are strange, and models that come late
+
+
+@pytest.mark.parametrize("shape", [(83, 97, 3), (-1,), (1, 1, -1), (83, -1)])
+def test_numbers_may_be_nested_or_not(client: httpx.Client, shape: tuple[int, ...]) -> None:
+    sent = {**DOT, "shape": [83, 97, 3], "data": picture().reshape(shape).tolist()}
+    answer = client.post("/v2/models/test/infer", json={"inputs": [sent], "outputs": [{"name": "probability"}]})
+    assert answer.json()["outputs"][0]["data"] == segmenter().segment(picture()).probability.ravel().tolist()
+
+
+def test_texts_in_the_place_of_numbers_take_no_memory(client: httpx.Client) -> None:
+    content = json.dumps({"inputs": [{**DOT, "data": ["a" * 100_000, *[""] * 499]}]})
+    tracemalloc.start()
+    try:
+        assert client.post("/v2/models/test/infer", content=content).status_code == 400
+        assert tracemalloc.get_traced_memory()[1] < 10e6, "all of them as long as the longest would be 200 MB"
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_file_with_a_long_answer_is_to_be_asked_for_as_binary_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(v2, "_MOST_WRITTEN", 83 * 97)
+    with running(segmenter()) as client:
+        text = client.post("/v2/models/test/infer", json={"inputs": [FILE]})
+        assert text.status_code == 400
+        assert text.json()["error"].startswith("the answer has 16,102 values as JSON, the limit is 8,051. Ask for the")
+        for more in ({"parameters": {"binary_data_output": True}}, {"outputs": [{"name": "mask"}]}):
+            assert client.post("/v2/models/test/infer", json={"inputs": [FILE], **more}).status_code == 200
+
+
+def test_pixels_are_limited_as_those_of_files_are() -> None:
+    sent = {**DOT, "shape": [83, 97, 3], "data": picture().ravel().tolist()}
+    for most, status in ((83 * 97, 200), (83 * 97 - 1, 413)):
+        with running(segmenter(), Settings(max_pixels=most)) as client:
+            answers = [client.post("/v2/models/test/infer", json={"inputs": [tensor]}) for tensor in (sent, FILE)]
+            assert [answer.status_code for answer in answers] == [status, status]
+            message = "'image' is [83, 97, 3], the limit is 8,050 pixels. Send a smaller image."
+            assert answers[0].json().get("error") == (None if status == 200 else message)
+
+
+def test_an_endless_timeout_is_the_deadline(client: httpx.Client) -> None:
+    content = {"inputs": [FILE], "parameters": {"timeout": 10**400}}
+    assert client.post("/v2/models/test/infer", json=content).status_code == 200
+
+
+def test_a_lazy_model_is_loaded_through_v2() -> None:
+    loaded: list[str] = []
+    going_on = threading.Event()
+
+    def source(name: str) -> Source:
+        def load() -> Segmenter:
+            loaded.append(name)
+            assert name == "first" or going_on.wait(20)
+            return segmenter(name=name)
+
+        return load
+
+    names = ("first", "asked", "looked", "told", "wrong")
+    with running([Model(name, source(name)) for name in names], Settings(lazy=True)) as client:
+        for address in ("looked/ready", "looked/ready", "told", "told/versions/1.2.3"):
+            answer = client.get(f"/v2/models/{address}")
+            assert answer.json() == {"error": "The model is being loaded and warmed up. Try again in a moment."}
+            assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+        going_on.set()
+        wait_until(lambda: client.get("/v2/models/looked/ready").status_code == 200)
+        wait_until(lambda: client.get("/v2/models/told/versions/1.2.3").status_code == 200)
+        assert client.post("/v2/models/asked/versions/1.2.3/infer", json={"inputs": [FILE]}).status_code == 200
+        for _ in range(2):  # the first is answered when the model is loaded, the second before its body is read
+            wrong = client.post("/v2/models/wrong/versions/9/infer", json={"inputs": [FILE]})
+            assert (wrong.status_code, wrong.json()["error"]) == (404, "no version '9' of wrong. Expected 1.2.3.")
+        assert loaded == ["first", "looked", "told", "asked", "wrong"], "each once"
+
+
+def test_a_lazy_model_that_failed_is_loaded_when_its_file_was_replaced(tmp_path: Path) -> None:
+    file = tmp_path / "model"
+    file.write_text("missing")
+    loaded: list[str] = []
+
+    def load() -> Segmenter:
+        loaded.append(file.read_text())
+        if loaded[-1].startswith("broken"):
+            raise ModelNotFoundError("broken")
+        return segmenter(version=loaded[-1])
+
+    def replace(text: str) -> None:
+        (tmp_path / "new").write_text(text)
+        (tmp_path / "new").replace(file)
+
+    models = [Model("one", segmenter), Model("two", load, file)]
+    with running(models, Settings(lazy=True, reload=0.02)) as client:
+        replace("broken")
+        for _ in range(2):
+            answer = client.post("/predict?model=two", content=PHOTO)
+            message = "The model could not be loaded; the server's log says why."
+            assert error(answer) == (503, "NotReadyError", message)
+            time.sleep(0.1)
+        assert loaded == ["broken"], "not tried again before the file changes"
+        replace("broken too")
+        wait_until(lambda: figure(client, "vesselrt_reloads_total", outcome="failed") == 1)
+        assert client.get("/v2/models/two/ready").status_code == 503
+        replace("3")
+        wait_until(lambda: client.get("/v2/models/two/ready").status_code == 200)
+        assert client.post("/predict?model=two", content=PHOTO).headers["x-vesselrt-model"] == "test 3"
+        assert loaded == ["broken", "broken too", "3"]
+
+
+def test_a_model_that_failed_at_start_serves_when_its_file_was_replaced(tmp_path: Path) -> None:
+    file = tmp_path / "model"
+    file.write_text("broken")
+
+    def load() -> Segmenter:
+        if (version := file.read_text()) == "broken":
+            threading.Timer(0.2, replace).start()
+            raise ModelNotFoundError(version)
+        return segmenter(version=version)
+
+    def replace() -> None:
+        (tmp_path / "new").write_text("2")
+        (tmp_path / "new").replace(file)
+
+    with running([Model("one", load, file)], Settings(reload=0.02)) as client:
+        assert client.post("/predict", content=PHOTO).headers["x-vesselrt-model"] == "test 2"
+
+
+@pytest.mark.parametrize(
+    ("accept", "media"),
+    [
+        ("application/openmetrics-text; version=1.0.0", "application/openmetrics-text"),
+        ("application/openmetrics-text; version=abc", "text/plain"),
+        ("text/plain; version=x", "text/plain"),
+        ("application/openmetrics-text; version=1.\xb2", "text/plain"),
+    ],
+)
+def test_figures_come_whatever_version_is_asked_for(client: httpx.Client, accept: str, media: str) -> None:
+    answer = client.get("/metrics", headers={b"Accept": accept.encode("latin-1")})
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith(media)
+    assert "vesselrt_requests_total" in answer.text

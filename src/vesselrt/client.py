@@ -42,13 +42,12 @@ class Client:
         image: bytes | str | Path | Image,
         format: str = "mask",  # noqa: A002 - the usual word
         threshold: float | None = None,
+        model: str | None = None,
         colour: str | None = None,
         opacity: float | None = None,
-        *,
-        model: str | None = None,
     ) -> bytes:
         """The content of a file, as of `Segmentation.encode`; `image` as for `Segmenter.segment`."""
-        options = {"format": format, "threshold": threshold, "colour": colour, "opacity": opacity, "model": model}
+        options = {"format": format, "threshold": threshold, "model": model, "colour": colour, "opacity": opacity}
         query = {name: value for name, value in options.items() if value is not None}
         return self._ask("POST", "/predict", params=query, content=_bytes(image)).content
 
