@@ -36,6 +36,13 @@ _MOST_SEGMENTS = 65_536
 """Of a JPEG before its size, chunks of a PNG: a file of 64 MiB in the usual pieces of 8 KiB has 8192."""
 _MOST_SCANS = 256
 """Of a JPEG. Progressive ones have 10 or so; each takes as long as all pixels do, and can be written in 10 bytes."""
+_MOST_SCANNED = _MOST_SCANS * 20_000_000
+"""Pixels of all scans of a JPEG together, 3 s or so: larger photographs may have fewer scans."""
+_LEAST_SCANS = 32
+"""What a JPEG may have whatever its size."""
+_PIXEL = 4
+"""Bytes: what `Limits.pixels` takes a pixel to have at most."""
+_BAND = 2**18  # pixels that are converted at once: in double precision, a copy would take 8 times what is wanted
 NAMES = "JPEG, PNG, TIFF, BMP, WebP or GIF"
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".gif"})
 
@@ -47,7 +54,7 @@ class Limits:
     bytes: int = 64 * 2**20
     """Size of the file."""
     pixels: int = 150_000_000
-    """Width × height; 12,000 × 12,000 passes."""
+    """Width × height; 12,000 × 12,000 passes. Of a TIFF or animated PNG with over 4 bytes a pixel, 4 count as one."""
     formats: tuple[Format, ...] = FORMATS
     """Known by a file's first bytes, whatever its name says."""
 
@@ -96,32 +103,47 @@ def decode_reduced(data: bytes, limits: Limits, enough: float | None) -> tuple[I
     kind = _format(data)
     if kind not in limits.formats:
         raise ImageDecodeError(f"the file is {kind.upper()}. Send one of: {', '.join(limits.formats).upper()}.")
-    width, height, depth = _declared(data, kind)
-    if width * height > limits.pixels:
-        raise ImageTooLargeError(
-            f"the image declares {width:,} × {height:,} pixels, the limit is {limits.pixels:,} in all. "
-            "Send a smaller image."
-        )
-    # Neither in its scans nor in its tables does a JPEG hold these two bytes with another meaning.
-    scans = data.count(b"\xff\xda") if kind == "jpeg" else 0
-    if scans > _MOST_SCANS:
-        raise ImageDecodeError(
-            f"the JPEG has {scans:,} scans, the limit is {_MOST_SCANS}. Save it again as baseline JPEG."
-        )
-    pixels, reduction = None, 1
+    width, height, depth, samples = _declared(data, kind)
+    _check_size(width, height, depth, samples, limits.pixels)
+    if kind == "jpeg":
+        _check_scans(data, width, height)
+    pixels, reduction, deep = None, 1, kind == "tiff" and depth > 8
     if kind != "png" or not _overruns(data):
         # OpenCV garbles the right edge when it makes 8 bits of a grey 16-bit TIFF in tiles (5.0.0).
-        flags = cv2.IMREAD_UNCHANGED if depth > 8 else cv2.IMREAD_COLOR_RGB
+        flags = cv2.IMREAD_UNCHANGED if deep else cv2.IMREAD_COLOR_RGB
         if enough is not None and kind == "jpeg" and not 0 < abs(width - height) < 8:  # see upright_size
             reduction = next((k for k in _REDUCED if max(width, height) >= k * enough), 1)
             flags |= _REDUCED.get(reduction, 0)
         with suppress(cv2.error):
             pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    if pixels is not None and depth > 8:
+    if pixels is not None and deep:
         pixels = _from_deep(pixels)
     if pixels is None:
         raise ImageDecodeError(f"the image is truncated or damaged. Send a whole {NAMES} file.")
     return pixels.astype(np.uint8, copy=False), reduction
+
+
+def _check_size(width: int, height: int, depth: int, samples: int, most: int) -> None:
+    if width * height > most:
+        raise ImageTooLargeError(
+            f"the image declares {width:,} × {height:,} pixels, the limit is {most:,} in all. Send a smaller image."
+        )
+    if width * height * samples * depth > most * _PIXEL * 8:
+        raise ImageTooLargeError(
+            f"the image declares {width:,} × {height:,} pixels of {samples:,} × {depth:,} bits, "
+            f"the limit is {most * _PIXEL:,} bytes in all. Send a smaller image, or one of 8 bits."
+        )
+
+
+def _check_scans(data: bytes, width: int, height: int) -> None:
+    # Neither in its scans nor in its tables does a JPEG hold these two bytes with another meaning.
+    scans = data.count(b"\xff\xda")
+    most = min(_MOST_SCANS, max(_LEAST_SCANS, _MOST_SCANNED // max(1, width * height)))
+    if scans > most:
+        raise ImageDecodeError(
+            f"the JPEG has {scans:,} scans, the limit at {width:,} × {height:,} pixels is {most}. "
+            "Save it again as baseline JPEG."
+        )
 
 
 def upright_size(data: bytes, reduced: Image) -> tuple[int, int]:
@@ -137,21 +159,21 @@ def _format(data: bytes) -> Format:
     return kind
 
 
-def _declared(data: bytes, kind: Format) -> tuple[int, int, int]:
-    """Width, height and, of a TIFF, bits a sample (else 8) as the header has them, without decoding a pixel."""
+def _declared(data: bytes, kind: Format) -> tuple[int, int, int, int]:
+    """Width, height, and bits a sample and samples a pixel where these make memory (else 8, 1), from the header."""
     try:
         match kind:
             case "jpeg":
-                return (*_declared_by_jpeg(data), 8)
+                return (*_declared_by_jpeg(data), 8, 1)
             case "png":
-                return (*_declared_by_png(data), 8)
+                return _declared_by_png(data)
             case "tiff":
                 return _declared_by_tiff(data)
             case "gif":
-                return (*struct.unpack_from("<HH", data, 6), 8)
+                return (*struct.unpack_from("<HH", data, 6), 8, 1)
             case "bmp" | "webp":
                 with _PARSERS[kind](io.BytesIO(data)) as header:
-                    return (*header.size, 8)
+                    return (*header.size, 8, 1)
     except Exception:  # noqa: BLE001 - Pillow's parsers raise anything on a hostile header
         raise ImageDecodeError(f"the image's header is damaged. Send a whole {NAMES} file.") from None
 
@@ -170,20 +192,21 @@ def _declared_by_jpeg(data: bytes) -> tuple[int, int]:
     raise ValueError("no frame")
 
 
-def _declared_by_png(data: bytes) -> tuple[int, int]:
+def _declared_by_png(data: bytes) -> tuple[int, int, int, int]:
     """The chunk IHDR, which must be the first."""
-    kind, width, height = struct.unpack_from(">4sII", data, 12)
+    kind, width, height, depth = struct.unpack_from(">4sIIB", data, 12)
     if kind != b"IHDR" or not width or not height:
         raise ValueError("no size")
-    return width, height
+    # Of an animation OpenCV (5.0.0) keeps several frames with alpha, and as deep as they are.
+    return (width, height, depth, 4) if b"acTL" in data else (width, height, 8, 1)
 
 
-def _declared_by_tiff(data: bytes) -> tuple[int, int, int]:
-    """The tags ImageWidth, ImageLength and BitsPerSample of the first page; of a tag given twice the largest."""
+def _declared_by_tiff(data: bytes) -> tuple[int, int, int, int]:
+    """ImageWidth, ImageLength, BitsPerSample, SamplesPerPixel of the first page; of a tag given twice the largest."""
     order = {b"I": "<", b"M": ">"}[data[:1]]
     (start,) = struct.unpack_from(f"{order}I", data, 4)
     (count,) = struct.unpack_from(f"{order}H", data, start)
-    found = {256: 0, 257: 0, 258: 1}
+    found = {256: 0, 257: 0, 258: 1, 277: 1}
     for entry in range(start + 2, start + 2 + 12 * count, 12):
         tag, kind, values, elsewhere = struct.unpack_from(f"{order}HHII", data, entry)
         if tag in found:
@@ -193,7 +216,7 @@ def _declared_by_tiff(data: bytes) -> tuple[int, int, int]:
             found[tag] = max(found[tag], *struct.unpack_from(form, data, place))
     if not found[256] or not found[257]:
         raise ValueError("no size")
-    return found[256], found[257], found[258]
+    return found[256], found[257], found[258], found[277]
 
 
 def _overruns(data: bytes) -> bool:
@@ -213,24 +236,28 @@ def _overruns(data: bytes) -> bool:
 
 def _from_deep(pixels: "np.ndarray") -> Image | None:
     """A TIFF of 16-bit or floating-point samples, grey or BGR or BGRA, as RGB; None for another kind."""
-    if pixels.dtype == np.uint16:
-        pixels = (pixels >> 8).astype(np.uint8)
-    elif pixels.dtype in (np.float32, np.float64):
-        pixels = _from_float(pixels)
-    else:
+    real = pixels.dtype in (np.float32, np.float64)
+    if real:
+        _check_range(pixels)
+    elif pixels.dtype != np.uint16:
         return None
-    return np.repeat(pixels[:, :, None], 3, axis=2) if pixels.ndim == 2 else np.ascontiguousarray(pixels[:, :, 2::-1])
+    height, width = pixels.shape[:2]
+    samples, result = pixels.reshape(height * width, -1), np.empty((height, width, 3), np.uint8)
+    converted = result.reshape(-1, 3)
+    for start in range(0, len(samples), _BAND):
+        band = samples[start : start + _BAND, 2::-1]  # (N, 3), or (N, 1) of grey
+        converted[start : start + _BAND] = band * 255 + 0.5 if real else band >> 8
+    return result
 
 
-def _from_float(pixels: "np.ndarray") -> Image:
-    """Values in 0..1 as 0..255."""
-    if not np.isfinite(pixels).all():
+def _check_range(pixels: "np.ndarray") -> None:
+    low, high = pixels.min(), pixels.max()  # NaN where there is one
+    if not np.isfinite((low, high)).all():
         raise ImageDecodeError(
             "the image holds NaN or infinite values. Send finite values in 0..1, or an 8- or 16-bit image."
         )
-    if pixels.min() < 0 or pixels.max() > 1:
+    if low < 0 or high > 1:
         raise ImageDecodeError(
-            f"the image holds floating-point values from {pixels.min():g} to {pixels.max():g}. "
+            f"the image holds floating-point values from {low:g} to {high:g}. "
             "Send values in 0..1, or an 8- or 16-bit image."
         )
-    return (pixels * 255 + 0.5).astype(np.uint8)

@@ -260,7 +260,54 @@ def test_one_pixel_too_many_is_refused_unseen(data: bytes) -> None:
 @pytest.mark.parametrize("data", ONE_OF_EACH.values(), ids=ONE_OF_EACH)
 def test_limits_are_the_largest_that_passes(data: bytes) -> None:
     height, width, _ = decode(data).shape
-    assert decode(data, Limits(bytes=len(data), pixels=height * width)).shape == (height, width, 3)
+    pixels = height * width * (3 if data == ONE_OF_EACH["TIFF, floating point"] else 1)  # of 12 bytes each
+    assert decode(data, Limits(bytes=len(data), pixels=pixels)).shape == (height, width, 3)
+
+
+def test_deep_samples_count_by_their_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    data, pixels = tiff(REAL.astype(np.float64)), 17 * 13 * 6  # 24 bytes each
+    assert decode(data, Limits(pixels=pixels)).shape == REAL.shape
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("pixels were decoded"))
+    with pytest.raises(ImageTooLargeError) as caught:
+        decode(data, Limits(pixels=pixels - 1))
+    assert str(caught.value) == (
+        "the image declares 17 × 13 pixels of 3 × 64 bits, the limit is 5,300 bytes in all. "
+        "Send a smaller image, or one of 8 bits."
+    )
+
+
+@pytest.mark.usefixtures("no_pixel_is_decoded")
+def test_a_fifth_sample_counts_too() -> None:
+    with pytest.raises(ImageTooLargeError, match=r"17 × 13 pixels of 5 × 8 bits, the limit is 884 bytes in all"):
+        decode(tiff(np.zeros((13, 17, 5), np.uint8)), Limits(pixels=17 * 13))
+
+
+def test_a_deep_animated_png_counts_by_its_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    still = png(DEEP)
+    assert decode(still, Limits(pixels=17 * 13)).shape == DEEP.shape
+    frame = chunk(b"fcTL", struct.pack(">IIIIIHHBB", 0, 17, 13, 0, 0, 1, 10, 0, 0))
+    data = still[:33] + chunk(b"acTL", struct.pack(">II", 1, 0)) + frame + still[33:]
+    np.testing.assert_array_equal(decode(data, Limits(pixels=17 * 13 * 2)), DEEP >> 8)
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("pixels were decoded"))
+    with pytest.raises(ImageTooLargeError, match=r"17 × 13 pixels of 4 × 16 bits, the limit is 1,764 bytes in all"):
+        decode(data, Limits(pixels=17 * 13 * 2 - 1))
+
+
+@pytest.mark.parametrize("pixels", [DEEP, DEEP[:, :, 0], REAL, REAL[:, :, 0]], ids=["16", "16 grey", "f32", "f32 grey"])
+def test_deep_samples_are_converted_in_bands(pixels: NDArray[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = decode(tiff(pixels))
+    monkeypatch.setattr("vesselrt.runtime.decode._BAND", 50)  # 221 pixels: the last one is not full
+    np.testing.assert_array_equal(decode(tiff(pixels)), expected)
+
+
+@pytest.mark.parametrize("kind", [np.uint16, np.float32, np.float64])
+@pytest.mark.parametrize("channels", [3, 4])
+def test_deep_samples_are_not_copied(kind: Any, channels: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = np.zeros((300, 400, channels), kind)
+    data = tiff(pixels)
+    monkeypatch.setattr("vesselrt.runtime.decode._BAND", 1000)
+    with flat_memory(pixels.nbytes + 300 * 400 * 3 + 2**18):  # what OpenCV gives, and the result
+        decode(data)
 
 
 @pytest.mark.usefixtures("no_pixel_is_decoded")
@@ -382,7 +429,31 @@ def test_a_jpeg_of_thousands_of_scans_is_refused_unseen() -> None:
     assert decode(data[:-2] + last * (256 - legal) + data[-2:]).shape == SMOOTH.shape
     with pytest.raises(ImageDecodeError) as caught:
         decode(data[:-2] + last * (5000 - legal) + data[-2:])
-    assert str(caught.value) == "the JPEG has 5,000 scans, the limit is 256. Save it again as baseline JPEG."
+    assert str(caught.value) == (
+        "the JPEG has 5,000 scans, the limit at 40 × 30 pixels is 256. Save it again as baseline JPEG."
+    )
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "most"), [(5000, 4000, 256), (5000, 4016, 254), (12_000, 12_000, 35), (16_000, 16_000, 32)]
+)
+def test_a_large_jpeg_may_have_fewer_scans(width: int, height: int, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The header says another size than the scans have: whether pixels are asked for is all that is looked at.
+    data = bytearray(saved(pillow(SMOOTH), "JPEG", progressive=True))
+    struct.pack_into(">HH", data, data.index(b"\xff\xc2") + 5, height, width)
+    last, legal = data[data.rindex(b"\xff\xda") : -2], data.count(b"\xff\xda")
+    asked: list[int] = []
+    monkeypatch.setattr(cv2, "imdecode", lambda given, _: asked.append(len(given)))
+    most_scans, too_many = (bytes(data[:-2] + last * (scans - legal) + data[-2:]) for scans in (most, most + 1))
+    with pytest.raises(ImageDecodeError, match=re.escape(DAMAGED)):
+        decode(most_scans, Limits(pixels=2**28))
+    with pytest.raises(ImageDecodeError) as caught:
+        decode(too_many, Limits(pixels=2**28))
+    assert str(caught.value) == (
+        f"the JPEG has {most + 1} scans, the limit at {width:,} × {height:,} pixels is {most}. "
+        "Save it again as baseline JPEG."
+    )
+    assert asked == [len(most_scans)]
 
 
 def missing(folder: Path) -> Path:

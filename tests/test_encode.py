@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import tracemalloc
 from typing import Any, Literal
 
 import cv2
@@ -160,6 +161,34 @@ def test_an_overlay_is_the_photograph_at_0_and_the_colour_at_1(opacity: float) -
     probability = np.full((5, 7), 255, np.uint8)
     expected = image if opacity == 0 else np.full_like(image, (1, 2, 255))
     np.testing.assert_array_equal(decoded(encode(probability, image, "overlay", 1, "#0102ff", opacity)), expected)
+
+
+@pytest.mark.parametrize("opacity", [0.0, 0.1, 0.25, 0.5, 0.55, 1 / 3, 0.9, 1.0])
+@pytest.mark.parametrize("band", [100, 2**20])
+def test_an_overlay_is_rounded_as_real_numbers_are(opacity: float, band: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vesselrt.runtime.encode._BAND", band)  # of 768 pixels: the last one is not full
+    image = np.random.default_rng(2).permuted(np.tile(np.arange(256, dtype=np.uint8), (3, 3)), axis=1).T
+    image = np.ascontiguousarray(image).reshape(24, 32, 3)
+    mask = np.random.default_rng(3).random((24, 32)) < 0.7
+    blended = image * (1 - opacity) + np.array([51, 204, 255]) * opacity + 0.5
+    expected = np.where(mask[:, :, None], blended.astype(np.uint8), image)
+    png = encode(probability_of(mask), image, "overlay", 0.5, "#33ccff", opacity)
+    np.testing.assert_array_equal(decoded(png), expected)
+
+
+@pytest.mark.parametrize(("form", "most"), [("mask", 2), ("overlay", 4), ("json", 5)])
+def test_bytes_a_pixel(form: str, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A mask has 1, an overlay 3, the labels of parts 4.
+    monkeypatch.setattr("vesselrt.runtime.encode._BAND", 10_000)
+    probability = np.zeros((2000, 3000), np.uint8)  # the search for the field of view takes the same of any size
+    image = black(probability.shape)
+    tracemalloc.start()
+    try:
+        encode(probability, image, form, 0)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak / probability.size < most + 0.5
 
 
 @pytest.mark.parametrize("form", ["overlay", "svg"])
