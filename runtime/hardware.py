@@ -24,6 +24,20 @@ def cpu_name() -> str:
     return next(named, "") or platform.processor() or platform.machine()
 
 
+@cache
+def gains_by_bf16() -> bool:
+    """Whether a processor with instructions for bf16 is faster by them than in f32.
+
+    AMD's are, and Intel's with AMX. An Emerald Rapids whose virtual machine hides AMX and leaves AVX512-BF16 took 1.6
+    times as long in bf16 (OpenVINO 2026.4.1), and 1.2 times to train (torch 2.13.0).
+    """
+    try:
+        told = Path("/proc/cpuinfo").read_text("utf-8")
+    except OSError:
+        return True
+    return "GenuineIntel" not in told or "amx_bf16" in told
+
+
 def usable_cores() -> int:
     """Cores that this process may use: fewer than the machine has, in a container or under taskset."""
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import openvino
 import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
@@ -22,7 +23,7 @@ from vesselrt.runtime.backends.onnxruntime import OnnxRuntimeBackend
 from vesselrt.runtime.backends.openvino import OpenVinoBackend
 from vesselrt.runtime.backends.shared import AT_ONCE, SharedBatches
 from vesselrt.runtime.errors import DeviceError
-from vesselrt.runtime.hardware import cpu_name, usable_cores
+from vesselrt.runtime.hardware import cpu_name, gains_by_bf16, usable_cores
 from vesselrt.runtime.manifest import Precision
 from vesselrt.runtime.preparation import Image
 
@@ -234,6 +235,19 @@ def test_the_precision_taken_unasked_is_one_that_may_be_asked_for(identity_file:
     assert np.abs(one(taken, window).astype(int) - window).max() <= (taken.info.precision == "bf16")
 
 
+@pytest.mark.parametrize(
+    ("cpuinfo", "expected"),
+    [
+        ("vendor_id\t: AuthenticAMD\nflags\t: avx512_bf16\n", True),
+        ("vendor_id\t: GenuineIntel\nflags\t: avx512_bf16 amx_bf16 amx_tile\n", True),
+        ("vendor_id\t: GenuineIntel\nflags\t: avx512_bf16\n", False),  # a virtual machine that hides AMX
+    ],
+)
+def test_who_gains_by_bf16(monkeypatch: pytest.MonkeyPatch, cpuinfo: str, expected: bool) -> None:
+    monkeypatch.setattr(Path, "read_text", lambda _, encoding: cpuinfo)
+    assert gains_by_bf16.__wrapped__() == expected
+
+
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_onnxruntime_refuses_what_it_does_not_compute(precision: Precision, identity_file: Path) -> None:
     with pytest.raises(DeviceError) as caught:
@@ -244,10 +258,10 @@ def test_onnxruntime_refuses_what_it_does_not_compute(precision: Precision, iden
 
 
 def test_openvino_refuses_what_the_processor_does_not_compute(identity_file: Path) -> None:
-    best = OpenVinoBackend(identity_file, None, 1).info.precision
+    has_bf16 = "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     with pytest.raises(DeviceError) as caught:
         OpenVinoBackend(identity_file, "fp16", 1)
-    offered = "f32 or bf16" if best == "bf16" else "f32"
+    offered = "f32 or bf16" if has_bf16 else "f32"
     assert str(caught.value) == f"this processor ({cpu_name()}) does not compute in fp16. Use {offered}."
 
 

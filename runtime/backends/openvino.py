@@ -15,7 +15,7 @@ from openvino.properties import hint
 
 from vesselrt.runtime.backends import Info, to_bytes
 from vesselrt.runtime.errors import DeviceError
-from vesselrt.runtime.hardware import cpu_name
+from vesselrt.runtime.hardware import cpu_name, gains_by_bf16
 from vesselrt.runtime.manifest import Precision
 from vesselrt.runtime.preparation import Image
 
@@ -36,7 +36,7 @@ class OpenVinoBackend:
     def __init__(self, path: Path, precision: Precision | None, threads: int) -> None:
         """`precision` None: the fastest that the processor computes itself. Raises DeviceError for one it lacks."""
         has_bf16 = "BF16" in _CORE.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        precision = precision or ("bf16" if has_bf16 else "f32")
+        precision = precision or ("bf16" if has_bf16 and gains_by_bf16() else "f32")
         if precision not in _TYPES or (precision == "bf16" and not has_bf16):
             offered = "f32 or bf16" if has_bf16 else "f32"
             raise DeviceError(f"this processor ({cpu_name()}) does not compute in {precision}. Use {offered}.")
