@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import math
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -217,8 +218,8 @@ def _tidy(model: onnx.ModelProto) -> onnx.ModelProto:
     return model
 
 
-def load_weights(path: Path) -> tuple[dict[str, Tensor], float]:
-    """A state dict and the calibration shift beside it; .safetensors, or a torch file that holds tensors only.
+def load_weights(path: Path) -> tuple[dict[str, Tensor], float | None]:
+    """A state dict and the calibration shift beside it, if any; .safetensors, or a torch file that holds tensors only.
 
     Raises DataError: nothing is ever unpickled.
     """
@@ -226,7 +227,7 @@ def load_weights(path: Path) -> tuple[dict[str, Tensor], float]:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
 
-            return load_file(path), 0.0
+            return load_file(path), None
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # noqa: BLE001 - what a hostile file raises inside torch is anyone's guess
         raise DataError(
@@ -237,8 +238,32 @@ def load_weights(path: Path) -> tuple[dict[str, Tensor], float]:
         raise DataError(f"{path}: holds a {type(state).__name__}. Save it with torch.save(network.state_dict(), ...).")
     for key in ("network", "state_dict", "model"):
         if isinstance(state.get(key), dict):
-            return state[key], float(state.get("shift", 0.0))
-    return state, 0.0  # a shift among weights is a weight
+            return _named(state[key], path), _shift(state, path)
+    return _named(state, path), None  # a shift among weights is a weight
+
+
+def _named(weights: dict[Any, Any], path: Path) -> dict[str, Tensor]:
+    """The same. Raises DataError for keys that can't be of a state dict."""
+    if strange := [key for key in weights if not isinstance(key, str)]:
+        raise DataError(
+            f"{path}: names a weight {strange[0]!r}. Expected names of parameters: save it with "
+            "torch.save(network.state_dict(), ...)."
+        )
+    return weights
+
+
+def _shift(state: dict[str, Any], path: Path) -> float | None:
+    """The calibration. Raises DataError where it is no number."""
+    if "shift" not in state:
+        return None
+    try:
+        shift = float(state["shift"])
+    except (TypeError, ValueError, RuntimeError):
+        shift = math.nan
+    if not math.isfinite(shift):
+        said = " ".join(str(state["shift"]).split())[:40]
+        raise DataError(f"{path}: its shift is {said}. Expected a number, which is added to the logits, or none.")
+    return shift
 
 
 def fill(network: nn.Module, weights: dict[str, Tensor], source: Path) -> None:

@@ -33,13 +33,13 @@ def check(module: "nn.Module", manifest: Manifest, path: Path, photographs: list
     the threshold, and `images`. `f32` compares the graph's own float output; `bf16`, where the processor
     has it, the 8-bit output of the backend that is shipped (its rounding alone is 0.002).
 
-    Raises ExportError when a tolerance is exceeded or a value is not finite.
+    Raises ExportError when the network can't take a window, a tolerance is exceeded or a value is not finite.
     """
     import torch  # here, so that what needs no network needs no torch
 
     batches = _batches(manifest, photographs)
     with torch.inference_mode():
-        expected = [module(torch.from_numpy(b)).numpy() for b in batches]
+        expected = [_answer(lambda b: module(torch.from_numpy(b)).numpy(), b, manifest) for b in batches]
     _check_probability(batches, expected)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     obtained: dict[Precision, list[Any]] = {"f32": [session.run(None, {"image": b})[0] for b in batches]}
@@ -142,6 +142,22 @@ def _compare(
     return {"largest_difference": largest, "flipped": flipped, "images": float(len(expected))}
 
 
+def _answer(network: Callable[[Image], NDArray[np.float32]], batch: Image, manifest: Manifest) -> NDArray[np.float32]:
+    """What the network gives. Raises ExportError where it can't take a window of this size."""
+    try:
+        return network(batch)
+    except ExportError:
+        raise
+    except Exception as error:  # noqa: BLE001 - what a network raises is its own matter
+        reason = " ".join(str(error).split()).rstrip(".")[:200] or type(error).__name__
+        multiple = manifest.tile.multiple
+        raise ExportError(
+            f"the network fails on a window of {batch.shape[3]} × {batch.shape[2]} pixels: {reason}. Windows may have "
+            f"any sides that are multiples of tile.multiple, {multiple}. Raise it: to the network's total stride at "
+            "least, to twice that where it has instance norm."
+        ) from None
+
+
 def _check_probability(batches: list[Image], answers: list[NDArray[np.float32]]) -> None:
     """Raises ExportError when a network does not give (N, 1, H, W) values from 0 to 1 for (N, C, H, W).
 
@@ -185,8 +201,12 @@ def _batches(manifest: Manifest, photographs: list[Image]) -> list[Image]:
 
 
 def _awkward(manifest: Manifest) -> list[Image]:
-    """Noise: the smallest window, a narrow one, an odd batch."""
+    """Noise: the smallest window, a narrow one, an odd batch.
+
+    Blended networks begin at twice the smallest: PyTorch's instance norm refuses what a stride has made one pixel.
+    """
     random, m, tile = np.random.default_rng(0), manifest.tile.multiple, manifest.tile
-    sides = [(tile.size, tile.size)] if tile.fixed else [(m, m), (m, 7 * m), (5 * m, 3 * m)]
+    least = m if tile.blend == "exact" else 2 * m
+    sides = [(tile.size, tile.size)] if tile.fixed else [(least, least), (m, 7 * m), (5 * m, 3 * m)]
     batches = [(b, manifest.channel_count, *s) for b, s in zip((1, 3, 2), sides, strict=False)]
     return [random.integers(0, 256, shape, dtype=np.uint8) for shape in batches]

@@ -41,7 +41,7 @@ def read(folder: Path) -> Found:
     config = _config(folder / "config.json")
     arguments = {key: value for key, value in config.items() if not key.startswith("_")}
     activation, channels = arguments.get("activation"), arguments.get("in_channels", 3)
-    if activation not in _OUTPUTS:
+    if not isinstance(activation, str | None) or activation not in _OUTPUTS:
         raise DataError(
             f"{folder}: its activation is {activation}. Expected one of "
             f"{', '.join(map(str, _OUTPUTS))}: build the network with activation=None, and save it again."

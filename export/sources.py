@@ -12,8 +12,10 @@ What a source does not tell of its manifest is asked for, in a YAML file. Nothin
 runs, but that of a callable which the user names.
 """
 
+import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,6 +24,7 @@ import yaml
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from torch import nn
 
+from vesselrt import training
 from vesselrt.export import bundle, program, smp
 from vesselrt.export.graph import Found, Output, fill, hash_weights, load_weights
 from vesselrt.runtime.errors import DataError, ManifestError, OptionError
@@ -65,6 +68,7 @@ def find(name: str, weights: Path | None = None, manifest: Path | None = None, d
     path = Path(name)
     if (path / "recipe.json").is_file():
         _refuse(f"{name} is a training run", weights=weights, manifest=manifest)
+        _reach_own_modules()
         return from_run(path, data)
     _refuse(f"{name} is no training run", data=data)
     if bundle.is_bundle(path):
@@ -81,8 +85,13 @@ def find(name: str, weights: Path | None = None, manifest: Path | None = None, d
         )
     if weights is None or manifest is None:
         raise OptionError(f"{name}: a callable needs --weights and --manifest. See: vesselrt export --help")
-    sys.path.append(str(Path.cwd()))  # where the user's own modules lie
+    _reach_own_modules()
     return from_network(name, weights, manifest)
+
+
+def _reach_own_modules() -> None:
+    """They lie where the command is run. No other source may import from there: none of its code is to run."""
+    sys.path.append(str(Path.cwd()))
 
 
 def _refuse(what: str, **options: Path | None) -> None:
@@ -102,10 +111,13 @@ def from_run(run: Path, data: Path | None) -> Source:
         raise DataError(f"{run}: no training run (recipe.json). Make one with: vesselrt train")
     recipe = Recipe.read(kept)
     best = run / recipe.outcome
+    further = f"Go on with it by: vesselrt train {kept} --data DATA --run {run}"
     if not best.is_file():
-        raise DataError(f"{run}: the run has no {best.name} yet. Go on with it by: vesselrt train --run {run}")
-    network: nn.Module = recipe.network.build(fresh=False)
+        raise DataError(f"{run}: the run has no {best.name} yet. {further}")
     weights, shift = load_weights(best)
+    if shift is None:  # what training writes last
+        raise DataError(f"{run}: the run has not come to its end, its {best.name} is not calibrated yet. {further}")
+    network: nn.Module = recipe.network.build(fresh=False)
     fill(network, weights, best)
     hashes, steps = _kept(run / "photographs.json", _HASHES, {}), _steps(run, recipe)
     manifest = Manifest(
@@ -118,7 +130,12 @@ def from_run(run: Path, data: Path | None) -> Source:
         tile=recipe.tile,
         tolerance=recipe.tolerance,
         provenance=Provenance(
-            recipe=f"{recipe.name} {recipe.version}, seed {recipe.seed}, {steps} steps, calibration {shift:+.3f}",
+            recipe=", ".join(
+                [
+                    f"{recipe.name} {recipe.version}, seed {recipe.seed}, {steps} steps, calibration {shift:+.3f}",
+                    *_changes(recipe),
+                ]
+            ),
             data=tuple(
                 DataSource(name=d.name, split="train", terms=d.terms, photographs=hashes.get(d.name, ()))
                 for d in recipe.data
@@ -145,7 +162,7 @@ def from_network(factory: str, weights: Path, manifest: Path) -> Source:
     state, shift = load_weights(weights)
     fill(network, state, weights)
     checked = Manifest.from_fields(_fields(manifest), source=str(manifest))
-    return Source(network, _hashed(checked, hash_weights(state)), [], shift)
+    return Source(network, _hashed(checked, hash_weights(state)), [], shift or 0.0)
 
 
 def _described(found: Found, manifest: Path | None, source: str) -> Source:
@@ -208,6 +225,28 @@ def _kept(path: Path, kind: TypeAdapter[T], absent: T) -> T:
         raise DataError(f"{path}: not what training writes: {explain(error)}") from None
 
 
+def _changes(recipe: Recipe) -> list[str]:
+    """What differs from the built-in recipe of this name and version, as `--set` takes it; without one, nothing.
+
+    Not the seed and the data: a manifest tells of these anyway, and not of where the data lay.
+    """
+    path = Path(training.__file__).parent / "recipes" / f"{recipe.name}.yaml"
+    built_in = Recipe.read(path) if path.is_file() else recipe
+    if built_in.version != recipe.version:
+        return []
+    was, now = (r.model_dump(mode="json", exclude={"seed", "data"}) for r in (built_in, recipe))
+    return list(_differences(was, now))
+
+
+def _differences(was: Any, now: Any, *place: str) -> Iterator[str]:
+    """Each field that is not what it was, and its value as JSON; lists stay whole."""
+    if isinstance(was, dict) and isinstance(now, dict):
+        for name in {**was, **now}:
+            yield from _differences(was.get(name), now.get(name), *place, name)
+    elif was != now:
+        yield f"{'.'.join(place)}={json.dumps(now, ensure_ascii=False)}"
+
+
 def _steps(run: Path, recipe: Recipe) -> int:
     """Of the optimiser, as they were run: validation may have ended the first stage early."""
     history = _kept(run / "history.json", _HISTORY, [])
@@ -216,7 +255,7 @@ def _steps(run: Path, recipe: Recipe) -> int:
 
 
 def _commit() -> str:
-    """The commit of the checkout that exports; empty outside of one, or in another project's."""
+    """Of the checkout that exports, which need not be the one that trained; empty outside of one, or in another's."""
     package = Path(__file__).resolve().parent
     command = ["git", "-C", str(package), "rev-parse", "--show-toplevel", "HEAD"]
     try:

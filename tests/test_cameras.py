@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from vesselrt.runtime.manifest import Preparation
-from vesselrt.training.cameras import HELD_OUT, Family, HeldOutCamera, Source, _annotate, crop, source_of, write
+from vesselrt.training.cameras import HELD_OUT, Family, HeldOutCamera, Source, _annotate, crop, main, source_of, write
 from vesselrt.training.data import find
 
 Photo = tuple[NDArray[np.uint8], NDArray[np.bool_]]
@@ -262,3 +262,25 @@ def test_every_held_out_camera_makes_a_data_set(tmp_path: Path, fundus_photo: Ca
         assert seen.name == "Image_11L"
         np.testing.assert_array_equal(seen.read_image(), image)
         np.testing.assert_array_equal(seen.read_truth(), painted)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["nowhere", "seen"], "error: nowhere: no data set of a known layout", ""),
+        ([], 2, "the following arguments are required: data, folder"),
+        (["a", "b", "c"], 2, "unrecognized arguments: c"),
+    ],
+)
+def test_a_wrong_command_is_told_in_one_message(
+    arguments: list[str],
+    code: int | str,
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("sys.argv", ["cameras", *arguments])
+    with pytest.raises(SystemExit) as caught:
+        main()
+    assert caught.value.code == code or str(caught.value.code).startswith(str(code))
+    assert message in capsys.readouterr().err

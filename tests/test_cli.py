@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 
 import vesselrt
 from vesselrt import cli
-from vesselrt.runtime.manifest import METADATA_KEY, Input, Manifest, Preparation, Provenance, Tile
+from vesselrt.runtime.manifest import METADATA_KEY, DataSource, Input, Manifest, Preparation, Provenance, Tile
 from vesselrt.runtime.modelfile import read_manifest, sha256
 from vesselrt.training.annotations import encode as encode_annotation
+from vesselrt.training.data import digest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 CPU = ("--device", "cpu:onnxruntime")  # f32: the mirror is exact
@@ -479,6 +480,39 @@ def test_recorded_figures_are_in_the_copy_and_its_graph_is_the_same(
     assert onnx.load(copy).graph == onnx.load(mirror).graph
     assert "eyes test: " in cli.describe(new)
     assert tree(tmp_path) - {f"eyes/{p}" for p in tree(measured)} == {"copy.onnx"}
+
+
+def test_the_hash_in_a_report_is_of_the_file_with_its_figures(
+    run: Run, mirror: Path, measured: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy.onnx"
+    copy.write_bytes(mirror.read_bytes())
+    done = run("evaluate", copy, measured, "--record", "--json", "all.json", "--report", "report", *CPU)
+    assert done.code == 0, done.err
+    assert sha256(copy) != sha256(mirror)
+    assert json.loads((tmp_path / "all.json").read_text())["model_sha256"] == sha256(copy)
+    assert sha256(copy) in (tmp_path / "report" / "report.html").read_text("utf-8")
+
+
+def test_figures_on_training_photographs_are_not_recorded_as_a_test(
+    run: Run, mirror: Path, measured: Path, tmp_path: Path
+) -> None:
+    model, path = onnx.load(mirror), tmp_path / "taught.onnx"
+    digests = tuple(digest(measured / "images" / f"{name}.png") for name in "ab")
+    source = DataSource(name="eyes", split="train", terms="CC0-1.0", photographs=digests)
+    manifest = read_manifest(mirror).model_copy(update={"provenance": Provenance(data=(source,))})
+    onnx.helper.set_model_props(model, {METADATA_KEY: manifest.to_json()})
+    onnx.save(model, path)
+    before = sha256(path)
+    done = run("evaluate", path, measured, "--record", "--json", "all.json", *CPU)
+    assert (done.code, done.out, sha256(path)) == (1, "", before)
+    assert done.err.startswith("error: mirror was trained on 2 of these photographs, a, b. --record would keep")
+    assert not (tmp_path / "all.json").exists()
+    done = run("evaluate", path, measured, "--json", "all.json", *CPU)
+    assert "not a test: mirror was trained on 2 of these photographs, a, b\n" in done.err
+    assert json.loads((tmp_path / "all.json").read_text())["trained_on"] == ["a", "b"]
+    assert run("evaluate", path, measured, "--record", "--split", "train", "--kind", "folder", *CPU).code == 0
+    assert set(read_manifest(path).provenance.metrics) == {"eyes train"}
 
 
 def test_evaluate_in_the_folder_itself_has_a_name(

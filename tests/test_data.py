@@ -14,7 +14,7 @@ from PIL import Image as Pillow
 
 from vesselrt.runtime.errors import DataError
 from vesselrt.training.annotations import encode
-from vesselrt.training.data import Kind, Sample, Split, check_kind, find, read_mask
+from vesselrt.training.data import Kind, Sample, Split, check_kind, digest, digests, find, read_inside, read_mask
 
 SHAPE = (12, 10)
 VESSEL = np.zeros(SHAPE, bool)
@@ -224,6 +224,51 @@ def test_photographs_that_share_a_name(tmp_path: Path) -> None:
         find("folder", root, "test")
 
 
+@pytest.mark.parametrize("where", ["masks", "fov"])
+def test_masks_that_share_a_name(where: str, tmp_path: Path) -> None:
+    root = folder(tmp_path, fov=True)
+    for name in ("preview.png", "preview.tif"):  # of no photograph
+        save(root / where / name, VESSEL * 255)
+    assert len(find("folder", root, "test")) == 11
+    save(root / where / "eye 03.tif", ~VESSEL * 255)
+    with pytest.raises(DataError, match=rf"{where}: masks that share a name: .*eye 03\.\w+, .*eye 03\.tif\. Keep one"):
+        find("folder", root, "test")
+
+
+def test_too_few_photographs_for_a_validation_part(tmp_path: Path) -> None:
+    root = folder(tmp_path, 4)
+    assert len(find("folder", root, "train")) == 4
+    with pytest.raises(DataError, match=r"Every fifth photograph is for validation: expected five or more\."):
+        find("folder", root, "validation")
+
+
+def test_a_field_of_view_that_does_not_fit(tmp_path: Path) -> None:
+    sample = find("folder", folder(tmp_path, 1, fov=True), "test")[0]
+    assert read_inside(sample, sample.read_truth()).all()
+    path = str(sample.field_of_view)
+    save(Path(path), np.full((12, 9), 255))
+    with pytest.raises(DataError) as caught:
+        read_inside(sample, sample.read_truth())
+    assert str(caught.value) == (f"{path}: 9 × 12 pixels, but its truth {sample.truth} has 10 × 12. They must agree.")
+    save(Path(path), np.zeros(SHAPE))
+    with pytest.raises(DataError, match=r"eye 00\.bmp: the mask is empty\. Expected white where"):
+        read_inside(sample, sample.read_truth())
+
+
+def test_what_a_photograph_is_known_by(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    pixels = random.integers(0, 256, (12, 10, 3))
+    for name in ("a.png", "b.tif"):
+        save(tmp_path / name, pixels)
+    save(tmp_path / "c.png", pixels.reshape(10, 12, 3))
+    (tmp_path / "d.png").write_bytes(b"no image")
+    a, b, c, d = (digests(path) for path in sorted(tmp_path.iterdir()))
+    assert a[0] == digest(tmp_path / "a.png")
+    assert a[0] != b[0]
+    assert a[1] == b[1] != c[1]
+    assert d == (digest(tmp_path / "d.png"),)
+
+
 @pytest.mark.parametrize("kind", ["drive", "chase_db1", "hrf"])
 def test_other_files_are_left_alone(kind: Kind, tmp_path: Path) -> None:
     root = BUILD[kind](tmp_path)
@@ -361,6 +406,22 @@ def test_photographs_without_an_annotation_are_named_or_show_no_vessels(one_file
     assert {name for name, truth in found.items() if not truth.any()} == {"2", "5"}
     for truth in (found["1"], found["6"], *(s.read_truth() for s in find("geojson", root, "validation"))):
         np.testing.assert_array_equal(truth, VESSEL)
+
+
+@pytest.mark.parametrize("one_file", [False, True])
+def test_classes_that_no_annotation_has(one_file: bool, tmp_path: Path) -> None:
+    root = geojson(tmp_path, 3)
+    if one_file:
+        shared(root, "1", "2", "3")
+    settings(root, classes=["vesels", "veins"])
+    with pytest.raises(DataError) as caught:
+        find("geojson", root, "train")
+    assert str(caught.value) == (
+        f"{root / 'dataset.json'}: no annotation is of the classes vesels, veins. Those that are there: vessel. "
+        "Mend classes, or leave it out where every annotation is vessel."
+    )
+    settings(root, classes=["vesels", "vessel"])
+    assert all(s.read_truth().any() for s in find("geojson", root, "train"))
 
 
 @pytest.mark.parametrize("one_file", [False, True])

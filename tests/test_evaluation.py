@@ -300,7 +300,8 @@ def test_the_record(filed: Sample) -> None:
     assert record["images"]["eye"]["f1"] == 2 / 3
     assert record["second_observer"]["auc"] is None
     assert list(record) == list(Evaluation.__dataclass_fields__)
-    assert record["schema"] == 2
+    assert record["schema"] == 3
+    assert record["trained_on"] == []
     assert record["vessel_levels"] == [0] * 200 + [20] + [0] * 55
     assert record["background_levels"] == [360] + [0] * 199 + [20] + [0] * 55
     assert record["reliability"][11] == {"pixels": 40, "probability": 200 / 255, "vessel": 0.5}

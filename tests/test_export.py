@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -23,7 +24,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 import vesselrt
-from vesselrt import cli
+from vesselrt import cli, training
 from vesselrt.export import parity, sources
 from vesselrt.export.graph import Deployed, export, hash_weights, load_weights, onnx_from_module, record_metrics
 from vesselrt.runtime.errors import DataError, ExportError, ManifestError
@@ -313,6 +314,31 @@ def test_a_monai_network(tmp_path: Path, fundus_photo: Callable[[int, int, int],
         assert segmenter.segment(photograph).probability.shape == (80, 70)
 
 
+def deep_unet(norm: str) -> nn.Module:
+    nets = pytest.importorskip("monai.networks.nets.unet")
+    torch.manual_seed(0)
+    network: nn.Module = nets.UNet(2, in_channels=3, out_channels=1, channels=(4, 4, 4, 4), strides=(2,) * 3, norm=norm)
+    return network
+
+
+def test_instance_norm_in_blended_windows(tmp_path: Path) -> None:
+    manifest = manifest_of("rgb", multiple=8, margin=8, blend="gaussian")
+    assert export(deep_unet("instance"), manifest, tmp_path / "m.onnx", []).provenance.parity["f32"]["images"] == 3
+
+
+@pytest.mark.parametrize(
+    ("norm", "multiple", "reason"),
+    [("batch", 4, "Sizes of tensors must match"), ("instance", 8, "more than 1 spatial")],
+)
+def test_a_multiple_that_the_network_cannot_take(tmp_path: Path, norm: str, multiple: int, reason: str) -> None:
+    message = rf"fails on a window of {multiple} × {multiple} pixels: .*{reason}.* tile.multiple, {multiple}. Raise it"
+    with pytest.raises(ExportError, match=message):
+        export(deep_unet(norm), manifest_of("rgb", multiple=multiple), tmp_path / "m.onnx", [])
+    assert tree(tmp_path) == set()
+    manifest = manifest_of("rgb", multiple=8 if norm == "batch" else 16)
+    export(deep_unet(norm), manifest, tmp_path / "m.onnx", [])
+
+
 # Weights
 
 
@@ -358,9 +384,26 @@ def test_weights_alone_or_in_a_checkpoint(tmp_path: Path, key: str | None) -> No
     weights = {"shift": torch.tensor([1.0, 2.0]), "scale": torch.tensor(3.0)}
     torch.save(weights if key is None else {key: weights, "shift": 0.25, "step": 7}, tmp_path / "w.pt")
     loaded, shift = load_weights(tmp_path / "w.pt")
-    assert shift == (0 if key is None else 0.25)  # beside the weights it is the calibration, among them a weight
+    assert shift == (None if key is None else 0.25)  # beside the weights it is the calibration, among them a weight
     assert set(loaded) == {"shift", "scale"}
     assert torch.equal(loaded["shift"], weights["shift"])
+
+
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        ({0: torch.zeros(1)}, "names a weight 0. Expected names of parameters"),
+        ({"model": {"a": torch.zeros(1), ("b",): torch.zeros(1)}}, r"names a weight \('b',\). Expected"),
+        ({"network": {}, "shift": "x"}, "its shift is x. Expected a number"),
+        ({"network": {}, "shift": None}, "its shift is None. Expected a number"),
+        ({"network": {}, "shift": torch.zeros(2)}, r"its shift is tensor\(\[0., 0.\]\). Expected a number"),
+        ({"network": {}, "shift": float("nan")}, "its shift is nan. Expected a number"),
+    ],
+)
+def test_a_checkpoint_that_is_odd_is_named(tmp_path: Path, state: dict[Any, Any], message: str) -> None:
+    torch.save(state, tmp_path / "w.pt")
+    with pytest.raises(DataError, match=rf"w\.pt: {message}"):
+        load_weights(tmp_path / "w.pt")
 
 
 def test_the_hash_is_of_names_and_values() -> None:
@@ -582,6 +625,69 @@ def test_a_run_without_weights(run_folder: Path, missing: str, message: str) -> 
     (run_folder / missing).unlink()
     with pytest.raises(DataError, match=message):
         sources.from_run(run_folder, None)
+
+
+@pytest.mark.parametrize("final", [[], [{"steps": 20}]])
+def test_a_run_that_was_broken_off_is_not_exported(run_folder: Path, final: list[Any]) -> None:
+    kept = run_folder / "recipe.json"
+    kept.write_text(json.dumps({**json.loads(kept.read_text()), "final": final}))
+    state = torch.load(run_folder / "best.pt", weights_only=True)
+    del state["shift"]
+    torch.save(state, run_folder / ("final-1.pt" if final else "best.pt"))
+    with pytest.raises(DataError, match=r"the run has not come to its end, .* not calibrated yet") as caught:
+        sources.from_run(run_folder, None)
+    advice = shlex.split(str(caught.value).partition("vesselrt ")[2])
+    assert advice == ["train", str(kept), "--data", "DATA", "--run", str(run_folder)]
+    assert Recipe.read(Path(advice[1])) == Recipe.model_validate_json(kept.read_text())  # or it were another recipe
+
+
+def test_numbers_of_a_run_stay_numbers(run_folder: Path) -> None:
+    kept = run_folder / "recipe.json"
+    fields = json.loads(kept.read_text())
+    layers = {"factory": "torch.nn:GroupNorm", "arguments": {"num_groups": 1, "num_channels": 1, "eps": 1e-6}}
+    kept.write_text(json.dumps({**fields, "network": layers}))  # 1e-06: to YAML a text
+    torch.save({"network": nn.GroupNorm(1, 1).state_dict(), "shift": 0.0}, run_folder / "best.pt")
+    assert sources.from_run(run_folder, None).network.eps == 1e-6
+
+
+@pytest.mark.parametrize("text", ["{", '{"name": 1}', "name: tiny"])
+def test_a_recipe_of_a_run_that_is_damaged(run_folder: Path, text: str) -> None:
+    (run_folder / "recipe.json").write_text(text)
+    with pytest.raises(DataError, match=r"run/recipe\.json: not a valid recipe: "):
+        sources.from_run(run_folder, None)
+
+
+def test_a_run_of_a_network_of_the_users_own(
+    vesselrt_export: Export, own: nn.Module, run_folder: Path, tmp_path: Path
+) -> None:
+    kept = run_folder / "recipe.json"
+    seen = {"input": {"mean": [0.3] * 3, "std": [0.2] * 3}, "preparation": {"channels": "rgb"}}
+    fields = {**json.loads(kept.read_text()), **seen, "network": {"factory": "ownnets.thin:build"}}
+    kept.write_text(json.dumps(fields))
+    torch.save({"network": own.state_dict(), "shift": 0.0}, run_folder / "best.pt")
+    code, _, err = vesselrt_export("run", "-o", "tiny.onnx")
+    assert (code, err) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ([], ""),
+        (["schedule.learning_rate=0.5", "loss.thin=1.5"], ", loss.thin=1.5, schedule.learning_rate=0.5"),
+        (["seed=3", "data.0.path=/home/me/eyes"], ""),
+        (["patches=null", "schedule.patience=4"], ", patches=null, schedule.patience=4"),
+        (["version=2.0.0", "loss.thin=1.5"], ""),
+        (["name=mine", "loss.thin=1.5"], ""),
+    ],
+)
+def test_what_was_changed_of_a_built_in_recipe_is_in_the_manifest(
+    tmp_path: Path, changes: list[str], said: str
+) -> None:
+    recipe = Recipe.read(Path(training.__file__).parent / "recipes" / "unet.yaml", changes)
+    (tmp_path / "recipe.json").write_text(recipe.model_dump_json(indent=1))
+    torch.save({"network": recipe.network.build(fresh=False).state_dict(), "shift": 0.0}, tmp_path / "best.pt")
+    known = sources.from_run(tmp_path, None).manifest.provenance.recipe
+    assert known.partition("calibration +0.000")[2] == said
 
 
 @pytest.mark.parametrize("name", ["photographs.json", "history.json"])

@@ -108,7 +108,7 @@ def test_a_distance_that_is_none_is_refused(simplify: float, tmp_path: Path) -> 
 
 @pytest.mark.parametrize(
     ("shape", "message"),
-    [((30, 41), r"6\*.png: \(30, 40\) pixels, its truth \(30, 41\)"), (None, "not a readable mask")],
+    [((30, 41), r"6\*.png: 40 × 30 pixels, but its truth .*6\*\.png has 41 × 30\."), (None, "not a readable mask")],
 )
 def test_an_error_on_the_way_leaves_nothing(shape: tuple[int, int] | None, message: str, tmp_path: Path) -> None:
     root = masks(tmp_path / "masks")
@@ -120,6 +120,16 @@ def test_an_error_on_the_way_leaves_nothing(shape: tuple[int, int] | None, messa
     with pytest.raises(DataError, match=message):
         write(splits_of("folder", root), tmp_path / "new" / "out")
     assert list((tmp_path / "new").iterdir()) == []
+
+
+def test_a_folder_too_small_for_validation_is_written_all_the_same(tmp_path: Path) -> None:
+    root = masks(tmp_path / "masks")
+    for name in NAMES[2:]:
+        (root / "images" / f"{name}.png").unlink()
+    splits = splits_of("folder", root)
+    assert {split: [s.name for s in samples] for split, samples in splits.items()} == {"train": ["1", "2"]}
+    write(splits, tmp_path / "out")
+    assert [s.name for s in find("geojson", tmp_path / "out", "train")] == ["1", "2"]
 
 
 def test_annotations_are_outlines_already(tmp_path: Path) -> None:

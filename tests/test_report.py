@@ -78,6 +78,7 @@ def evaluation(counted: dict[str, Counts], observer: list[Counts] | None = None)
         pooled=figures.pooled(counts, 128),
         interval=figures.interval(counts, 128),
         images=dict(zip(counted, figures.each(counts, 128), strict=True)),
+        trained_on=[],
         second_observer=figures.pooled(observer, 1, ranked=False) if observer else None,
         second_observer_interval=figures.interval(observer, 1, ranked=False) if observer else None,
         best_f1=0.5,
@@ -157,6 +158,21 @@ def test_names_stay_text_and_lead_to_their_pictures(tmp_path: Path) -> None:
     rows = list(csv.reader((tmp_path / "images.csv").read_text("utf-8").splitlines()))
     assert [row[1] for row in rows[1:4]] == [*HOSTILE[:2], "'=HYPERLINK(1)"]
     assert set(result.images) == set(HOSTILE)
+
+
+def test_photographs_that_the_model_knows_are_named_at_the_head(tmp_path: Path) -> None:
+    result, page, _ = written(tmp_path, HOSTILE[:2])
+    assert "Not a test" not in page.text
+    report, counted = Report(tmp_path), {}
+    for name in HOSTILE[:2]:
+        photograph = seen(name)
+        report.see(photograph)
+        counted[name] = photograph.truth.count(photograph.painted.astype(np.uint8), 1)
+    report.write(replace(evaluation(counted), trained_on=HOSTILE[:1]))
+    page = Page((tmp_path / "report.html").read_text("utf-8"))
+    assert f"trained on, or chosen by, 1 of these photographs: {HOSTILE[0]}." in page.text
+    assert json.loads((tmp_path / "figures.json").read_text("utf-8"))["trained_on"] == HOSTILE[:1]
+    assert result.trained_on == []
 
 
 def test_the_worst_and_the_best_are_shown_none_of_them_twice(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from vesselrt.training.data import check_kind, find
-from vesselrt.training.slitlamp import photograph, write
+from vesselrt.training.slitlamp import main, photograph, write
 
 
 def test_the_same_arguments_give_the_same_photograph() -> None:
@@ -54,3 +54,25 @@ def test_a_data_set_of_them_is_read_as_it_was_drawn(tmp_path: Path) -> None:
         image, truth = photograph(120, 160, 10 + int(sample.name))
         np.testing.assert_array_equal(sample.read_image(), image)
         np.testing.assert_array_equal(sample.read_truth(), truth)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["eyes", "0"], "error: 0 photographs can't be drawn. Expected 1 or more.", ""),
+        (["eyes"], 2, "the following arguments are required: count"),
+        (["eyes", "sixty"], 2, "argument count: invalid int value: 'sixty'"),
+    ],
+)
+def test_a_wrong_command_is_told_in_one_message(
+    arguments: list[str],
+    code: int | str,
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("sys.argv", ["slitlamp", *arguments])
+    with pytest.raises(SystemExit) as caught:
+        main()
+    assert caught.value.code == code
+    assert message in capsys.readouterr().err

@@ -415,6 +415,7 @@ def folder(tmp_path: Path) -> Path:
         ({"_model_class": None}, "its _model_class is None"),
         ({"encoder_name": "tu-hf-hub:someone/model"}, "its encoder tu-hf-hub:someone/model is one from elsewhere."),
         ({"activation": "argmax2d"}, "its activation is argmax2d. Expected one of None, identity, sigmoid, "),
+        ({"activation": ["sigmoid"]}, r"its activation is \['sigmoid'\]. Expected one of None, identity, sigmoid, "),
     ],
 )
 def test_a_configuration_that_is_refused(folder: Path, fields: dict[str, Any], message: str) -> None:

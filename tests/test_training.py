@@ -4,10 +4,11 @@ import asyncio
 import hashlib
 import json
 import shlex
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import cv2
 import httpx
@@ -228,6 +229,21 @@ def test_a_recipe_survives_its_file(tmp_path: Path) -> None:
         ),
         ({"input": {"mean": [0.3] * 3, "std": [0.2] * 3}}, "Value error, input.mean and input.std need 1 value(s)"),
         ({"preparation": {"channels": "rgb"}}, "Value error, input.mean and input.std need 3 value(s)"),
+        ({"seed": -5}, "seed: Input should be greater than or equal to 0"),
+        ({"seed": 2**63}, "seed: Input should be less than"),
+        ({"schedule": {"steps": 1, "crop": 100_000}}, "schedule.crop: Input should be less than or equal to 4096"),
+        ({"cameras": {"foreign": 7}}, "cameras.foreign: Input should be less than or equal to 1"),
+        ({"cameras": {"sensor": [0, 0]}}, "cameras.sensor.0: Input should be greater than 0"),
+        ({"cameras": {"hand": [0, 0]}}, "cameras.hand.0: Input should be greater than 0"),
+        ({"cameras": {"zoom": [0.5, float("inf")]}}, "cameras.zoom.1: Input should be a finite number"),
+        ({"cameras": {"blur": [-1, 0]}}, "cameras.blur.0: Input should be greater than or equal to 0"),
+        ({"cameras": {"jpeg": [35, 101]}}, "cameras.jpeg.1: Input should be less than or equal to 100"),
+        ({"cameras": {"noise": [0.2, 0.1]}}, "cameras.noise: Value error, [0.2, 0.1] must begin with the smaller one"),
+        ({"cameras": {"jpeg": [95, 35]}}, "cameras.jpeg: Value error, [95.0, 35.0] must begin with the smaller one"),
+        ({"patches": {"zoom": [0, 1]}}, "patches.zoom.0: Input should be greater than 0"),
+        ({"patches": {"contrast": [-1, 0]}}, "patches.contrast.0: Input should be greater than 0"),
+        ({"patches": {"zoom": [1.1, 0.9]}}, "patches.zoom: Value error, [1.1, 0.9] must begin with the smaller one"),
+        ({"data": FIELDS["data"] * 2}, "Value error, data sets that share a name: eyes. Give each its own"),
     ],
 )
 def test_a_wrong_field_is_named(tmp_path: Path, change: dict[str, Any], message: str) -> None:
@@ -279,12 +295,56 @@ def test_what_is_no_recipe(tmp_path: Path, content: bytes | None, message: str) 
         ("torch.nn:Nothing", {}),
         (":Conv2d", {}),
         ("torch.nn:Conv2d", {"colour": 1}),
+        ("torch:zeros", {"size": [-1]}),  # a RuntimeError
     ],
 )
 def test_a_network_that_cannot_be_built_is_named(factory: str, arguments: dict[str, Any]) -> None:
     checked = recipe_of(network={"factory": factory, "arguments": arguments})
     with pytest.raises(DataError, match=rf"^network {factory} can't be built: .*Expected package\.module:callable\.$"):
         checked.network.build()
+
+
+CONVOLUTION = {"in_channels": 1, "out_channels": 2, "kernel_size": 1}
+TRANSUNET = {"channels": 1, "tile": 64, "widths": [4, 4, 4, 4], "embedding": 4, "depth": 1, "heads": 1}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"schedule": {"crop": 50}}, r"VesselNet does not take crops of shape \(2, 1, 50, 50\): .*\. Mend crop or"),
+        (
+            {"final": {"steps": 1, "batch": 1, "crop": 50}},
+            r"VesselNet does not take crops of shape \(1, 1, 50, 50\): .*\. Mend crop or",
+        ),
+        (
+            {"preparation": {"channels": "rgb"}, "input": {"mean": [0.3] * 3, "std": [0.2] * 3}},
+            r"VesselNet does not take crops of shape \(2, 3, 32, 32\): .*\. Mend crop or the network's arguments\.$",
+        ),
+        (
+            {"network": {"factory": "torch.nn:Conv2d", "arguments": CONVOLUTION}},
+            r"Conv2d makes \(2, 2, 32, 32\) of crops .*\. Expected logits of shape \(2, 1, 32, 32\)\.$",
+        ),
+        (
+            {"network": {"factory": "torch.nn:LSTM", "arguments": {"input_size": 32, "hidden_size": 32}}},
+            r"torch\.nn:LSTM does not take crops of shape",
+        ),
+        (
+            {"network": {"factory": "vesselrt.training.networks:TransUNet", "arguments": TRANSUNET}},
+            r"TransUNet does not take crops of shape \(2, 1, 32, 32\): a window of 32 × 32 pixels\. Expected 64 × 64",
+        ),
+        (
+            {"network": {"factory": "builtins:dict", "arguments": {}}},
+            r"builtins:dict gives a dict\. Expected a torch\.nn\.Module\.$",
+        ),
+        ({"network": {"factory": "torch.nn:Identity", "arguments": {}}}, "Identity has no weights to train"),
+    ],
+)
+def test_a_network_that_does_not_fit_is_named_before_anything_is_read(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(DataError, match=rf"^network .*{message}"):
+        train(recipe_of(**changes), tmp_path / "nowhere", tmp_path / "run", quiet)
+    assert not (tmp_path / "run").exists()
 
 
 # The built-in network
@@ -475,10 +535,11 @@ def test_half_precision_scales_its_gradients(data: Path, tmp_path: Path) -> None
     assert all(torch.isfinite(v).all() for v in state["network"].values())
 
 
-@pytest.mark.parametrize(("native", "expected"), [(True, "bf16"), (False, "f32")])
-def test_auto_takes_bf16_where_the_processor_has_instructions_for_it(
-    monkeypatch: pytest.MonkeyPatch, native: bool, expected: str
+@pytest.mark.parametrize(("native", "gains", "expected"), [(1, 1, "bf16"), (0, 1, "f32"), (1, 0, "f32")])
+def test_auto_takes_bf16_where_the_processor_has_instructions_and_gains_by_them(
+    monkeypatch: pytest.MonkeyPatch, native: int, gains: int, expected: str
 ) -> None:
+    monkeypatch.setattr(loop, "gains_by_bf16", lambda: gains)
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: native)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
     assert loop._arithmetic("auto", torch.device("cpu")) == expected
@@ -495,6 +556,20 @@ def test_a_test_photograph_under_another_name_is_not_trained_on(tmp_path: Path, 
     with pytest.raises(DataError, match=rf"{part}\.jpg is the test photograph .*Image_11L\.jpg\. Take it out"):
         train(checked, tmp_path, tmp_path / "run", quiet)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_test_photograph_saved_anew_is_not_trained_on(tmp_path: Path, fundus_photo: Draw) -> None:
+    for name in ("Image_01L", "Image_09L", "Image_11L"):
+        root = tmp_path / "CHASE"
+        write(root / f"{name}.jpg", root / f"{name}_1stHO.png", fundus_photo(100, 96, int(name[6:8])))
+    pixels = cv2.imread(str(tmp_path / "CHASE" / "Image_11L.jpg"))
+    (tmp_path / "mine" / "images").mkdir(parents=True)
+    assert pixels is not None
+    assert cv2.imwrite(str(tmp_path / "mine" / "images" / "a.png"), pixels)
+    sets = [("chase_db1", "CHASE"), ("folder", "mine")]
+    checked = recipe_of(data=[{"kind": k, "path": p, "name": p, "terms": "none"} for k, p in sets])
+    with pytest.raises(DataError, match=r"a\.png is the test photograph .*Image_11L\.jpg\. Take it out"):
+        train(checked, tmp_path, tmp_path / "run", quiet)
 
 
 def test_a_recipe_trains_on_patches_of_resized_photographs(data: Path, tmp_path: Path) -> None:
@@ -527,6 +602,48 @@ def test_weights_that_are_replaced_are_not_downloaded_first() -> None:
     assert recipe.Network(factory="builtins:dict", arguments={"width": 4}).build(fresh=False) == {"width": 4}
 
 
+class Downloaded(VesselNet):
+    """Its first weights can be had once."""
+
+    asked: ClassVar[list[bool]] = []
+
+    def __init__(self, pretrained: bool) -> None:
+        super().__init__(1, (4, 8))
+        self.asked.append(pretrained)
+
+
+def test_a_run_that_goes_on_downloads_nothing(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Downloaded, "asked", [])
+    fields = recipe_of(final=FINAL).model_dump()
+    network = {"factory": f"{__name__}:Downloaded", "arguments": {"pretrained": True}}
+    checked = Recipe.model_validate({**fields, "network": network})
+    with pytest.raises(PowerCutError):
+        train(checked, data, tmp_path, quiet, cut_after(3))
+    assert Downloaded.asked == [False, True]  # the trial, and the run
+    train(checked, data, tmp_path, quiet)
+    assert not any(Downloaded.asked[2:])
+
+
+def test_a_checkpoint_holds_the_generators_of_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = loop._Trainer(recipe_of(), torch.device("cpu"))
+    trainer.save(tmp_path / "cpu.pt", [])
+    trainer.device = torch.device("cuda")
+    states, found = [torch.arange(4, dtype=torch.uint8), torch.ones(4, dtype=torch.uint8)], []
+    monkeypatch.setattr(torch.cuda, "get_rng_state_all", lambda: states)
+    monkeypatch.setattr(torch.cuda, "set_rng_state", lambda state, number: found.append((state, number)))
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    trainer.save(tmp_path / "gpu.pt", [])
+    trainer.restore(tmp_path / "gpu.pt")
+    ((state, number),) = found
+    assert (state.tolist(), number) == ([0, 1, 2, 3], 0)
+    older = torch.load(tmp_path / "cpu.pt", weights_only=True)
+    del older["random_cuda"]
+    torch.save(older, tmp_path / "older.pt")
+    for name in ("cpu.pt", "older.pt"):
+        trainer.restore(tmp_path / name)
+    assert len(found) == 1
+
+
 def test_another_seed_is_another_run(data: Path, whole: Path, tmp_path: Path) -> None:
     train(recipe_of(seed=8), data, tmp_path, quiet)
     assert not same(tmp_path, whole)
@@ -547,6 +664,53 @@ def test_a_run_of_another_recipe_is_not_touched(data: Path, whole: Path) -> None
     assert contents(whole) == before
 
 
+def test_a_run_on_other_photographs_is_not_touched(data: Path, whole: Path, tmp_path: Path, fundus_photo: Draw) -> None:
+    shutil.copytree(data, tmp_path / "data")
+    write(tmp_path / "data" / "eyes" / "images" / "2.png", tmp_path / "2.png", fundus_photo(100, 96, 99))
+    before = contents(whole)
+    with pytest.raises(DataError, match=r"holds a run on other photographs\. Name another folder with --run, or"):
+        train(recipe_of(), tmp_path / "data", whole, quiet)
+    assert contents(whole) == before
+
+
+def test_a_damaged_checkpoint_is_named_and_can_be_deleted(data: Path, tmp_path: Path) -> None:
+    checked = recipe_of(schedule={"steps": 1}, final={**FINAL, "steps": 1})
+    train(checked, data, tmp_path, quiet)
+    last = tmp_path / "last.pt"
+    for content in (last.read_bytes()[:2000], b"", b"no archive"):
+        last.write_bytes(content)
+        with pytest.raises(DataError, match=r"last\.pt: not a readable checkpoint \(.*\)\. Delete .*last\.pt to begin"):
+            train(checked, data, tmp_path, quiet)
+    last.unlink()
+    said: list[str] = []
+    train(checked, data, tmp_path, said.append)
+    assert "final stage 1: 6 photographs, from step 0 to 1" in said  # not from what the run before left
+    (tmp_path / "best.pt").write_bytes(b"")
+    with pytest.raises(DataError, match=rf"best\.pt: not a readable checkpoint .*Delete {tmp_path} to begin anew"):
+        train(checked, data, tmp_path, quiet)
+
+
+@pytest.mark.parametrize(
+    ("field", "message"),
+    [
+        (np.full((96, 90), 255, np.uint8), r"fov/4\.png: 90 × 96 pixels, but its truth .*4\.png has 96 × 100\."),
+        (np.zeros((100, 96), np.uint8), r"fov/4\.png: the mask is empty\."),
+    ],
+)
+def test_a_field_of_view_that_does_not_fit_is_named_before_the_first_step(
+    data: Path, tmp_path: Path, field: NDArray[np.uint8], message: str
+) -> None:
+    shutil.copytree(data, tmp_path / "data")
+    (tmp_path / "data" / "eyes" / "fov").mkdir()
+    for i in range(6):
+        pixels = field if i == 4 else np.full((100, 96), 255, np.uint8)
+        assert cv2.imwrite(str(tmp_path / "data" / "eyes" / "fov" / f"{i}.png"), pixels)
+    steps: list[int] = []
+    with pytest.raises(DataError, match=message):
+        train(recipe_of(), tmp_path / "data", tmp_path / "run", quiet, lambda step, *_: steps.append(step))
+    assert steps == []
+
+
 def test_a_recipe_can_be_mended_until_there_is_a_checkpoint(data: Path, tmp_path: Path) -> None:
     elsewhere = [{**FIELDS["data"][0], "path": "nowhere"}]
     with pytest.raises(DataError, match="nowhere: no such folder"):
@@ -565,7 +729,9 @@ def test_sizes_that_disagree_are_named(data: Path, tmp_path: Path, fundus_photo:
     for i in range(5):
         (image, _), (_, truth) = fundus_photo(96, 96, i), fundus_photo(90, 96, i)
         write(tmp_path / "eyes" / "images" / f"{i}.png", tmp_path / "eyes" / "masks" / f"{i}.png", (image, truth))
-    with pytest.raises(DataError, match=r"0\.png: \(96, 96\) pixels, its truth \(90, 96\)\. They must agree\."):
+    with pytest.raises(
+        DataError, match=r"0\.png: 96 × 96 pixels, but its truth .*0\.png has 96 × 90\. They must agree\."
+    ):
         train(recipe_of(), tmp_path, tmp_path / "run", quiet)
 
 
@@ -688,7 +854,7 @@ def test_a_second_observers_mask_of_another_size_is_named(tmp_path: Path, fundus
     pixels, truth = fundus_photo(96, 96, 1)
     for suffix, picture in ((".jpg", pixels), ("_1stHO.png", truth), ("_2ndHO.png", truth[:80])):
         cv2.imwrite(str(tmp_path / f"Image_01L{suffix}"), picture.astype(np.uint8) * (1 if suffix == ".jpg" else 255))
-    with pytest.raises(DataError, match=r"Image_01L\.jpg: \(96, 96\) pixels, its truth \(80, 96\)\. They must agree"):
+    with pytest.raises(DataError, match=r"_01L\.jpg: 96 × 96 pixels, but its truth .*_2ndHO\.png has 96 × 80\."):
         loop._draws(find("chase_db1", tmp_path, "train"), recipe_of(), 0.3)
 
 

@@ -103,6 +103,11 @@ def images(path: Path) -> set[str]:
     return {name for name in named if name is not None}
 
 
+def classes(path: Path) -> set[str]:
+    """The classes that the features of a file have. Raises DataError."""
+    return {name for feature in _features(path) for name in feature.classes()}
+
+
 def encode(mask: Mask, simplify: float = SMOOTH, threshold: float | None = None) -> bytes:
     """The outlines of a mask (H, W) as a GeoJSON file: an annotation in QuPath's form.
 

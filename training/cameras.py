@@ -9,27 +9,43 @@ pixels per degree do (22: 0.25, 19: 0.20, 12: 0.10). Simulating sensor and annot
 read from the picture how generous the annotation is, and keeps 0.5 the right threshold.
 """
 
+import argparse
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import NormalDist
-from typing import TYPE_CHECKING, Any
+from typing import Annotated, Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import AfterValidator, Field
 
+from vesselrt.runtime.errors import VesselrtError
 from vesselrt.runtime.files import draft
 from vesselrt.runtime.manifest import Facts, Preparation
 from vesselrt.runtime.preparation import Image, field_of_view, scale
-
-if TYPE_CHECKING:
-    from vesselrt.training.data import Sample
+from vesselrt.training.data import Sample, check_kind, find, read_pair
 
 Float = NDArray[np.floating[Any]]
 Random = np.random.Generator
 Range = tuple[float, float]
+
+
+def _in_order(bounds: Range) -> Range:
+    if bounds[0] > bounds[1]:
+        raise ValueError(f"{list(bounds)} must begin with the smaller one")
+    return bounds
+
+
+_Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+_Factor = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+_Quality = Annotated[float, Field(ge=0, le=100)]
+Amounts = Annotated[tuple[_Amount, _Amount], AfterValidator(_in_order)]
+"""A range in a recipe: from 0 on."""
+Factors = Annotated[tuple[_Factor, _Factor], AfterValidator(_in_order)]
+"""The same of what is multiplied or divided by: above 0."""
 
 _FINEST = 1920  # px: field-of-view diameter beyond which the finest source level is reduced
 
@@ -37,32 +53,32 @@ _FINEST = 1920  # px: field-of-view diameter beyond which the finest source leve
 class Family(Facts):
     """The cameras that a recipe trains on: each range is drawn from uniformly for every crop."""
 
-    foreign: float = 0.5
+    foreign: Annotated[float, Field(ge=0, le=1)] = 0.5
     """Share of crops seen through a simulated camera; the others keep the look and the truth of their own."""
-    sensor: Range = (420, 960)
+    sensor: Factors = (420, 960)
     """Field-of-view diameter in pixels of a simulated sensor."""
-    zoom: Range = (0.7, 1.5)
+    zoom: Factors = (0.7, 1.5)
     """Change of the field angle; beyond 1 the vessels become wider."""
-    stretch: float = 0.08
+    stretch: _Amount = 0.08
     """Largest relative difference between the scales of the two axes."""
-    blur: Range = (0.0, 1.3)
+    blur: Amounts = (0.0, 1.3)
     """Standard deviation of the optics' Gaussian blur, in sensor pixels."""
-    noise: Range = (0.0, 0.03)
+    noise: Amounts = (0.0, 0.03)
     """Standard deviation of sensor noise, full scale 1."""
-    gamma: Range = (0.7, 1.4)
-    contrast: Range = (0.5, 1.4)
-    illumination: float = 0.3
+    gamma: Factors = (0.7, 1.4)
+    contrast: Factors = (0.5, 1.4)
+    illumination: Annotated[float, Field(ge=0, le=1)] = 0.3
     """Largest relative change of brightness across the field."""
-    haze: Range = (0.0, 0.2)
+    haze: Amounts = (0.0, 0.2)
     """Stray light added everywhere, full scale 1."""
-    crosstalk: float = 0.3
+    crosstalk: Annotated[float, Field(ge=0, le=1)] = 0.3
     """Largest share of red and of blue light in the green channel."""
-    jpeg: Range = (35, 95)
+    jpeg: Annotated[tuple[_Quality, _Quality], AfterValidator(_in_order)] = (35, 95)
     """JPEG quality."""
-    stroke: Range = (0.2, 1.4)
+    stroke: Amounts = (0.2, 1.4)
     """Sensor pixels by which a simulated annotator paints a vessel wider than it is. The share of the field that
     published annotations call vessel (DRIVE 12.7 %, STARE 10.4 %; HRF, the finest, 9 %) tells of 0.6 to 0.9."""
-    hand: Range = (0.3, 0.6)
+    hand: Factors = (0.3, 0.6)
     """Standard deviation, in sensor pixels, of the smoothing that a hand-drawn outline has."""
 
 
@@ -265,10 +281,10 @@ HELD_OUT = {
 }
 
 
-def write(samples: Iterable["Sample"], folder: Path) -> None:
+def write(samples: Iterable[Sample], folder: Path) -> None:
     """Each photograph as every held-out camera shows it: of each camera a data set of the kind `folder`."""
     for number, sample in enumerate(samples):
-        source = source_of(sample.read_image(), sample.read_truth())
+        source = source_of(*read_pair(sample))
         for name, camera in HELD_OUT.items():
             shown, painted = camera.photograph(source, number)
             for kind, pixels in (("images", shown[:, :, ::-1]), ("masks", painted.astype(np.uint8) * 255)):
@@ -276,7 +292,20 @@ def write(samples: Iterable["Sample"], folder: Path) -> None:
                     path.write_bytes(cv2.imencode(".png", pixels)[1].tobytes())
 
 
-if __name__ == "__main__":  # a data set's test photographs: python -m vesselrt.training.cameras DATA/CHASE_DB1 FOLDER
-    from vesselrt.training.data import check_kind, find
+def main() -> None:
+    """Of the command: python -m vesselrt.training.cameras DATA/CHASE_DB1 FOLDER."""
+    parser = argparse.ArgumentParser(
+        "python -m vesselrt.training.cameras",
+        description="Write the test photographs of a data set as each held-out camera shows them.",
+    )
+    parser.add_argument("data", type=Path, help="folder of the data set")
+    parser.add_argument("folder", type=Path, help="folder to make: in it a data set of each camera")
+    given = parser.parse_args()
+    try:
+        write(find(check_kind("auto", given.data), given.data, "test"), given.folder)
+    except (VesselrtError, OSError) as error:
+        sys.exit(f"error: {error}")
 
-    write(find(check_kind("auto", Path(sys.argv[1])), Path(sys.argv[1]), "test"), Path(sys.argv[2]))
+
+if __name__ == "__main__":
+    main()

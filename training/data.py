@@ -26,7 +26,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Literal, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 import cv2
 import numpy as np
@@ -37,7 +37,7 @@ from pydantic import ValidationError
 from vesselrt.runtime.errors import DataError
 from vesselrt.runtime.manifest import explain
 from vesselrt.runtime.preparation import Image
-from vesselrt.training.annotations import FREE, Annotation, Rules, images
+from vesselrt.training.annotations import FREE, Annotation, Rules, classes, images
 
 Kind = Literal["drive", "chase_db1", "hrf", "folder", "geojson"]
 Split = Literal["train", "validation", "test"]
@@ -62,13 +62,13 @@ class Sample:
     def read_image(self) -> Image:
         """The photograph, (H, W, 3) uint8 RGB, turned upright as the runtime does; masks are taken as stored."""
         try:
-            data = np.frombuffer(self.image.read_bytes(), np.uint8)
+            data = self.image.read_bytes()
         except OSError as error:
             raise DataError(f"{self.image}: can't be read ({error.strerror})") from None
-        pixels = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB) if data.size else None
+        pixels = _decode(data)
         if pixels is None:
             raise DataError(f"{self.image}: not a readable image")
-        return pixels.astype(np.uint8, copy=False)
+        return pixels
 
     def read_truth(self) -> Mask:
         """(H, W) bool, True = vessel."""
@@ -135,9 +135,13 @@ def find(kind: Kind, root: Path, split: Split) -> list[Sample]:
         raise DataError(f"{root}: no such folder. Expected the data set {kind} there{made}.")
     samples = listed(kind, root, split)
     if not samples:
-        by_name = " Its split is by name, or as dataset.json says." if kind == "geojson" else ""
+        rule = ""
+        if kind == "geojson":
+            rule = " Its split is by name, or as dataset.json says."
+        elif (kind, split) == ("folder", "validation"):
+            rule = " Every fifth photograph is for validation: expected five or more."
         raise DataError(
-            f"{root}: no photographs of the {split} split of {kind}.{by_name} Its layout: vesselrt.training.data."
+            f"{root}: no photographs of the {split} split of {kind}.{rule} Its layout: vesselrt.training.data."
         )
     names = Counter(s.name for s in samples)
     twins = [str(s.image) for s in samples if names[s.name] > 1]
@@ -150,9 +154,41 @@ def find(kind: Kind, root: Path, split: Split) -> list[Sample]:
     return samples
 
 
+def read_pair(sample: Sample) -> tuple[Image, Mask]:
+    """Photograph (H, W, 3) and truth (H, W). Raises DataError when their sizes differ."""
+    image, truth = sample.read_image(), sample.read_truth()
+    agree(sample, truth, sample.image, image)
+    return image, truth
+
+
+def read_inside(sample: Sample, truth: Mask) -> Mask:
+    """The field of view (H, W) that belongs to a truth. Raises DataError when their sizes differ, or it is empty."""
+    inside = sample.read_field_of_view(truth.shape)
+    agree(sample, truth, sample.field_of_view, inside)
+    if not inside.any():
+        raise DataError(f"{sample.field_of_view}: the mask is empty. Expected white where the field of view is.")
+    return inside
+
+
+def agree(sample: Sample, truth: Mask, path: Path | None, pixels: NDArray[Any]) -> None:
+    """Raises DataError unless what was read from `path`, (H, W) or (H, W, C), is of the truth's size."""
+    (height, width), (h, w) = truth.shape, pixels.shape[:2]
+    if (h, w) != (height, width):
+        raise DataError(
+            f"{path}: {w} × {h} pixels, but its truth {sample.truth} has {width} × {height}. They must agree."
+        )
+
+
 def digest(path: Path) -> str:
     """What a photograph is known by, whatever its name: the first 16 digits of its file's SHA-256."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    return _sha(path.read_bytes())
+
+
+def digests(path: Path) -> tuple[str, ...]:
+    """`digest`, and the same of its pixels where it is an image: they stay when it is saved anew without loss."""
+    data = path.read_bytes()
+    pixels = _decode(data)
+    return (_sha(data),) if pixels is None else (_sha(data), _sha(str(pixels.shape).encode() + pixels.tobytes()))
 
 
 def listed(kind: Kind, root: Path, split: Split) -> list[Sample]:
@@ -272,6 +308,8 @@ def _geojson(root: Path, split: Split) -> list[Sample]:
             f"{beside}: {len(strangers)} annotated photograph(s) are not in {folder}: {', '.join(strangers)}. "
             "Mend the names, or take these annotations out."
         )
+    if settings.classes is not None:
+        _check_classes(settings_path, settings.classes, [shared] if shared.exists() else single)
     pictures = [p for p in pictures if settings.split(settings_path, p.stem) == split]
     bare = [p.name for p in pictures if named.isdisjoint((p.stem, p.name))]
     if bare and settings.unannotated == "refuse":
@@ -280,6 +318,19 @@ def _geojson(root: Path, split: Split) -> list[Sample]:
             f"them, or take them out of {folder}; {FREE}."
         )
     return [Sample(p.stem, p, found[p].path, annotation=found[p]) for p in pictures]
+
+
+def _check_classes(path: Path, wanted: tuple[str, ...], annotations: list[Path]) -> None:
+    """Raises DataError when no feature of the whole data set is of a class that is vessel; `path`: the settings."""
+    there: set[str] = set()
+    for annotation in annotations:
+        there |= classes(annotation)
+        if not there.isdisjoint(wanted):
+            return
+    raise DataError(
+        f"{path}: no annotation is of the classes {', '.join(wanted)}. Those that are there: "
+        f"{', '.join(sorted(there)) or 'none'}. Mend classes, or leave it out where every annotation is vessel."
+    )
 
 
 _LAYOUTS: dict[str, Callable[[Path, Split], list[Sample]]] = {
@@ -303,9 +354,31 @@ def _pictures(folder: Path, pattern: str = r".*") -> list[Path]:
 
 
 def _named(folder: Path) -> Callable[[str], Path]:
-    """Name without suffix → the picture in `folder`; where there is none, the path to name as missing."""
-    found = {p.stem: p for p in _pictures(folder)}
-    return lambda stem: found.get(stem, folder / f"{stem}.*")
+    """Name without suffix → the picture in `folder`; where there is none, the path to name as missing.
+
+    Raises DataError, when asked, for a name that two pictures share.
+    """
+    found: dict[str, list[Path]] = {}
+    for path in _pictures(folder):
+        found.setdefault(path.stem, []).append(path)
+
+    def named(stem: str) -> Path:
+        paths = found.get(stem, [folder / f"{stem}.*"])
+        if len(paths) > 1:
+            raise DataError(f"{folder}: masks that share a name: {', '.join(map(str, paths))}. Keep one of them.")
+        return paths[0]
+
+    return named
+
+
+def _decode(data: bytes) -> Image | None:
+    """A file as (H, W, 3) uint8 RGB; None: not a readable image."""
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB) if data else None
+    return None if pixels is None else pixels.astype(np.uint8, copy=False)
+
+
+def _sha(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:16]
 
 
 def _size(path: Path) -> tuple[int, int]:

@@ -27,8 +27,8 @@ from vesselrt.training import figures
 from vesselrt.training.data import Mask, Sample, digest, read_mask
 from vesselrt.training.figures import Bin, Counts, Interval, Metrics, Truth
 
-SCHEMA = 2
-"""Of the JSON. 1 had no intervals, calibration and levels."""
+SCHEMA = 3
+"""Of the JSON. 1 had no intervals, calibration and levels; 2 no `trained_on`."""
 TITLES = {
     "f1": "F1",
     "mean_dice": "Dice",
@@ -77,6 +77,8 @@ class Evaluation:
     """Of `pooled`, 95 %, photographs resampled; None for a single photograph."""
     images: dict[str, Metrics]
     """By sample name, in the order of the samples."""
+    trained_on: list[str]
+    """Those of the photographs that the model was trained on or chosen by: with any of them this is no test."""
     second_observer: Metrics | None
     """A second human against the same truth, on the photographs that have one; None where none has."""
     second_observer_interval: Interval | None
@@ -199,6 +201,7 @@ def evaluate(
         pooled=figures.pooled(counts, level),
         interval=figures.interval(counts, level),
         images=dict(zip(model, figures.each(counts, level), strict=True)),
+        trained_on=known(segmenter.manifest, samples),
         second_observer=figures.pooled(observer, 1, ranked=False) if observer else None,
         second_observer_interval=figures.interval(observer, 1, ranked=False),
         best_f1=best_f1,

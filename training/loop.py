@@ -9,7 +9,6 @@ and what vesselrt.training.record writes for people.
 """
 
 import json
-import os
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -32,9 +31,10 @@ from torch.utils.data import DataLoader, Dataset
 from vesselrt.runtime.backends import to_bytes
 from vesselrt.runtime.errors import DataError
 from vesselrt.runtime.files import draft
+from vesselrt.runtime.hardware import gains_by_bf16, usable_cores
 from vesselrt.runtime.preparation import Image
 from vesselrt.training.cameras import crop, source_of
-from vesselrt.training.data import Sample, Split, digest, listed
+from vesselrt.training.data import Sample, Split, digests, listed, read_pair
 from vesselrt.training.patches import Whole
 from vesselrt.training.recipe import Recipe, Schedule, Stage
 from vesselrt.training.record import Record, draw_predictions
@@ -44,7 +44,6 @@ from vesselrt.training.validation import (
     cases_of,
     normalise,
     predict,
-    read_pair,
     summarise,
     validate,
 )
@@ -83,37 +82,67 @@ class Crops(Dataset[tuple[Image, NDArray[np.float32]]]):
 def train(recipe: Recipe, data: Path, run: Path, report: Report = print, advance: Advance = _ignore) -> Path:
     """Runs the recipe, or goes on where an interrupted run stopped; returns the path of the weights to export.
 
-    Raises DataError when data are missing, a photograph of a test split is among those to train on, or `run` belongs
-    to another recipe.
+    Raises DataError when data are missing or don't fit together, a photograph of a test split is among those to train
+    on, the network does not fit the recipe, or `run` belongs to another recipe or other photographs.
     """
-    torch.manual_seed(recipe.seed)
+    _try_network(recipe)
+    torch.manual_seed(recipe.seed)  # after the trial, which may draw
+    report("reading data")
     photographs = _photographs(recipe, data)
     run.mkdir(parents=True, exist_ok=True)
-    _claim(run, recipe)
-    _write(run / "photographs.json", json.dumps(photographs, indent=1))
-    report("reading data")
+    _claim(run, recipe, photographs)
     best = _select(recipe, data, run, report, advance)
     for number in range(1, len(recipe.final) + 1):
         best = _finish(recipe, number, data, best, report, advance)
     return best
 
 
+def _try_network(recipe: Recipe) -> None:
+    """Raises DataError unless the network takes the crops of every stage, and gives a logit for each of their pixels.
+
+    It is tried on one that is built for this alone: the one to train keeps its batch statistics.
+    """
+    name, network = f"network {recipe.network.factory}", recipe.network.build(fresh=False)
+    if not isinstance(network, nn.Module):
+        raise DataError(f"{name} gives a {type(network).__name__}. Expected a torch.nn.Module.")
+    if not any(weight.requires_grad for weight in network.parameters()):
+        raise DataError(f"{name} has no weights to train. Name another.")
+    for stage in (recipe.schedule, *recipe.final):
+        batch, side = min(2, stage.batch), stage.crop
+        shape, expected = (batch, len(recipe.input.mean), side, side), (batch, 1, side, side)
+        window = normalise(torch.zeros(shape, dtype=torch.uint8), recipe)
+        try:
+            with torch.no_grad():
+                logits = network.train()(window)
+        except Exception as error:  # noqa: BLE001 - code of others, which may raise anything
+            reason = str(error).partition("\n")[0] or type(error).__name__
+            raise DataError(
+                f"{name} does not take crops of shape {shape}: {reason}. Mend crop or the network's arguments."
+            ) from None
+        given = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        if given != expected:
+            raise DataError(f"{name} makes {given} of crops of shape {shape}. Expected logits of shape {expected}.")
+
+
 def _photographs(recipe: Recipe, data: Path) -> dict[str, list[str]]:
     """Data set → `digest` of each photograph to train on or to choose by.
 
-    Raises DataError when one of them is a photograph of a test split, under whatever name.
+    Raises DataError when one of them is a photograph of a test split, under whatever name and in whatever lossless
+    file.
     """
     held_out: dict[str, Path] = {}
     for data_set in recipe.data:
         if data_set.kind != "folder":  # which has no test split of its own
-            held_out |= {digest(s.image): s.image for s in listed(data_set.kind, data / data_set.path, "test")}
+            for sample in listed(data_set.kind, data / data_set.path, "test"):
+                held_out |= dict.fromkeys(digests(sample.image), sample.image)
     used: dict[str, list[str]] = {}
     for data_set in recipe.data:
-        samples = [s for part in _PARTS for s in listed(data_set.kind, data / data_set.path, part)]
-        used[data_set.name] = [digest(s.image) for s in samples]
-        for sample, found in zip(samples, used[data_set.name], strict=True):
-            if twin := held_out.get(found):
+        used[data_set.name] = []
+        for sample in (s for part in _PARTS for s in listed(data_set.kind, data / data_set.path, part)):
+            found = digests(sample.image)
+            if twin := next((held_out[d] for d in found if d in held_out), None):
                 raise DataError(f"{sample.image} is the test photograph {twin}. Take it out of what is trained on.")
+            used[data_set.name].append(found[0])
     return used
 
 
@@ -126,10 +155,11 @@ def _select(recipe: Recipe, data: Path, run: Path, report: Report, advance: Adva
     training = [_draws(d.samples(data, "train"), recipe) for d in recipe.data]
     cases = list(cases_of(recipe, data))
     report(f"{sum(map(len, training))} training photographs, {len(cases)} validation photographs")
-    trainer = _Trainer(recipe, _device())
+    kept = run / "last.pt"
     history: list[dict[str, Any]] = []
-    if (run / "last.pt").exists():
-        history = trainer.restore(run / "last.pt")
+    trainer = _Trainer(recipe, _device(), fresh=not kept.exists())
+    if kept.exists():
+        history = trainer.restore(kept)
         report(f"resuming after step {trainer.step}")
     report(f"training in {trainer.arithmetic} on {trainer.device.type}")
     with Record(run, history) as record:
@@ -203,8 +233,8 @@ def _finish(recipe: Recipe, number: int, data: Path, start: Path, report: Report
     training = [
         _draws((s for part in _PARTS for s in d.samples(data, part)), stage, final.second_observer) for d in recipe.data
     ]
-    given = torch.load(start, map_location="cpu", weights_only=True)
-    trainer = _Trainer(stage, _device(), given["network"])
+    given = _read(start, start.parent)
+    trainer = _Trainer(stage, _device(), given["network"], fresh=False)
     kept = start.with_name(f"final-{number}-last.pt")
     if kept.exists():
         trainer.restore(kept)
@@ -245,11 +275,11 @@ def _either(first: Draw, second: Draw, share: float, random: np.random.Generator
 
 def _batches(trainer: "_Trainer", sources: list[list[Draw]]) -> DataLoader[tuple[Image, NDArray[np.float32]]]:
     """The batches that are left of the trainer's schedule."""
-    batch = trainer.recipe.schedule.batch
+    batch, cores = trainer.recipe.schedule.batch, usable_cores()
     return DataLoader(
         Crops(trainer.recipe, sources, trainer.step * batch),
         batch,
-        num_workers=min(2, os.cpu_count() or 1),
+        num_workers=max(1, cores - 1) if trainer.device.type == "cuda" else min(2, cores),
         worker_init_fn=_one_thread,
         pin_memory=trainer.device.type == "cuda",
         generator=torch.Generator(),  # of the workers' seeds, which nobody uses: not drawn from what the network uses
@@ -258,7 +288,7 @@ def _batches(trainer: "_Trainer", sources: list[list[Draw]]) -> DataLoader[tuple
 
 def _load(recipe: Recipe, path: Path, device: torch.device) -> tuple[nn.Module, float]:
     """A network with saved weights, and what calibration adds to its logits."""
-    state = torch.load(path, map_location=device, weights_only=True)
+    state = _read(path, path.parent)
     network: nn.Module = recipe.network.build(fresh=False).to(device)
     network.load_state_dict(state["network"])
     return network, float(state.get("shift", 0.0))
@@ -272,7 +302,7 @@ def calibrate(recipe: Recipe, cases: list[Case], run: Path, device: torch.device
     What is added to the logits to this end is written into best.pt as `shift`; export folds it into the file.
     """
     path = run / "best.pt"
-    state = torch.load(path, map_location=device, weights_only=True)
+    state = _read(path, run)
     if not recipe.calibrated:
         _save({**state, "shift": 0.0}, path)
         return path
@@ -290,9 +320,12 @@ def calibrate(recipe: Recipe, cases: list[Case], run: Path, device: torch.device
 class _Trainer:
     """Network, optimiser, schedule and moving average: the state that a checkpoint holds."""
 
-    def __init__(self, recipe: Recipe, device: torch.device, weights: dict[str, Tensor] | None = None) -> None:
+    def __init__(
+        self, recipe: Recipe, device: torch.device, weights: dict[str, Tensor] | None = None, *, fresh: bool = True
+    ) -> None:
+        """`fresh` False: `weights` or `restore` replaces all that the network begins with."""
         self.recipe, self.device, self.step = recipe, device, 0
-        self.network: nn.Module = recipe.network.build().to(device, memory_format=torch.channels_last)
+        self.network: nn.Module = recipe.network.build(fresh=fresh).to(device, memory_format=torch.channels_last)
         if weights is not None:
             self.network.load_state_dict(weights)
         self.average = AveragedModel(
@@ -321,10 +354,10 @@ class _Trainer:
                 group["lr"] = self._rate()
         self.network.train()
         with torch.autocast(self.device.type, _TYPES[self.arithmetic], enabled=self.arithmetic != "f32"):
-            logits = self.network(normalise(pixels, self.recipe).contiguous(memory_format=torch.channels_last))
-        loss: Tensor = self.loss(logits.float(), truth)
+            logits = self.network(normalise(pixels, self.recipe).contiguous(memory_format=torch.channels_last)).float()
+        loss: Tensor = self.loss(logits, truth)
         if self.recipe.loss.thin:
-            missed = functional.softplus(-logits.float())  # cross-entropy where the truth is vessel
+            missed = functional.softplus(-logits)  # cross-entropy where the truth is vessel
             loss = loss + self.recipe.loss.thin * (thin_part(truth) * missed).mean()
         self.optimiser.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()
@@ -363,13 +396,14 @@ class _Trainer:
                 "plateau": self.plateau.state_dict() if self.plateau else {},
                 "scaler": self.scaler.state_dict(),
                 "random": torch.get_rng_state(),  # of what a network drops by chance; crops need none
+                "random_cuda": torch.cuda.get_rng_state_all() if self.device.type == "cuda" else [],
                 "history": json.dumps(history),
             },
             path,
         )
 
     def restore(self, path: Path) -> list[dict[str, Any]]:
-        state = torch.load(path, map_location=self.device, weights_only=True)
+        state = _read(path, path)
         self.step = state["step"]
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
@@ -377,7 +411,10 @@ class _Trainer:
         if self.plateau is not None:
             self.plateau.load_state_dict(state["plateau"])
         self.scaler.load_state_dict(state["scaler"])
-        torch.set_rng_state(state["random"].cpu())
+        torch.set_rng_state(state["random"])
+        if self.device.type == "cuda":  # a checkpoint of another machine may have more GPUs, or none
+            for number, random in enumerate(state.get("random_cuda", [])[: torch.cuda.device_count()]):
+                torch.cuda.set_rng_state(random, number)
         history: list[dict[str, Any]] = json.loads(state["history"])
         return history
 
@@ -386,12 +423,13 @@ _TYPES = {"f32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def _arithmetic(asked: str, device: torch.device) -> str:
-    """f32, bf16 or fp16. Without instructions for it, bf16 is far slower than f32 on a processor."""
+    """f32, bf16 or fp16: where a processor does not gain by it, bf16 can be far slower than f32."""
     if asked != "auto":
         return asked
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
-    return "bf16" if torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported() else "f32"  # noqa: SLF001
+    native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()  # noqa: SLF001
+    return "bf16" if native and gains_by_bf16() else "f32"
 
 
 def thin_part(truth: Tensor) -> Tensor:
@@ -401,12 +439,33 @@ def thin_part(truth: Tensor) -> Tensor:
     return truth - opened
 
 
-def _claim(run: Path, recipe: Recipe) -> None:
-    text, kept = recipe.model_dump_json(indent=1), run / "recipe.json"
-    begun = (run / "last.pt").exists()  # without a checkpoint there is nothing to lose
-    if begun and kept.exists() and kept.read_text("utf-8") != text:
-        raise DataError(f"{run}: holds a run of another recipe. Name another folder with --run, or delete this one.")
-    _write(kept, text)
+def _claim(run: Path, recipe: Recipe, photographs: dict[str, list[str]]) -> None:
+    """Writes what the run is of. Raises DataError where a checkpoint there is of something else."""
+    texts = {
+        "of another recipe": (run / "recipe.json", recipe.model_dump_json(indent=1)),
+        "on other photographs": (run / "photographs.json", json.dumps(photographs, indent=1)),
+    }
+    if (run / "last.pt").exists():
+        for other, (kept, text) in texts.items():
+            if kept.exists() and kept.read_text("utf-8") != text:
+                raise DataError(f"{run}: holds a run {other}. Name another folder with --run, or delete this one.")
+    else:  # without a checkpoint there is nothing to lose, and no final stage to go on with
+        for stale in run.glob("final-*-last.pt"):
+            stale.unlink()
+    for kept, text in texts.values():
+        _write(kept, text)
+
+
+def _read(path: Path, spoilt: Path) -> dict[str, Any]:
+    """What `_save` wrote. Raises DataError for a damaged file, without which `spoilt` is of no use."""
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError:
+        raise
+    except Exception as error:  # noqa: BLE001 - what a damaged file raises inside torch
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise DataError(f"{path}: not a readable checkpoint ({reason}). Delete {spoilt} to begin anew.") from None
+    return state
 
 
 def _save(state: dict[str, Any], path: Path) -> None:

@@ -12,13 +12,12 @@ import tempfile
 from collections.abc import Callable
 from glob import escape
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 
 from vesselrt.runtime.errors import DataError
 from vesselrt.training.annotations import SMOOTH, Annotation, Rules, check_simplify, encode
-from vesselrt.training.data import Kind, Sample, Settings, Split, find
+from vesselrt.training.data import Kind, Sample, Settings, Split, agree, find, listed
 
 Splits = dict[Split, list[Sample]]
 """Each photograph is in one."""
@@ -26,12 +25,16 @@ Splits = dict[Split, list[Sample]]
 
 def splits_of(kind: Kind, root: Path) -> Splits:
     """What there is to write. Of a `folder`, all of which is its test split, training and validation: no test is left.
+    A data set too small for a validation part goes without.
 
     Raises DataError for annotations that are GeoJSON already, and what `find` does.
     """
     if kind == "geojson":
         raise DataError(f"{root}: its annotations are GeoJSON already. Expected a data set of masks.")
-    return {split: find(kind, root, split) for split in get_args(Split) if (kind, split) != ("folder", "test")}
+    splits: list[Split] = ["train"]
+    splits += ["validation"] if listed(kind, root, "validation") else []
+    splits += ["test"] if kind != "folder" else []
+    return {split: find(kind, root, split) for split in splits}
 
 
 def write(splits: Splits, out: Path, simplify: float = SMOOTH, advance: Callable[[], None] = lambda: None) -> None:
@@ -68,8 +71,7 @@ def _write(sample: Sample, folder: Path, simplify: float) -> bool:
     shutil.copyfile(sample.image, image)
     path.write_bytes(encode(truth, simplify))
     again = Sample(sample.name, image, path, annotation=Annotation(path, Rules(unannotated="empty"))).read_truth()
-    if again.shape != truth.shape:
-        raise DataError(f"{sample.image}: {again.shape} pixels, its truth {truth.shape}. They must agree.")
+    agree(sample, truth, sample.image, again)
     if simplify <= SMOOTH and not np.array_equal(again, truth):
         raise DataError(f"{sample.truth}: its outlines don't give it back, at simplify {simplify}. Say simplify 0.")
     return bool(truth.any())

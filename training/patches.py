@@ -13,11 +13,11 @@ from pydantic import Field
 
 from vesselrt.runtime.manifest import Facts, Preparation
 from vesselrt.runtime.preparation import Image, prepare, resize
+from vesselrt.training.cameras import Factors
 
 if TYPE_CHECKING:
     from monai.transforms.compose import Compose
 
-Range = tuple[float, float]
 _BOTH = ("image", "truth")
 
 
@@ -27,10 +27,10 @@ class Patches(Facts):
     probability: Annotated[float, Field(ge=0, le=1)] = 0.5
     rotation: Annotated[float, Field(ge=0, le=180)] = 180
     """Degrees, either way. Beside it patches are flipped along each axis."""
-    zoom: Range = (0.9, 1.1)
+    zoom: Factors = (0.9, 1.1)
     noise: Annotated[float, Field(ge=0)] = 0.02
     """Largest standard deviation of Gaussian noise, full scale 1."""
-    contrast: Range = (0.7, 1.4)
+    contrast: Factors = (0.7, 1.4)
     """Exponent of the brightness."""
     truth: Literal["coverage", "touched"] = "coverage"
     """The truth at the prepared scale: the share of the pixel that is vessel; or 1 wherever a vessel touches it."""

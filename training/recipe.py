@@ -1,6 +1,7 @@
 """A recipe: everything that makes a model, in one short YAML file, checked before anything runs."""
 
 import importlib
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -37,15 +38,18 @@ class Network(Facts):
     def build(self, *, fresh: bool = True) -> Any:
         """`fresh` False: its weights are about to be replaced, so an argument `pretrained` is false.
 
-        Raises DataError when the factory can't be imported or called.
+        Raises DataError when the factory can't be imported or called, or fails.
         """
         module, _, name = self.factory.partition(":")
         spared = {"pretrained": False} if not fresh and "pretrained" in self.arguments else {}
         try:
             return getattr(importlib.import_module(module), name)(**{**self.arguments, **spared})
-        except (ImportError, AttributeError, TypeError, ValueError) as error:
+        except DataError:
+            raise
+        except Exception as error:  # noqa: BLE001 - code of others, which may raise anything
+            reason = str(error).partition("\n")[0] or type(error).__name__
             raise DataError(
-                f"network {self.factory} can't be built: {error}. Expected package.module:callable."
+                f"network {self.factory} can't be built: {reason}. Expected package.module:callable."
             ) from None
 
 
@@ -64,7 +68,7 @@ class Stage(Facts):
     steps: Annotated[int, Field(ge=1)]
     """Of the optimiser, at most. A pass over n photographs is n / batch of them."""
     batch: Annotated[int, Field(ge=1)] = 16
-    crop: Annotated[int, Field(ge=32)] = 256
+    crop: Annotated[int, Field(ge=32, le=4096)] = 256
     """Side of a training crop in pixels of the prepared image."""
     learning_rate: Annotated[float, Field(gt=0)] = 2e-3
     weight_decay: Annotated[float, Field(ge=0)] = 1e-4
@@ -112,7 +116,7 @@ class Recipe(Facts):
     version: str
     licence: str
     description: str
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     data: Annotated[tuple[DataSet, ...], Field(min_length=1)]
     preparation: Preparation
     input: Input
@@ -150,17 +154,23 @@ class Recipe(Facts):
         channels = 1 if self.preparation.channels == "green" else 3
         if not len(self.input.mean) == len(self.input.std) == channels:
             raise ValueError(f"input.mean and input.std need {channels} value(s), one a channel")
+        names = [data_set.name for data_set in self.data]
+        if twins := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"data sets that share a name: {', '.join(twins)}. Give each its own")
         return self
 
     @classmethod
     def read(cls, path: Path, changes: Sequence[str] = ()) -> "Recipe":
         """`changes` to what the file says: each "schedule.steps=100", a value as YAML.
 
+        A run's recipe.json is read as JSON: to YAML 1e-6 is a text.
+
         Raises DataError that names each unknown, missing or wrong field.
         """
         try:
-            fields = yaml.safe_load(path.read_text("utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            text = path.read_text("utf-8")
+            fields = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+        except (OSError, ValueError, yaml.YAMLError) as error:
             raise DataError(f"{path}: not a readable recipe ({error})") from None
         for change in changes:
             _apply(change, fields)

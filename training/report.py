@@ -181,8 +181,17 @@ def _head(evaluation: Evaluation) -> Element:
         tag("p", f"{evaluation.data}, {evaluation.split} split", class_="quiet"),
         tag("h1", f"{evaluation.model} {evaluation.version}"),
         tag("p", said),
+        _warning(evaluation),
         tag("p", f"{evaluation.info}; median {evaluation.milliseconds:.0f} ms a photograph", class_="quiet"),
     )
+
+
+def _warning(evaluation: Evaluation) -> Element | None:
+    """Where the model knows photographs that it is measured on."""
+    if not (known := evaluation.trained_on):
+        return None
+    said = f"Not a test: the model was trained on, or chosen by, {len(known)} of these photographs: {', '.join(known)}."
+    return tag("p", tag("strong", said))
 
 
 def _tiles(evaluation: Evaluation) -> Element:

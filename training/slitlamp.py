@@ -7,6 +7,7 @@ above blurred ones that lie deeper and are no part of the truth. A network train
     python -m vesselrt.training.slitlamp FOLDER 60      # 60 photographs and their annotations, in the kind `geojson`
 """
 
+import argparse
 import math
 import sys
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vesselrt.runtime.encode import Mask
-from vesselrt.runtime.errors import OptionError
+from vesselrt.runtime.errors import OptionError, VesselrtError
 from vesselrt.runtime.files import draft
 from vesselrt.runtime.preparation import Image
 from vesselrt.training.annotations import encode
@@ -54,7 +55,12 @@ def photograph(height: int, width: int, seed: int) -> tuple[Image, Mask]:
 
 
 def write(folder: Path, count: int, seed: int = 0, height: int = _HEIGHT, width: int = 1280) -> None:
-    """A data set of the kind `geojson`: 1.png and 1.geojson to `count`, made one by one from `seed` on."""
+    """A data set of the kind `geojson`: 1.png and 1.geojson to `count`, made one by one from `seed` on.
+
+    Raises OptionError for a count or a size that there can't be.
+    """
+    if count < 1:
+        raise OptionError(f"{count} photographs can't be drawn. Expected 1 or more.")
     for number in range(1, count + 1):
         image, truth = photograph(height, width, seed + number)
         done, png = cv2.imencode(".png", image[:, :, ::-1])
@@ -323,5 +329,20 @@ def _field(random: Random, shape: tuple[int, ...], cells: int) -> Float:
     return np.asarray(cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC), np.float32)
 
 
+def main() -> None:
+    """Of the command: python -m vesselrt.training.slitlamp FOLDER 60."""
+    parser = argparse.ArgumentParser(
+        "python -m vesselrt.training.slitlamp",
+        description="Write drawn slit-lamp photographs and their annotations, a data set of the kind geojson.",
+    )
+    parser.add_argument("folder", type=Path, help="folder to write to")
+    parser.add_argument("count", type=int, help="number of photographs")
+    given = parser.parse_args()
+    try:
+        write(given.folder, given.count)
+    except (VesselrtError, OSError) as error:
+        sys.exit(f"error: {error}")
+
+
 if __name__ == "__main__":
-    write(Path(sys.argv[1]), int(sys.argv[2]))
+    main()

@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vesselrt.runtime.backends import to_bytes
-from vesselrt.runtime.errors import DataError
 from vesselrt.runtime.preparation import Image, prepare
 from vesselrt.training.cameras import HELD_OUT, source_of
-from vesselrt.training.data import Mask, Sample
+from vesselrt.training.data import Mask, read_inside, read_pair
 from vesselrt.training.figures import f1_by_level
 from vesselrt.training.recipe import Recipe
 
@@ -105,17 +104,9 @@ def cases_of(recipe: Recipe, data: Path) -> Iterator[Case]:
     for data_set in recipe.data:
         for number, sample in enumerate(data_set.samples(data, "validation")):
             image, truth = read_pair(sample)
-            yield Case(data_set.name, image, truth, sample.read_field_of_view(image.shape))
+            yield Case(data_set.name, image, truth, read_inside(sample, truth))
             if recipe.held_out_cameras:
                 source = source_of(image, truth)
                 for name, camera in HELD_OUT.items():
                     shown, painted = camera.photograph(source, number)
                     yield Case(name, shown, painted, np.ones(painted.shape, bool))
-
-
-def read_pair(sample: Sample) -> tuple[Image, Mask]:
-    """Photograph (H, W, 3) and truth (H, W). Raises DataError when their sizes differ."""
-    image, truth = sample.read_image(), sample.read_truth()
-    if image.shape[:2] != truth.shape:
-        raise DataError(f"{sample.image}: {image.shape[:2]} pixels, its truth {truth.shape}. They must agree.")
-    return image, truth

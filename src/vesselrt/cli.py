@@ -183,8 +183,14 @@ def evaluate(
         raise OptionError(
             f"{file} is an engine: figures are recorded in its model file. Name that, with --device cuda."
         )
-    pages = None if report is None else Report(report)
+    pages, keep = None if report is None else Report(report), _recorder() if record else None
     with _load(str(file), device, precision, threads) as segmenter, _progress(len(samples)) as advance:
+        manifest = segmenter.manifest
+        if keep is not None and split == "test" and (learned := known(manifest, samples)):
+            raise DataError(
+                f"{_knows(manifest, learned)}. --record would keep their figures as those of a test: leave it out, or "
+                "say --split train."
+            )
 
         def watch(seen: Seen) -> None:
             if pages is not None:
@@ -193,21 +199,16 @@ def evaluate(
 
         name = data.resolve().name
         measured = run(segmenter, samples, name=name, split=split, threshold=threshold, watch=watch)
-        manifest = segmenter.manifest
-    if learned := known(manifest, samples):
-        _say.print(
-            f"not a test: {manifest.name} was trained on {len(learned)} of these photographs, {', '.join(learned)}"
-        )
-    result = replace(measured, model_sha256=sha256(file))
-    typer.echo(result.table())
+    if measured.trained_on:
+        _say.print(f"not a test: {_knows(manifest, measured.trained_on)}")
+    typer.echo(measured.table())
+    if keep is not None:
+        keep(file, manifest, {f"{name} {split}": measured.figures()})
+    result = replace(measured, model_sha256=sha256(file))  # of the file as it now is
     if pages is not None:
         _say.print(f"report: {pages.write(result)}")
     if json is not None:
         _write(json, result.to_json().encode("utf-8", "backslashreplace"))
-    if record:
-        with _extra("vesselrt evaluate --record", "export"):
-            from vesselrt.export.graph import record_metrics
-        record_metrics(file, manifest, {f"{name} {split}": result.figures()})
 
 
 @app.command()
@@ -448,6 +449,17 @@ def describe_engine(engine: "Engine") -> str:
         f"  plan       {header.plan_size / 1e6:.1f} MB, sha256 {header.plan_sha256[:16]}",
     ]
     return "\n".join(lines)
+
+
+def _recorder() -> "Callable[[Path, Manifest, dict[str, dict[str, float]]], None]":
+    """What writes figures into a model file. Raises MissingExtraError."""
+    with _extra("vesselrt evaluate --record", "export"):
+        from vesselrt.export.graph import record_metrics
+    return record_metrics
+
+
+def _knows(manifest: "Manifest", photographs: list[str]) -> str:
+    return f"{manifest.name} was trained on {len(photographs)} of these photographs, {', '.join(photographs)}"
 
 
 def _f1(data: Path) -> Callable[[Path], float]:
