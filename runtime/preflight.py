@@ -23,6 +23,7 @@ _REASONS = {
 def obstacles(engine: Engine) -> list[str]:
     """What keeps this machine from running the engine, in sentences; empty: nothing that shows before it is loaded."""
     header, elsewhere, found = engine.header, "", []
+    library = _library(header)
     try:
         gpu = find_gpu()
     except DeviceError as error:
@@ -31,9 +32,8 @@ def obstacles(engine: Engine) -> list[str]:
         if gpu.target not in header.targets:
             elsewhere = (
                 f"The GPU here ({gpu.name}) is {gpu.target}, the engine is for {', '.join(header.targets)}. "
-                f"Run: vesselrt compile --target {gpu.target}"
+                f"{_advice(header, library, gpu.target)}"
             )
-    library = _library(header)
     if library is None:
         found.append(f"{NAMES[header.flavour]} is not installed. Run: {_install(header)}")
     elif library.__version__ != header.version:
@@ -46,6 +46,14 @@ def obstacles(engine: Engine) -> list[str]:
         if not found:
             return []  # on a GPU that the file does not name, too: TensorRT knows best what runs where
     return [elsewhere, *found] if elsewhere else found
+
+
+def _advice(header: Header, library: Any, target: str) -> str:
+    """How to come by an engine for this GPU. TensorRT for RTX 1.7 has none for sm90, the H100."""
+    capabilities = getattr(library, "ComputeCapability", None)
+    if capabilities is None or hasattr(capabilities, target.upper()):
+        return f"Run: vesselrt compile --target {target}"
+    return f"{NAMES[header.flavour]} builds none for {target}. Run there: vesselrt compile --builder tensorrt"
 
 
 def _library(header: Header) -> Any:

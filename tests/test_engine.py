@@ -288,6 +288,7 @@ def library_of(verdict: tuple[int, int] = (0, 0), version: str = "1.2.3.4", seen
     flags = {"VERSION_MISMATCH": 1, "UNSUPPORTED_CC": 2, "OLD_CUDA_DRIVER": 4, "MALFORMED_ENGINE": 32}
     return SimpleNamespace(
         __version__=version,
+        ComputeCapability=SimpleNamespace(SM75=0, SM80=1, SM86=2),
         EngineValidity=SimpleNamespace(VALID=0, SUBOPTIMAL=1, INVALID=2),
         EngineInvalidityDiagnostics=SimpleNamespace(__members__=flags),
         Logger=Logger,
@@ -320,7 +321,13 @@ def test_whether_an_engine_runs_on_another_gpu_is_tensorrts_to_say(monkeypatch: 
     hopper = Driver(name=b"H100", capability=(9, 0))
     assert obstacles(monkeypatch, hopper, library_of((1, 0))) == []
     assert obstacles(monkeypatch, hopper, library_of((2, 2))) == [
-        "The GPU here (H100) is sm90, the engine is for sm75, sm86. Run: vesselrt compile --target sm90",
+        "The GPU here (H100) is sm90, the engine is for sm75, sm86. TensorRT for RTX builds none for sm90. "
+        "Run there: vesselrt compile --builder tensorrt",
+        "TensorRT for RTX refuses it: it was made for other GPUs.",
+    ]
+    ampere = Driver(name=b"A100", capability=(8, 0))
+    assert obstacles(monkeypatch, ampere, library_of((2, 2))) == [
+        "The GPU here (A100) is sm80, the engine is for sm75, sm86. Run: vesselrt compile --target sm80",
         "TensorRT for RTX refuses it: it was made for other GPUs.",
     ]
 
