@@ -321,8 +321,10 @@ def test_whether_an_engine_runs_on_another_gpu_is_tensorrts_to_say(monkeypatch: 
     hopper = Driver(name=b"H100", capability=(9, 0))
     assert obstacles(monkeypatch, hopper, library_of((1, 0))) == []
     assert obstacles(monkeypatch, hopper, library_of((2, 2))) == [
-        "The GPU here (H100) is sm90, the engine is for sm75, sm86. TensorRT for RTX builds none for sm90. "
-        "Run there: vesselrt compile --builder tensorrt",
+        (
+            "The GPU here (H100) is sm90, the engine is for sm75, sm86. TensorRT for RTX builds none for sm90. "
+            "Run there: vesselrt compile --builder tensorrt"
+        ),
         "TensorRT for RTX refuses it: it was made for other GPUs.",
     ]
     ampere = Driver(name=b"A100", capability=(8, 0))

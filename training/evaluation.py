@@ -9,12 +9,9 @@ import io
 import json
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path
 from statistics import median
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vesselrt.runtime.backends import Info
 from vesselrt.runtime.decode import SUFFIXES
@@ -24,7 +21,7 @@ from vesselrt.runtime.manifest import Manifest
 from vesselrt.runtime.preparation import Image
 from vesselrt.runtime.segmenter import Segmentation, Segmenter
 from vesselrt.training import figures
-from vesselrt.training.data import Mask, Sample, digest, read_mask
+from vesselrt.training.data import Mask, Sample, agree, digest, read_inside, read_mask
 from vesselrt.training.figures import Bin, Counts, Interval, Metrics, Truth
 
 SCHEMA = 3
@@ -182,7 +179,7 @@ def evaluate(
         model[sample.name] = truth.count(found.probability, level)
         if sample.second is not None:
             second = read_mask(sample.second)
-            _agree(sample, truth.vessel, sample.second, second)
+            agree(sample, truth.vessel, sample.second, second)
             observer.append(truth.count(second.astype(np.uint8), 1))
         times.append(sum(found.timings.values()))
         if watch is not None:
@@ -230,11 +227,7 @@ def check(samples: Sequence[Sample], source: str) -> None:
 def read_truth(sample: Sample) -> Truth:
     """Raises DataError when a mask can't be read, the two differ in size, or the field of view is empty."""
     vessel = sample.read_truth()
-    inside = sample.read_field_of_view(vessel.shape)
-    _agree(sample, vessel, sample.field_of_view, inside)
-    if not inside.any():
-        raise DataError(f"{sample.field_of_view}: the mask is empty. Expected white where the field of view is.")
-    return Truth.of(vessel, inside)
+    return Truth.of(vessel, read_inside(sample, vessel))
 
 
 def segment(segmenter: Segmenter, sample: Sample, truth: Truth) -> Segmentation:
@@ -244,18 +237,10 @@ def segment(segmenter: Segmenter, sample: Sample, truth: Truth) -> Segmentation:
         found = segmenter.segment(sample.image if known else sample.read_image())
     except FieldOfViewError as error:  # the one ImageError that does not name the file
         raise FieldOfViewError(f"{sample.image}: {error}") from None
-    _agree(sample, truth.vessel, sample.image, found.probability)
+    agree(sample, truth.vessel, sample.image, found.probability)
     return found
 
 
 def level_of(threshold: float) -> int:
     """The lowest level that the runtime's rule calls vessel. Raises OptionError."""
     return int(np.argmax(threshold_mask(np.arange(256, dtype=np.uint8), threshold)))
-
-
-def _agree(sample: Sample, vessel: Mask, path: Path | None, pixels: NDArray[Any]) -> None:
-    (height, width), (h, w) = vessel.shape, pixels.shape
-    if (h, w) != (height, width):
-        raise DataError(
-            f"{path}: {w} × {h} pixels, but its truth {sample.truth} has {width} × {height}. They must agree."
-        )
