@@ -2,7 +2,7 @@
 
     auto                cuda where a GPU and TensorRT run the model, else cpu
     cpu                 the fastest installed of
-      cpu:openvino        bf16 where the processor computes it, or f32
+      cpu:openvino        bf16 where the processor gains by it, or f32
       cpu:onnxruntime     f32
     cuda                the first installed of
       cuda:tensorrt_rtx   an engine by TensorRT for RTX: fp16, or f32; compiled once into the cache
