@@ -129,7 +129,7 @@ PREDICT_HEADERS: dict[str, Any] = {
         "Milliseconds of each stage.",
         "wait;dur=0.1, decode;dur=3.9, prepare;dur=1.2, infer;dur=21.3, finish;dur=0.8, encode;dur=2.1",
     ),
-    "X-Vesselrt-Model": _header("Name and version of the model.", "fundus 1.1.0"),
+    "X-Vesselrt-Model": _header("Name and version of the model.", "fundus 1.2.0"),
     "X-Vesselrt-Device": _header("The device that was really used.", "cpu"),
     "X-Vesselrt-Precision": _header("The precision that was really used.", "bf16"),
     "X-Vesselrt-Threshold": _header("The threshold that was used.", "0.5"),
@@ -168,7 +168,7 @@ PREDICT_ANSWER: dict[int | str, dict[str, Any]] = {
 }
 
 _DOCUMENT = {
-    "model": {"name": "fundus", "version": "1.1.0"},
+    "model": {"name": "fundus", "version": "1.2.0"},
     "device": "cpu",
     "precision": "f32",
     "width": 4,
@@ -234,7 +234,7 @@ INFER_ANSWER: dict[int | str, dict[str, Any]] = {
                 "schema": {"type": "object"},
                 "example": {
                     "model_name": "fundus",
-                    "model_version": "1.1.0",
+                    "model_version": "1.2.0",
                     "outputs": [{"name": "mask", "datatype": "BOOL", "shape": [1, 2], "data": [False, True]}],
                 },
             },

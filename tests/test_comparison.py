@@ -97,7 +97,7 @@ def test_rows_by_hand(machine: Machine, samples: list[Sample]) -> None:
     assert second.metrics is not None
     assert (first.metrics.f1, second.metrics.f1) == (6 / 7, 8 / 9)
     assert (first.flipped, second.flipped) == (0, 2 / 70)
-    assert (first.model, first.version, first.threshold) == ("fundus", "fundus 1.1.0", 0.5)
+    assert (first.model, first.version, first.threshold) == ("fundus", "fundus 1.2.0", 0.5)
     for row in (first, second):
         assert row.info is not None
         assert row.info.backend == "fake"
@@ -199,7 +199,7 @@ def test_the_table(machine: Machine, samples: list[Sample]) -> None:
     assert missing == r"| fundus | cuda | f32 | – | – | – | – | – | – | no cuda here \| in f32 |"
     assert blank == ""
     assert where.startswith("eyes test, 2 photographs, 1 timed calls on each, the rows in turn; ")
-    for word in ("cores, load", "Python 3", "fake 0", "fundus 1.1.0 (sha256 "):
+    for word in ("cores, load", "Python 3", "fake 0", "fundus 1.2.0 (sha256 "):
         assert word in where
 
 
