@@ -24,9 +24,9 @@ def as_recorded(result: Evaluation, name: str) -> bool:
 def test_chase_db1_is_above_the_second_observer_and_every_peer(data_root: Path) -> None:
     result = measure(data_root, "chase_db1", "CHASE_DB1")
     assert len(result.images) == 8
-    assert round(result.pooled.f1, 3) >= 0.81  # another processor rounds the fourth digit otherwise
+    assert round(result.pooled.f1, 3) >= 0.814  # another processor rounds the fourth digit otherwise
     assert result.pooled.thin_recall is not None
-    assert result.pooled.thin_recall >= 0.60
+    assert result.pooled.thin_recall >= 0.61
     assert result.second_observer is not None
     assert result.pooled.f1 > result.second_observer.f1
     assert as_recorded(result, "CHASE_DB1 test")
@@ -35,7 +35,7 @@ def test_chase_db1_is_above_the_second_observer_and_every_peer(data_root: Path) 
 def test_hrf_is_above_every_peer(data_root: Path) -> None:
     result = measure(data_root, "hrf", "HRF")
     assert len(result.images) == 30
-    assert round(result.pooled.f1, 3) >= 0.815
+    assert round(result.pooled.f1, 3) >= 0.816
     assert as_recorded(result, "HRF test")
 
 
