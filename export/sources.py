@@ -24,13 +24,12 @@ import yaml
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from torch import nn
 
-from vesselrt import training
 from vesselrt.export import bundle, program, smp
 from vesselrt.export.graph import Found, Output, fill, hash_weights, load_weights
 from vesselrt.runtime.errors import DataError, ManifestError, OptionError
 from vesselrt.runtime.manifest import DataSource, Manifest, Provenance, explain
 from vesselrt.runtime.preparation import Image
-from vesselrt.training.recipe import Network, Recipe
+from vesselrt.training.recipe import BUILT_IN, Network, Recipe
 
 _PARITY_PHOTOGRAPHS = 2  # of each data set's validation part
 T = TypeVar("T")
@@ -230,7 +229,7 @@ def _changes(recipe: Recipe) -> list[str]:
 
     Not the seed and the data: a manifest tells of these anyway, and not of where the data lay.
     """
-    path = Path(training.__file__).parent / "recipes" / f"{recipe.name}.yaml"
+    path = BUILT_IN / f"{recipe.name}.yaml"
     built_in = Recipe.read(path) if path.is_file() else recipe
     if built_in.version != recipe.version:
         return []

@@ -18,6 +18,10 @@
 Each message says what came, what was expected and what to do next.
 """
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class VesselrtError(Exception):
     """Every error that vesselrt raises on purpose."""
@@ -76,3 +80,17 @@ class MissingExtraError(VesselrtError, ImportError):
 
     def __init__(self, doing: str, extra: str) -> None:
         super().__init__(f"{doing} needs packages that are not installed. Run: pip install 'vesselrt[{extra}]'")
+
+
+def first_line(error: Exception) -> str:
+    """Of what code of others raised: the first line of its message, or its kind where it has none."""
+    return str(error).partition("\n")[0] or type(error).__name__
+
+
+@contextmanager
+def as_command() -> Iterator[None]:
+    """Around what `python -m` of a module does: errors become one line and exit code 1."""
+    try:
+        yield
+    except (VesselrtError, OSError) as error:
+        sys.exit(f"error: {error}")

@@ -14,28 +14,29 @@ from vesselrt.runtime.errors import DeviceError
 
 
 @cache
+def _cpuinfo() -> str:
+    """What Linux tells of the processors; empty elsewhere."""
+    try:
+        return Path("/proc/cpuinfo").read_text("utf-8")
+    except OSError:
+        return ""
+
+
+@cache
 def cpu_name() -> str:
     """The processor's name as its maker gives it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
-    except OSError:
-        lines = []
+    lines = _cpuinfo().splitlines()
     named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(named, "") or platform.processor() or platform.machine()
 
 
-@cache
 def gains_by_bf16() -> bool:
     """Whether a processor with instructions for bf16 is faster by them than in f32.
 
     AMD's are, and Intel's with AMX. An Emerald Rapids whose virtual machine hides AMX and leaves AVX512-BF16 took 1.6
     times as long in bf16 (OpenVINO 2026.4.1), and 1.2 times to train (torch 2.13.0).
     """
-    try:
-        told = Path("/proc/cpuinfo").read_text("utf-8")
-    except OSError:
-        return True
-    return "GenuineIntel" not in told or "amx_bf16" in told
+    return "GenuineIntel" not in _cpuinfo() or "amx_bf16" in _cpuinfo()
 
 
 def usable_cores() -> int:

@@ -41,6 +41,19 @@ def has_gpu() -> bool:
     return bool(driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 and count.value > 0)
 
 
+@pytest.fixture
+def end_of(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[object, str]]:
+    """`end_of(main, *arguments)`: a command's exit code or last words, and what it said on the error stream."""
+
+    def end(main: Callable[[], None], *arguments: str) -> tuple[object, str]:
+        monkeypatch.setattr("sys.argv", ["command", *arguments])
+        with pytest.raises(SystemExit) as caught:
+            main()
+        return caught.value.code, capsys.readouterr().err
+
+    return end
+
+
 @pytest.fixture(scope="session")
 def data_root() -> Path:
     """The folder that holds CHASE_DB1 and HRF; a test that asks for it carries the marker `data`."""

@@ -17,6 +17,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
+from vesselrt.runtime import hardware
 from vesselrt.runtime.backends import Backend, Info, to_bytes
 from vesselrt.runtime.backends.fake import FakeBackend, identity
 from vesselrt.runtime.backends.onnxruntime import OnnxRuntimeBackend
@@ -241,11 +242,12 @@ def test_the_precision_taken_unasked_is_one_that_may_be_asked_for(identity_file:
         ("vendor_id\t: AuthenticAMD\nflags\t: avx512_bf16\n", True),
         ("vendor_id\t: GenuineIntel\nflags\t: avx512_bf16 amx_bf16 amx_tile\n", True),
         ("vendor_id\t: GenuineIntel\nflags\t: avx512_bf16\n", False),  # a virtual machine that hides AMX
+        ("", True),  # not Linux
     ],
 )
 def test_who_gains_by_bf16(monkeypatch: pytest.MonkeyPatch, cpuinfo: str, expected: bool) -> None:
-    monkeypatch.setattr(Path, "read_text", lambda _, encoding: cpuinfo)
-    assert gains_by_bf16.__wrapped__() == expected
+    monkeypatch.setattr(hardware, "_cpuinfo", lambda: cpuinfo)
+    assert gains_by_bf16() == expected
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])

@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 
 from vesselrt.runtime.manifest import Preparation
 from vesselrt.runtime.preparation import prepare
-from vesselrt.training import recipe as recipes
 from vesselrt.training.data import find
 from vesselrt.training.patches import Patches, Whole
-from vesselrt.training.recipe import Recipe
+from vesselrt.training.recipe import BUILT_IN, Recipe
 
 Photo = tuple[NDArray[np.uint8], NDArray[np.bool_]]
 STILL = Patches(probability=0, rotation=0, zoom=(1, 1))
@@ -92,7 +91,7 @@ def test_the_truth_of_a_reduced_photograph(kind: Any, levels: set[float]) -> Non
 
 def test_what_the_published_recipe_can_reach_at_most(data_root: Path) -> None:
     """Its truth, 256 × 256 pixels and vessel where one touches a pixel, brought back to the photographs' own size."""
-    recipe = Recipe.read(Path(recipes.__file__).parent / "recipes" / "monai-256.yaml")
+    recipe = Recipe.read(BUILT_IN / "monai-256.yaml")
     assert recipe.patches is not None
     right, painted, vessel = 0, 0, 0
     for sample in find("chase_db1", data_root / "CHASE_DB1", "test"):

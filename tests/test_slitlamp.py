@@ -1,6 +1,7 @@
 """Drawn slit-lamp photographs: the same for the same seed, with a truth that is theirs, written as a data set."""
 
 import itertools
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -65,14 +66,8 @@ def test_a_data_set_of_them_is_read_as_it_was_drawn(tmp_path: Path) -> None:
     ],
 )
 def test_a_wrong_command_is_told_in_one_message(
-    arguments: list[str],
-    code: int | str,
-    message: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    arguments: list[str], code: int | str, message: str, end_of: Callable[..., tuple[object, str]]
 ) -> None:
-    monkeypatch.setattr("sys.argv", ["slitlamp", *arguments])
-    with pytest.raises(SystemExit) as caught:
-        main()
-    assert caught.value.code == code
-    assert message in capsys.readouterr().err
+    ended, said = end_of(main, *arguments)
+    assert ended == code
+    assert message in said

@@ -123,9 +123,7 @@ def quiet(line: str) -> None:
 # Recipes
 
 
-@pytest.mark.parametrize(
-    "path", sorted((Path(recipe.__file__).parent / "recipes").glob("*.yaml")), ids=lambda p: p.stem
-)
+@pytest.mark.parametrize("path", sorted(recipe.BUILT_IN.glob("*.yaml")), ids=lambda p: p.stem)
 def test_built_in_recipes_are_valid_and_their_networks_small(path: Path) -> None:
     checked = Recipe.read(path)
     assert checked.name == path.stem
@@ -160,9 +158,7 @@ async def ask(app: FastAPI, photograph: bytes) -> httpx.Response:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "path", sorted((Path(recipe.__file__).parent / "recipes").glob("*.yaml")), ids=lambda p: p.stem
-)
+@pytest.mark.parametrize("path", sorted(recipe.BUILT_IN.glob("*.yaml")), ids=lambda p: p.stem)
 def test_every_recipe_goes_from_training_to_an_answer(path: Path, data: Path, tmp_path: Path) -> None:
     checked = Recipe.read(path)
     changes, root, photograph = dict(SMALL), data, data / "eyes" / "images" / "0.png"
@@ -194,7 +190,7 @@ def test_every_recipe_goes_from_training_to_an_answer(path: Path, data: Path, tm
 
 
 def test_the_built_in_model_learns_from_its_two_data_sets_alone() -> None:
-    checked = Recipe.read(Path(recipe.__file__).parent / "recipes" / "fundus.yaml")
+    checked = Recipe.read(recipe.BUILT_IN / "fundus.yaml")
     assert [(d.kind, d.name) for d in checked.data] == [("chase_db1", "CHASE_DB1"), ("hrf", "HRF")]
     assert all(d.terms.startswith("CC BY 4.0") for d in checked.data)
 
@@ -360,7 +356,7 @@ def test_vessel_net_keeps_the_size(channels: int, widths: tuple[int, ...]) -> No
 
 
 def test_vessel_net_sees_no_further_than_the_recipes_margin() -> None:
-    checked = Recipe.read(Path(recipe.__file__).parent / "recipes" / "fundus.yaml")
+    checked = Recipe.read(recipe.BUILT_IN / "fundus.yaml")
     network = checked.network.build().eval()
     for weight in network.parameters():
         nn.init.constant_(weight, 0.01)  # nothing cancels and no ReLU is shut: all that can be seen is seen

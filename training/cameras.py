@@ -10,7 +10,6 @@ read from the picture how generous the annotation is, and keeps 0.5 the right th
 """
 
 import argparse
-import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator, Field
 
-from vesselrt.runtime.errors import VesselrtError
+from vesselrt.runtime.errors import as_command
 from vesselrt.runtime.files import draft
 from vesselrt.runtime.manifest import Facts, Preparation
 from vesselrt.runtime.preparation import Image, field_of_view, scale
@@ -301,10 +300,8 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="folder of the data set")
     parser.add_argument("folder", type=Path, help="folder to make: in it a data set of each camera")
     given = parser.parse_args()
-    try:
+    with as_command():
         write(find(check_kind("auto", given.data), given.data, "test"), given.folder)
-    except (VesselrtError, OSError) as error:
-        sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Dataset
 
 from vesselrt.runtime.backends import to_bytes
-from vesselrt.runtime.errors import DataError
+from vesselrt.runtime.errors import DataError, first_line
 from vesselrt.runtime.files import draft
 from vesselrt.runtime.hardware import gains_by_bf16, usable_cores
 from vesselrt.runtime.preparation import Image
@@ -115,9 +115,9 @@ def _try_network(recipe: Recipe) -> None:
             with torch.no_grad():
                 logits = network.train()(window)
         except Exception as error:  # noqa: BLE001 - code of others, which may raise anything
-            reason = str(error).partition("\n")[0] or type(error).__name__
             raise DataError(
-                f"{name} does not take crops of shape {shape}: {reason}. Mend crop or the network's arguments."
+                f"{name} does not take crops of shape {shape}: {first_line(error)}. Mend crop or the network's "
+                "arguments."
             ) from None
         given = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
         if given != expected:
@@ -463,8 +463,9 @@ def _read(path: Path, spoilt: Path) -> dict[str, Any]:
     except OSError:
         raise
     except Exception as error:  # noqa: BLE001 - what a damaged file raises inside torch
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise DataError(f"{path}: not a readable checkpoint ({reason}). Delete {spoilt} to begin anew.") from None
+        raise DataError(
+            f"{path}: not a readable checkpoint ({first_line(error)}). Delete {spoilt} to begin anew."
+        ) from None
     return state
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vesselrt.runtime.errors import DataError
+from vesselrt.runtime.errors import DataError, first_line
 
 BACKBONES = tuple(f"efficientnet-b{size}" for size in range(8))
 
@@ -135,8 +135,9 @@ def _load_imagenet(encoder: nn.Module, backbone: str) -> None:
             url, map_location="cpu", progress=False, check_hash=True, weights_only=True
         )
     except Exception as error:  # noqa: BLE001 - networks, disks, and what a hostile file raises inside torch
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise DataError(f"the ImageNet weights of {backbone} are not to be had ({reason}). {advice}") from None
+        raise DataError(
+            f"the ImageNet weights of {backbone} are not to be had ({first_line(error)}). {advice}"
+        ) from None
     own = {key: value for key, value in encoder.state_dict().items() if not key.endswith("num_batches_tracked")}
     # Blocks are counted through there: _blocks.7, which MONAI calls _blocks.3.7.
     names = {key: re.sub(r"^_blocks\.\d+", "_blocks", key) for key in own}

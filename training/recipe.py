@@ -9,11 +9,14 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from vesselrt.runtime.errors import DataError
+from vesselrt.runtime.errors import DataError, first_line
 from vesselrt.runtime.manifest import Facts, Input, Precision, Preparation, Tile, explain
 from vesselrt.training.cameras import Family
 from vesselrt.training.data import Kind, Sample, Split, find
 from vesselrt.training.patches import Patches
+
+BUILT_IN = Path(__file__).parent / "recipes"
+"""NAME.yaml of each recipe that vesselrt has."""
 
 
 class DataSet(Facts):
@@ -47,9 +50,8 @@ class Network(Facts):
         except DataError:
             raise
         except Exception as error:  # noqa: BLE001 - code of others, which may raise anything
-            reason = str(error).partition("\n")[0] or type(error).__name__
             raise DataError(
-                f"network {self.factory} can't be built: {reason}. Expected package.module:callable."
+                f"network {self.factory} can't be built: {first_line(error)}. Expected package.module:callable."
             ) from None
 
 

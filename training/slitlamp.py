@@ -9,7 +9,6 @@ above blurred ones that lie deeper and are no part of the truth. A network train
 
 import argparse
 import math
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vesselrt.runtime.encode import Mask
-from vesselrt.runtime.errors import OptionError, VesselrtError
+from vesselrt.runtime.errors import OptionError, as_command
 from vesselrt.runtime.files import draft
 from vesselrt.runtime.preparation import Image
 from vesselrt.training.annotations import encode
@@ -338,10 +337,8 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="folder to write to")
     parser.add_argument("count", type=int, help="number of photographs")
     given = parser.parse_args()
-    try:
+    with as_command():
         write(given.folder, given.count)
-    except (VesselrtError, OSError) as error:
-        sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":

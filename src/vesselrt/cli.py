@@ -563,14 +563,13 @@ def _apart(source: Path, out: Path) -> Path:
 
 
 def _recipe(name: str) -> Path:
-    import vesselrt.training
+    from vesselrt.training.recipe import BUILT_IN
 
-    built_in = Path(vesselrt.training.__file__).parent / "recipes"
-    if (built_in / f"{name}.yaml").is_file():
-        return built_in / f"{name}.yaml"
+    if (BUILT_IN / f"{name}.yaml").is_file():
+        return BUILT_IN / f"{name}.yaml"
     if Path(name).is_file():
         return Path(name)
-    offered = ", ".join(sorted(p.stem for p in built_in.glob("*.yaml")))
+    offered = ", ".join(sorted(p.stem for p in BUILT_IN.glob("*.yaml")))
     raise DataError(f"no recipe {name}: neither a file nor a built-in one. Built-in: {offered}.")
 
 
