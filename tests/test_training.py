@@ -159,13 +159,17 @@ async def ask(app: FastAPI, photograph: bytes) -> httpx.Response:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", sorted(recipe.BUILT_IN.glob("*.yaml")), ids=lambda p: p.stem)
-def test_every_recipe_goes_from_training_to_an_answer(path: Path, data: Path, tmp_path: Path) -> None:
+def test_every_recipe_goes_from_training_to_an_answer(
+    path: Path, data: Path, tmp_path: Path, fundus_photo: Draw
+) -> None:
     checked = Recipe.read(path)
     changes, root, photograph = dict(SMALL), data, data / "eyes" / "images" / "0.png"
+    unseen = tmp_path / "unseen" / "eyes"  # a folder is trained on whole
+    write(unseen / "images" / "9.png", unseen / "masks" / "9.png", fundus_photo(100, 96, 9))
     for number, data_set in enumerate(checked.data):
         changes[f"data.{number}.path"] = "eyes"
         if data_set.kind == "geojson":
-            root, photograph = tmp_path, tmp_path / "eyes" / "8.png"
+            root, unseen, photograph = tmp_path, tmp_path / "eyes", tmp_path / "eyes" / "8.png"
             slitlamp.write(tmp_path / "eyes", 9, height=96, width=128)
         else:
             changes[f"data.{number}.kind"] = "folder"
@@ -176,7 +180,7 @@ def test_every_recipe_goes_from_training_to_an_answer(path: Path, data: Path, tm
     for command in (
         ["train", path.stem, "--data", root, "--run", run, *settings],
         ["export", run, "-o", file, "--data", root],
-        ["evaluate", file, root / "eyes", "--record"],
+        ["evaluate", file, unseen, "--record"],
     ):
         done = CliRunner().invoke(cli.app, list(map(str, command)))
         assert done.exit_code == 0, done.output
