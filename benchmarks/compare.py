@@ -28,10 +28,10 @@ from torch.nn import functional
 
 from vesselrt.benchmarks.measure import Column
 from vesselrt.benchmarks.twin import Twin
-from vesselrt.runtime.decode import decode
 from vesselrt.runtime.errors import ModelError, VesselrtError
 from vesselrt.runtime.manifest import Manifest
-from vesselrt.runtime.preparation import prepare
+from vesselrt.runtime.photo.decoding import decode_photo
+from vesselrt.runtime.photo.preparation import prepare
 
 WINDOW, WINDOWS_AT_ONCE = 512, 4
 TOLERANCE = 1e-4
@@ -60,7 +60,7 @@ class Peers:
 
     def columns(self, data: bytes) -> dict[str, Column]:
         """The columns for one photograph, which must be the one they are called with: its scale is found here."""
-        prepared = prepare(decode(data), self._manifest.preparation)
+        prepared = prepare(decode_photo(data), self._manifest.preparation)
         factor = max(prepared.pixels.shape[:2]) / max(prepared.box.height, prepared.box.width)
         return {name: UserPath(network, self._manifest, factor) for name, network in self._networks.items()}
 

@@ -32,11 +32,11 @@ from typing import Any
 
 from vesselrt.benchmarks.measure import Spread
 from vesselrt.benchmarks.photos import Photo, from_size
-from vesselrt.runtime.decode import decode
 from vesselrt.runtime.errors import VesselrtError
 from vesselrt.runtime.files import draft
 from vesselrt.runtime.hardware import machine
-from vesselrt.runtime.preparation import prepare
+from vesselrt.runtime.photo.decoding import decode_photo
+from vesselrt.runtime.photo.preparation import prepare
 from vesselrt.runtime.segmenter import Segmenter, load
 
 CONCURRENCY = (1, 2, 4, 8, 16, 32, 64)
@@ -171,7 +171,7 @@ class _Ask:
 
     @classmethod
     def of(cls, photo: Photo, segmenter: Segmenter) -> "_Ask":
-        prepared = prepare(decode(photo.data), segmenter.manifest.preparation)
+        prepared = prepare(decode_photo(photo.data), segmenter.manifest.preparation)
         factor = max(prepared.pixels.shape[:2]) / max(prepared.box.height, prepared.box.width)
         head = b'--b\r\nContent-Disposition: form-data; name="image"; filename="photo.jpg"\r\n'
         form = head + b"Content-Type: image/jpeg\r\n\r\n" + photo.data + b"\r\n--b--\r\n"

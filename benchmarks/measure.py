@@ -19,7 +19,7 @@ from vesselrt.benchmarks.photos import Photo
 from vesselrt.runtime.backends import Backend
 from vesselrt.runtime.encode import Mask
 from vesselrt.runtime.errors import VesselrtError
-from vesselrt.runtime.preparation import Image
+from vesselrt.runtime.photo.preparation import Image
 from vesselrt.runtime.segmenter import Segmenter, load
 
 Column = Callable[[bytes], bytes]

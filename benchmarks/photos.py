@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 from PIL import Image as Pillow
 
-from vesselrt.runtime.decode import read
 from vesselrt.runtime.encode import Mask
 from vesselrt.runtime.errors import DataError, OptionError
-from vesselrt.runtime.preparation import Image
+from vesselrt.runtime.photo.decoding import read_photo
+from vesselrt.runtime.photo.preparation import Image
 
 JPEG_QUALITY = 95
 SIZES = ("512x512", "565x584", "999x960", "3504x2336")
@@ -45,7 +45,7 @@ class Annotated:
 
 def from_file(path: Path) -> Photo:
     """The file's bytes as they are. Raises ImageError when it is not a usable photograph."""
-    height, width = read(path).shape[:2]
+    height, width = read_photo(path).shape[:2]
     return Photo(path.name, path.name, path.read_bytes(), width, height)
 
 
@@ -63,7 +63,7 @@ def from_size(size: str, data: Path | None) -> Photo:
     sets = held_out(data)
     name = "HRF" if "HRF" in sets and (max(width, height) >= _LARGE or len(sets) == 1) else "CHASE_DB1"
     path = sets[name][0]
-    return Photo(size, f"{name} {path.name}", jpeg(letterbox(read(path), width, height)), width, height)
+    return Photo(size, f"{name} {path.name}", jpeg(letterbox(read_photo(path), width, height)), width, height)
 
 
 def held_out(data: Path) -> dict[str, list[Path]]:

@@ -16,10 +16,10 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from vesselrt.benchmarks.photos import jpeg, synthetic
 from vesselrt.runtime import tiling
 from vesselrt.runtime.backends.fake import FakeBackend
-from vesselrt.runtime.decode import decode
 from vesselrt.runtime.encode import encode
 from vesselrt.runtime.manifest import Input, Manifest, Preparation, Tile
-from vesselrt.runtime.preparation import Image, prepare
+from vesselrt.runtime.photo.decoding import decode_photo
+from vesselrt.runtime.photo.preparation import Image, prepare
 from vesselrt.runtime.segmenter import Segmenter, load
 
 WIDTH, HEIGHT = 565, 584
@@ -45,7 +45,7 @@ def data(photo: Image) -> bytes:
 
 
 def test_decode(benchmark: BenchmarkFixture, data: bytes) -> None:
-    pixels = benchmark(decode, data)
+    pixels = benchmark(decode_photo, data)
     assert np.array_equal(pixels, np.asarray(Pillow.open(io.BytesIO(data))))
 
 

@@ -13,7 +13,7 @@ from torch.nn import functional
 from vesselrt.runtime.backends import Info
 from vesselrt.runtime.errors import DeviceError, ModelError
 from vesselrt.runtime.hardware import cpu_name
-from vesselrt.runtime.preparation import Image
+from vesselrt.runtime.photo.preparation import Image
 
 
 class Twin(nn.Module):

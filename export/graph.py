@@ -18,7 +18,7 @@ from vesselrt.export.parity import check
 from vesselrt.runtime.errors import DataError, ExportError
 from vesselrt.runtime.files import draft
 from vesselrt.runtime.manifest import Manifest
-from vesselrt.runtime.preparation import Image
+from vesselrt.runtime.photo.preparation import Image
 
 OPSET = 20
 

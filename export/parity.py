@@ -15,7 +15,7 @@ from vesselrt.runtime.encode import threshold_mask
 from vesselrt.runtime.errors import DeviceError, ExportError
 from vesselrt.runtime.hardware import usable_cores
 from vesselrt.runtime.manifest import Manifest, Precision
-from vesselrt.runtime.preparation import Image, prepare
+from vesselrt.runtime.photo.preparation import Image, prepare
 from vesselrt.runtime.tiling import window_side
 
 if TYPE_CHECKING:

@@ -31,7 +31,7 @@ from vesselrt.runtime.errors import ExportError, OptionError
 from vesselrt.runtime.files import draft
 from vesselrt.runtime.manifest import Manifest
 from vesselrt.runtime.modelfile import read_manifest
-from vesselrt.runtime.preparation import Image
+from vesselrt.runtime.photo.preparation import Image
 
 WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 _MOVING = frozenset(

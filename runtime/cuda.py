@@ -10,7 +10,7 @@ import numpy as np
 from cuda.bindings import runtime
 
 from vesselrt.runtime.errors import DeviceError
-from vesselrt.runtime.preparation import Image
+from vesselrt.runtime.photo.preparation import Image
 
 
 class Cuda:

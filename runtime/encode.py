@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vesselrt.runtime.errors import OptionError
-from vesselrt.runtime.preparation import Image, field_of_view_mask
+from vesselrt.runtime.photo.preparation import Image, field_of_view_mask
 
 MEDIA_TYPES = {
     "mask": "image/png",

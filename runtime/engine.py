@@ -36,7 +36,7 @@ from pydantic import Field, ValidationError, model_validator
 from vesselrt.runtime.errors import EngineError, ManifestError, ModelNotFoundError
 from vesselrt.runtime.files import draft
 from vesselrt.runtime.manifest import Facts, Manifest, explain
-from vesselrt.runtime.preparation import Image
+from vesselrt.runtime.photo.preparation import Image
 
 FORMAT: Literal[1] = 1
 SUFFIX = ".engine"

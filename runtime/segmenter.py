@@ -12,15 +12,15 @@ import numpy as np
 from vesselrt.runtime import tiling
 from vesselrt.runtime.backends import Backend, Info
 from vesselrt.runtime.backends.shared import SharedBatches
-from vesselrt.runtime.decode import Limits
 from vesselrt.runtime.devices import open_backend
 from vesselrt.runtime.encode import COLOUR, OPACITY, Mask, encode, threshold_mask
 from vesselrt.runtime.errors import OptionError
 from vesselrt.runtime.hardware import usable_cores
 from vesselrt.runtime.manifest import Manifest
 from vesselrt.runtime.modelfile import find
-from vesselrt.runtime.photograph import Photograph
-from vesselrt.runtime.preparation import Image, Prepared
+from vesselrt.runtime.photo.decoding import Limits
+from vesselrt.runtime.photo.photograph import Photograph
+from vesselrt.runtime.photo.preparation import Image, Prepared
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vesselrt.runtime.manifest import Tile
-from vesselrt.runtime.preparation import Image
+from vesselrt.runtime.photo.preparation import Image
 
 Infer = Callable[[Iterable[Image]], Iterator[Image]]
 """Of each (N, C, h, w) uint8 its (N, 1, h, w) uint8 probability, in order: `Backend.infer`."""

@@ -14,11 +14,11 @@ from typing import Any, TypeVar
 
 from starlette.requests import ClientDisconnect
 
-from vesselrt.runtime.decode import Limits
 from vesselrt.runtime.hardware import usable_cores
 from vesselrt.runtime.manifest import Manifest
-from vesselrt.runtime.photograph import Photograph
-from vesselrt.runtime.preparation import Image
+from vesselrt.runtime.photo.decoding import Limits
+from vesselrt.runtime.photo.photograph import Photograph
+from vesselrt.runtime.photo.preparation import Image
 from vesselrt.runtime.segmenter import Segmentation
 from vesselrt.server.errors import BusyError, DeadlineError
 from vesselrt.server.metrics import Metrics

@@ -17,8 +17,8 @@ from pydantic_settings import (
     SettingsError,
 )
 
-from vesselrt.runtime.decode import FORMATS, Format, Limits
 from vesselrt.runtime.errors import OptionError
+from vesselrt.runtime.photo.decoding import FORMATS, Format, Limits
 
 _PREFIX = "VESSELRT_"
 _OTHERS = ("config", "secrets", "cache", "cache_mb")

@@ -24,10 +24,10 @@ from fastapi import FastAPI, Request, Response
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field, ValidationError
 
-from vesselrt.runtime.decode import Limits
 from vesselrt.runtime.errors import ImageTooLargeError
 from vesselrt.runtime.manifest import Manifest
-from vesselrt.runtime.preparation import Image
+from vesselrt.runtime.photo.decoding import Limits
+from vesselrt.runtime.photo.preparation import Image
 from vesselrt.runtime.segmenter import Segmentation, Segmenter
 from vesselrt.server import openapi, reports, upload
 from vesselrt.server.answers import Sliced

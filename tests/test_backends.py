@@ -26,7 +26,7 @@ from vesselrt.runtime.backends.shared import AT_ONCE, SharedBatches
 from vesselrt.runtime.errors import DeviceError
 from vesselrt.runtime.hardware import cpu_name, gains_by_bf16, usable_cores
 from vesselrt.runtime.manifest import Precision
-from vesselrt.runtime.preparation import Image
+from vesselrt.runtime.photo.preparation import Image
 
 Make = Callable[[Path, Precision | None, int], Backend]
 REAL: dict[str, Make] = {"onnxruntime": OnnxRuntimeBackend, "openvino": OpenVinoBackend}

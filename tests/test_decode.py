@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 from PIL import ImageOps
 
-from vesselrt.runtime.decode import FORMATS, Limits, decode, read
 from vesselrt.runtime.errors import ImageDecodeError, ImageError, ImageTooLargeError
-from vesselrt.runtime.preparation import Image
+from vesselrt.runtime.photo.decoding import FORMATS, Limits, decode_photo, read_photo
+from vesselrt.runtime.photo.preparation import Image
 
 KINDS = "JPEG, PNG, TIFF, BMP, WebP or GIF"
 EMPTY = f"the file is empty. Send a {KINDS} file."
@@ -209,7 +209,7 @@ def flat_memory(limit: int = 2**20) -> Iterator[None]:
 
 @pytest.mark.parametrize(("data", "expected"), LOSSLESS.values(), ids=LOSSLESS)
 def test_lossless_files_give_exact_pixels(data: bytes, expected: NDArray[Any]) -> None:
-    pixels = decode(data)
+    pixels = decode_photo(data)
     assert pixels.dtype == np.uint8
     assert pixels.flags.c_contiguous
     np.testing.assert_array_equal(pixels, expected)
@@ -218,7 +218,7 @@ def test_lossless_files_give_exact_pixels(data: bytes, expected: NDArray[Any]) -
 @pytest.mark.parametrize("data", LOSSY.values(), ids=LOSSY)
 def test_lossy_files_give_what_pillow_reads(data: bytes) -> None:
     expected = rgb(Pillow.open(io.BytesIO(data))).astype(int)
-    assert np.abs(decode(data) - expected).max() <= 2
+    assert np.abs(decode_photo(data) - expected).max() <= 2
     original = rgb(pillow(SMOOTH, "L")) if (expected == expected[:, :, :1]).all() else SMOOTH
     assert np.abs(expected - original).mean() < 4  # the comparison above means something
 
@@ -230,7 +230,7 @@ def test_photographs_are_turned_upright(form: str, orientation: int) -> None:
     exif[0x112] = orientation
     data = saved(pillow(SMOOTH), form, exif=exif, **{"lossless": True} if form == "WEBP" else {})
     expected = rgb(ImageOps.exif_transpose(Pillow.open(io.BytesIO(data)))).astype(int)
-    pixels = decode(data)
+    pixels = decode_photo(data)
     assert pixels.shape == ((30, 40, 3) if orientation < 5 else (40, 30, 3))
     assert np.abs(pixels - expected).max() <= (2 if form == "JPEG" else 0)
 
@@ -238,10 +238,10 @@ def test_photographs_are_turned_upright(form: str, orientation: int) -> None:
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("pixels", [DEEP, DEEP[:, :, 0], REAL, REAL[:, :, 0]], ids=["16", "16 grey", "f32", "f32 grey"])
 def test_deep_tiffs_are_turned_upright_too(pixels: NDArray[Any], orientation: int) -> None:
-    turned = pillow(decode(tiff(pixels)))
+    turned = pillow(decode_photo(tiff(pixels)))
     turned.getexif()[0x112] = orientation
     np.testing.assert_array_equal(
-        decode(tiff(pixels, extra=((274, 3, orientation),))), np.asarray(ImageOps.exif_transpose(turned))
+        decode_photo(tiff(pixels, extra=((274, 3, orientation),))), np.asarray(ImageOps.exif_transpose(turned))
     )
 
 
@@ -250,7 +250,7 @@ def test_deep_tiffs_are_turned_upright_too(pixels: NDArray[Any], orientation: in
 def test_one_pixel_too_many_is_refused_unseen(data: bytes) -> None:
     width, height = (17, 13) if data == ONE_OF_EACH["TIFF, floating point"] else (40, 30)
     with pytest.raises(ImageTooLargeError) as caught:
-        decode(data, Limits(pixels=width * height - 1))
+        decode_photo(data, Limits(pixels=width * height - 1))
     assert str(caught.value) == (
         f"the image declares {width} × {height} pixels, the limit is {width * height - 1:,} in all. "
         "Send a smaller image."
@@ -259,17 +259,17 @@ def test_one_pixel_too_many_is_refused_unseen(data: bytes) -> None:
 
 @pytest.mark.parametrize("data", ONE_OF_EACH.values(), ids=ONE_OF_EACH)
 def test_limits_are_the_largest_that_passes(data: bytes) -> None:
-    height, width, _ = decode(data).shape
+    height, width, _ = decode_photo(data).shape
     pixels = height * width * (3 if data == ONE_OF_EACH["TIFF, floating point"] else 1)  # of 12 bytes each
-    assert decode(data, Limits(bytes=len(data), pixels=pixels)).shape == (height, width, 3)
+    assert decode_photo(data, Limits(bytes=len(data), pixels=pixels)).shape == (height, width, 3)
 
 
 def test_deep_samples_count_by_their_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     data, pixels = tiff(REAL.astype(np.float64)), 17 * 13 * 6  # 24 bytes each
-    assert decode(data, Limits(pixels=pixels)).shape == REAL.shape
+    assert decode_photo(data, Limits(pixels=pixels)).shape == REAL.shape
     monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("pixels were decoded"))
     with pytest.raises(ImageTooLargeError) as caught:
-        decode(data, Limits(pixels=pixels - 1))
+        decode_photo(data, Limits(pixels=pixels - 1))
     assert str(caught.value) == (
         "the image declares 17 × 13 pixels of 3 × 64 bits, the limit is 5,300 bytes in all. "
         "Send a smaller image, or one of 8 bits."
@@ -279,25 +279,25 @@ def test_deep_samples_count_by_their_bytes(monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.usefixtures("no_pixel_is_decoded")
 def test_a_fifth_sample_counts_too() -> None:
     with pytest.raises(ImageTooLargeError, match=r"17 × 13 pixels of 5 × 8 bits, the limit is 884 bytes in all"):
-        decode(tiff(np.zeros((13, 17, 5), np.uint8)), Limits(pixels=17 * 13))
+        decode_photo(tiff(np.zeros((13, 17, 5), np.uint8)), Limits(pixels=17 * 13))
 
 
 def test_a_deep_animated_png_counts_by_its_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     still = png(DEEP)
-    assert decode(still, Limits(pixels=17 * 13)).shape == DEEP.shape
+    assert decode_photo(still, Limits(pixels=17 * 13)).shape == DEEP.shape
     frame = chunk(b"fcTL", struct.pack(">IIIIIHHBB", 0, 17, 13, 0, 0, 1, 10, 0, 0))
     data = still[:33] + chunk(b"acTL", struct.pack(">II", 1, 0)) + frame + still[33:]
-    np.testing.assert_array_equal(decode(data, Limits(pixels=17 * 13 * 2)), DEEP >> 8)
+    np.testing.assert_array_equal(decode_photo(data, Limits(pixels=17 * 13 * 2)), DEEP >> 8)
     monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("pixels were decoded"))
     with pytest.raises(ImageTooLargeError, match=r"17 × 13 pixels of 4 × 16 bits, the limit is 1,764 bytes in all"):
-        decode(data, Limits(pixels=17 * 13 * 2 - 1))
+        decode_photo(data, Limits(pixels=17 * 13 * 2 - 1))
 
 
 @pytest.mark.parametrize("pixels", [DEEP, DEEP[:, :, 0], REAL, REAL[:, :, 0]], ids=["16", "16 grey", "f32", "f32 grey"])
 def test_deep_samples_are_converted_in_bands(pixels: NDArray[Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    expected = decode(tiff(pixels))
-    monkeypatch.setattr("vesselrt.runtime.decode._BAND", 50)  # 221 pixels: the last one is not full
-    np.testing.assert_array_equal(decode(tiff(pixels)), expected)
+    expected = decode_photo(tiff(pixels))
+    monkeypatch.setattr("vesselrt.runtime.photo.decoding._BAND", 50)  # 221 pixels: the last one is not full
+    np.testing.assert_array_equal(decode_photo(tiff(pixels)), expected)
 
 
 @pytest.mark.parametrize("kind", [np.uint16, np.float32, np.float64])
@@ -305,9 +305,9 @@ def test_deep_samples_are_converted_in_bands(pixels: NDArray[Any], monkeypatch: 
 def test_deep_samples_are_not_copied(kind: Any, channels: int, monkeypatch: pytest.MonkeyPatch) -> None:
     pixels = np.zeros((300, 400, channels), kind)
     data = tiff(pixels)
-    monkeypatch.setattr("vesselrt.runtime.decode._BAND", 1000)
+    monkeypatch.setattr("vesselrt.runtime.photo.decoding._BAND", 1000)
     with flat_memory(pixels.nbytes + 300 * 400 * 3 + 2**18):  # what OpenCV gives, and the result
-        decode(data)
+        decode_photo(data)
 
 
 @pytest.mark.usefixtures("no_pixel_is_decoded")
@@ -317,7 +317,7 @@ def test_a_format_that_is_not_wanted_is_refused_unseen(name: str, data: bytes) -
     others = tuple(form for form in FORMATS if form.upper() != kind.upper())
     assert len(others) == len(FORMATS) - 1
     with pytest.raises(ImageDecodeError) as caught:
-        decode(data, Limits(formats=others))
+        decode_photo(data, Limits(formats=others))
     assert str(caught.value) == f"the file is {kind.upper()}. Send one of: {', '.join(others).upper()}."
 
 
@@ -325,13 +325,13 @@ def test_a_format_that_is_not_wanted_is_refused_unseen(name: str, data: bytes) -
 def test_a_file_over_the_byte_limit_is_refused_unseen(tmp_path: Path) -> None:
     message = "the file has more than 1,000 bytes, the limit. Send a smaller file."
     with pytest.raises(ImageTooLargeError) as caught:
-        decode(bytes(1001), Limits(bytes=1000))
+        decode_photo(bytes(1001), Limits(bytes=1000))
     assert str(caught.value) == message
     path = tmp_path / "large.png"
     with path.open("wb") as file:
         file.truncate(2**33)
     with flat_memory(), pytest.raises(ImageTooLargeError) as caught:
-        read(path, Limits(bytes=1000))
+        read_photo(path, Limits(bytes=1000))
     assert str(caught.value) == f"{path}: {message}"
 
 
@@ -339,7 +339,7 @@ def test_a_file_over_the_byte_limit_is_refused_unseen(tmp_path: Path) -> None:
 def test_a_png_that_declares_100000_by_100000_is_refused_unseen() -> None:
     data = png_header(100_000, 100_000) + chunk(b"IDAT", zlib.compress(bytes(100_000))) + chunk(b"IEND", b"")
     with flat_memory(), pytest.raises(ImageTooLargeError) as caught:
-        decode(data)
+        decode_photo(data)
     assert str(caught.value) == (
         "the image declares 100,000 × 100,000 pixels, the limit is 150,000,000 in all. Send a smaller image."
     )
@@ -350,7 +350,7 @@ def test_a_png_that_declares_100000_by_100000_is_refused_unseen() -> None:
 def test_a_tiff_with_two_widths_is_judged_by_the_larger(sizes: tuple[int, int]) -> None:
     data = tiff(np.zeros((40_000, 10), np.uint8)[:, :1], extra=((256, 4, sizes[0]), (256, 4, sizes[1])))
     with pytest.raises(ImageTooLargeError, match=r"declares 40,000 × 40,000"):
-        decode(data)
+        decode_photo(data)
 
 
 @pytest.mark.usefixtures("no_pixel_is_decoded")
@@ -359,7 +359,7 @@ def test_a_png_chunk_longer_than_the_file_is_refused_unseen(length: int) -> None
     # OpenCV allocates what the chunk declares: 4 GB for a file of 100 bytes.
     data = png_header(40, 30) + chunk(b"IDAT", zlib.compress(bytes(100)), length)
     with flat_memory(), pytest.raises(ImageDecodeError) as caught:
-        decode(data)
+        decode_photo(data)
     assert str(caught.value) == DAMAGED
 
 
@@ -397,12 +397,12 @@ BAD = {
 @pytest.mark.parametrize(("data", "message"), BAD.values(), ids=BAD)
 def test_bad_bytes_are_named(data: bytes, message: str, tmp_path: Path) -> None:
     with pytest.raises(ImageDecodeError) as caught:
-        decode(data)
+        decode_photo(data)
     assert str(caught.value) == message
     path = tmp_path / "photo.jpg"
     path.write_bytes(data)
     with pytest.raises(ImageDecodeError) as caught:
-        read(path)
+        read_photo(path)
     assert str(caught.value) == f"{path}: {message}"
 
 
@@ -412,23 +412,23 @@ def test_truncated_files_are_refused(data: bytes) -> None:
     end = len(data) - (4 if data == ONE_OF_EACH["TIFF, floating point"] else 0)
     for length in {*range(8, end, end // 30), *range(end - 4, end)}:
         with pytest.raises(ImageDecodeError) as caught:
-            decode(data[:length])
+            decode_photo(data[:length])
         assert str(caught.value) in {HEADER, DAMAGED}, length
 
 
 def test_a_file_that_is_read_is_the_file_that_is_decoded(tmp_path: Path) -> None:
     path = tmp_path / "photo"
     path.write_bytes(ONE_OF_EACH["PNG"])
-    np.testing.assert_array_equal(read(path), SMOOTH)
+    np.testing.assert_array_equal(read_photo(path), SMOOTH)
 
 
 def test_a_jpeg_of_thousands_of_scans_is_refused_unseen() -> None:
     data = saved(pillow(SMOOTH), "JPEG", progressive=True)
     last = data[data.rindex(b"\xff\xda") : -2]
     legal = data.count(b"\xff\xda")
-    assert decode(data[:-2] + last * (256 - legal) + data[-2:]).shape == SMOOTH.shape
+    assert decode_photo(data[:-2] + last * (256 - legal) + data[-2:]).shape == SMOOTH.shape
     with pytest.raises(ImageDecodeError) as caught:
-        decode(data[:-2] + last * (5000 - legal) + data[-2:])
+        decode_photo(data[:-2] + last * (5000 - legal) + data[-2:])
     assert str(caught.value) == (
         "the JPEG has 5,000 scans, the limit at 40 × 30 pixels is 256. Save it again as baseline JPEG."
     )
@@ -446,9 +446,9 @@ def test_a_large_jpeg_may_have_fewer_scans(width: int, height: int, most: int, m
     monkeypatch.setattr(cv2, "imdecode", lambda given, _: asked.append(len(given)))
     most_scans, too_many = (bytes(data[:-2] + last * (scans - legal) + data[-2:]) for scans in (most, most + 1))
     with pytest.raises(ImageDecodeError, match=re.escape(DAMAGED)):
-        decode(most_scans, Limits(pixels=2**28))
+        decode_photo(most_scans, Limits(pixels=2**28))
     with pytest.raises(ImageDecodeError) as caught:
-        decode(too_many, Limits(pixels=2**28))
+        decode_photo(too_many, Limits(pixels=2**28))
     assert str(caught.value) == (
         f"the JPEG has {most + 1} scans, the limit at {width:,} × {height:,} pixels is {most}. "
         "Save it again as baseline JPEG."
@@ -491,7 +491,7 @@ def too_long(folder: Path) -> Path:
 def test_a_path_that_cannot_be_read_is_named(make: Callable[[Path], Path], code: int, tmp_path: Path) -> None:
     path = make(tmp_path)
     with pytest.raises(ImageDecodeError) as caught:
-        read(path)
+        read_photo(path)
     assert str(caught.value) == f"{path}: can't be read ({os.strerror(code)}). Check the path and its permissions."
 
 
@@ -502,12 +502,12 @@ def test_a_file_without_permission_is_named(tmp_path: Path, monkeypatch: pytest.
     path = tmp_path / "photo.png"
     monkeypatch.setattr(Path, "open", refuse)  # root may read everything
     with pytest.raises(ImageDecodeError, match=re.escape(f"{path}: can't be read (Permission denied). Check")):
-        read(path)
+        read_photo(path)
 
 
 def test_a_path_with_a_nul_is_named() -> None:
     with pytest.raises(ImageDecodeError, match=r"can't be read \(embedded null byte\)\. Check the path"):
-        read(Path("a\0b"))
+        read_photo(Path("a\0b"))
 
 
 @settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.too_slow])
@@ -523,7 +523,7 @@ def test_whatever_happens_to_a_file_it_is_an_image_or_an_image_error(name: str, 
         else:
             del data[place : place + chance.randint(1, 8)]
     try:
-        pixels = decode(bytes(data), Limits(pixels=10_000))
+        pixels = decode_photo(bytes(data), Limits(pixels=10_000))
     except ImageError:
         return
     assert pixels.dtype == np.uint8

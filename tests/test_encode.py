@@ -18,7 +18,7 @@ from PIL import Image as Pillow
 
 from vesselrt.runtime.encode import FORMATS, MEDIA_TYPES, SUFFIXES, Mask, Polygon, encode, polygons, threshold_mask
 from vesselrt.runtime.errors import OptionError
-from vesselrt.runtime.preparation import Image
+from vesselrt.runtime.photo.preparation import Image
 
 RAMP: Image = np.arange(256, dtype=np.uint8).reshape(16, 16)
 MASKS = arrays(bool, array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=24))

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from vesselrt.runtime.backends.fake import FakeBackend
 from vesselrt.runtime.errors import DataError, FieldOfViewError, ImageDecodeError, OptionError
 from vesselrt.runtime.manifest import Input, Manifest, Preparation, Tile
-from vesselrt.runtime.preparation import Image
+from vesselrt.runtime.photo.preparation import Image
 from vesselrt.runtime.segmenter import Segmenter
 from vesselrt.training.data import Mask, Sample, find
 from vesselrt.training.evaluation import Evaluation, Seen, evaluate

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from vesselrt.runtime.manifest import Preparation
-from vesselrt.runtime.preparation import prepare
+from vesselrt.runtime.photo.preparation import prepare
 from vesselrt.training.data import find
 from vesselrt.training.patches import Patches, Whole
 from vesselrt.training.recipe import BUILT_IN, Recipe

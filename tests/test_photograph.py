@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from vesselrt.runtime import photograph
 from vesselrt.runtime.backends.fake import FakeBackend
-from vesselrt.runtime.decode import Limits, decode_reduced
 from vesselrt.runtime.errors import FieldOfViewError, ImageDecodeError, ImageTooLargeError
 from vesselrt.runtime.manifest import Input, Manifest, Preparation, Tile
-from vesselrt.runtime.preparation import Image
+from vesselrt.runtime.photo import photograph
+from vesselrt.runtime.photo.decoding import Limits, decode_reduced
+from vesselrt.runtime.photo.preparation import Image
 from vesselrt.runtime.segmenter import Segmenter
 
 

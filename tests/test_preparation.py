@@ -10,10 +10,10 @@ import pytest
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from vesselrt.runtime.decode import read
 from vesselrt.runtime.errors import FieldOfViewError
 from vesselrt.runtime.manifest import Clahe, Preparation
-from vesselrt.runtime.preparation import Box, Image, field_of_view, prepare, scale
+from vesselrt.runtime.photo.decoding import read_photo
+from vesselrt.runtime.photo.preparation import Box, Image, field_of_view, prepare, scale
 
 RETINA = (170, 80, 40)
 NATIVE = Preparation(channels="rgb", field_of_view=None)
@@ -253,7 +253,7 @@ def test_the_boxes_of_real_photographs(data_root: Path, photographs: str, mask: 
     paths = sorted(data_root.glob(photographs))[::15]
     assert paths
     for path in paths:
-        image = read(path)
+        image = read_photo(path)
         (file,) = path.parent.glob(mask.format(path.stem))
-        inside = read(file)[:, :, 0] > 127
+        inside = read_photo(file)[:, :, 0] > 127
         assert_close(field_of_view(image), box_of(inside), image)

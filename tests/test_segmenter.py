@@ -21,7 +21,6 @@ from vesselrt.runtime.backends.fake import FakeBackend
 from vesselrt.runtime.backends.onnxruntime import OnnxRuntimeBackend
 from vesselrt.runtime.backends.openvino import OpenVinoBackend
 from vesselrt.runtime.backends.shared import SharedBatches
-from vesselrt.runtime.decode import Limits
 from vesselrt.runtime.devices import DEVICES, PRECISIONS
 from vesselrt.runtime.encode import FORMATS
 from vesselrt.runtime.errors import (
@@ -35,7 +34,8 @@ from vesselrt.runtime.errors import (
 from vesselrt.runtime.hardware import cpu_name, usable_cores
 from vesselrt.runtime.manifest import Input, Manifest, Preparation, Tile
 from vesselrt.runtime.modelfile import find, models, read_manifest
-from vesselrt.runtime.preparation import Image, field_of_view
+from vesselrt.runtime.photo.decoding import Limits
+from vesselrt.runtime.photo.preparation import Image, field_of_view
 from vesselrt.runtime.segmenter import Segmenter, load
 
 MIB = 2**20

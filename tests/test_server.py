@@ -28,7 +28,7 @@ from vesselrt.runtime.backends.fake import FakeBackend, identity
 from vesselrt.runtime.encode import FORMATS, MEDIA_TYPES
 from vesselrt.runtime.errors import ModelNotFoundError, OptionError
 from vesselrt.runtime.manifest import Input, Manifest, Preparation, Tile
-from vesselrt.runtime.preparation import Image
+from vesselrt.runtime.photo.preparation import Image
 from vesselrt.runtime.segmenter import Segmenter
 from vesselrt.server.app import create_app
 from vesselrt.server.models import Source

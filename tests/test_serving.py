@@ -38,7 +38,7 @@ from vesselrt.runtime.backends.fake import FakeBackend, identity
 from vesselrt.runtime.encode import MEDIA_TYPES
 from vesselrt.runtime.errors import ImageDecodeError, ModelNotFoundError, OptionError, VesselrtError
 from vesselrt.runtime.manifest import Input, Manifest, Preparation, Tile
-from vesselrt.runtime.preparation import Image
+from vesselrt.runtime.photo.preparation import Image
 from vesselrt.runtime.segmenter import Segmenter
 from vesselrt.server import v2
 from vesselrt.server.app import create_app

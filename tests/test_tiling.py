@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from vesselrt.runtime.backends.fake import FakeBackend, identity
 from vesselrt.runtime.manifest import Tile
-from vesselrt.runtime.preparation import Image
+from vesselrt.runtime.photo.preparation import Image
 from vesselrt.runtime.tiling import run, spans, window_side
 
 Blend = Literal["exact", "gaussian"]

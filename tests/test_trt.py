@@ -29,7 +29,7 @@ from vesselrt.runtime.errors import DeviceError, EngineError, ExportError, Optio
 from vesselrt.runtime.hardware import Gpu
 from vesselrt.runtime.manifest import Manifest, Precision
 from vesselrt.runtime.modelfile import read_manifest, sha256
-from vesselrt.runtime.preparation import Image
+from vesselrt.runtime.photo.preparation import Image
 from vesselrt.runtime.segmenter import Segmenter, load
 
 TILE = 32

@@ -24,7 +24,7 @@ from pydantic import AfterValidator, Field
 from vesselrt.runtime.errors import as_command
 from vesselrt.runtime.files import draft
 from vesselrt.runtime.manifest import Facts, Preparation
-from vesselrt.runtime.preparation import Image, field_of_view, scale
+from vesselrt.runtime.photo.preparation import Image, field_of_view, scale
 from vesselrt.training.data import Sample, check_kind, find, read_pair
 
 Float = NDArray[np.floating[Any]]

@@ -20,7 +20,7 @@ from vesselrt.runtime.backends import Info
 from vesselrt.runtime.devices import DEVICES, PRECISIONS
 from vesselrt.runtime.errors import DeviceError, OptionError, VesselrtError
 from vesselrt.runtime.modelfile import find, read_manifest, sha256
-from vesselrt.runtime.preparation import Image
+from vesselrt.runtime.photo.preparation import Image
 from vesselrt.runtime.segmenter import Segmenter, load
 from vesselrt.training import figures
 from vesselrt.training.data import Sample

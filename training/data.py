@@ -36,7 +36,7 @@ from pydantic import ValidationError
 
 from vesselrt.runtime.errors import DataError
 from vesselrt.runtime.manifest import explain
-from vesselrt.runtime.preparation import Image
+from vesselrt.runtime.photo.preparation import Image
 from vesselrt.training.annotations import FREE, Annotation, Rules, classes, images
 
 Kind = Literal["drive", "chase_db1", "hrf", "folder", "geojson"]

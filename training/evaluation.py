@@ -14,11 +14,11 @@ from statistics import median
 import numpy as np
 
 from vesselrt.runtime.backends import Info
-from vesselrt.runtime.decode import SUFFIXES
 from vesselrt.runtime.encode import threshold_mask
 from vesselrt.runtime.errors import DataError, FieldOfViewError
 from vesselrt.runtime.manifest import Manifest
-from vesselrt.runtime.preparation import Image
+from vesselrt.runtime.photo.decoding import SUFFIXES
+from vesselrt.runtime.photo.preparation import Image
 from vesselrt.runtime.segmenter import Segmentation, Segmenter
 from vesselrt.training import figures
 from vesselrt.training.data import Mask, Sample, agree, digest, read_inside, read_mask

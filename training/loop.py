@@ -32,7 +32,7 @@ from vesselrt.runtime.backends import to_bytes
 from vesselrt.runtime.errors import DataError, first_line
 from vesselrt.runtime.files import draft
 from vesselrt.runtime.hardware import gains_by_bf16, usable_cores
-from vesselrt.runtime.preparation import Image
+from vesselrt.runtime.photo.preparation import Image
 from vesselrt.training.cameras import crop, source_of
 from vesselrt.training.data import Sample, Split, digests, listed, read_pair
 from vesselrt.training.patches import Whole

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from vesselrt.runtime.manifest import Facts, Preparation
-from vesselrt.runtime.preparation import Image, prepare, resize
+from vesselrt.runtime.photo.preparation import Image, prepare, resize
 from vesselrt.training.cameras import Factors
 
 if TYPE_CHECKING:

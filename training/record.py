@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from tensorboardX import SummaryWriter
 
 from vesselrt.runtime.files import draft
-from vesselrt.runtime.preparation import Image
+from vesselrt.runtime.photo.preparation import Image
 from vesselrt.training.evaluation import Seen
 from vesselrt.training.figures import Truth
 from vesselrt.training.report import overlay

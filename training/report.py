@@ -23,7 +23,7 @@ import numpy as np
 
 from vesselrt.runtime.errors import DataError
 from vesselrt.runtime.files import draft
-from vesselrt.runtime.preparation import Image
+from vesselrt.runtime.photo.preparation import Image
 from vesselrt.training.evaluation import Evaluation, Seen
 from vesselrt.training.figures import Interval, Metrics, reaching
 from vesselrt.training.markup import Mark, Track, document, square, strips, tag

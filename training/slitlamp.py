@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from vesselrt.runtime.encode import Mask
 from vesselrt.runtime.errors import OptionError, as_command
 from vesselrt.runtime.files import draft
-from vesselrt.runtime.preparation import Image
+from vesselrt.runtime.photo.preparation import Image
 from vesselrt.training.annotations import encode
 
 Float = NDArray[np.float32]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vesselrt.runtime.backends import to_bytes
-from vesselrt.runtime.preparation import Image, prepare
+from vesselrt.runtime.photo.preparation import Image, prepare
 from vesselrt.training.cameras import HELD_OUT, source_of
 from vesselrt.training.data import Mask, read_inside, read_pair
 from vesselrt.training.figures import f1_by_level

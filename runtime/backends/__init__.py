@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vesselrt.runtime.manifest import Precision
-from vesselrt.runtime.preparation import Image
+from vesselrt.runtime.photo.preparation import Image
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vesselrt.runtime.backends import Info, to_bytes
-from vesselrt.runtime.preparation import Image
+from vesselrt.runtime.photo.preparation import Image
 
 
 def identity(pixels: Image) -> NDArray[np.floating[Any]]:

@@ -11,7 +11,7 @@ from vesselrt.runtime.backends import Info, to_bytes
 from vesselrt.runtime.errors import DeviceError
 from vesselrt.runtime.hardware import Gpu, cpu_name
 from vesselrt.runtime.manifest import Manifest, Precision
-from vesselrt.runtime.preparation import Image
+from vesselrt.runtime.photo.preparation import Image
 
 _PLUGIN = "onnxruntime_ep_nv_tensorrt_rtx"
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from vesselrt.runtime.backends import Backend
-from vesselrt.runtime.preparation import Image
+from vesselrt.runtime.photo.preparation import Image
 
 AT_ONCE = 2
 """Batches handed to the backend: one computes while the other is copied."""

@@ -24,7 +24,7 @@ from vesselrt.runtime.engine import NAMES, Engine, Profile, proof_of, proof_wind
 from vesselrt.runtime.errors import DeviceError, EngineError, OptionError
 from vesselrt.runtime.files import draft
 from vesselrt.runtime.hardware import Gpu
-from vesselrt.runtime.preparation import Image
+from vesselrt.runtime.photo.preparation import Image
 
 if TYPE_CHECKING:
     from vesselrt.runtime.cuda import Cuda

@@ -8,7 +8,6 @@ from importlib.metadata import version as _version
 from typing import TYPE_CHECKING, Any
 
 from vesselrt.runtime.backends import Info
-from vesselrt.runtime.decode import Limits
 from vesselrt.runtime.errors import (
     DataError,
     DeviceError,
@@ -27,6 +26,7 @@ from vesselrt.runtime.errors import (
 )
 from vesselrt.runtime.manifest import Manifest
 from vesselrt.runtime.modelfile import models
+from vesselrt.runtime.photo.decoding import Limits
 from vesselrt.runtime.segmenter import Segmentation, Segmenter, load
 
 if TYPE_CHECKING:

@@ -16,10 +16,10 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from vesselrt.runtime.decode import SUFFIXES as IMAGE_SUFFIXES
 from vesselrt.runtime.encode import COLOUR, OPACITY, SUFFIXES, rgb
 from vesselrt.runtime.errors import DataError, MissingExtraError, OptionError, VesselrtError
 from vesselrt.runtime.files import draft
+from vesselrt.runtime.photo.decoding import SUFFIXES as IMAGE_SUFFIXES
 
 if TYPE_CHECKING:
     from vesselrt.runtime.engine import Engine
@@ -322,9 +322,9 @@ def export(
     if len(named) != 1:
         raise OptionError("name one SOURCE, and the file to write with -o. See: vesselrt export --help")
     found = sources.find(named[0], weights, manifest, data)
-    from vesselrt.runtime.decode import read
+    from vesselrt.runtime.photo.decoding import read_photo
 
-    compared = [*found.photographs, *map(read, photos or [])]
+    compared = [*found.photographs, *map(read_photo, photos or [])]
     with tempfile.TemporaryDirectory() as folder:
         first = out if precision == "f32" else Path(folder) / out.name
         written = write(found.network, found.manifest, first, compared, found.shift, output or found.output)
@@ -346,12 +346,12 @@ def convert(
     """Write a model file that computes in FP16, proven against the f32 one; uint8 in and float32 out stay."""
     with _extra("vesselrt convert", "export"):
         from vesselrt.export.precision import convert as write
-    from vesselrt.runtime.decode import read
     from vesselrt.runtime.modelfile import find
+    from vesselrt.runtime.photo.decoding import read_photo
 
     source = _apart(find(model), out)
     f1 = None if data is None else _f1(data)
-    typer.echo(describe(write(source, out, list(map(read, photos or [])), f1)))
+    typer.echo(describe(write(source, out, list(map(read_photo, photos or [])), f1)))
 
 
 @app.command("compile")

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from vesselrt.runtime import errors
-from vesselrt.runtime.preparation import Image
+from vesselrt.runtime.photo.preparation import Image
 
 try:
     import httpx

@@ -12,7 +12,7 @@ export interface Pixels {
 
 /**
  * The lit disc of a photograph as a coarse mask, 0 or 1; null where nothing dark surrounds it (a photograph that was cut
- * inside the disc). The levels are those of `field_of_view` in vesselrt.runtime.preparation; holes belong to the disc,
+ * inside the disc). The levels are those of `field_of_view` in vesselrt.runtime.photo.preparation; holes belong to the disc,
  * for vessels and the fovea may be as dark as the background.
  */
 export function fieldOfView({ width, height, data }: Pixels): Grey | null {

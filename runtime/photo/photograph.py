@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from vesselrt.runtime.decode import Limits, decode_reduced, read_bytes, upright_size
 from vesselrt.runtime.errors import FieldOfViewError, ImageDecodeError, ImageTooLargeError
 from vesselrt.runtime.manifest import Preparation
-from vesselrt.runtime.preparation import Box, Image, Prepared, prepare
+from vesselrt.runtime.photo.decoding import Limits, decode_reduced, read_bytes, upright_size
+from vesselrt.runtime.photo.preparation import Box, Image, Prepared, prepare
 
 _ROOM = 1.1  # times the model's field of view: of a photograph whose field fills less of it, more has to be decoded
 

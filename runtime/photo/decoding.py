@@ -12,7 +12,7 @@ import numpy as np
 from PIL import BmpImagePlugin, WebPImagePlugin
 
 from vesselrt.runtime.errors import ImageDecodeError, ImageTooLargeError
-from vesselrt.runtime.preparation import Image
+from vesselrt.runtime.photo.preparation import Image
 
 Format = Literal["jpeg", "png", "tiff", "bmp", "webp", "gif"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -59,11 +59,11 @@ class Limits:
     """Known by a file's first bytes, whatever its name says."""
 
 
-def read(path: Path, limits: Limits | None = None) -> Image:
-    """Decodes a file: (H, W, 3) uint8 RGB. Raises as `decode` does, and ImageDecodeError when it can't be read."""
+def read_photo(path: Path, limits: Limits | None = None) -> Image:
+    """Decodes a file as `decode_photo` does. Raises as that, and ImageDecodeError when the file can't be read."""
     data = read_bytes(path, limits)
     try:
-        return decode(data, limits)
+        return decode_photo(data, limits)
     except (ImageDecodeError, ImageTooLargeError) as error:
         raise type(error)(f"{path}: {error}") from None
 
@@ -79,7 +79,7 @@ def read_bytes(path: Path, limits: Limits | None = None) -> bytes:
         raise ImageDecodeError(f"{path}: can't be read ({reason}). Check the path and its permissions.") from None
 
 
-def decode(data: bytes, limits: Limits | None = None) -> Image:
+def decode_photo(data: bytes, limits: Limits | None = None) -> Image:
     """Decodes a photograph: (H, W, 3) uint8 RGB, turned upright as its EXIF orientation says.
 
     JPEG (CMYK too), PNG, TIFF, BMP, WebP, GIF; grey, palette and 16-bit (by its upper 8 bits) are
@@ -91,7 +91,7 @@ def decode(data: bytes, limits: Limits | None = None) -> Image:
 
 
 def decode_reduced(data: bytes, limits: Limits, enough: float | None) -> tuple[Image, int]:
-    """Decodes as `decode` does, but no finer than needed, and says by which factor the sides were divided.
+    """Decodes as `decode_photo` does, but no finer than needed, and says by which factor the sides were divided.
 
     `enough`: a longer side of so many pixels will do. A JPEG is decoded at 1/2, 1/4 or 1/8 of its size where that
     leaves as many: its own transform averages blocks of pixels, in half of the time or less. None: at its own size.
@@ -147,7 +147,7 @@ def _check_scans(data: bytes, width: int, height: int) -> None:
 
 
 def upright_size(data: bytes, reduced: Image) -> tuple[int, int]:
-    """Height and width of the photograph that `decode` gave as `reduced`: which side is longer tells how it lies."""
+    """Height and width of the photograph that was decoded as `reduced`: which side is longer tells how it lies."""
     longer, shorter = sorted(_declared(data, _format(data))[:2], reverse=True)
     return (shorter, longer) if reduced.shape[1] > reduced.shape[0] else (longer, shorter)
 
