@@ -60,7 +60,7 @@ class Peers:
 
     def columns(self, data: bytes) -> dict[str, Column]:
         """The columns for one photograph, which must be the one they are called with: its scale is found here."""
-        prepared = prepare(decode_photo(data), self._manifest.preparation)
+        prepared = prepare(decode_photo(data).pixels, self._manifest.preparation)
         factor = max(prepared.pixels.shape[:2]) / max(prepared.box.height, prepared.box.width)
         return {name: UserPath(network, self._manifest, factor) for name, network in self._networks.items()}
 

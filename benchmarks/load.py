@@ -171,7 +171,7 @@ class _Ask:
 
     @classmethod
     def of(cls, photo: Photo, segmenter: Segmenter) -> "_Ask":
-        prepared = prepare(decode_photo(photo.data), segmenter.manifest.preparation)
+        prepared = prepare(decode_photo(photo.data).pixels, segmenter.manifest.preparation)
         factor = max(prepared.pixels.shape[:2]) / max(prepared.box.height, prepared.box.width)
         head = b'--b\r\nContent-Disposition: form-data; name="image"; filename="photo.jpg"\r\n'
         form = head + b"Content-Type: image/jpeg\r\n\r\n" + photo.data + b"\r\n--b--\r\n"

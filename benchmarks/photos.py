@@ -45,7 +45,7 @@ class Annotated:
 
 def from_file(path: Path) -> Photo:
     """The file's bytes as they are. Raises ImageError when it is not a usable photograph."""
-    height, width = read_photo(path).shape[:2]
+    height, width = read_photo(path).pixels.shape[:2]
     return Photo(path.name, path.name, path.read_bytes(), width, height)
 
 
@@ -63,7 +63,7 @@ def from_size(size: str, data: Path | None) -> Photo:
     sets = held_out(data)
     name = "HRF" if "HRF" in sets and (max(width, height) >= _LARGE or len(sets) == 1) else "CHASE_DB1"
     path = sets[name][0]
-    return Photo(size, f"{name} {path.name}", jpeg(letterbox(read_photo(path), width, height)), width, height)
+    return Photo(size, f"{name} {path.name}", jpeg(letterbox(read_photo(path).pixels, width, height)), width, height)
 
 
 def held_out(data: Path) -> dict[str, list[Path]]:

@@ -126,7 +126,7 @@ def test_measured_figures_hang_together(noise: Photo) -> None:
     assert found.peers == {}
     parts = Spread.of(sum(call[stage] for stage in STAGES) for call in subject.calls[-4:])
     assert parts.p50 <= found.end_to_end.p50
-    assert np.array_equal(pixels(mask), (decode_photo(noise.data)[:, :, 1] >= 128) * 255)
+    assert np.array_equal(pixels(mask), (decode_photo(noise.data).pixels[:, :, 1] >= 128) * 255)
 
 
 def test_ratios_to_another_column(noise: Photo) -> None:
@@ -310,7 +310,7 @@ def test_sizes_come_from_the_set_that_is_near(data_root: Path) -> None:
     small, large = photos.from_size("565x584", data_root), photos.from_size("3504x2336", data_root)
     assert small.source == "CHASE_DB1 Image_11L.jpg"
     assert large.source == "HRF 06_dr.jpg"
-    assert decode_photo(small.data).shape == (584, 565, 3)
+    assert decode_photo(small.data).pixels.shape == (584, 565, 3)
 
 
 def test_only_test_photographs_are_taken(data_root: Path) -> None:

@@ -12,7 +12,7 @@ from vesselrt.runtime.backends.fake import FakeBackend
 from vesselrt.runtime.errors import FieldOfViewError, ImageDecodeError, ImageTooLargeError
 from vesselrt.runtime.manifest import Input, Manifest, Preparation, Tile
 from vesselrt.runtime.photo import photograph
-from vesselrt.runtime.photo.decoding import Limits, decode_reduced
+from vesselrt.runtime.photo.decoding import Decoded, Limits, decode_photo
 from vesselrt.runtime.photo.preparation import Image
 from vesselrt.runtime.segmenter import Segmenter
 
@@ -51,12 +51,12 @@ def reductions(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """What each decoding divided the sides by."""
     seen: list[int] = []
 
-    def noted(*given: Any) -> tuple[Image, int]:
-        result = decode_reduced(*given)
-        seen.append(result[1])
+    def noted(data: bytes, limits: Limits, enough: float | None) -> Decoded:
+        result = decode_photo(data, limits, enough)
+        seen.append(result.reduction)
         return result
 
-    monkeypatch.setattr(photograph, "decode_reduced", noted)
+    monkeypatch.setattr(photograph, "decode_photo", noted)
     return seen
 
 
@@ -85,7 +85,7 @@ def test_a_fine_jpeg_gives_what_its_pixels_give(
         ((100, 300), (700, 1000), 2),
         ((400, 800), (700, 1000), 1),
         (75, (700, 1000), 8),
-        (75, (700, 703), 1),  # too nearly square to tell which way a reduced one was turned
+        (75, (700, 703), 8),
     ],
 )
 def test_it_is_decoded_as_fine_as_the_largest_scale_needs(
@@ -126,7 +126,7 @@ def test_what_is_wrong_is_said_of_the_photograph(reductions: list[int], tmp_path
     assert reductions == [8, 1]
     path = tmp_path / "cut.jpg"
     path.write_bytes(jpeg(eye(700, 1000, radius=340))[:2000])
-    with pytest.raises(ImageDecodeError, match=r"cut\.jpg: the image is truncated or damaged"):
+    with pytest.raises(ImageDecodeError, match=r"cut\.jpg: the JPEG is truncated or damaged"):
         segmenter(200).segment(path)
     small = Segmenter(segmenter(200).manifest, FakeBackend(), Limits(pixels=10_000))
     with pytest.raises(ImageTooLargeError, match="the image declares 1,000 × 700 pixels, the limit is 10,000"):

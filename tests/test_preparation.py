@@ -253,7 +253,7 @@ def test_the_boxes_of_real_photographs(data_root: Path, photographs: str, mask: 
     paths = sorted(data_root.glob(photographs))[::15]
     assert paths
     for path in paths:
-        image = read_photo(path)
+        image = read_photo(path).pixels
         (file,) = path.parent.glob(mask.format(path.stem))
-        inside = read_photo(file)[:, :, 0] > 127
+        inside = read_photo(file).pixels[:, :, 0] > 127
         assert_close(field_of_view(image), box_of(inside), image)

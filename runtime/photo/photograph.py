@@ -11,9 +11,11 @@ import numpy as np
 
 from vesselrt.runtime.errors import FieldOfViewError, ImageDecodeError, ImageTooLargeError
 from vesselrt.runtime.manifest import Preparation
-from vesselrt.runtime.photo.decoding import Limits, decode_reduced, read_bytes, upright_size
+from vesselrt.runtime.photo.decoding import Decoded, Limits, decode_photo, read_bytes
 from vesselrt.runtime.photo.preparation import Box, Image, Prepared, prepare
 
+Decoder = Callable[[bytes, Limits, float | None], Decoded]
+"""What `decode_photo` does, here or in a process of its own."""
 _ROOM = 1.1  # times the model's field of view: of a photograph whose field fills less of it, more has to be decoded
 
 
@@ -23,8 +25,10 @@ class Photograph:
     Raises ImageDecodeError for anything else, or a file that can't be read; `prepare` raises what decoding does.
     """
 
-    def __init__(self, given: Any, limits: Limits) -> None:
-        self._limits, self._name = limits, ""
+    def __init__(self, given: Any, limits: Limits, decode: Decoder | None = None) -> None:
+        self._limits, self._name, self._decoder = limits, "", decode or decode_photo
+        self.warnings: tuple[str, ...] = ()
+        """What decoding had to assume, a sentence each; complete when the photograph was decoded."""
         if isinstance(given, str | Path):
             self._name, given = f"{given}: ", read_bytes(Path(given), limits)
         if isinstance(given, bytes | bytearray | memoryview):
@@ -40,7 +44,7 @@ class Photograph:
     @cached_property
     def pixels(self) -> Image:
         """(H, W, 3) uint8 RGB at its own size."""
-        return self._decode(None)[0]
+        return self._decode(None).pixels
 
     def prepare(self, preparation: Preparation, decoded: Callable[[], None]) -> tuple[Prepared, tuple[int, int]]:
         """What the network is to see, its box in the photograph's own pixels, and the photograph's height and width.
@@ -48,27 +52,28 @@ class Photograph:
         Calls `decoded` between decoding and preparing.
         """
         largest = preparation.largest
-        seen, reduction = self._decode(largest and _ROOM * largest)
+        seen = self._decode(largest and _ROOM * largest)
         decoded()
-        if largest is None or reduction == 1:
-            return prepare(seen, preparation), seen.shape[:2]
+        if largest is None or seen.reduction == 1:
+            return prepare(seen.pixels, preparation), seen.size
         with suppress(FieldOfViewError):  # which counts pixels: those of the photograph are to be named
-            prepared = prepare(seen, preparation)
+            prepared = prepare(seen.pixels, preparation)
             if max(prepared.box.height, prepared.box.width) >= largest:
-                shape = upright_size(self._content or b"", seen)
-                return replace(prepared, box=_enlarge(prepared.box, reduction, shape)), shape
-        return prepare(self.pixels, preparation), self.pixels.shape[:2]
+                return replace(prepared, box=_enlarge(prepared.box, seen.reduction, seen.size)), seen.size
+        return prepare(self.pixels, preparation), seen.size
 
-    def _decode(self, enough: float | None) -> tuple[Image, int]:
+    def _decode(self, enough: float | None) -> Decoded:
+        """No finer than `enough` asks for; None: at its own size."""
         if self._content is None:
-            return self.pixels, 1
+            return Decoded(self.pixels, 1, self.pixels.shape[:2], ())
         try:
-            seen, reduction = decode_reduced(self._content, self._limits, enough)
+            seen = self._decoder(self._content, self._limits, enough)
         except (ImageDecodeError, ImageTooLargeError) as error:
             raise type(error)(f"{self._name}{error}") from None
-        if reduction == 1:
-            self.pixels = seen
-        return seen, reduction
+        if seen.reduction == 1:
+            self.pixels = seen.pixels
+        self.warnings = seen.warnings
+        return seen
 
 
 def _enlarge(box: Box, factor: int, shape: tuple[int, int]) -> Box:

@@ -324,7 +324,7 @@ def export(
     found = sources.find(named[0], weights, manifest, data)
     from vesselrt.runtime.photo.decoding import read_photo
 
-    compared = [*found.photographs, *map(read_photo, photos or [])]
+    compared = [*found.photographs, *(read_photo(photo).pixels for photo in photos or [])]
     with tempfile.TemporaryDirectory() as folder:
         first = out if precision == "f32" else Path(folder) / out.name
         written = write(found.network, found.manifest, first, compared, found.shift, output or found.output)
@@ -351,7 +351,7 @@ def convert(
 
     source = _apart(find(model), out)
     f1 = None if data is None else _f1(data)
-    typer.echo(describe(write(source, out, list(map(read_photo, photos or [])), f1)))
+    typer.echo(describe(write(source, out, [read_photo(photo).pixels for photo in photos or []], f1)))
 
 
 @app.command("compile")

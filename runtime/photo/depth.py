@@ -1,0 +1,56 @@
+"""From samples of any depth to the 8 bits that networks see. What had to be assumed is told."""
+
+import numpy as np
+
+from vesselrt.runtime.errors import ImageDecodeError
+from vesselrt.runtime.photo.encoded import Encoded, Samples
+
+_BAND = 2**18  # values that are converted at once: in double precision, a copy would take 8 times what is wanted
+_DEPTHS = (10, 12, 14)  # of sensors whose values are stored in 16 bits
+
+
+def to_eight_bits(samples: Samples, encoded: Encoded) -> tuple[Samples, tuple[str, ...]]:
+    """The samples as uint8, and warnings. 16 bits lose their lower ones; floating point 0..1 becomes 0..255.
+
+    Of 16 bits only those that carry the picture count: as the file tells, or as its largest value shows.
+
+    Raises ImageDecodeError for floating-point values outside 0..1.
+    """
+    if samples.dtype == np.uint8:
+        return samples, ()
+    result = np.empty(samples.shape, np.uint8)
+    flat, converted = samples.reshape(-1), result.reshape(-1)
+    bands = range(0, len(flat), _BAND)
+    if samples.dtype == np.uint16:
+        bits, warnings = _meaningful(int(samples.max()), encoded)
+        for start in bands:
+            converted[start : start + _BAND] = flat[start : start + _BAND] >> (bits - 8)
+        return result, warnings
+    _check_range(samples)
+    for start in bands:
+        converted[start : start + _BAND] = flat[start : start + _BAND] * 255 + 0.5
+    return result, ()
+
+
+def _meaningful(largest: int, encoded: Encoded) -> tuple[int, tuple[str, ...]]:
+    """How many bits carry the picture, and what to say where that is not what the file says."""
+    told = encoded.meaningful or 16
+    shown = next((bits for bits in _DEPTHS if largest < 2**bits), 16)
+    if shown >= told:
+        return told, ()
+    return shown, (
+        f"its values are stored in 16 bits and end at {largest:,}: it was read as a photograph of {shown} bits.",
+    )
+
+
+def _check_range(samples: Samples) -> None:
+    low, high = samples.min(), samples.max()  # NaN where there is one
+    if not np.isfinite((low, high)).all():
+        raise ImageDecodeError(
+            "the image holds NaN or infinite values. Send finite values in 0..1, or an 8- or 16-bit image."
+        )
+    if low < 0 or high > 1:
+        raise ImageDecodeError(
+            f"the image holds floating-point values from {low:g} to {high:g}. "
+            "Send values in 0..1, or an 8- or 16-bit image."
+        )

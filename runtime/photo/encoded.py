@@ -1,0 +1,69 @@
+"""What every format's reader makes of a file before a pixel is decoded, and the words for what is refused."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from numpy.typing import NDArray
+
+from vesselrt.runtime.errors import ImageDecodeError
+
+Format = Literal["jpeg", "png", "tiff", "bmp", "webp", "gif", "pnm", "avif"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+TITLES: dict[Format, str] = {
+    "jpeg": "JPEG", "png": "PNG", "tiff": "TIFF", "bmp": "BMP", "webp": "WebP", "gif": "GIF", "pnm": "PNM",
+    "avif": "AVIF",
+}  # fmt: skip
+NAMES = "JPEG, PNG, TIFF, BMP, WebP, GIF, PNM or AVIF"
+MOST_PARTS = 65_536
+"""Segments of a JPEG, chunks of a PNG or WebP: a file of 64 MiB in the usual pieces of 8 KiB has 8192."""
+
+Samples = NDArray[Any]
+"""(H, W) or (H, W, C) as they are stored: C of 1 or 2 is grey (and alpha), of 3 or 4 RGB (and alpha)."""
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A file whose header was read: what its pixels will cost, and how to get them."""
+
+    kind: Format
+    width: int
+    """As stored, before the photograph is turned upright."""
+    height: int
+    decode: Callable[[int], Samples]
+    """Of a reduction, the samples as stored: uint8, uint16, or floating point in 0..1. Raises ImageDecodeError."""
+    samples: int = 3
+    """Of a pixel."""
+    depth: int = 8
+    """Bits of a sample in memory."""
+    orientation: int = 1
+    """As EXIF counts: 1 is upright, 2..8 are the other ways to hold a camera."""
+    meaningful: int | None = None
+    """Bits that carry the picture, where the file says that they are fewer than `depth`."""
+    reductions: tuple[int, ...] = ()
+    """By which of 8, 4, 2 the sides can be divided while decoding."""
+    most_bytes: int | None = None
+    """What the compressed bytes in the file can stand for at most, decoded; None: any number."""
+    is_raw: bool = False
+    """Whether each pixel is stored as it is: a decoder can't tell then that one was overwritten."""
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def bytes(self) -> int:
+        """What the decoded samples take in memory."""
+        return self.width * self.height * self.samples * max(8, self.depth) // 8
+
+
+def damaged(kind: Format) -> ImageDecodeError:
+    """For a file whose end or middle is missing or overwritten."""
+    return ImageDecodeError(f"the {TITLES[kind]} is truncated or damaged. Send a whole file.")
+
+
+def bad_header(kind: Format) -> ImageDecodeError:
+    """For a file whose first bytes contradict themselves."""
+    return ImageDecodeError(f"the {TITLES[kind]}'s header is damaged. Send a whole file.")
+
+
+def unsupported(kind: Format, what: str, instead: str) -> ImageDecodeError:
+    """For a whole file of a kind that is not read: `what` it has, and how to save it `instead`."""
+    return ImageDecodeError(f"the {TITLES[kind]} has {what}: that is not supported. Save it {instead}.")

@@ -1,0 +1,46 @@
+"""Decoding by libvips, which is made for files of strangers. Whatever it warns of is an error here."""
+
+import os
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from vesselrt.runtime.photo.encoded import Format, Samples, bad_header, damaged
+
+_KINDS = {"uchar": np.uint8, "ushort": np.uint16, "float": np.float32, "double": np.float64}
+
+
+@cache
+def _library() -> Any:
+    # One thread: a decoder's rows follow from each other. Its own warnings would go to stderr.
+    os.environ.setdefault("VIPS_CONCURRENCY", "1")
+    import pyvips
+
+    pyvips.block_untrusted_set(True)  # loaders that are not tested against hostile files
+    pyvips.cache_set_max(0)  # nothing of a photograph stays
+    return pyvips
+
+
+def decode_with_vips(kind: Format, loader: str, data: bytes, **options: Any) -> Samples:
+    """The samples of a file by one of libvips' loaders ("tiffload_buffer"), every row of them decoded.
+
+    Raises ImageDecodeError for what libvips gives up on or warns of.
+    """
+    vips = _library()
+    try:
+        image = getattr(vips.Image, loader)(data, fail_on="warning", access="sequential", **options)
+        samples = image.write_to_memory()
+    except vips.Error:
+        raise damaged(kind) from None
+    return np.frombuffer(samples, _KINDS[image.format]).reshape(image.height, image.width, image.bands)
+
+
+def declared_by_vips(kind: Format, loader: str, data: bytes) -> tuple[int, int, int, int]:
+    """Width, height, samples a pixel and bits a sample, no pixel being decoded. Raises ImageDecodeError."""
+    vips = _library()
+    try:
+        image = getattr(vips.Image, loader)(data, access="sequential")
+        return image.width, image.height, image.bands, np.dtype(_KINDS[image.format]).itemsize * 8
+    except (vips.Error, KeyError):
+        raise bad_header(kind) from None
