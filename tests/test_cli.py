@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 import vesselrt
 from vesselrt import cli
+from vesselrt.cli.models import describe_model
 from vesselrt.runtime.manifest import METADATA_KEY, DataSource, Input, Manifest, Preparation, Provenance, Tile
 from vesselrt.runtime.modelfile import read_manifest, sha256
 from vesselrt.training.annotations import encode as encode_annotation
@@ -398,7 +399,7 @@ def test_models_says_what_the_manifests_say(run: Run) -> None:
 
 def test_a_manifest_for_people(mirror: Path) -> None:
     manifest = read_manifest(mirror)
-    assert cli.describe(manifest).splitlines() == [
+    assert describe_model(manifest).splitlines() == [
         "mirror 1.2.3 (CC0-1.0)",
         "  Gives back what it sees.",
         "  input      green, native resolution; tiles of 64 px, margin 0",
@@ -478,7 +479,7 @@ def test_recorded_figures_are_in_the_copy_and_its_graph_is_the_same(
     assert (recorded["f1"], recorded["accuracy"], recorded["threshold"]) == (6 / 8, 136 / 140, 0.4)
     assert new.model_copy(update={"provenance": old.provenance}) == old
     assert onnx.load(copy).graph == onnx.load(mirror).graph
-    assert "eyes test: " in cli.describe(new)
+    assert "eyes test: " in describe_model(new)
     assert tree(tmp_path) - {f"eyes/{p}" for p in tree(measured)} == {"copy.onnx"}
 
 
@@ -660,7 +661,8 @@ def test_simplified_outlines_need_an_extra(mirror: Path, tmp_path: Path) -> None
 
 
 def test_every_extra_that_is_named_exists() -> None:
-    named = set(re.findall(r'_extra\("[^"]+", "(\w+)"\)', Path(cli.__file__).read_text("utf-8")))
+    source = "".join(file.read_text("utf-8") for file in Path(cli.__file__).parent.glob("*.py"))
+    named = set(re.findall(r'needs_extra\("[^"]+", "(\w+)"\)', source))
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))["project"]
     assert named
     assert named <= set(project["optional-dependencies"])

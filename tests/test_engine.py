@@ -20,6 +20,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 from vesselrt import cli
+from vesselrt.cli.models import describe_model
 from vesselrt.export.modelfile import write
 from vesselrt.runtime import hardware, preflight
 from vesselrt.runtime.backends.onnxruntime import OnnxRuntimeBackend
@@ -624,7 +625,7 @@ def test_info_of_an_engine(run: Callable[..., Done], file: Path, monkeypatch: py
     done = run("engine", "info", "a.engine")
     assert (done.code, done.err) == (0, "")
     *model, engine, profile, origin, plan, here = done.out.splitlines()
-    assert model == cli.describe(manifest_of(precision="fp16")).splitlines()
+    assert model == describe_model(manifest_of(precision="fp16")).splitlines()
     assert "  precision  fp16" in model
     assert engine == "  engine     TensorRT for RTX 1.2.3.4 for sm75, sm86 in fp16"
     assert profile == "  profile    tiles of 64 px, batch 1 to 4, tuned for 2"

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 import vesselrt
 from vesselrt import cli
+from vesselrt.cli.models import describe_model
 from vesselrt.export import parity, sources
 from vesselrt.export.graph import Deployed, export, hash_weights, load_weights, onnx_from_module, record_metrics
 from vesselrt.runtime.errors import DataError, ExportError, ManifestError
@@ -468,7 +469,7 @@ def test_any_module_from_the_command_line(
     code, out, err = vesselrt_export(*OWN, "w.safetensors", "--photos", "eye.jpg", "--photos", "eye.jpg")
     assert (code, err) == (0, "")
     manifest = read_manifest(tmp_path / "new" / "own.onnx")
-    assert out == cli.describe(manifest) + "\n"
+    assert out == describe_model(manifest) + "\n"
     assert "parity     f32: largest_difference " in out
     assert manifest.provenance.parity["f32"]["images"] == 5  # two photographs, three kinds of noise
     assert manifest.provenance.weights_sha256 == hash_weights(own.state_dict())

@@ -1,0 +1,5 @@
+"""`python -m vesselrt.cli`."""
+
+from vesselrt.cli import main
+
+main()

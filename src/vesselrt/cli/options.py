@@ -1,0 +1,25 @@
+"""The options that several commands share, and the model that they name."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from vesselrt.runtime.segmenter import Segmenter
+
+Model = Annotated[str | None, typer.Option(help="Built-in model, model file or engine file; default: fundus.")]
+Device = Annotated[
+    str, typer.Option(help="auto, cpu, cuda, or one library of these: cpu:openvino, cuda:tensorrt_rtx and so on.")
+]
+Precision = Annotated[str, typer.Option(help="auto, f32, bf16 or fp16.")]
+Threads = Annotated[int | None, typer.Option(help="Processor cores to use; default: all that it may.")]
+Threshold = Annotated[
+    float | None, typer.Option(help="Vessel where probability >= threshold, 0 to 1; default: the model's.")
+]
+
+
+def load_model(model: str | None, device: str, precision: str, threads: int | None) -> "Segmenter":
+    """The model that the options name."""
+    from vesselrt.runtime.segmenter import load
+
+    return load(model, device=device, precision=precision, threads=threads)

@@ -1,0 +1,133 @@
+"""`vesselrt predict`: photographs → files."""
+
+import glob
+import statistics
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from vesselrt.cli.console import console, fail, photo_progress, write_output
+from vesselrt.cli.options import Device, Model, Precision, Threads, Threshold, load_model
+from vesselrt.runtime.encode import COLOUR, OPACITY, SUFFIXES, rgb
+from vesselrt.runtime.errors import OptionError, VesselrtError
+from vesselrt.runtime.photo.decoding import SUFFIXES as IMAGE_SUFFIXES
+
+if TYPE_CHECKING:
+    from vesselrt.runtime.segmenter import Segmentation
+
+Format = Literal["mask", "probability", "overlay", "svg", "geojson", "json"]
+
+
+def predict(
+    photos: Annotated[list[str], typer.Argument(help="Files, globs and folders.", metavar="PHOTO...")],
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="File (for one photo) or folder; default: this folder.")
+    ] = None,
+    threshold: Threshold = None,
+    format: Annotated[Format, typer.Option(help="What to write.")] = "mask",  # noqa: A002 - the option's name
+    colour: Annotated[str, typer.Option(help="Of the vessels in overlay and svg.")] = COLOUR,
+    opacity: Annotated[float, typer.Option(min=0, max=1, help="Of the vessels in overlay.")] = OPACITY,
+    simplify: Annotated[
+        float | None,
+        typer.Option(help="With geojson: pixels by which outlines may move; up to 0.35 no pixel of the mask changes."),
+    ] = None,
+    model: Model = None,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    threads: Threads = None,
+) -> None:
+    """Segment photographs and write a file for each."""
+    targets = _targets(_expand(photos), out, format)
+    if threshold is not None and not 0 <= threshold <= 1:
+        raise OptionError(f"threshold {threshold} is not within 0 to 1.")
+    rgb(colour)
+    encode = _encoder(format, simplify, colour, opacity)
+    failures, times = [], []
+    with load_model(model, device, precision, threads) as segmenter, photo_progress(len(targets)) as advance:
+        console.print(f"{segmenter.manifest.name} {segmenter.manifest.version} on {segmenter.info}")
+        for photo, target in targets.items():
+            try:
+                result = segmenter.segment(photo)
+                write_output(target, encode(result, threshold))
+                times.append(sum(result.timings.values()))
+            except (VesselrtError, OSError) as error:
+                failures.append(str(error) if str(photo) in str(error) else f"{photo}: {error}")
+                console.print(f"failed: {failures[-1]}", style="red")
+            advance()
+    if times:
+        console.print(f"{len(times)} of {len(targets)} written, median {statistics.median(times):.0f} ms")
+    if failures:
+        fail(f"{len(failures)} of {len(targets)} photographs failed")
+
+
+def _encoder(
+    form: str, simplify: float | None, colour: str, opacity: float
+) -> "Callable[[Segmentation, float | None], bytes]":
+    """What makes a file of a segmentation and a threshold (None: the model's)."""
+    if simplify is None:
+        return lambda result, threshold: result.encode(form, threshold, colour, opacity)
+    if form != "geojson":
+        raise OptionError(f"--simplify is for --format geojson, and the format is {form}.")
+    from vesselrt.training.annotations import check_simplify, encode
+
+    check_simplify(simplify)
+    return lambda result, threshold: encode(
+        result.mask(threshold), simplify, result.threshold if threshold is None else threshold
+    )
+
+
+def _expand(photos: list[str]) -> list[Path]:
+    """Files as named; the images of folders and of globs that the shell left alone. Raises OptionError for nothing."""
+    found: list[Path] = []
+    for photo in photos:
+        path = Path(photo)
+        if path.is_dir():
+            inside = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
+            if not inside:
+                raise OptionError(f"{photo}: the folder holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}).")
+            # What an earlier run wrote beside its photographs is not a photograph.
+            written = {_name(p, form) for p in inside for form in SUFFIXES}
+            found += [p for p in inside if p.name not in written]
+        elif not path.exists() and glob.has_magic(photo):
+            matches = sorted(p for p in map(Path, glob.iglob(photo, recursive=True)) if p.is_file())  # noqa: PTH207 - any pattern
+            if not matches:
+                raise OptionError(f"{photo}: no file matches.")
+            found += matches
+        else:
+            found.append(path)
+    return list(dict.fromkeys(found))
+
+
+def _name(photo: Path, form: str) -> str:
+    """Of the file that is written for a photograph."""
+    return f"{photo.stem}-{form}{SUFFIXES[form]}"
+
+
+def _targets(photos: list[Path], out: Path | None, form: str) -> dict[Path, Path]:
+    """Photograph → file to write. Raises OptionError when two would be written to one."""
+    if out is not None and out.suffix and not out.is_dir():
+        if len(photos) > 1:
+            raise OptionError(f"{out} is one file, and there are {len(photos)} photographs. Name a folder with -o.")
+        return _sparing({photos[0]: out})
+    folder = out or Path()
+    targets: dict[Path, Path] = {}
+    for photo in photos:
+        target = folder / _name(photo, form)
+        if target in targets.values():
+            other = next(p for p, t in targets.items() if t == target)
+            raise OptionError(
+                f"{photo} and {other} would both be written to {target}. Run them apart, with different -o."
+            )
+        targets[photo] = target
+    return _sparing(targets)
+
+
+def _sparing(targets: dict[Path, Path]) -> dict[Path, Path]:
+    """The same. Raises OptionError when a photograph would be written over."""
+    photos = {photo.resolve() for photo in targets}
+    lost = [str(target) for target in targets.values() if target.resolve() in photos]
+    if lost:
+        raise OptionError(f"{', '.join(lost)} would be written over a photograph. Name another place with -o.")
+    return targets

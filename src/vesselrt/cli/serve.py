@@ -1,0 +1,35 @@
+"""`vesselrt serve`: models over HTTP."""
+
+from typing import Annotated
+
+import typer
+
+
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on; default: 127.0.0.1.")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Port to listen on, 0: any free one; default: 8000.")
+    ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Built-in model, model file or engine file, or NAME=MODEL. Repeat for more; default: fundus."
+        ),
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="As for predict; default: auto.")] = None,
+    precision: Annotated[str | None, typer.Option(help="auto, f32, bf16 or fp16; default: auto.")] = None,
+    threads: Annotated[int | None, typer.Option(help="Processor cores for each worker; default: its share.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes behind the one address; default: 1.")] = None,
+) -> None:
+    """Serve models over HTTP, with a page at /, and /predict and /health.
+
+    Every other setting, and these too, come from VESSELRT_ variables or a file: docs/operations.md.
+    """
+    from vesselrt.server import Settings
+    from vesselrt.server import serve as run
+
+    given = {
+        "host": host, "port": port, "models": model, "device": device, "precision": precision, "threads": threads,
+        "workers": workers,
+    }  # fmt: skip
+    run(Settings(**{name: value for name, value in given.items() if value is not None}))

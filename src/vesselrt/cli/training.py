@@ -1,0 +1,60 @@
+"""`vesselrt train`, and `outline`, which makes a data set for it."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vesselrt.cli.console import needs_extra, photo_progress, training_progress
+from vesselrt.runtime.errors import DataError
+
+
+def outline(
+    data: Annotated[Path, typer.Argument(help="Folder of a data set of masks.")],
+    out: Annotated[Path, typer.Argument(help="The folder to make, of the kind geojson.")],
+    kind: Annotated[str, typer.Option(help="Its layout: drive, chase_db1, hrf, folder, or auto.")] = "auto",
+    simplify: Annotated[
+        float, typer.Option(help="Pixels by which outlines may move; up to 0.35 no pixel of a mask changes.")
+    ] = 0.35,
+) -> None:
+    """Write a data set of masks as GeoJSON annotations, with the same splits."""
+    with needs_extra("vesselrt outline", "evaluate"):
+        from vesselrt.training.data import check_kind
+        from vesselrt.training.outlines import splits_of, write
+    splits = splits_of(check_kind(kind, data), data)
+    with photo_progress(sum(map(len, splits.values()))) as advance:
+        write(splits, out, simplify, advance)
+    typer.echo(f"{out}: " + ", ".join(f"{split} {len(samples)}" for split, samples in splits.items()))
+
+
+def train(
+    recipe: Annotated[str, typer.Argument(help="Recipe file, or the name of a built-in one (fundus).")],
+    data: Annotated[Path, typer.Option(help="Folder that holds the recipe's data sets.")],
+    run: Annotated[
+        Path | None, typer.Option(help="Folder of the run; an interrupted run there goes on. Default: runs/NAME.")
+    ] = None,
+    change: Annotated[
+        list[str] | None, typer.Option("--set", help="A field of the recipe and its value: schedule.steps=100")
+    ] = None,
+) -> None:
+    """Train a network by a recipe; interrupted, it goes on where it stopped."""
+    with needs_extra("vesselrt train", "train"):
+        from vesselrt.training.loop import train as fit
+        from vesselrt.training.recipe import Recipe
+    checked = Recipe.read(_recipe(recipe), change or [])
+    sys.path.append(str(Path.cwd()))  # a recipe may name a network of the user's own
+    with training_progress() as (report, advance):
+        best = fit(checked, data, run or Path("runs") / checked.name, report, advance)
+    typer.echo(f"{best}\nnext: vesselrt export {best.parent} -o {checked.name}.onnx --data {data}")
+
+
+def _recipe(name: str) -> Path:
+    from vesselrt.training.recipe import BUILT_IN
+
+    if (BUILT_IN / f"{name}.yaml").is_file():
+        return BUILT_IN / f"{name}.yaml"
+    if Path(name).is_file():
+        return Path(name)
+    offered = ", ".join(sorted(p.stem for p in BUILT_IN.glob("*.yaml")))
+    raise DataError(f"no recipe {name}: neither a file nor a built-in one. Built-in: {offered}.")
