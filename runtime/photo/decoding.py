@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 
+from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.errors import ImageDecodeError, ImageTooLargeError
 from vesselrt.runtime.photo.depth import to_eight_bits
 from vesselrt.runtime.photo.encoded import FORMATS, NAMES, TITLES, Encoded, Format, damaged
@@ -16,7 +16,6 @@ from vesselrt.runtime.photo.jpeg import open_jpeg
 from vesselrt.runtime.photo.others import open_avif, open_bmp
 from vesselrt.runtime.photo.png import open_png
 from vesselrt.runtime.photo.pnm import open_pnm
-from vesselrt.runtime.photo.preparation import Image
 from vesselrt.runtime.photo.tiff import open_tiff
 from vesselrt.runtime.photo.torn import warn_of_torn_rows
 from vesselrt.runtime.photo.webp import open_webp
@@ -165,7 +164,7 @@ def _colours(samples: Image) -> Image:
     if samples.ndim == 3 and samples.shape[2] >= 3:
         return samples[:, :, :3]
     grey = samples if samples.ndim == 2 else samples[:, :, 0]
-    return np.asarray(cv2.cvtColor(np.ascontiguousarray(grey), cv2.COLOR_GRAY2RGB), np.uint8)
+    return np.broadcast_to(grey[:, :, None], (*grey.shape, 3))
 
 
 def _check_size(encoded: Encoded, most: int) -> None:

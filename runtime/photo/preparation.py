@@ -11,10 +11,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vesselrt.runtime.arrays import Image as Image  # noqa: PLC0414 - where most modules look for it
 from vesselrt.runtime.errors import FieldOfViewError
 from vesselrt.runtime.manifest import Preparation
-
-Image = NDArray[np.uint8]
 
 _SURVEY = 256  # px: the field of view is found on a reduced copy with this longest side
 _RISE = 0.12  # the field of view begins this far up from the background's level to the retina's

@@ -1,6 +1,5 @@
 """Overwritten bytes in files that store every pixel as it is: no decoder sees them, the rows around them do."""
 
-import cv2
 import numpy as np
 
 from vesselrt.runtime.photo.encoded import Samples
@@ -13,6 +12,8 @@ _BREAK = 24.0  # grey levels: noise and edges of photographs stay below when a r
 def warn_of_torn_rows(samples: Samples) -> tuple[str, ...]:
     """A warning where a part of a row (H, W) or (H, W, C) uint8 breaks off from the row above and from that below."""
     rows = samples.reshape(len(samples), -1)[:, ::_STEP]
+    import cv2  # which decoder processes seldom need
+
     if len(rows) < 3 or rows.shape[1] < _LENGTH // _STEP:
         return ()
     broken = cv2.min(cv2.absdiff(rows[1:-1], rows[:-2]), cv2.absdiff(rows[1:-1], rows[2:]))

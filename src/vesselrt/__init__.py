@@ -4,35 +4,44 @@ import vesselrt
 mask = vesselrt.load().segment("photo.jpg").mask(0.5)      # (H, W) bool
 """
 
-from importlib.metadata import version as _version
+from importlib import import_module
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
-
-from vesselrt.runtime.backends import Info
-from vesselrt.runtime.errors import (
-    DataError,
-    DeviceError,
-    EngineError,
-    ExportError,
-    FieldOfViewError,
-    ImageDecodeError,
-    ImageError,
-    ImageTooLargeError,
-    ManifestError,
-    MissingExtraError,
-    ModelError,
-    ModelNotFoundError,
-    OptionError,
-    VesselrtError,
-)
-from vesselrt.runtime.manifest import Manifest
-from vesselrt.runtime.modelfile import models
-from vesselrt.runtime.photo.decoding import Limits
-from vesselrt.runtime.segmenter import Segmentation, Segmenter, load
 
 if TYPE_CHECKING:
     from vesselrt.client import Client
+    from vesselrt.runtime.backends import Info
+    from vesselrt.runtime.errors import (
+        DataError,
+        DeviceError,
+        EngineError,
+        ExportError,
+        FieldOfViewError,
+        ImageDecodeError,
+        ImageError,
+        ImageTooLargeError,
+        ManifestError,
+        MissingExtraError,
+        ModelError,
+        ModelNotFoundError,
+        OptionError,
+        VesselrtError,
+    )
+    from vesselrt.runtime.manifest import Manifest
+    from vesselrt.runtime.modelfile import models
+    from vesselrt.runtime.photo.decoding import Limits
+    from vesselrt.runtime.segmenter import Segmentation, Segmenter, load
 
-__version__ = _version("vesselrt")
+_HOMES = {
+    "vesselrt.client": ("Client",),
+    "vesselrt.runtime.backends": ("Info",),
+    "vesselrt.runtime.manifest": ("Manifest",),
+    "vesselrt.runtime.modelfile": ("models",),
+    "vesselrt.runtime.photo.decoding": ("Limits",),
+    "vesselrt.runtime.segmenter": ("Segmentation", "Segmenter", "load"),
+}
+"""Module → public names. All others are errors."""
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Client",
@@ -62,8 +71,14 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name == "Client":  # its library is an extra
-        from vesselrt.client import Client
+    """A public name when it is first asked for: a decoder process or `vesselrt --help` needs none of the engines."""
+    if name == "__version__":
+        return version("vesselrt")
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(_HOME_OF.get(name, "vesselrt.runtime.errors")), name)
+    return value
 
-        return Client
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,86 @@
+"""A decoder process: reads photographs from a socket, answers with pixels, until the socket is closed.
+
+`python -m vesselrt.runtime.photo.worker FD`, started by vesselrt.runtime.photo.processes, which writes the protocol.
+"""
+
+import json
+import os
+import resource
+import signal
+import socket
+import sys
+from fcntl import F_ADD_SEALS, F_SEAL_GROW, F_SEAL_SHRINK, F_SEAL_WRITE, fcntl
+from pathlib import Path
+from typing import Any
+
+from vesselrt.runtime.errors import ImageDecodeError, ImageTooLargeError
+from vesselrt.runtime.photo.decoding import Decoded, Limits, decode_opened, open_photo
+from vesselrt.runtime.photo.encoded import Encoded
+
+_SPARE = 128 * 2**20
+"""Bytes of memory that any photograph may cost."""
+_TIMES = 4
+"""Times its decoded samples that a photograph may cost beside those."""
+
+
+def main() -> None:
+    """Serves one socket."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # nothing of a photograph is ever written to disk
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is for the process that started this one
+    with socket.socket(fileno=int(sys.argv[1])) as channel, channel.makefile("rb") as stream:
+        channel.sendall(b"{}\n")
+        while line := stream.readline():
+            request = json.loads(line)
+            _answer(channel, request, stream.read(request["bytes"]))
+
+
+def _answer(channel: socket.socket, request: dict[str, Any], data: bytes) -> None:
+    limits = Limits(**{**request["limits"], "formats": tuple(request["limits"]["formats"])})
+    # By the processor's time of this process alone: the signal ends it wherever it is.
+    signal.setitimer(signal.ITIMER_PROF, request["seconds"])
+    try:
+        encoded = open_photo(data, limits)
+        _limit_memory(encoded, data)
+        decoded = decode_opened(encoded, request["enough"])
+        fields = {"reduction": decoded.reduction, "size": decoded.size, "warnings": decoded.warnings}
+        shared = _share(decoded)
+    except (ImageDecodeError, ImageTooLargeError) as error:
+        _send(channel, {"error": type(error).__name__, "message": str(error)})
+    except MemoryError:
+        _send(channel, {"error": "MemoryError", "message": ""})
+    else:
+        _send(channel, {**fields, "shape": decoded.pixels.shape}, shared)
+        os.close(shared)
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.getrlimit(resource.RLIMIT_AS)[1]))
+
+
+def _limit_memory(encoded: Encoded, data: bytes) -> None:
+    """Lets this process take only so much more memory than it has."""
+    now = int(Path("/proc/self/statm").read_bytes().split()[0]) * resource.getpagesize()
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+    most = now + _SPARE + _TIMES * max(encoded.bytes, 3 * encoded.width * encoded.height) + 2 * len(data)
+    resource.setrlimit(resource.RLIMIT_AS, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
+
+
+def _share(decoded: Decoded) -> int:
+    """A file in memory that holds the pixels, and that nobody can change any more."""
+    shared = os.memfd_create("photograph", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    try:
+        rest = decoded.pixels.data.cast("B")
+        while rest:
+            rest = rest[os.write(shared, rest) :]
+        fcntl(shared, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW)
+    except OSError as error:
+        os.close(shared)
+        raise MemoryError from error
+    return shared
+
+
+def _send(channel: socket.socket, fields: dict[str, Any], *descriptors: int) -> None:
+    socket.send_fds(channel, [json.dumps(fields).encode() + b"\n"], descriptors)
+
+
+if __name__ == "__main__":
+    main()
