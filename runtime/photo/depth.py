@@ -33,11 +33,13 @@ def to_eight_bits(samples: Samples, encoded: Encoded) -> tuple[Samples, tuple[st
 
 
 def _meaningful(largest: int, encoded: Encoded) -> tuple[int, tuple[str, ...]]:
-    """How many bits carry the picture, and what to say where that is not what the file says."""
-    told = encoded.meaningful or 16
+    """How many bits carry the picture, and what to say where the file does not say so."""
+    told = encoded.meaningful
+    if told is not None and largest < 2**told:  # else the file's writer has scaled them up to 16 bits
+        return max(8, told), ()
     shown = next((bits for bits in _DEPTHS if largest < 2**bits), 16)
-    if shown >= told:
-        return told, ()
+    if shown == 16:
+        return 16, ()
     return shown, (
         f"its values are stored in 16 bits and end at {largest:,}: it was read as a photograph of {shown} bits.",
     )

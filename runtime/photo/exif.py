@@ -6,7 +6,10 @@ from contextlib import suppress
 from vesselrt.runtime.photo.encoded import Samples
 
 _ORIENTATION = 0x0112
+_KINDS = {3: "H", 4: "I"}  # short, as EXIF says, and long, as some write
 _MOST_ENTRIES = 1000
+MOST_EXIF = 2**16
+"""Bytes; the orientation stands at their beginning."""
 
 
 def orientation_from_exif(exif: bytes) -> int:
@@ -16,8 +19,9 @@ def orientation_from_exif(exif: bytes) -> int:
         (start,) = struct.unpack_from(f"{order}I", exif, 4)
         (count,) = struct.unpack_from(f"{order}H", exif, start)
         for entry in range(start + 2, start + 2 + 12 * min(count, _MOST_ENTRIES), 12):
-            tag, kind, _, value = struct.unpack_from(f"{order}HHIH", exif, entry)
-            if tag == _ORIENTATION and kind == 3:
+            tag, kind = struct.unpack_from(f"{order}HH", exif, entry)
+            if tag == _ORIENTATION and kind in _KINDS:
+                (value,) = struct.unpack_from(f"{order}{_KINDS[kind]}", exif, entry + 8)
                 return value if 1 <= value <= 8 else 1
     return 1
 

@@ -13,7 +13,7 @@ from vesselrt.runtime.photo.encoded import MOST_PARTS, Encoded, Samples, bad_hea
 from vesselrt.runtime.photo.exif import orientation_from_exif
 
 _FRAMES = {0xC0, 0xC1, 0xC2, 0xC9, 0xCA}  # baseline, extended, progressive, and the last two with arithmetic coding
-_OTHER_FRAMES = {0xC3, 0xC5, 0xC6, 0xC7, 0xCB, 0xCD, 0xCE, 0xCF}  # lossless and hierarchical
+_OTHER_FRAMES = {0xC3, 0xC5, 0xC6, 0xC7, 0xCB, 0xCD, 0xCE, 0xCF, 0xF7}  # lossless (0xF7: JPEG-LS) and hierarchical
 _SCAN, _END = 0xDA, 0xD9
 _ASIDE = {*range(0xE0, 0xEE), 0xEF, 0xFE}
 """Segments that hold no pixels: the decoder complains of half a profile. Adobe's 0xEE tells what the colours are."""

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vesselrt.runtime.photo.encoded import Encoded, Samples, bad_header, damaged, unsupported
+from vesselrt.runtime.photo.encoded import MOST_RATIO, Encoded, Samples, bad_header, damaged, unsupported
 from vesselrt.runtime.photo.vips import declared_by_vips, decode_with_vips
 
 if TYPE_CHECKING:
@@ -41,5 +41,6 @@ def open_avif(data: bytes) -> Encoded:
     """Reads the header. Raises ImageDecodeError."""
     width, height, samples, depth = declared_by_vips("avif", "heifload_buffer", data)
     return Encoded(
-        "avif", width, height, lambda _: decode_with_vips("avif", "heifload_buffer", data), samples=samples, depth=depth
-    )
+        "avif", width, height, lambda _: decode_with_vips("avif", "heifload_buffer", data),
+        samples=samples, depth=depth, most_bytes=len(data) * MOST_RATIO,
+    )  # fmt: skip

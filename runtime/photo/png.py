@@ -3,7 +3,7 @@
 import struct
 
 from vesselrt.runtime.photo.encoded import MOST_PARTS, Encoded, bad_header, damaged, unsupported
-from vesselrt.runtime.photo.exif import orientation_from_exif
+from vesselrt.runtime.photo.exif import MOST_EXIF, orientation_from_exif
 from vesselrt.runtime.photo.vips import decode_with_vips
 
 _PIXELS = {b"IHDR", b"PLTE", b"IDAT", b"IEND"}
@@ -30,7 +30,7 @@ def open_png(data: bytes) -> Encoded:
         elif kind == b"sBIT":
             meaningful = max(data[start + 8 : end - 4], default=0)
         elif kind == b"eXIf":
-            orientation = orientation_from_exif(data[start + 8 : end - 4])
+            orientation = orientation_from_exif(data[start + 8 : min(end - 4, start + 8 + MOST_EXIF)])
     samples, bits = _SAMPLES[colours], max(8, depth)
     pure = b"".join(kept)
     return Encoded(

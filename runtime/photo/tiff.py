@@ -114,7 +114,8 @@ def _open_page(page: Page, warnings: tuple[str, ...] = ()) -> Encoded:
         samples=3 if picture.colours == _INDEXED else samples, depth=max(8, picture.bits),
         orientation=orientation if 1 <= orientation <= 8 else 1,
         meaningful=min(16, largest.bit_length()) if largest >= 256 else None,
-        most_bytes=picture.most_bytes, is_raw=picture.compression == _NO_COMPRESSION, warnings=warnings,
+        most_bytes=picture.most_bytes, warnings=warnings,
+        is_raw=picture.compression == _NO_COMPRESSION and picture.bits >= 8,
     )  # fmt: skip
     _check_blocks(picture, encoded.bytes)
     return encoded
@@ -137,7 +138,9 @@ def _check_kind(picture: _Picture) -> None:
     """Raises ImageDecodeError unless libtiff reads pixels of this kind and libvips hands them on as they are."""
     what = None
     kinds = {_UNSIGNED: f"{picture.bits}-bit", _SIGNED: f"signed {picture.bits}-bit"}
-    samples = kinds.get(picture.kind, f"{picture.bits}-bit floating-point" if picture.kind == _REAL else "undefined")
+    samples = kinds.get(
+        picture.kind, f"{picture.bits}-bit floating-point" if picture.kind == _REAL else "complex or undefined"
+    )
     if picture.compression not in _RATIOS:
         name = _COMPRESSION_NAMES.get(picture.compression, f"number {picture.compression}")
         what = f"the compression {name}"
@@ -153,6 +156,8 @@ def _check_kind(picture: _Picture) -> None:
         what = f"{samples} samples of CMYK or YCbCr colours"
     elif picture.colours == _YCBCR and (picture.compression != _JPEG or picture.planes > 1):
         what = "YCbCr colours without JPEG compression, or in separate planes"
+    elif picture.page.value(tags.FILL_ORDER, 1) != 1:
+        what = "bytes with reversed bits"
     elif picture.is_tiled and picture.planes > 1:
         what = "separate planes in tiles"
     if what is not None:

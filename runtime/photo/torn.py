@@ -4,22 +4,31 @@ import numpy as np
 
 from vesselrt.runtime.photo.encoded import Samples
 
-_LENGTH = 128  # bytes: a disk's or a network's piece has 512 or more; lettering breaks off sooner
-_STEP = 4  # every so many bytes are looked at
-_BREAK = 24.0  # grey levels: noise and edges of photographs stay below when a run is averaged (docs/decoding.md)
+_WINDOW = 128  # px; what is overwritten on a disk or a network has 512 bytes or more, 170 px of RGB
+_ROUGH = 40.0  # grey levels from pixel to pixel: bytes of something else differ by 85, and rows of a photograph agree
+_APART = 24.0  # grey levels between rows
 
 
 def warn_of_torn_rows(samples: Samples) -> tuple[str, ...]:
-    """A warning where a part of a row (H, W) or (H, W, C) uint8 breaks off from the row above and from that below."""
-    rows = samples.reshape(len(samples), -1)[:, ::_STEP]
+    """A warning where a part of one row of (H, W) or (H, W, C) uint8 is unlike the row above and the row below.
+
+    It is much rougher than both; or it is of one value, they are not, and this is so in one place alone: drawings have
+    more lines.
+    """
+    rows = samples if samples.ndim == 2 else samples[:, :, min(1, samples.shape[2] - 1)]
+    if len(rows) < 3 or rows.shape[1] <= _WINDOW:
+        return ()
     import cv2  # which decoder processes seldom need
 
-    if len(rows) < 3 or rows.shape[1] < _LENGTH // _STEP:
+    rows = np.ascontiguousarray(rows)
+    rough = cv2.blur(cv2.absdiff(rows[:, 1:], rows[:, :-1]), (_WINDOW, 1))  # (H, W - 1), 0 where nothing changes
+    around = cv2.max(rough[:-2], rough[2:])
+    torn = np.flatnonzero((cv2.subtract(rough[1:-1], around) > _ROUGH).any(axis=1))
+    if not len(torn):
+        between = cv2.min(cv2.absdiff(rows[1:-1], rows[:-2]), cv2.absdiff(rows[1:-1], rows[2:]))[:, 1:]
+        flat = (rough[1:-1] == 0) & (cv2.min(rough[:-2], rough[2:]) > 0) & (cv2.blur(between, (_WINDOW, 1)) > _APART)
+        torn = np.flatnonzero(flat.any(axis=1))
+        torn = torn if len(torn) == 1 else torn[:0]
+    if not len(torn):
         return ()
-    broken = cv2.min(cv2.absdiff(rows[1:-1], rows[:-2]), cv2.absdiff(rows[1:-1], rows[2:]))
-    average = cv2.blur(broken, (_LENGTH // _STEP, 1))
-    torn = int(np.count_nonzero(average.max(axis=1) > _BREAK))
-    if not torn:
-        return ()
-    rows_word = "row breaks" if torn == 1 else "rows break"
-    return (f"{torn} {rows_word} off from those around, as where bytes of the file were overwritten.",)
+    return (f"row {torn[0] + 1} is torn off from those around, as where bytes of the file were overwritten.",)

@@ -3,8 +3,8 @@
 import struct
 
 from vesselrt.runtime.errors import ImageDecodeError
-from vesselrt.runtime.photo.encoded import MOST_PARTS, Encoded, Samples, bad_header, damaged, unsupported
-from vesselrt.runtime.photo.exif import orientation_from_exif
+from vesselrt.runtime.photo.encoded import MOST_PARTS, MOST_RATIO, Encoded, Samples, bad_header, damaged, unsupported
+from vesselrt.runtime.photo.exif import MOST_EXIF, orientation_from_exif
 from vesselrt.runtime.photo.vips import decode_with_vips
 
 _TAIL = {b"VP8 ": 8, b"VP8L": 4}
@@ -18,13 +18,16 @@ def open_webp(data: bytes) -> Encoded:
         if name == b"ANMF":
             raise unsupported("webp", "several frames", "as a WebP of one picture")
         if name == b"EXIF":
-            orientation = orientation_from_exif(content.removeprefix(b"Exif\0\0"))
+            orientation = orientation_from_exif(content[:MOST_EXIF].removeprefix(b"Exif\0\0"))
         elif name in _TAIL and not stream:
             kind, stream = name, content
     if not stream:
         raise bad_header("webp")
     width, height = _size(kind, stream)
-    return Encoded("webp", width, height, lambda _: _decode(kind, stream), orientation=orientation)
+    return Encoded(
+        "webp", width, height, lambda _: _decode(kind, stream), orientation=orientation,
+        most_bytes=len(stream) * MOST_RATIO,
+    )  # fmt: skip
 
 
 def _chunks(data: bytes) -> list[tuple[bytes, bytes]]:
