@@ -19,7 +19,7 @@ Every error has the same shape: `{"error": {"type": "...", "message": "...", "re
 """
 
 PREDICT = """
-Takes one photograph (JPEG, PNG, TIFF, BMP, WebP or GIF) and answers with a file of the photograph's size.
+Takes one photograph (JPEG, PNG, TIFF, BMP, WebP, GIF, PNM or AVIF) and answers with a file of the photograph's size.
 
 A pixel belongs to a vessel where `probability ≥ threshold × 255`. To try several thresholds, ask once for
 `format=probability`, an 8-bit grey PNG of 255 × the probability, and apply this rule to it. Where `format` is left out,
@@ -297,7 +297,7 @@ _ERRORS: dict[int, tuple[str, str, str]] = {
     415: (
         "Not a whole image, or a content type that is neither multipart, image/* nor application/octet-stream.",
         "ImageDecodeError",
-        "the image is truncated or damaged. Send a whole JPEG, PNG, TIFF, BMP, WebP or GIF file.",
+        "the JPEG is truncated or damaged. Send a whole file.",
     ),
     422: (
         "No photograph, a black one, or a wrong option.",
