@@ -21,14 +21,15 @@ RUN --mount=type=cache,target=/root/.cache/pip docker/requirements.sh /opt/vesse
 COPY . .
 COPY --from=page /build/server/static/page server/static/page
 RUN /opt/vesselrt/bin/python -m pip --disable-pip-version-check install --no-input --no-deps --no-build-isolation . \
-    && /opt/vesselrt/bin/python -m pip --disable-pip-version-check uninstall --yes setuptools pip
+    && /opt/vesselrt/bin/python -m pip --disable-pip-version-check uninstall --yes setuptools pip openvino-telemetry
 
 FROM python:3.11-slim-bookworm
 RUN useradd --uid 10001 --home-dir /srv/vesselrt --create-home --shell /usr/sbin/nologin vesselrt
 COPY --from=build /opt/vesselrt /opt/vesselrt
 ENV PATH=/opt/vesselrt/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
-    PYTHONUNBUFFERED=1
+    PYTHONUNBUFFERED=1 \
+    ORT_DISABLE_TELEMETRY=1
 USER 10001:10001
 WORKDIR /srv/vesselrt
 EXPOSE 8000

@@ -6,6 +6,7 @@ Each is written as its documentation shows it. The network, the decoder and the 
 `pytorch+monai` of `vesselrt bench --compare`; the scale of the photograph comes with the request.
 """
 
+import os
 from argparse import ArgumentParser
 
 import uvicorn
@@ -58,6 +59,7 @@ def with_litserve(model: str | None, threads: int, port: int) -> None:
 
 def with_ray(model: str | None, threads: int, port: int) -> None:
     """The FastAPI application as an ingress, one replica."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray reads it when it starts
     from ray import serve
 
     app = FastAPI()

@@ -2,6 +2,8 @@
 
 pip install 'vesselrt[examples]'
 streamlit run examples/app.py
+
+.streamlit/config.toml beside it keeps it on this machine, and turns Streamlit's usage statistics off.
 """
 
 import streamlit as st

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+import vesselrt  # noqa: F401 - before a test imports OpenVINO or ONNX Runtime itself: it silences both
+
 Photo = tuple[NDArray[np.uint8], NDArray[np.bool_]]
 """Image (H, W, 3) uint8 RGB and its truth (H, W) bool."""
 

@@ -4,6 +4,7 @@ import csv
 import io
 import runpy
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,11 @@ def test_the_loop_over_a_folder_writes_masks_and_a_table(
     (row,) = csv.DictReader((out / "density.csv").read_text("utf-8").splitlines())
     assert float(row["density"]) == pytest.approx(result.mask().mean(), abs=1e-4)
     assert "b.txt" in capsys.readouterr().err
+
+
+def test_streamlit_tells_nobody_and_listens_on_this_machine() -> None:
+    settings = tomllib.loads((EXAMPLES / ".streamlit" / "config.toml").read_text("utf-8"))
+    assert settings == {"browser": {"gatherUsageStats": False}, "server": {"address": "127.0.0.1"}}
 
 
 @pytest.mark.filterwarnings("default")  # Streamlit's own are none of ours

@@ -1,0 +1,31 @@
+"""Libraries that report on their users, told to be silent before they are imported.
+
+- ONNX Runtime (1.32) posts the processor, the program's path and the names of models to Microsoft, and keeps a number
+  for the machine in ~/.cache/Microsoft. `ORT_DISABLE_TELEMETRY` stops it; `disable_telemetry_events()` comes too late.
+- OpenVINO posts each import to an analytics service from a process of its own, and keeps a number for the user in
+  ~/intel. It does so through the package `openvino_telemetry`, and takes an empty stand-in of its own where that can't
+  be imported. NNCF does likewise.
+
+A choice of the user's own stands: the variable in the environment, and `opt_in_out --opt_in`, OpenVINO's command.
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import Any, cast
+
+
+def turn_off() -> None:
+    """For this process and its children. What was imported before can't be silenced any more."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    if not _openvino_is_allowed():
+        cast(dict[str, Any], sys.modules).setdefault("openvino_telemetry", None)  # None: can't be imported
+
+
+def _openvino_is_allowed() -> bool:
+    """Whether OpenVINO's file of consent says yes. Where there is none, OpenVINO takes that for a yes."""
+    consent = Path(os.path.expanduser("~/intel/openvino_telemetry"))  # noqa: PTH111 - Path's raises without a home
+    try:
+        return consent.read_text("utf-8").strip() == "1"
+    except (OSError, UnicodeDecodeError):
+        return False
