@@ -63,7 +63,9 @@ def build(
     proof = proof_of(to_bytes(probability_of(model, window[None]))[0, 0])
     return Engine.of(
         builder.plan(model, manifest, chosen, profile, str(path)),
-        manifest.model_copy(update={"tile": manifest.tile.model_copy(update={"fixed": True})}),
+        manifest.model_copy(
+            update={"tile": manifest.tile.model_copy(update={"fixed": True}), "content_sha256": None}  # no model file's
+        ),
         flavour=flavour,
         version=builder.version,
         targets=chosen,

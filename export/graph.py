@@ -93,9 +93,7 @@ def export(
         write(model, manifest, name)
         parity = check(module, manifest, name, photographs)
         provenance = manifest.provenance.model_copy(update={"parity": parity})
-        manifest = manifest.model_copy(update={"provenance": provenance})
-        write(model, manifest, name)
-    return manifest
+        return write(model, manifest.model_copy(update={"provenance": provenance}), name)
 
 
 def record_metrics(path: Path, manifest: Manifest, metrics: dict[str, dict[str, float]]) -> None:

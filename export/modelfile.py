@@ -5,9 +5,16 @@ from pathlib import Path
 import onnx
 
 from vesselrt.runtime.manifest import METADATA_KEY, Manifest
+from vesselrt.runtime.modelfile import seal
 
 
-def write(model: onnx.ModelProto, manifest: Manifest, path: Path) -> None:
-    """Writes a graph with its manifest. The file appears as it is written: write a draft, and move it."""
-    onnx.helper.set_model_props(model, {METADATA_KEY: manifest.to_json()})
-    onnx.save(model, path)
+def write(model: onnx.ModelProto, manifest: Manifest, path: Path) -> Manifest:
+    """Writes a graph with its manifest, and returns the manifest as it is in the file, with the hash of the content.
+
+    The file appears as it is written: write a draft, and move it.
+    """
+    unsealed = manifest.model_copy(update={"content_sha256": "0" * 64})
+    onnx.helper.set_model_props(model, {METADATA_KEY: unsealed.to_json()})
+    content, digest = seal(model.SerializeToString())
+    path.write_bytes(content)
+    return manifest.model_copy(update={"content_sha256": digest})

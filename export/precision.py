@@ -62,8 +62,7 @@ def convert(source: Path, out: Path, photographs: list[Image], f1: F1 | None = N
         if f1 is not None:
             write(emulated(model), manifest, name)
             manifest = _with_parity(manifest, {"f1_difference": f1(name) - f1(source)})
-        write(model, manifest, name)
-    return manifest
+        return write(model, manifest, name)
 
 
 def half_from_model(model: ModelProto, manifest: Manifest, photographs: list[Image]) -> tuple[ModelProto, Manifest]:

@@ -35,7 +35,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from vesselrt.runtime.errors import EngineError, ManifestError, ModelNotFoundError
 from vesselrt.runtime.files import draft
-from vesselrt.runtime.manifest import Facts, Manifest, explain
+from vesselrt.runtime.manifest import Facts, Hash, Manifest, explain
 from vesselrt.runtime.photo.preparation import Image
 
 FORMAT: Literal[1] = 1
@@ -47,8 +47,6 @@ _LONGEST_HEADER = 1 << 20
 Flavour = Literal["tensorrt_rtx", "tensorrt"]
 """The Python module that makes and runs the plan."""
 NAMES: dict[Flavour, str] = {"tensorrt_rtx": "TensorRT for RTX", "tensorrt": "TensorRT"}
-Hash = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-
 
 MAX_BATCH = 4
 """Windows at once, where nobody asks for another number."""

@@ -11,6 +11,8 @@ SCHEMA = 1
 METADATA_KEY = "vesselrt.manifest"
 
 Precision = Literal["f32", "bf16", "fp16"]
+Hash = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+"""A SHA-256 in hexadecimal."""
 _USUAL: dict[Precision, float] = {"f32": 1e-4, "bf16": 0.3, "fp16": 0.05}
 """Tolerance of a manifest that names none."""
 
@@ -143,6 +145,9 @@ class Manifest(Facts):
     tolerance: dict[Precision, Annotated[float, Field(gt=0)]] = {"f32": 1e-4}
     """Largest difference in probability that each precision may show where `Provenance.parity` compares it."""
     provenance: Provenance = Provenance()
+    content_sha256: Hash | None = None
+    """Of the whole model file, with zeros in place of these 64 digits; what writes the file sets it, and what reads it
+    compares. None in files that vesselrt wrote before it knew this, and in engines, which have hashes of their own."""
 
     @property
     def channel_count(self) -> int:

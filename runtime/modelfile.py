@@ -1,12 +1,27 @@
-"""Model files: an ONNX file that carries its manifest in its metadata."""
+"""Model files: an ONNX file that carries its manifest in its metadata.
+
+What holds for every model file that vesselrt writes:
+
+- The manifest is JSON, the value of METADATA_KEY in the file's metadata, and holds `"content_sha256":"…"`: the SHA-256
+  of the file as it is with zeros in place of these 64 digits. So a file that was cut, extended or changed in any bit,
+  of its weights or its manifest, is found, and ONNX Runtime is not handed it.
+- All weights are in the file. One that keeps some of them in other files is refused: their content is not in the hash.
+- Hashes find accidents, not forgery.
+
+A file whose manifest has no such hash was written before vesselrt knew it: it is loaded with a warning.
+"""
 
 import hashlib
+import logging
+import re
 from pathlib import Path
 
 import onnxruntime
 
 from vesselrt.runtime.errors import ManifestError, ModelError, ModelNotFoundError
 from vesselrt.runtime.manifest import METADATA_KEY, Manifest
+
+logger = logging.getLogger(__name__)
 
 _BUILT_IN = Path(__file__).parent / "models"
 DEFAULT = "fundus"
@@ -33,31 +48,88 @@ def find(model: str | Path | None) -> Path:
 
 
 def read_manifest(path: Path) -> Manifest:
-    """Reads the manifest of a model file, and that the file is whole.
+    """Reads the manifest of a model file, and proves that the file is whole.
 
-    Raises ModelError when it is not an ONNX model, ManifestError when it carries no valid manifest.
+    Raises ModelError when it is damaged or not an ONNX model, ManifestError when it carries no valid manifest.
     """
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.log_severity_level = 4
+    proven = _check_content(path)
     try:
-        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        session = _open(path)
         text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
         found = _signature(session)
     except Exception as error:  # noqa: BLE001 - ONNX Runtime has no public error class
         reason = str(error).splitlines()[0][:200]
-        raise ModelError(f"{path}: not a usable ONNX model, or damaged ({reason}). Export or copy it again.") from None
+        raise ModelError(f"{path}: not a usable ONNX model, or damaged ({reason}). {_AGAIN}") from None
     if text is None:
         raise ManifestError(
             f"{path}: an ONNX model without a vesselrt manifest. Make model files with: vesselrt export"
         )
     manifest = Manifest.from_json(text, source=str(path))
+    if manifest.content_sha256 != proven:  # its JSON has other spaces, say
+        raise ModelError(f"{path}: its manifest was changed by another program. {_AGAIN}")
+    if proven is None:
+        logger.warning(
+            "%s: its manifest has no SHA-256 of the file, so damage would not be found. Export it again, or write "
+            "one into it with: vesselrt evaluate --record",
+            path,
+        )
     expected = [("tensor(uint8)", manifest.channel_count), ("tensor(float)", len(manifest.classes))]
     if found != expected:
         raise ModelError(
             f"{path}: its graph has inputs and outputs {found}, its manifest says {expected}. Export it again."
         )
     return manifest
+
+
+_AGAIN = "Export or copy it again."
+_PLACE = re.compile(rb'"content_sha256":"([0-9a-f]{64})"')
+_EXTERNAL = b"\x0a\x08location\x12"  # how an entry of a tensor's `external_data` begins
+
+
+def _check_content(path: Path) -> str | None:
+    """The hash that a model file tells of its content, proven; None where it tells none.
+
+    Raises ModelError for another hash, and for weights in other files, which it would not be of.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path}: can't be read ({error.strerror}). {_AGAIN}") from None
+    if _EXTERNAL in content:
+        raise ModelError(f"{path}: keeps weights in other files. Make one file with: vesselrt export")
+    place = _PLACE.search(content)
+    if place is None:
+        return None
+    digest = _content_sha256(content, *place.span(1))
+    if place[1] != digest.encode():
+        raise ModelError(f"{path}: damaged, or changed since it was written: its SHA-256 is another. {_AGAIN}")
+    return digest
+
+
+def seal(content: bytes) -> tuple[bytes, str]:
+    """A model file's content with its hash in its manifest, in place of what 64 digits are there; and the hash."""
+    place = _PLACE.search(content)
+    if place is None:
+        raise ValueError("the manifest has no content_sha256 of 64 digits")
+    start, end = place.span(1)
+    digest = _content_sha256(content, start, end)
+    return b"".join((content[:start], digest.encode(), content[end:])), digest
+
+
+def _content_sha256(content: bytes, start: int, end: int) -> str:
+    """Hash of the content as it is with zeros from `start` to `end`."""
+    view = memoryview(content)
+    digest = hashlib.sha256(view[:start])
+    digest.update(b"0" * (end - start))
+    digest.update(view[end:])
+    return digest.hexdigest()
+
+
+def _open(path: Path) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 4
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
 def _signature(session: onnxruntime.InferenceSession) -> list[tuple[str, int | str | None]]:
