@@ -8,6 +8,8 @@ from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+import vesselrt.runtime  # noqa: F401 - it turns telemetry off, before other libraries can be imported
+
 if TYPE_CHECKING:
     from vesselrt.client import Client
     from vesselrt.runtime.backends import Info
