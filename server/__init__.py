@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from vesselrt.server.app import create_app
+    from vesselrt.server.http.application import create_app
     from vesselrt.server.process import serve
     from vesselrt.server.settings import Settings
 
@@ -12,7 +12,7 @@ __all__ = ["Settings", "create_app", "serve"]
 
 def __getattr__(name: str) -> Any:
     if name == "create_app":
-        from vesselrt.server.app import create_app
+        from vesselrt.server.http.application import create_app
 
         return create_app
     if name == "serve":

@@ -21,10 +21,10 @@ from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
 from vesselrt.runtime.segmenter import Segmenter
+from vesselrt.server.http.protocol import Protocol
 from vesselrt.server.metrics import SHARED
-from vesselrt.server.models import Model, from_settings
-from vesselrt.server.protocol import Protocol
 from vesselrt.server.settings import Settings
+from vesselrt.server.work.models import Model, from_settings
 
 
 def serve(settings: Settings | None = None, segmenter: Segmenter | None = None) -> None:
@@ -42,7 +42,7 @@ def serve(settings: Settings | None = None, segmenter: Segmenter | None = None) 
         loaded = models[:1] if settings.lazy else models
         milliseconds = [model.open() for model in loaded]
         print("\n".join(_banner(settings, listener, models, milliseconds)), flush=True)
-        from vesselrt.server.app import create_app
+        from vesselrt.server.http.application import create_app
 
         with suppress(KeyboardInterrupt):  # the usual way to stop; the server has shut down in order before it
             uvicorn.Server(_configuration(settings, create_app(models, settings))).run(sockets=[listener])
@@ -59,7 +59,7 @@ class Worker:
         logging.basicConfig(format="%(message)s")
         logging.getLogger("vesselrt").setLevel(self.log_level)
         _forget_the_dead(Path(os.environ[SHARED]))
-        from vesselrt.server.app import create_app
+        from vesselrt.server.http.application import create_app
 
         # It takes no connection before its models are ready: until then the other workers answer.
         return create_app(from_settings(self.settings), self.settings, wait=True)

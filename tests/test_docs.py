@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import vesselrt
 from vesselrt.runtime.segmenter import Segmenter
-from vesselrt.server.app import create_app
+from vesselrt.server.http.application import create_app
 from vesselrt.server.process import listen
 from vesselrt.server.settings import Settings
 

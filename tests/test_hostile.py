@@ -32,9 +32,9 @@ from schemathesis.specs.openapi.checks import (
 from vesselrt.runtime.backends.fake import FakeBackend
 from vesselrt.runtime.manifest import Input, Manifest, Preparation, Tile
 from vesselrt.runtime.segmenter import Segmenter
-from vesselrt.server.app import create_app
+from vesselrt.server.http.application import create_app
+from vesselrt.server.http.protocol import Protocol
 from vesselrt.server.process import listen
-from vesselrt.server.protocol import Protocol
 from vesselrt.server.settings import Settings
 
 SIDE = 64

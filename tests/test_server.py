@@ -30,11 +30,11 @@ from vesselrt.runtime.errors import ModelNotFoundError, OptionError
 from vesselrt.runtime.manifest import Input, Manifest, Preparation, Tile
 from vesselrt.runtime.photo.preparation import Image
 from vesselrt.runtime.segmenter import Segmenter
-from vesselrt.server.app import create_app
-from vesselrt.server.models import Source
+from vesselrt.server.http.application import create_app
+from vesselrt.server.http.upload import safe_stem
 from vesselrt.server.process import listen, serve
 from vesselrt.server.settings import Settings
-from vesselrt.server.upload import safe_stem
+from vesselrt.server.work.models import Source
 
 LIMIT = 50_000
 MANIFEST = Manifest(

@@ -40,16 +40,16 @@ from vesselrt.runtime.errors import ImageDecodeError, ModelNotFoundError, Option
 from vesselrt.runtime.manifest import Input, Manifest, Preparation, Tile
 from vesselrt.runtime.photo.preparation import Image
 from vesselrt.runtime.segmenter import Segmenter
-from vesselrt.server import v2
-from vesselrt.server.app import create_app
-from vesselrt.server.batch import run as items
+from vesselrt.server.http.application import create_app
+from vesselrt.server.http.protocol import Protocol
+from vesselrt.server.http.upload import Options, Upload
 from vesselrt.server.metrics import Metrics
-from vesselrt.server.models import Model, Source, from_settings
 from vesselrt.server.process import listen
-from vesselrt.server.protocol import Protocol
-from vesselrt.server.service import Answer, Service, Work
 from vesselrt.server.settings import Settings
-from vesselrt.server.upload import Options, Upload
+from vesselrt.server.v2 import infer as v2
+from vesselrt.server.work.batch import run as items
+from vesselrt.server.work.models import Model, Source, from_settings
+from vesselrt.server.work.service import Answer, Service, Work
 
 KEY = "0123456789abcdef"
 MANIFEST = Manifest(

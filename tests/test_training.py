@@ -28,7 +28,7 @@ from vesselrt.runtime.errors import DataError
 from vesselrt.runtime.manifest import Manifest
 from vesselrt.runtime.modelfile import read_manifest
 from vesselrt.runtime.segmenter import Segmenter
-from vesselrt.server.app import create_app
+from vesselrt.server.http.application import create_app
 from vesselrt.training import loop, recipe, slitlamp, validation
 from vesselrt.training.data import Sample, find
 from vesselrt.training.loop import Crops, train

@@ -26,7 +26,7 @@ test("whatever else happens has words too", () => {
 });
 
 test("the types are those that the library and the server raise", () => {
-  const sources = ["../../runtime/errors.py", "../../server/errors.py"].map((file) =>
+  const sources = ["../../runtime/errors.py", "../../server/http/errors.py"].map((file) =>
     readFileSync(new URL(`../${file}`, import.meta.url), "utf-8"),
   );
   for (const type of ["ImageDecodeError", "ImageTooLargeError", "FieldOfViewError", "BusyError", "NotReadyError"]) {

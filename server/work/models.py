@@ -14,7 +14,7 @@ from vesselrt.runtime.errors import OptionError
 from vesselrt.runtime.hardware import usable_cores
 from vesselrt.runtime.modelfile import DEFAULT, find
 from vesselrt.runtime.segmenter import Segmenter, load
-from vesselrt.server.errors import NotReadyError, RequestError
+from vesselrt.server.http.errors import NotReadyError, RequestError
 from vesselrt.server.settings import Settings
 
 logger = logging.getLogger(__name__)

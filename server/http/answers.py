@@ -10,8 +10,8 @@ from starlette.types import Receive, Scope, Send
 from vesselrt.runtime.encode import SUFFIXES, document
 from vesselrt.runtime.manifest import Manifest
 from vesselrt.runtime.segmenter import Segmentation
-from vesselrt.server.service import Answer
-from vesselrt.server.upload import Options
+from vesselrt.server.http.upload import Options
+from vesselrt.server.work.service import Answer
 
 
 class Sliced(Response):

@@ -13,7 +13,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 
 from vesselrt.runtime.encode import COLOUR, FORMATS, MEDIA_TYPES, OPACITY, rgb
 from vesselrt.runtime.errors import OptionError
-from vesselrt.server.errors import RequestError
+from vesselrt.server.http.errors import RequestError
 
 FIELD = "image"
 _MAX_FIELDS = 8

@@ -13,10 +13,10 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vesselrt.runtime.errors import ImageTooLargeError
-from vesselrt.server.errors import BusyError, RequestError, answer
+from vesselrt.server.http.errors import BusyError, RequestError, answer
 from vesselrt.server.metrics import Metrics
-from vesselrt.server.models import State, why_not
 from vesselrt.server.settings import Settings
+from vesselrt.server.work.models import State, why_not
 
 logger = logging.getLogger(__name__)
 

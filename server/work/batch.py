@@ -11,10 +11,10 @@ from itertools import islice
 from typing import IO, Any, Literal, cast
 
 from vesselrt.runtime.encode import MEDIA_TYPES
-from vesselrt.server.answers import file_name, finisher
-from vesselrt.server.errors import DeadlineError, describe
-from vesselrt.server.service import Answer, Service, Work
-from vesselrt.server.upload import Upload
+from vesselrt.server.http.answers import file_name, finisher
+from vesselrt.server.http.errors import DeadlineError, describe
+from vesselrt.server.http.upload import Upload
+from vesselrt.server.work.service import Answer, Service, Work
 
 Container = Literal["zip", "ndjson"]
 CONTAINERS: dict[Container, str] = {"zip": "application/zip", "ndjson": "application/x-ndjson"}

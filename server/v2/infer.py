@@ -29,11 +29,11 @@ from vesselrt.runtime.manifest import Manifest
 from vesselrt.runtime.photo.decoding import Limits
 from vesselrt.runtime.photo.preparation import Image
 from vesselrt.runtime.segmenter import Segmentation, Segmenter
-from vesselrt.server import openapi, reports, upload
-from vesselrt.server.answers import Sliced
-from vesselrt.server.errors import RequestError
-from vesselrt.server.models import Model, State, choose, why_not
-from vesselrt.server.service import Service, Work
+from vesselrt.server.http import openapi, reports, upload
+from vesselrt.server.http.answers import Sliced
+from vesselrt.server.http.errors import RequestError
+from vesselrt.server.work.models import Model, State, choose, why_not
+from vesselrt.server.work.service import Service, Work
 
 _HEADER = "Inference-Header-Content-Length"
 _MOST_JSON = 16 * 2**20  # bytes

@@ -5,7 +5,7 @@ from http import HTTPStatus
 from typing import Any
 
 from vesselrt.runtime.encode import COLOUR, FORMATS, OPACITY
-from vesselrt.server.errors import RETRY_AFTER, ErrorBody, V2Error
+from vesselrt.server.http.errors import RETRY_AFTER, ErrorBody, V2Error
 
 DESCRIPTION = """
 Segments the blood vessels of the retina in an eye photograph.

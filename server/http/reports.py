@@ -7,9 +7,9 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from vesselrt.server import errors
-from vesselrt.server.models import Model, State, why_not
-from vesselrt.server.service import Service
+from vesselrt.server.http import errors
+from vesselrt.server.work.models import Model, State, why_not
+from vesselrt.server.work.service import Service
 
 VERSION = version("vesselrt")
 

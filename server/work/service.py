@@ -20,10 +20,10 @@ from vesselrt.runtime.photo.decoding import Limits
 from vesselrt.runtime.photo.photograph import Photograph
 from vesselrt.runtime.photo.preparation import Image
 from vesselrt.runtime.segmenter import Segmentation
-from vesselrt.server.errors import BusyError, DeadlineError
+from vesselrt.server.http.errors import BusyError, DeadlineError
 from vesselrt.server.metrics import Metrics
-from vesselrt.server.models import Model, State, choose, why_not
 from vesselrt.server.settings import Settings
+from vesselrt.server.work.models import Model, State, choose, why_not
 
 T = TypeVar("T")
 _GLANCE = 0.02

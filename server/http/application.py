@@ -13,12 +13,15 @@ from starlette.middleware.cors import CORSMiddleware
 
 from vesselrt.runtime.encode import MEDIA_TYPES
 from vesselrt.runtime.segmenter import Segmenter
-from vesselrt.server import answers, batch, errors, openapi, page, reports, upload, v2
-from vesselrt.server.edge import Edge
+from vesselrt.server import page
+from vesselrt.server.http import answers, errors, openapi, reports, upload
+from vesselrt.server.http.edge import Edge
 from vesselrt.server.metrics import Metrics
-from vesselrt.server.models import Model, Source, State, why_not
-from vesselrt.server.service import Service, Work
 from vesselrt.server.settings import Settings
+from vesselrt.server.v2 import infer as v2
+from vesselrt.server.work import batch
+from vesselrt.server.work.models import Model, Source, State, why_not
+from vesselrt.server.work.service import Service, Work
 
 
 def create_app(

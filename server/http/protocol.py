@@ -9,8 +9,8 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
 
-from vesselrt.server import edge
-from vesselrt.server.errors import RETRY_AFTER
+from vesselrt.server.http import edge
+from vesselrt.server.http.errors import RETRY_AFTER
 from vesselrt.server.settings import Settings
 
 MOST_HEAD = 16 * 1024

@@ -1,0 +1,1 @@
+"""From bytes on a connection to a request, and from a result to an answer."""

@@ -1,0 +1,1 @@
+"""The models, and the photographs that wait for them. Knows no addresses and no forms."""
