@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 import vesselrt
-from vesselrt.training.data import Kind, Split, find
+from vesselrt.training.data.finding import Kind, find
+from vesselrt.training.data.splits import Split
 from vesselrt.training.evaluation import Evaluation, evaluate, known
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import cv2
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from vesselrt.runtime.manifest import Preparation
 from vesselrt.training.cameras import HELD_OUT, Family, HeldOutCamera, Source, _annotate, crop, main, source_of, write
-from vesselrt.training.data import find
+from vesselrt.training.data.finding import Kind, find
 
 Photo = tuple[NDArray[np.uint8], NDArray[np.bool_]]
 
@@ -264,9 +264,7 @@ def test_every_held_out_camera_makes_a_data_set(tmp_path: Path, fundus_photo: Ca
         np.testing.assert_array_equal(seen.read_truth(), painted)
 
 
-NOWHERE = (
-    "nowhere: no data set of a known layout (drive, chase_db1, hrf, folder, geojson). Name a folder that holds one."
-)
+NOWHERE = f"nowhere: no data set of a known layout ({', '.join(get_args(Kind))}). Name a folder that holds one."
 
 
 @pytest.mark.parametrize(

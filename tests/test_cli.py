@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from xml.etree import ElementTree as ET
 
 import cv2
@@ -23,9 +23,11 @@ from vesselrt import cli
 from vesselrt.cli.models import describe_model
 from vesselrt.runtime.manifest import METADATA_KEY, DataSource, Input, Manifest, Preparation, Provenance, Tile
 from vesselrt.runtime.modelfile import read_manifest, sha256
-from vesselrt.training.annotations import encode as encode_annotation
-from vesselrt.training.data import digest
+from vesselrt.training.data.finding import Kind
+from vesselrt.training.data.samples import digest
+from vesselrt.training.data.tracing import encode_annotation
 
+KINDS = ", ".join(get_args(Kind))
 REPOSITORY = Path(__file__).resolve().parent.parent
 CPU = ("--device", "cpu:onnxruntime")  # f32: the mirror is exact
 
@@ -529,13 +531,13 @@ def test_evaluate_in_the_folder_itself_has_a_name(
     [
         (
             "eyes --kind retina",
-            "unknown kind 'retina' of data set. Expected one of: auto, drive, chase_db1, hrf, folder, geojson.",
+            f"unknown kind 'retina' of data set. Expected one of: auto, {KINDS}.",
         ),
         ("nowhere --kind hrf", "nowhere: no such folder."),
         ("eyes --kind drive", "eyes: no photographs of the test split of drive."),
         (
             ".",
-            ".: no data set of a known layout (drive, chase_db1, hrf, folder, geojson). Name a folder that holds one.",
+            f".: no data set of a known layout ({KINDS}). Name a folder that holds one.",
         ),
         ("eyes --json eyes/images/a.png/all.json", "[Errno 17] File exists: 'eyes/images/a.png'"),
     ],

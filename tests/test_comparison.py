@@ -19,7 +19,8 @@ from vesselrt.runtime.photo.preparation import Image
 from vesselrt.runtime.segmenter import Segmenter
 from vesselrt.training import comparison
 from vesselrt.training.comparison import Comparison, Plan, Row, compare
-from vesselrt.training.data import Sample, find
+from vesselrt.training.data.finding import find
+from vesselrt.training.data.samples import Sample
 
 Network = Callable[[Image], NDArray[np.floating[Any]]]
 

@@ -13,8 +13,11 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 
 from vesselrt.runtime.errors import DataError
-from vesselrt.training.annotations import encode
-from vesselrt.training.data import Kind, Sample, Split, check_kind, digest, digests, find, read_inside, read_mask
+from vesselrt.training.data.finding import Kind, check_kind, find
+from vesselrt.training.data.masks import read_mask
+from vesselrt.training.data.samples import Sample, digest, digests, read_inside
+from vesselrt.training.data.splits import Split
+from vesselrt.training.data.tracing import encode_annotation
 
 SHAPE = (12, 10)
 VESSEL = np.zeros(SHAPE, bool)
@@ -83,7 +86,7 @@ def geojson(root: Path, count: int = 30, where: str = "") -> Path:
     annotations.mkdir(parents=True, exist_ok=True)
     for number in range(1, count + 1):
         photograph(pictures / f"{number}.png")
-        (annotations / f"{number}.geojson").write_bytes(encode(VESSEL))
+        (annotations / f"{number}.geojson").write_bytes(encode_annotation(VESSEL))
     return root
 
 
@@ -323,7 +326,7 @@ def shared(root: Path, *names: str) -> None:
     """One file for all the photographs named, in place of one for each."""
     for single in root.glob("*.geojson"):
         single.unlink()
-    files = [json.loads(encode(VESSEL)) for _ in names]
+    files = [json.loads(encode_annotation(VESSEL)) for _ in names]
     for file, name in zip(files, names, strict=True):
         file["features"][0]["properties"]["image"] = name
     features = [feature for file in files for feature in file["features"]]
@@ -439,7 +442,7 @@ def test_a_photograph_that_is_stored_turned_is_refused(tmp_path: Path) -> None:
     picture, turned = Pillow.new("RGB", (10, 12)), Pillow.Exif()
     turned[0x0112] = 6
     picture.save(tmp_path / "1.jpg", exif=turned)
-    (tmp_path / "1.geojson").write_bytes(encode(VESSEL))
+    (tmp_path / "1.geojson").write_bytes(encode_annotation(VESSEL))
     (sample,) = find("geojson", tmp_path, "train")
     with pytest.raises(DataError, match=r"1\.jpg: stored turned \(EXIF orientation 6\)"):
         sample.read_truth()
@@ -449,7 +452,7 @@ def test_a_fundus_data_set_as_geojson_is_the_same_data_set(data_root: Path, tmp_
     masks = {s.name: s for s in find("chase_db1", data_root / "CHASE_DB1", "validation")}
     for sample in masks.values():
         (tmp_path / sample.image.name).symlink_to(sample.image)
-        (tmp_path / f"{sample.name}.geojson").write_bytes(encode(sample.read_truth()))
+        (tmp_path / f"{sample.name}.geojson").write_bytes(encode_annotation(sample.read_truth()))
     settings(tmp_path, splits={"test": ["*"]})
     found = find(check_kind("auto", tmp_path), tmp_path, "test")
     assert names(found) == list(masks)

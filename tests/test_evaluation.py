@@ -1,6 +1,7 @@
 """Figures of small masks, worked out by hand; the runtime runs them with a network that returns its input."""
 
 import csv
+import gzip
 import io
 import json
 import subprocess
@@ -21,9 +22,12 @@ from numpy.typing import NDArray
 from vesselrt.runtime.backends.fake import FakeBackend
 from vesselrt.runtime.errors import DataError, FieldOfViewError, ImageDecodeError, OptionError
 from vesselrt.runtime.manifest import Input, Manifest, Preparation, Tile
+from vesselrt.runtime.photo.photograph import Photograph
 from vesselrt.runtime.photo.preparation import Image
 from vesselrt.runtime.segmenter import Segmenter
-from vesselrt.training.data import Mask, Sample, find
+from vesselrt.training.data.finding import find
+from vesselrt.training.data.masks import Mask
+from vesselrt.training.data.samples import LIMITS, Sample
 from vesselrt.training.evaluation import Evaluation, Seen, evaluate
 from vesselrt.training.figures import Metrics
 
@@ -42,8 +46,8 @@ class Drawn(Sample):
     vessel: Mask
     inside: Mask | None = None
 
-    def read_image(self) -> Image:
-        return np.dstack([self.probability] * 3)
+    def photograph(self) -> Photograph:
+        return Photograph(np.dstack([self.probability] * 3), LIMITS)
 
     def read_truth(self) -> Mask:
         return self.vessel
@@ -369,7 +373,7 @@ def test_the_csv_has_a_row_for_each_photograph_and_then_all_of_them(filed: Sampl
 @pytest.mark.parametrize("kind", ["image", "fov", "second"])
 def test_sizes_that_disagree_are_named(filed: Sample, kind: str) -> None:
     path = filed.truth.with_name(f"{kind}.png")
-    save(path, np.full((20, 30, 3), 255))
+    save(path, np.full((20, 30, 3), 0 if kind == "second" else 255))
     with pytest.raises(DataError, match=rf"{kind}\.png: 30 × 20 pixels, but its truth .*truth\.png has 20 × 20"):
         run(filed)
 
@@ -386,10 +390,10 @@ def test_files_that_cannot_be_used_are_named(filed: Sample) -> None:
         run(replace(filed, field_of_view=None))
 
 
-def test_a_format_that_the_runtime_does_not_read(filed: Sample) -> None:
-    image = filed.image.with_suffix(".ppm")
-    filed.image.replace(image)
-    save(image, np.dstack([rows((5, 1, 0, 20)) * 200] * 3))
+def test_a_packed_photograph(filed: Sample) -> None:
+    image = filed.image.with_suffix(".png.gz")
+    save(filed.image, np.dstack([rows((5, 1, 0, 20)) * 200] * 3))
+    image.write_bytes(gzip.compress(filed.image.read_bytes()))
     assert run(replace(filed, image=image)).pooled.f1 == 1
 
 

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from vesselrt import cli
 from vesselrt.runtime.errors import DataError, OptionError
-from vesselrt.training.data import Split, check_kind, find
+from vesselrt.training.data.finding import check_kind, find
+from vesselrt.training.data.splits import Split
 from vesselrt.training.outlines import splits_of, write
 
 NAMES = ("1", "2", "3", "4", "eye [left]", "6*")
@@ -116,7 +117,7 @@ def test_an_error_on_the_way_leaves_nothing(shape: tuple[int, int] | None, messa
     if shape is None:
         last.write_bytes(b"no picture")
     else:
-        save(last, np.full(shape, 255))
+        save(last, np.zeros(shape))
     with pytest.raises(DataError, match=message):
         write(splits_of("folder", root), tmp_path / "new" / "out")
     assert list((tmp_path / "new").iterdir()) == []

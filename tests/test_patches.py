@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vesselrt.runtime.manifest import Preparation
 from vesselrt.runtime.photo.preparation import prepare
-from vesselrt.training.data import find
+from vesselrt.training.data.finding import find
 from vesselrt.training.patches import Patches, Whole
 from vesselrt.training.recipe import BUILT_IN, Recipe
 

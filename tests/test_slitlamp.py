@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from vesselrt.training.data import check_kind, find
+from vesselrt.training.data.finding import check_kind, find
 from vesselrt.training.slitlamp import main, photograph, write
 
 

@@ -30,7 +30,8 @@ from vesselrt.runtime.modelfile import read_manifest
 from vesselrt.runtime.segmenter import Segmenter
 from vesselrt.server.http.application import create_app
 from vesselrt.training import loop, recipe, slitlamp, validation
-from vesselrt.training.data import Sample, find
+from vesselrt.training.data.finding import find
+from vesselrt.training.data.samples import Sample
 from vesselrt.training.loop import Crops, train
 from vesselrt.training.networks import VesselNet
 from vesselrt.training.recipe import Recipe

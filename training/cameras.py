@@ -25,7 +25,8 @@ from vesselrt.runtime.errors import as_command
 from vesselrt.runtime.files import draft
 from vesselrt.runtime.manifest import Facts, Preparation
 from vesselrt.runtime.photo.preparation import Image, field_of_view, scale
-from vesselrt.training.data import Sample, check_kind, find, read_pair
+from vesselrt.training.data.finding import check_kind, find
+from vesselrt.training.data.samples import Sample, read_pair
 
 Float = NDArray[np.floating[Any]]
 Random = np.random.Generator

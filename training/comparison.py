@@ -23,7 +23,7 @@ from vesselrt.runtime.modelfile import find, read_manifest, sha256
 from vesselrt.runtime.photo.preparation import Image
 from vesselrt.runtime.segmenter import Segmenter, load
 from vesselrt.training import figures
-from vesselrt.training.data import Sample
+from vesselrt.training.data.samples import Sample
 from vesselrt.training.evaluation import check, level_of, read_truth, segment
 from vesselrt.training.figures import Counts, Metrics, Truth
 

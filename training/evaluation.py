@@ -15,13 +15,13 @@ import numpy as np
 
 from vesselrt.runtime.backends import Info
 from vesselrt.runtime.encode import threshold_mask
-from vesselrt.runtime.errors import DataError, FieldOfViewError
+from vesselrt.runtime.errors import DataError, ImageError
 from vesselrt.runtime.manifest import Manifest
-from vesselrt.runtime.photo.decoding import SUFFIXES
 from vesselrt.runtime.photo.preparation import Image
 from vesselrt.runtime.segmenter import Segmentation, Segmenter
 from vesselrt.training import figures
-from vesselrt.training.data import Mask, Sample, agree, digest, read_inside, read_mask
+from vesselrt.training.data.masks import Mask
+from vesselrt.training.data.samples import Sample, agree, digest, read_inside
 from vesselrt.training.figures import Bin, Counts, Interval, Metrics, Truth
 
 SCHEMA = 3
@@ -91,7 +91,7 @@ class Evaluation:
     curves are drawn from."""
     background_levels: list[int]
     milliseconds: float
-    """Median over the photographs, from file to probability map."""
+    """Median over the photographs, from the bytes of the file to the probability map."""
     model_sha256: str | None = None
     """Hash of the model file, where the caller knows the file."""
 
@@ -177,8 +177,7 @@ def evaluate(
         truth = read_truth(sample)
         found = segment(segmenter, sample, truth)
         model[sample.name] = truth.count(found.probability, level)
-        if sample.second is not None:
-            second = read_mask(sample.second)
+        if (second := sample.read_second()) is not None:
             agree(sample, truth.vessel, sample.second, second)
             observer.append(truth.count(second.astype(np.uint8), 1))
         times.append(sum(found.timings.values()))
@@ -232,11 +231,10 @@ def read_truth(sample: Sample) -> Truth:
 
 def segment(segmenter: Segmenter, sample: Sample, truth: Truth) -> Segmentation:
     """Raises ImageError when the photograph can't be used, DataError when its truth is of another size."""
-    known = sample.image.suffix.lower() in SUFFIXES  # STARE, for one, is published as PPM: not for the runtime
     try:
-        found = segmenter.segment(sample.image if known else sample.read_image())
-    except FieldOfViewError as error:  # the one ImageError that does not name the file
-        raise FieldOfViewError(f"{sample.image}: {error}") from None
+        found = segmenter.segment(sample.photograph())
+    except ImageError as error:
+        raise type(error)(f"{sample.image}: {error}") from None
     agree(sample, truth.vessel, sample.image, found.probability)
     return found
 

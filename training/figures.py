@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from skimage.morphology import skeletonize
 
 from vesselrt.runtime.photo.preparation import Image
-from vesselrt.training.data import Mask
+from vesselrt.training.data.masks import Mask
 
 THIN = 3.0
 """Pixels: a vessel narrower than this is thin."""

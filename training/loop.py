@@ -34,7 +34,9 @@ from vesselrt.runtime.files import draft
 from vesselrt.runtime.hardware import gains_by_bf16, usable_cores
 from vesselrt.runtime.photo.preparation import Image
 from vesselrt.training.cameras import crop, source_of
-from vesselrt.training.data import Sample, Split, digests, listed, read_pair
+from vesselrt.training.data.finding import has_test, listed
+from vesselrt.training.data.samples import Sample, digests, read_pair
+from vesselrt.training.data.splits import Split
 from vesselrt.training.patches import Whole
 from vesselrt.training.recipe import Recipe, Schedule, Stage
 from vesselrt.training.record import Record, draw_predictions
@@ -132,7 +134,7 @@ def _photographs(recipe: Recipe, data: Path) -> dict[str, list[str]]:
     """
     held_out: dict[str, Path] = {}
     for data_set in recipe.data:
-        if data_set.kind != "folder":  # which has no test split of its own
+        if has_test(data_set.kind, data / data_set.path):
             for sample in listed(data_set.kind, data / data_set.path, "test"):
                 held_out |= dict.fromkeys(digests(sample.image), sample.image)
     used: dict[str, list[str]] = {}

@@ -1,4 +1,4 @@
-"""A data set of masks, written anew as one of GeoJSON annotations: the kind `geojson` of vesselrt.training.data.
+"""A data set of masks, written anew as one of GeoJSON annotations (vesselrt.training.data.outlined).
 
     images/NAME.*               the photographs, copied byte by byte
     annotations/NAME.geojson    outlines of the truth, in QuPath's form
@@ -9,6 +9,7 @@ A field of view and a second observer's annotation have no place in this kind: o
 
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Callable
 from glob import escape
 from pathlib import Path
@@ -16,32 +17,36 @@ from pathlib import Path
 import numpy as np
 
 from vesselrt.runtime.errors import DataError
-from vesselrt.training.annotations import SMOOTH, Annotation, Rules, check_simplify, encode
-from vesselrt.training.data import Kind, Sample, Settings, Split, agree, find, listed
+from vesselrt.training.data.annotations import Annotation, Rules
+from vesselrt.training.data.finding import Kind, find, has_test, listed
+from vesselrt.training.data.samples import Sample, agree
+from vesselrt.training.data.splits import Parts, Settings, Split
+from vesselrt.training.data.tracing import SMOOTH, check_simplify, encode_annotation
 
-Splits = dict[Split, list[Sample]]
-"""Each photograph is in one."""
 
-
-def splits_of(kind: Kind, root: Path) -> Splits:
-    """What there is to write. Of a `folder`, all of which is its test split, training and validation: no test is left.
+def splits_of(kind: Kind, root: Path) -> Parts:
+    """What there is to write. Of one without a test split of its own, training and validation: no test is left.
     A data set too small for a validation part goes without.
 
-    Raises DataError for annotations that are GeoJSON already, and what `find` does.
+    Raises DataError for annotations that are GeoJSON already, for a name in two splits, and what `find` does.
     """
     if kind == "geojson":
         raise DataError(f"{root}: its annotations are GeoJSON already. Expected a data set of masks.")
     splits: list[Split] = ["train"]
     splits += ["validation"] if listed(kind, root, "validation") else []
-    splits += ["test"] if kind != "folder" else []
-    return {split: find(kind, root, split) for split in splits}
+    splits += ["test"] if has_test(kind, root) else []
+    found = {split: find(kind, root, split) for split in splits}
+    names = Counter(sample.name for samples in found.values() for sample in samples)
+    if twins := sorted(name for name, count in names.items() if count > 1):
+        raise DataError(f"{root}: photographs of two splits share a name: {', '.join(twins[:9])}. Give each its own.")
+    return found
 
 
-def write(splits: Splits, out: Path, simplify: float = SMOOTH, advance: Callable[[], None] = lambda: None) -> None:
+def write(splits: Parts, out: Path, simplify: float = SMOOTH, advance: Callable[[], None] = lambda: None) -> None:
     """Writes photographs and their truth to the new folder `out`, which appears whole or not at all.
 
-    `simplify` is that of `vesselrt.training.annotations.encode`. Up to SMOOTH pixels each mask comes back exactly:
-    every file is read again, and compared. `advance` is called after each photograph.
+    `simplify` is that of `encode_annotation`. Up to SMOOTH pixels each mask comes back exactly: every file is read
+    again, and compared. `advance` is called after each photograph.
 
     Raises DataError where `out` is there already or a mask does not fit its photograph, and what `check_simplify` does.
     """
@@ -69,7 +74,7 @@ def _write(sample: Sample, folder: Path, simplify: float) -> bool:
     truth = sample.read_truth()
     image, path = folder / "images" / sample.image.name, folder / "annotations" / f"{sample.name}.geojson"
     shutil.copyfile(sample.image, image)
-    path.write_bytes(encode(truth, simplify))
+    path.write_bytes(encode_annotation(truth, simplify))
     again = Sample(sample.name, image, path, annotation=Annotation(path, Rules(unannotated="empty"))).read_truth()
     agree(sample, truth, sample.image, again)
     if simplify <= SMOOTH and not np.array_equal(again, truth):

@@ -12,7 +12,9 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from vesselrt.runtime.errors import DataError, first_line
 from vesselrt.runtime.manifest import Facts, Input, Precision, Preparation, Tile, explain
 from vesselrt.training.cameras import Family
-from vesselrt.training.data import Kind, Sample, Split, find
+from vesselrt.training.data.finding import Kind, find
+from vesselrt.training.data.samples import Sample
+from vesselrt.training.data.splits import Split
 from vesselrt.training.patches import Patches
 
 BUILT_IN = Path(__file__).parent / "recipes"

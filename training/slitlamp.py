@@ -22,7 +22,7 @@ from vesselrt.runtime.encode import Mask
 from vesselrt.runtime.errors import OptionError, as_command
 from vesselrt.runtime.files import draft
 from vesselrt.runtime.photo.preparation import Image
-from vesselrt.training.annotations import encode
+from vesselrt.training.data.tracing import encode_annotation
 
 Float = NDArray[np.float32]
 Random = np.random.Generator
@@ -65,7 +65,7 @@ def write(folder: Path, count: int, seed: int = 0, height: int = _HEIGHT, width:
         done, png = cv2.imencode(".png", image[:, :, ::-1])
         if not done:
             raise OptionError(f"a photograph of {width} × {height} pixels can't be written as PNG.")
-        for suffix, content in ((".png", png.tobytes()), (".geojson", encode(truth))):
+        for suffix, content in ((".png", png.tobytes()), (".geojson", encode_annotation(truth))):
             with draft(folder / f"{number}{suffix}") as name:
                 name.write_bytes(content)
 

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from vesselrt.runtime.backends import to_bytes
 from vesselrt.runtime.photo.preparation import Image, prepare
 from vesselrt.training.cameras import HELD_OUT, source_of
-from vesselrt.training.data import Mask, read_inside, read_pair
+from vesselrt.training.data.masks import Mask
+from vesselrt.training.data.samples import read_inside, read_pair
 from vesselrt.training.figures import f1_by_level
 from vesselrt.training.recipe import Recipe
 

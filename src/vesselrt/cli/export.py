@@ -120,7 +120,7 @@ def compile_model(
 def _f1(data: Path) -> Callable[[Path], float]:
     """Measures the F1 of a model file on the test photographs of a data set."""
     with needs_extra("vesselrt convert --data", "evaluate"):
-        from vesselrt.training.data import check_kind, find
+        from vesselrt.training.data.finding import check_kind, find
         from vesselrt.training.evaluation import evaluate as run
     samples = find(check_kind("auto", data), data, "test")
 

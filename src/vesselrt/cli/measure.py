@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from vesselrt.cli.console import console, needs_extra, photo_progress, write_output
-from vesselrt.cli.options import Device, Precision, Threads, Threshold, load_model
+from vesselrt.cli.options import Device, Layout, Precision, Threads, Threshold, load_model
 from vesselrt.runtime.errors import DataError, OptionError
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def evaluate(
     model: Annotated[str, typer.Argument(help="Built-in model or model file.")],
     data: Annotated[Path, typer.Argument(help="Folder of the data set.")],
-    kind: Annotated[str, typer.Option(help="Its layout: drive, chase_db1, hrf, folder, geojson, or auto.")] = "auto",
+    kind: Layout = "auto",
     split: Annotated[Literal["train", "validation", "test"], typer.Option(help="Which part.")] = "test",
     threshold: Threshold = None,
     device: Device = "auto",
@@ -33,7 +33,7 @@ def evaluate(
 ) -> None:
     """Measure a model on annotated photographs, through the runtime, in the field of view."""
     with needs_extra("vesselrt evaluate", "evaluate"):
-        from vesselrt.training.data import check_kind, find
+        from vesselrt.training.data.finding import check_kind, find
         from vesselrt.training.evaluation import Seen, known
         from vesselrt.training.evaluation import evaluate as run
         from vesselrt.training.report import Report
@@ -82,7 +82,7 @@ def compare(
     data: Annotated[Path, typer.Argument(help="Folder of the data set.")],
     device: Annotated[list[str] | None, typer.Option(help="Repeat for more; default: every one there is.")] = None,
     precision: Annotated[list[str] | None, typer.Option(help="Repeat for more; default: every one there is.")] = None,
-    kind: Annotated[str, typer.Option(help="Its layout: drive, chase_db1, hrf, folder, geojson, or auto.")] = "auto",
+    kind: Layout = "auto",
     split: Annotated[Literal["train", "validation", "test"], typer.Option(help="Which part.")] = "test",
     threshold: Threshold = None,
     threads: Threads = None,
@@ -93,7 +93,7 @@ def compare(
     with needs_extra("vesselrt compare", "evaluate"):
         from vesselrt.training.comparison import NAMED_DEVICES, NAMED_PRECISIONS, Plan
         from vesselrt.training.comparison import compare as run
-        from vesselrt.training.data import check_kind, find
+        from vesselrt.training.data.finding import check_kind, find
 
     plan = Plan(models, device or NAMED_DEVICES, precision or NAMED_PRECISIONS, threshold, threads, runs)
     samples = find(check_kind(kind, data), data, split)

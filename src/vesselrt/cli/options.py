@@ -16,6 +16,9 @@ Threads = Annotated[int | None, typer.Option(help="Processor cores to use; defau
 Threshold = Annotated[
     float | None, typer.Option(help="Vessel where probability >= threshold, 0 to 1; default: the model's.")
 ]
+MASK_KINDS = "drive, chase_db1, hrf, stare, fives, les_av, iostar, dr_hagis, rite, folder"
+"""Layouts of data sets of masks; training, which knows them, is imported late."""
+Layout = Annotated[str, typer.Option(help=f"Layout of the data set: auto, or one of {MASK_KINDS}, geojson.")]
 
 
 def load_model(model: str | None, device: str, precision: str, threads: int | None) -> "Segmenter":

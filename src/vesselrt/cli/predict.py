@@ -70,10 +70,10 @@ def _encoder(
         return lambda result, threshold: result.encode(form, threshold, colour, opacity)
     if form != "geojson":
         raise OptionError(f"--simplify is for --format geojson, and the format is {form}.")
-    from vesselrt.training.annotations import check_simplify, encode
+    from vesselrt.training.data.tracing import check_simplify, encode_annotation
 
     check_simplify(simplify)
-    return lambda result, threshold: encode(
+    return lambda result, threshold: encode_annotation(
         result.mask(threshold), simplify, result.threshold if threshold is None else threshold
     )
 

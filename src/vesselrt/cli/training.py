@@ -7,20 +7,21 @@ from typing import Annotated
 import typer
 
 from vesselrt.cli.console import needs_extra, photo_progress, training_progress
+from vesselrt.cli.options import MASK_KINDS
 from vesselrt.runtime.errors import DataError
 
 
 def outline(
     data: Annotated[Path, typer.Argument(help="Folder of a data set of masks.")],
     out: Annotated[Path, typer.Argument(help="The folder to make, of the kind geojson.")],
-    kind: Annotated[str, typer.Option(help="Its layout: drive, chase_db1, hrf, folder, or auto.")] = "auto",
+    kind: Annotated[str, typer.Option(help=f"Its layout: auto, or one of {MASK_KINDS}.")] = "auto",
     simplify: Annotated[
         float, typer.Option(help="Pixels by which outlines may move; up to 0.35 no pixel of a mask changes.")
     ] = 0.35,
 ) -> None:
     """Write a data set of masks as GeoJSON annotations, with the same splits."""
     with needs_extra("vesselrt outline", "evaluate"):
-        from vesselrt.training.data import check_kind
+        from vesselrt.training.data.finding import check_kind
         from vesselrt.training.outlines import splits_of, write
     splits = splits_of(check_kind(kind, data), data)
     with photo_progress(sum(map(len, splits.values()))) as advance:

@@ -1,0 +1,218 @@
+"""GeoJSON annotations, as QuPath and tools like it write them: from outlines to a mask.
+
+What a file may hold is told in vesselrt.training.data.geojson. Coordinates are [x, y] in pixels, y down, from the
+photograph's top left corner: the centre of the pixel in row r and column c is at x = c + ½, y = r + ½.
+
+- Polygon, MultiPolygon: a pixel is vessel where its centre lies inside by the even-odd rule, so rings after the first
+  are holes. A centre on the outline itself counts at left and upper edges and not at right and lower ones: polygons
+  that share an edge share no pixel. What the runtime writes along pixel edges gives its mask back exactly.
+- LineString, MultiLineString: a pixel is vessel where its centre lies at most half the line's width from the line.
+  Without a width it is an error: left out, a vessel would be missing. Lines that are no vessels need a class of
+  their own, and `classes` in dataset.json.
+- Points have no area and are left out. Features, and the parts of one, are united.
+
+Where coordinates are multiples of ½, centres on an edge are decided exactly; otherwise in double precision.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from vesselrt.runtime.errors import DataError, MissingExtraError
+from vesselrt.runtime.manifest import Facts
+from vesselrt.training.data.drawing import Points, fill, stroke
+from vesselrt.training.data.geojson import FARTHEST, Feature, Line, MultiPolygon, Polygon, read_features
+from vesselrt.training.data.masks import Mask
+
+FREE = 'where such photographs show no vessels, set "unannotated": "empty" in dataset.json'
+"""What a message may advise."""
+
+_OVERHANG = 0.02  # share of the longer side by which a hand may draw over the photograph's edge
+_SLIP = 1.0  # px²: a crossing no larger comes of rounded coordinates, or of a slip of the pen that no mask shows
+
+
+class Rules(Facts):
+    """What a file does not say: how the annotations of a data set are meant."""
+
+    line_width: Annotated[float, Field(gt=0)] | None = None
+    """Width in pixels of lines whose properties name none."""
+    classes: tuple[str, ...] | None = None
+    """Names of the classes that are vessel; null: every feature is vessel."""
+    unannotated: Literal["refuse", "empty"] = "refuse"
+    """A photograph without any annotation is an error, or one without vessels."""
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """The annotation of one photograph: a file, or its share of one."""
+
+    path: Path
+    rules: Rules
+    image: str | None = None
+    """In a file for many photographs, which one: the name of its file."""
+
+    def mask(self, height: int, width: int) -> Mask:
+        """(height, width) bool, True = vessel, by the rules at the top of this module.
+
+        Raises DataError, which names the file and the place in it, for what can't be an annotation of the photograph.
+        """
+        mask = np.zeros((height, width), bool)
+        if self.rules.unannotated == "empty" and not self.path.exists():
+            return mask
+        parts = list(_parts(self.path, self.rules, self.image))
+        if not parts and self.rules.unannotated == "refuse":
+            raise DataError(
+                f"{self.path}: it holds no annotation{f' of {self.image}' if self.image else ''}. Annotate the "
+                f"photograph, or take it out; {FREE}."
+            )
+        _check_place(parts, mask.shape)
+        for part in parts:
+            if not part.vessel:
+                continue
+            if part.width is None:
+                fill(mask, part.rings)
+            else:
+                stroke(mask, part.rings[0], part.width)
+        return mask
+
+
+def images(path: Path) -> set[str]:
+    """The photographs that a file for many has annotations of, by the names that it gives, without folders.
+
+    Raises DataError where a feature names none.
+    """
+    named = [feature.image() for feature in read_features(path)]
+    if None in named:
+        raise DataError(
+            f"{path}: features.{named.index(None)}: it names no photograph. In a file for many, the properties of each "
+            'feature need "image".'
+        )
+    return {name for name in named if name is not None}
+
+
+def classes(path: Path) -> set[str]:
+    """The classes that the features of a file have. Raises DataError."""
+    return {name for feature in read_features(path) for name in feature.classes()}
+
+
+def shapely_library() -> Any:
+    """Raises MissingExtraError. Imported late: whoever has no GeoJSON needs no geometry library."""
+    try:
+        import shapely
+    except ImportError:
+        raise MissingExtraError("GeoJSON of annotations", "evaluate") from None
+    return shapely
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """A polygon or a line of a file."""
+
+    where: str
+    """For messages: the file and the place in it."""
+    rings: tuple[Points, ...]
+    """Of a polygon: the outside, then holes, each closed. Of a line: its points."""
+    width: float | None
+    """Of a line, in pixels; None: a polygon."""
+    vessel: bool
+    """Whether its class is one that counts."""
+
+
+def _parts(path: Path, rules: Rules, image: str | None) -> Iterator[_Part]:
+    """The polygons and lines of a file, or those of one photograph. Raises DataError for one that can't be drawn."""
+    for number, feature in enumerate(read_features(path)):
+        if image is not None and feature.image() not in (image, Path(image).stem):
+            continue
+        where = f"{path}: features.{number}"
+        vessel = rules.classes is None or not feature.classes().isdisjoint(rules.classes)
+        for shape in feature.shapes():
+            if isinstance(shape, Polygon | MultiPolygon):
+                areas = [shape.coordinates] if isinstance(shape, Polygon) else shape.coordinates
+                for area in filter(None, areas):
+                    rings = tuple(map(_points, area))
+                    _check_rings(where, rings)
+                    yield _Part(where, rings, None, vessel)
+            else:
+                lines = [shape.coordinates] if isinstance(shape, Line) else shape.coordinates
+                for line in filter(None, lines):
+                    width = _width(where, line, feature, rules) if vessel else 0.0
+                    yield _Part(where, (_points(line),), width, vessel)
+
+
+def _points(positions: list[list[float]]) -> Points:
+    return np.array([position[:2] for position in positions], np.float64).reshape(-1, 2)
+
+
+def _width(where: str, line: list[list[float]], feature: Feature, rules: Rules) -> float:
+    if len(line) < 2:
+        raise DataError(f"{where}: a line of one position. Expected two or more.")
+    width = feature.property("width")
+    width = rules.line_width if width is None else width
+    if width is None:
+        raise DataError(
+            f'{where}: a line without a width. Give it a property "width" in pixels, or all "line_width"; or a '
+            'class that is not vessel, and name those that are in "classes" of dataset.json.'
+        )
+    if isinstance(width, bool) or not isinstance(width, int | float) or not 0 < width < FARTHEST:
+        raise DataError(f"{where}: its width is {width!r}. Expected a number of pixels above 0.")
+    return float(width)
+
+
+def _check_rings(where: str, rings: tuple[Points, ...]) -> None:
+    """Raises DataError for rings that are open, too short, or cross themselves or one another."""
+    shapely = shapely_library()
+    for ring in rings:
+        if len(ring) < 4:
+            raise DataError(f"{where}: a ring of {len(ring)} position(s). Expected four or more, the last the first.")
+        if (ring[0] != ring[-1]).any():
+            ends = " and ends at ".join(f"[{x:.10g}, {y:.10g}]" for x, y in (ring[0], ring[-1]))
+            raise DataError(f"{where}: a ring that is not closed: it starts at {ends}. Expected the first one again.")
+    polygon = shapely.Polygon(rings[0], rings[1:])
+    if shapely.is_valid(polygon):
+        return
+    # What merely touches itself is not valid either, and yet clear. Where rings cross, the area that they go around
+    # (by the shoelace formula) and the area that even-odd fills are not the same.
+    if abs(polygon.area - shapely.make_valid(polygon).area) > _SLIP:
+        reason = shapely.is_valid_reason(polygon)
+        raise DataError(
+            f"{where}: an outline that crosses itself or another of its polygon ({reason}): what is inside can't be "
+            "told. Mend it there in the annotation tool."
+        )
+
+
+def _check_place(parts: list[_Part], shape: tuple[int, ...]) -> None:
+    """Raises DataError where coordinates can't be pixels of a photograph of this `shape`."""
+    if not parts:
+        return
+    height, width = shape
+    size = f"{width} × {height}"
+    every = np.concatenate([ring for part in parts for ring in part.rings])
+    low, high = every.min(axis=0), every.max(axis=0)
+    stray = [part for part in parts if _is_outside(part, shape)]
+    fine = np.abs(every * 100 - np.round(every * 100)).max() > 1e-6  # QuPath writes two decimals
+    within_degrees = (np.abs(every) <= (180, 90)).all() and width >= 360 and height >= 180
+    tiny = (high - low).max() < 1  # all annotations together
+    if (within_degrees and (fine or stray or tiny)) or (fine and tiny):
+        raise DataError(
+            f"{parts[0].where}: all coordinates lie within x {low[0]:.6g} to {high[0]:.6g}, y {low[1]:.6g} to "
+            f"{high[1]:.6g}: degrees, or shares of a side, it seems. Expected pixels of a photograph of {size}; "
+            "if they are, round them to two decimals."
+        )
+    if stray:
+        points = stray[0].rings[0]
+        x, y = points[np.abs(points - (width / 2, height / 2)).max(axis=1).argmax()]
+        raise DataError(
+            f"{stray[0].where}: it reaches to [{x:g}, {y:g}], outside of the photograph of {size} pixels. Was it drawn "
+            f"on another photograph, or on another size of this one?{' y grows downward here.' if y < 0 else ''}"
+        )
+
+
+def _is_outside(part: _Part, shape: tuple[int, ...]) -> bool:
+    """Whether none of it is in the photograph, or it reaches farther out than a hand slips."""
+    points, size, reach = part.rings[0], shape[::-1], (part.width or 0) / 2
+    elsewhere = (points.max(axis=0) < -reach).any() or (points.min(axis=0) > np.add(size, reach)).any()
+    return bool(elsewhere or np.maximum(-points, points - size).max() > max(2.0, _OVERHANG * max(size)))

@@ -1,0 +1,208 @@
+"""Masks as files: which pixels are vessel, or in the field of view. What could mean something else is refused.
+
+A mask is white on black. Grey at the edges of vessels (smoothed or resampled masks, JPEG) is decided at half; grey
+areas, colours, and alpha that says something else than the colours are not guessed at. What a data set means by its
+colours it says itself: `vessel_colours` of its dataset.json. A mask is taken as it is stored: never turned.
+"""
+
+import gzip
+import io
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as Pillow
+from pydantic import Field
+
+from vesselrt.runtime.errors import DataError
+
+Mask = NDArray[np.bool_]
+Colour = Annotated[str, Field(pattern="^#[0-9a-f]{6}$")]
+"""#rrggbb, in small letters."""
+Vessels = tuple[str, ...] | Literal["any colour"] | None
+"""Which pixels of a mask are vessel: those of these exact `Colour`s, all that are not black; None: the white ones."""
+
+ORIENTATION: Final = 0x0112
+"""The EXIF tag."""
+MOST: Final = 0.4
+"""Share of the field of view: no annotation of vessels covers more. CHASE_DB1 and HRF have 4 to 13 %."""
+
+_MIDDLE = (32, 223)  # levels that are neither black nor white
+_EVEN = 16  # levels by which the pixels of a grey area differ at most; across an edge it is more
+_MOST_GREY = 0.03
+"""Share of 2 × 2 squares of one middle level. CHASE_DB1 and HRF, resampled by .125 to 3.7, smoothed, or as JPEG of
+quality 10 to 95, have 0 to .012; of two grey classes .35 and more; with the thin vessels alone grey .04 and more."""
+_MOST_COLOURED = 0.001  # share of what is not black
+_COLOURED = 64  # levels between the channels: JPEG alone makes less of grey
+_MOST_COLOURS = 64  # of classes; smoothing or JPEG make hundreds
+
+
+def read_mask(path: Path, vessels: Vessels = None) -> Mask:
+    """A mask file as (H, W) bool.
+
+    White is above 127: second-observer files of DRIVE decode to 3 and 253. Raises DataError for a file that can't be
+    read, and for one whose pixels could mean something else: each message says what is there and what to do.
+    """
+    pixels = _read_pixels(path)
+    if vessels is None:
+        return _white(path, pixels)
+    if vessels == "any colour":
+        return _clear(path, pixels if pixels.ndim == 2 else pixels.max(axis=2))
+    return _of_colours(path, pixels, vessels)
+
+
+def check_share(path: Path, vessel: Mask, inside: Mask, most: float = MOST) -> None:
+    """Raises DataError when more than the share `most` of the field of view `inside` is vessel; both (H, W)."""
+    share = np.count_nonzero(vessel & inside) / (np.count_nonzero(inside) or 1)
+    if share <= most:
+        return
+    border = np.concatenate([vessel[0], vessel[-1], vessel[:, 0], vessel[:, -1]])
+    guess = (
+        "It looks inverted, vessels black on white: invert it."
+        if 0.5 < share < 1 and border.mean() > 0.5
+        else "Is it the mask of the field of view, or inverted? Put the mask of the vessels in its place."
+    )
+    raise DataError(
+        f"{path}: {share:.0%} of the field of view is vessel. Expected at most {most:.0%}. {guess} "
+        'If it is right, set "most_vessel" in dataset.json.'
+    )
+
+
+UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, Pillow.DecompressionBombError)
+"""What Pillow raises for damaged files of all kinds."""
+
+
+@contextmanager
+def opened_picture(path: Path) -> Iterator[Pillow.Image]:
+    """A picture whose pixels are not read yet; `.gz` is taken off. A data set's own files may be large."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Pillow.DecompressionBombWarning)
+        with Pillow.open(io.BytesIO(read_bytes(path))) as file:
+            yield file
+
+
+def read_bytes(path: Path) -> bytes:
+    """The content of a file, unpacked where its name ends in .gz, as STARE is published. Raises OSError."""
+    data = path.read_bytes()
+    return gzip.decompress(data) if path.suffix.lower() == ".gz" else data
+
+
+def _read_pixels(path: Path) -> NDArray[np.uint8]:
+    """(H, W) of a grey file, (H, W, 3) of one that may have colours."""
+    try:
+        with opened_picture(path) as file:
+            if (pages := getattr(file, "n_frames", 1)) > 1:
+                raise DataError(f"{path}: a mask of {pages} pages. Expected one: save the right one by itself.")
+            if (orientation := file.getexif().get(ORIENTATION, 1)) != 1:
+                raise DataError(
+                    f"{path}: a mask that is stored turned (EXIF orientation {orientation}). Save it upright."
+                )
+            if file.mode.startswith("I"):
+                return _from_deep(np.asarray(file))
+            if file.mode == "F":
+                raise DataError(f"{path}: a mask of floating-point numbers. Expected 8 bits, 0 and 255: convert it.")
+            if file.has_transparency_data:
+                return _without_alpha(path, np.asarray(file.convert("RGBA")))
+            return np.asarray(file.convert("L" if file.mode in ("1", "L") else "RGB"))
+    except UNREADABLE as error:
+        raise DataError(f"{path}: not a readable mask ({error})") from None
+
+
+def _from_deep(pixels: NDArray[Any]) -> NDArray[np.uint8]:
+    """16-bit samples by their upper 8 bits, unless they are 8-bit values in a larger cell."""
+    shift = 8 if pixels.max() > 255 else 0
+    levels: NDArray[np.uint8] = np.clip(pixels >> shift, 0, 255).astype(np.uint8)
+    return levels
+
+
+def _without_alpha(path: Path, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(H, W, 4) as (H, W, 3), where alpha says nothing, or the same as the colours do."""
+    colours, alpha = pixels[:, :, :3], pixels[:, :, 3]
+    opaque = alpha > 127
+    if alpha.min() != alpha.max() and not np.array_equal(opaque, colours.max(axis=2) > 127):
+        raise DataError(
+            f"{path}: its alpha varies, {opaque.mean():.1%} is opaque, and says something else than its colours. "
+            "Expected white vessels on black: save the mask without alpha."
+        )
+    return colours
+
+
+def _white(path: Path, pixels: NDArray[np.uint8]) -> Mask:
+    if pixels.ndim == 2:
+        return _clear(path, pixels)
+    bright = pixels.max(axis=2)
+    coloured = np.count_nonzero(bright - pixels.min(axis=2) > _COLOURED)
+    lit = np.count_nonzero(bright > _MIDDLE[0])
+    if coloured > _MOST_COLOURED * lit:
+        raise DataError(
+            f"{path}: a mask in colours, {_commonest(pixels)}. Expected white vessels on black. "
+            f"{_say_which('colours mean vessel')}"
+        )
+    return _clear(path, np.asarray(Pillow.fromarray(pixels).convert("L")))
+
+
+def _clear(path: Path, grey: NDArray[np.uint8]) -> Mask:
+    """(H, W) levels at half; refused where levels between black and white are more than edges."""
+    mask: Mask = grey > 127
+    if grey.any() and not mask.any():
+        raise DataError(
+            f"{path}: its brightest value is {grey.max()}. Expected a mask of 0 and 255. "
+            f"{_say_which('values mean vessel')}"
+        )
+    low, high = _MIDDLE
+    # Squares of 2 × 2 pixels: the lowest and the highest level in each.
+    corners = (grey[:-1, :-1], grey[1:, :-1], grey[:-1, 1:], grey[1:, 1:])
+    least, most = np.minimum.reduce(corners), np.maximum.reduce(corners)
+    even = (least >= low) & (most <= high) & (most - least <= _EVEN)
+    if np.count_nonzero(even) > _MOST_GREY * np.count_nonzero(grey >= low):
+        raise DataError(
+            f"{path}: a mask with grey areas, {_commonest(grey)}. Expected 0 and 255, grey at edges alone. If these "
+            f"are probabilities, save those above one half. If they are classes: {_say_which('values mean vessel')}"
+        )
+    return mask
+
+
+def _of_colours(path: Path, pixels: NDArray[np.uint8], vessels: tuple[str, ...]) -> Mask:
+    """The pixels that have exactly one of these colours."""
+    packed = _packed(pixels)
+    there = np.zeros(2**24, bool)
+    there[packed] = True
+    if (count := np.count_nonzero(there)) > _MOST_COLOURS:
+        raise DataError(
+            f"{path}: {count:,} different colours, so it was smoothed or saved as JPEG. Expected a colour for each "
+            "class: save it without loss and without smoothing."
+        )
+    wanted = np.array([int(colour[1:], 16) for colour in vessels], np.uint32)
+    if packed.any() and not there[wanted].any():
+        raise DataError(
+            f"{path}: it has none of the vessel_colours {', '.join(vessels)}, but {_commonest(pixels)}. Mend "
+            "vessel_colours in dataset.json."
+        )
+    chosen = np.zeros(2**24, bool)
+    chosen[wanted] = True
+    mask: Mask = chosen[packed]
+    return mask
+
+
+def _packed(pixels: NDArray[np.uint8]) -> NDArray[np.uint32]:
+    """(H, W) or (H, W, 3) as (H, W) numbers 0xrrggbb."""
+    if pixels.ndim == 2:
+        return pixels.astype(np.uint32) * np.uint32(0x010101)
+    weights = np.array([1 << 16, 1 << 8, 1], np.uint32)
+    return np.asarray((pixels * weights).sum(axis=2, dtype=np.uint32), np.uint32)
+
+
+def _commonest(pixels: NDArray[np.uint8]) -> str:
+    """What is there besides black, for a message."""
+    colours, counts = np.unique(_packed(pixels), return_counts=True)
+    colours, counts = colours[colours > 0], counts[colours > 0]
+    order = np.argsort(-counts, kind="stable")[:4]
+    return "mostly " + ", ".join(f"#{colours[i]:06x} ({counts[i] / max(1, counts.sum()):.1%})" for i in order)
+
+
+def _say_which(what: str) -> str:
+    return f'Say in dataset.json which {what}, such as "vessel_colours": ["#ff0000", "#0000ff"].'

@@ -1,0 +1,177 @@
+"""One annotated photograph of a data set: its files, and how they are read.
+
+Photographs are decoded by the runtime's decoder alone, so training and serving see the same pixels.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vesselrt.runtime.errors import DataError, ImageError
+from vesselrt.runtime.photo.decoding import Limits
+from vesselrt.runtime.photo.photograph import Photograph
+from vesselrt.runtime.photo.preparation import Image
+from vesselrt.training.data.annotations import Annotation
+from vesselrt.training.data.masks import (
+    MOST,
+    ORIENTATION,
+    UNREADABLE,
+    Mask,
+    Vessels,
+    check_share,
+    opened_picture,
+    read_bytes,
+    read_mask,
+)
+
+LIMITS = Limits(bytes=2**32, pixels=2**30)
+"""Of photographs of a data set: one's own files, and not what a stranger sends to a server."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One annotated photograph: files only, nothing is read yet."""
+
+    name: str
+    image: Path
+    truth: Path
+    field_of_view: Path | None = None
+    second: Path | None = None
+    """A second human observer's annotation."""
+    annotation: Annotation | None = None
+    """How `truth` is read where it is GeoJSON; None: it is a mask."""
+    vessels: Vessels = None
+    """Which pixels of the masks `truth` and `second` are vessel."""
+    most_vessel: float = MOST
+    """Share of the field of view that may be vessel."""
+
+    def read_image(self) -> Image:
+        """The photograph, (H, W, 3) uint8 RGB, turned upright as the runtime does; masks are taken as stored."""
+        try:
+            return self.photograph().pixels
+        except ImageError as error:
+            raise DataError(f"{self.image}: not a readable image: {error}") from None
+
+    def photograph(self) -> Photograph:
+        """For the runtime: the file's bytes, not decoded yet. Raises DataError when the file can't be read."""
+        try:
+            return Photograph(read_bytes(self.image), LIMITS)
+        except OSError as error:
+            raise DataError(f"{self.image}: can't be read ({error.strerror or error})") from None
+
+    def read_truth(self) -> Mask:
+        """(H, W) bool, True = vessel. Raises DataError for what can't be the vessels of this photograph."""
+        if self.annotation is None:
+            return self._read_vessels(self.truth)
+        truth = self.annotation.mask(*self._size())
+        self._check_share(self.truth, truth)
+        return truth
+
+    def read_second(self) -> Mask | None:
+        """The second observer's (H, W) bool; None where there is none. Raises DataError as `read_truth` does."""
+        return None if self.second is None else self._read_vessels(self.second)
+
+    def read_field_of_view(self, shape: tuple[int, ...]) -> Mask:
+        """(H, W) bool; everything, where the data set has no mask."""
+        return np.ones(shape[:2], bool) if self.field_of_view is None else read_mask(self.field_of_view)
+
+    def _read_vessels(self, path: Path) -> Mask:
+        mask = read_mask(path, self.vessels)
+        _check_upright(self, path, mask)
+        self._check_share(path, mask)
+        return mask
+
+    def _check_share(self, path: Path, vessel: Mask) -> None:
+        inside = self.read_field_of_view(vessel.shape)
+        # Sizes that differ are told by whoever compares them.
+        check_share(path, vessel, inside if inside.shape == vessel.shape else np.ones_like(vessel), self.most_vessel)
+
+    def _size(self) -> tuple[int, int]:
+        """(height, width) of the photograph that the annotation was drawn on.
+
+        Raises DataError for one that is stored turned: some tools show it upright, and others as it is stored.
+        """
+        stored = _stored(self.image)
+        if stored is None:
+            height, width, _ = self.read_image().shape
+            return height, width
+        orientation, width, height = stored
+        if orientation != 1:
+            raise DataError(
+                f"{self.image}: stored turned (EXIF orientation {orientation}): which corner an annotation counts from "
+                "depends on the tool. Save the photograph upright, and look at the annotation on it."
+            )
+        return height, width
+
+
+def read_pair(sample: Sample) -> tuple[Image, Mask]:
+    """Photograph (H, W, 3) and truth (H, W). Raises DataError when their sizes differ."""
+    image, truth = sample.read_image(), sample.read_truth()
+    agree(sample, truth, sample.image, image)
+    return image, truth
+
+
+def read_inside(sample: Sample, truth: Mask) -> Mask:
+    """The field of view (H, W) that belongs to a truth. Raises DataError when their sizes differ, or it is empty."""
+    inside = sample.read_field_of_view(truth.shape)
+    agree(sample, truth, sample.field_of_view, inside)
+    if not inside.any():
+        raise DataError(f"{sample.field_of_view}: the mask is empty. Expected white where the field of view is.")
+    return inside
+
+
+def agree(sample: Sample, truth: Mask, path: Path | None, pixels: NDArray[Any]) -> None:
+    """Raises DataError unless what was read from `path`, (H, W) or (H, W, C), is of the truth's size."""
+    (height, width), (h, w) = truth.shape, pixels.shape[:2]
+    if (h, w) != (height, width):
+        raise DataError(
+            f"{path}: {w} × {h} pixels, but its truth {sample.truth} has {width} × {height}. They must agree."
+        )
+
+
+def digest(path: Path) -> str:
+    """What a photograph is known by, whatever its name: the first 16 digits of its file's SHA-256."""
+    return _sha(path.read_bytes())
+
+
+def digests(path: Path) -> tuple[str, ...]:
+    """`digest`, and the same of its pixels where it is an image: they stay when it is saved anew without loss."""
+    known = digest(path)
+    try:
+        pixels = Photograph(read_bytes(path), LIMITS).pixels
+    except (OSError, ImageError):
+        return (known,)
+    return known, _sha(str(pixels.shape).encode() + pixels.tobytes())
+
+
+def _sha(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:16]
+
+
+def _check_upright(sample: Sample, path: Path, mask: Mask) -> None:
+    """Raises DataError unless a mask, read from `path`, was surely drawn on the photograph as it is seen.
+
+    Photographs are turned as their EXIF orientation says. Only where that changes width and height can it be told
+    whether a mask was drawn before or after.
+    """
+    orientation, width, height = _stored(sample.image) or (1, 0, 0)
+    swapped = orientation in (5, 6, 7, 8) and width != height
+    if orientation == 1 or (swapped and mask.shape == (width, height)):
+        return
+    raise DataError(
+        f"{sample.image}: stored turned (EXIF orientation {orientation}), and its mask {path} may be turned or not. "
+        "Save the photograph upright, and look at the mask on it."
+    )
+
+
+def _stored(path: Path) -> tuple[int, int, int] | None:
+    """EXIF orientation, 1 to 8, then width and height as stored; None for a kind that Pillow does not know."""
+    try:
+        with opened_picture(path) as file:
+            return int(file.getexif().get(ORIENTATION, 1)), *file.size
+    except UNREADABLE:
+        return None
