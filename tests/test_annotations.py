@@ -228,6 +228,27 @@ def test_the_width_of_lines(tmp_path: Path) -> None:
         mask_of(tmp_path, three)
 
 
+def test_points_have_no_area_and_that_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    point, points = {"type": "Point", "coordinates": [5, 5]}, {"type": "MultiPoint", "coordinates": [[5, 5], [0, 0]]}
+    content = [
+        feature(polygon(SQUARE)),
+        feature(point, classification="fovea"),
+        feature({"type": "GeometryCollection", "geometries": [points, line([0.5, 5.5], [5.5, 5.5])]}, width=1),
+    ]
+    for _ in range(2):
+        assert mask_of(tmp_path, content).sum() == 15
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{tmp_path / '12.geojson'}: 2 point(s) have no area, and are not read"
+    ]
+
+
+def test_a_line_that_is_no_vessel_needs_no_width(tmp_path: Path) -> None:
+    content = [feature(polygon(SQUARE), classification="vessel"), feature(line([0, 0], [5, 5]), classification="ruler")]
+    assert mask_of(tmp_path, content, rules=Rules(classes=("vessel",))).sum() == 9
+    with pytest.raises(DataError, match=r'features\.1: a line without a width\. .* name those that are in "classes"'):
+        mask_of(tmp_path, content)
+
+
 def test_one_file_for_many_photographs(tmp_path: Path) -> None:
     path = written(
         tmp_path,
@@ -283,7 +304,16 @@ WRONG = {
     ),
     "a list of shapes": ([polygon(SQUARE)], "0.type: Input should be 'Feature'"),
     "no features": ({"type": "FeatureCollection"}, "FeatureCollection.features: Field required"),
-    "a point": (feature({"type": "Point", "coordinates": [1, 2]}), "Feature.geometry: .*'Point' found .*'Polygon'"),
+    "a circle": (feature({"type": "Circle", "coordinates": [1, 2]}), "Feature.geometry: .*'Circle' found .*'Polygon'"),
+    "LabelMe": (
+        {"version": "5.4.1", "shapes": [{"label": "vessel", "points": SQUARE}], "imagePath": "12.png"},
+        "the JSON of LabelMe, which is not read. Expected GeoJSON: write the points of a shape as a Polygon",
+    ),
+    "COCO": (
+        {"images": [], "annotations": [{"segmentation": [[1, 1, 4, 1, 4, 4]]}], "categories": []},
+        "the JSON of COCO, which is not read. Expected GeoJSON: write the segmentation of an annotation as a Polygon",
+    ),
+    "points alone": (feature({"type": "Point", "coordinates": [1, 2]}), r"it holds no annotation\. Annotate"),
     "no coordinates": (feature({"type": "Polygon"}), "geometry.Polygon.coordinates: Field required"),
     "too flat": (
         feature({"type": "Polygon", "coordinates": SQUARE}),

@@ -529,15 +529,12 @@ def test_evaluate_in_the_folder_itself_has_a_name(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (
-            "eyes --kind retina",
-            f"unknown kind 'retina' of data set. Expected one of: auto, {KINDS}.",
-        ),
+        ("eyes --kind retina", f"unknown kind 'retina' of data set. Expected one of: auto, {KINDS}."),
         ("nowhere --kind hrf", "nowhere: no such folder."),
         ("eyes --kind drive", "eyes: no photographs of the test split of drive."),
         (
-            ".",
-            f".: no data set of a known layout ({KINDS}). Name a folder that holds one.",
+            "eyes/images",
+            f"eyes/images: no data set of a known layout ({KINDS}). Name a folder that holds one.",
         ),
         ("eyes --json eyes/images/a.png/all.json", "[Errno 17] File exists: 'eyes/images/a.png'"),
     ],
