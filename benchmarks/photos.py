@@ -7,17 +7,19 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image as Pillow
 
 from vesselrt.runtime.encode import Mask
 from vesselrt.runtime.errors import DataError, OptionError
 from vesselrt.runtime.photo.decoding import read_photo
 from vesselrt.runtime.photo.preparation import Image
+from vesselrt.training.data.finding import Kind, listed
+from vesselrt.training.data.samples import read_inside
 
 JPEG_QUALITY = 95
 SIZES = ("512x512", "565x584", "999x960", "3504x2336")
 """Width x height: a tile, DRIVE, CHASE_DB1, HRF."""
 
+_SETS: dict[str, Kind] = {"CHASE_DB1": "chase_db1", "HRF": "hrf"}
 _LARGE = 2000  # px: from this longest side on, a size is made from the larger photographs of HRF
 
 
@@ -67,16 +69,14 @@ def from_size(size: str, data: Path | None) -> Photo:
 
 
 def held_out(data: Path) -> dict[str, list[Path]]:
-    """Data set → the photographs of its test split, in name order; the layouts are those of the data sets' authors.
+    """Data set → the photographs of its test split, in name order.
 
     Raises DataError when `data` holds neither.
     """
-    patterns = {"CHASE_DB1": r"Image_1[1-4][LR]\.jpg", "HRF": r"(0[6-9]|1\d)_(h|dr|g)\.jpe?g"}
-    folders = {"CHASE_DB1": data / "CHASE_DB1", "HRF": data / "HRF" / "images"}
     found = {
-        name: sorted(p for p in folder.iterdir() if re.fullmatch(patterns[name], p.name, re.IGNORECASE))
-        for name, folder in folders.items()
-        if folder.is_dir()
+        name: [sample.image for sample in listed(kind, data / name, "test")]
+        for name, kind in _SETS.items()
+        if (data / name).is_dir()
     }
     found = {name: paths for name, paths in found.items() if paths}
     if not found:
@@ -89,26 +89,10 @@ def annotated(data_set: str, path: Path) -> Annotated:
 
     Raises DataError when a mask is missing or can't be read.
     """
-    if data_set == "CHASE_DB1":
-        truth, fields, name = path.with_name(f"{path.stem}_1stHO.png"), path.parent / "fov_masks", path.stem
-    else:
-        root = path.parents[1]
-        truth, fields, name = root / "manual1" / f"{path.stem}.tif", root / "mask", f"{path.stem}_mask"
-    vessels = _read_mask(truth)
-    if not fields.is_dir():
-        return Annotated(path.read_bytes(), vessels, np.ones_like(vessels))
-    # Published as TIFF or GIF, converted by some to PNG.
-    inside = next(iter(sorted(fields.glob(f"{name}.*"))), fields / f"{name}.*")
-    return Annotated(path.read_bytes(), vessels, _read_mask(inside))
-
-
-def _read_mask(path: Path) -> Mask:
-    try:
-        with Pillow.open(path) as file:
-            mask: Mask = np.asarray(file.convert("L")) > 127
-    except OSError as error:
-        raise DataError(f"{path}: not a readable mask ({error}).") from None
-    return mask
+    root = path.parent if data_set == "CHASE_DB1" else path.parents[1]
+    (sample,) = (sample for sample in listed(_SETS[data_set], root, "test") if sample.image == path)
+    truth = sample.read_truth()
+    return Annotated(path.read_bytes(), truth, read_inside(sample, truth))
 
 
 def jpeg(image: Image) -> bytes:

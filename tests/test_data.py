@@ -15,8 +15,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
+from vesselrt.cli.options import MASK_KINDS
 from vesselrt.runtime.errors import DataError
-from vesselrt.runtime.photo.decoding import SUFFIXES
 from vesselrt.training.data.finding import Kind, check_kind, find, has_test
 from vesselrt.training.data.masks import read_mask
 from vesselrt.training.data.samples import Sample, digest, digests, read_inside, read_pair
@@ -195,6 +195,7 @@ def names(samples: list[Sample]) -> list[str]:
 
 def test_every_kind_is_tested() -> None:
     assert tuple(BUILD) == get_args(Kind)
+    assert MASK_KINDS.split(", ") == [kind for kind in BUILD if kind != "geojson"]
 
 
 @pytest.mark.parametrize("kind", BUILD)
@@ -264,8 +265,6 @@ def test_a_folder_has_no_split_of_its_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ALL_KINDS)
 @pytest.mark.parametrize("split", SPLITS)
 def test_files_of_a_sample(kind: Kind, split: Split, tmp_path: Path) -> None:
-    if kind == "stare" and ".ppm" not in SUFFIXES:
-        pytest.skip("the runtime does not read PPM yet")
     for sample in find(kind, BUILD[kind](tmp_path), split):
         image = sample.read_image()
         assert image.shape == (*SHAPE, 3)
@@ -378,6 +377,18 @@ def test_what_a_photograph_is_known_by(tmp_path: Path) -> None:
     assert a[0] != b[0]
     assert a[1] == b[1] != c[1]
     assert d == (digest(tmp_path / "d.png"),)
+
+
+def test_what_the_decoder_had_to_assume_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    deep = np.full((*SHAPE, 3), 1000, np.uint16)
+    deep[3, 3] = 4095
+    path = tmp_path / "deep.png"
+    assert cv2.imwrite(str(path), deep)
+    sample = Sample("deep", path, path)
+    photograph = sample.photograph()
+    np.testing.assert_array_equal(sample.read_image(), photograph.pixels)
+    assert photograph.warnings
+    assert [record.getMessage() for record in caplog.records] == [f"{path}: {w}" for w in photograph.warnings]
 
 
 @pytest.mark.parametrize("kind", ["drive", "chase_db1", "hrf"])

@@ -34,8 +34,6 @@ from vesselrt.training.data.masks import Vessels
 from vesselrt.training.data.samples import Sample
 from vesselrt.training.data.splits import Parts, every_fifth, published
 
-_PICTURES = SUFFIXES | {".ppm", ".pgm", ".pbm", ".pnm"}
-
 
 @dataclass(frozen=True)
 class Layout:
@@ -55,7 +53,7 @@ def pictures(folder: Path, pattern: str = r".*") -> list[Path]:
     return sorted(
         p
         for p in folder.iterdir()
-        if not p.name.startswith(".") and _unpacked(p).suffix.lower() in _PICTURES and re.fullmatch(pattern, stem(p))
+        if not p.name.startswith(".") and _unpacked(p).suffix.lower() in SUFFIXES and re.fullmatch(pattern, stem(p))
     )
 
 

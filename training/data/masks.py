@@ -26,11 +26,10 @@ Colour = Annotated[str, Field(pattern="^#[0-9a-f]{6}$")]
 Vessels = tuple[str, ...] | Literal["any colour"] | None
 """Which pixels of a mask are vessel: those of these exact `Colour`s, all that are not black; None: the white ones."""
 
-ORIENTATION: Final = 0x0112
-"""The EXIF tag."""
 MOST: Final = 0.4
 """Share of the field of view: no annotation of vessels covers more. CHASE_DB1 and HRF have 4 to 13 %."""
 
+_ORIENTATION = 0x0112  # EXIF
 _MIDDLE = (32, 223)  # levels that are neither black nor white
 _EVEN = 16  # levels by which the pixels of a grey area differ at most; across an edge it is more
 _MOST_GREY = 0.03
@@ -72,12 +71,12 @@ def check_share(path: Path, vessel: Mask, inside: Mask, most: float = MOST) -> N
     )
 
 
-UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, Pillow.DecompressionBombError)
+_UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, Pillow.DecompressionBombError)
 """What Pillow raises for damaged files of all kinds."""
 
 
 @contextmanager
-def opened_picture(path: Path) -> Iterator[Pillow.Image]:
+def _opened(path: Path) -> Iterator[Pillow.Image]:
     """A picture whose pixels are not read yet; `.gz` is taken off. A data set's own files may be large."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Pillow.DecompressionBombWarning)
@@ -94,10 +93,10 @@ def read_bytes(path: Path) -> bytes:
 def _read_pixels(path: Path) -> NDArray[np.uint8]:
     """(H, W) of a grey file, (H, W, 3) of one that may have colours."""
     try:
-        with opened_picture(path) as file:
+        with _opened(path) as file:
             if (pages := getattr(file, "n_frames", 1)) > 1:
                 raise DataError(f"{path}: a mask of {pages} pages. Expected one: save the right one by itself.")
-            if (orientation := file.getexif().get(ORIENTATION, 1)) != 1:
+            if (orientation := file.getexif().get(_ORIENTATION, 1)) != 1:
                 raise DataError(
                     f"{path}: a mask that is stored turned (EXIF orientation {orientation}). Save it upright."
                 )
@@ -108,7 +107,7 @@ def _read_pixels(path: Path) -> NDArray[np.uint8]:
             if file.has_transparency_data:
                 return _without_alpha(path, np.asarray(file.convert("RGBA")))
             return np.asarray(file.convert("L" if file.mode in ("1", "L") else "RGB"))
-    except UNREADABLE as error:
+    except _UNREADABLE as error:
         raise DataError(f"{path}: not a readable mask ({error})") from None
 
 

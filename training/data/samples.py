@@ -4,6 +4,7 @@ Photographs are decoded by the runtime's decoder alone, so training and serving 
 """
 
 import hashlib
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,21 +13,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vesselrt.runtime.errors import DataError, ImageError
-from vesselrt.runtime.photo.decoding import Limits
+from vesselrt.runtime.photo.decoding import Limits, open_photo
+from vesselrt.runtime.photo.encoded import Encoded
 from vesselrt.runtime.photo.photograph import Photograph
 from vesselrt.runtime.photo.preparation import Image
 from vesselrt.training.data.annotations import Annotation
 from vesselrt.training.data.masks import (
     MOST,
-    ORIENTATION,
-    UNREADABLE,
     Mask,
     Vessels,
     check_share,
-    opened_picture,
     read_bytes,
     read_mask,
 )
+
+logger = logging.getLogger(__name__)
 
 LIMITS = Limits(bytes=2**32, pixels=2**30)
 """Of photographs of a data set: one's own files, and not what a stranger sends to a server."""
@@ -51,17 +52,22 @@ class Sample:
 
     def read_image(self) -> Image:
         """The photograph, (H, W, 3) uint8 RGB, turned upright as the runtime does; masks are taken as stored."""
+        photograph = self.photograph()
         try:
-            return self.photograph().pixels
+            pixels = photograph.pixels
         except ImageError as error:
             raise DataError(f"{self.image}: not a readable image: {error}") from None
+        for warning in photograph.warnings:
+            logger.warning("%s: %s", self.image, warning)
+        return pixels
 
     def photograph(self) -> Photograph:
         """For the runtime: the file's bytes, not decoded yet. Raises DataError when the file can't be read."""
-        try:
-            return Photograph(read_bytes(self.image), LIMITS)
-        except OSError as error:
-            raise DataError(f"{self.image}: can't be read ({error.strerror or error})") from None
+        return Photograph(self._read_bytes(), LIMITS)
+
+    def read_header(self) -> Encoded:
+        """The photograph's size and how it is turned. Raises ImageError, DataError when the file can't be read."""
+        return open_photo(self._read_bytes(), LIMITS)
 
     def read_truth(self) -> Mask:
         """(H, W) bool, True = vessel. Raises DataError for what can't be the vessels of this photograph."""
@@ -79,6 +85,12 @@ class Sample:
         """(H, W) bool; everything, where the data set has no mask."""
         return np.ones(shape[:2], bool) if self.field_of_view is None else read_mask(self.field_of_view)
 
+    def _read_bytes(self) -> bytes:
+        try:
+            return read_bytes(self.image)
+        except OSError as error:
+            raise DataError(f"{self.image}: can't be read ({error.strerror or error})") from None
+
     def _read_vessels(self, path: Path) -> Mask:
         mask = read_mask(path, self.vessels)
         _check_upright(self, path, mask)
@@ -95,17 +107,16 @@ class Sample:
 
         Raises DataError for one that is stored turned: some tools show it upright, and others as it is stored.
         """
-        stored = _stored(self.image)
-        if stored is None:
-            height, width, _ = self.read_image().shape
-            return height, width
-        orientation, width, height = stored
-        if orientation != 1:
+        try:
+            header = self.read_header()
+        except ImageError as error:
+            raise DataError(f"{self.image}: not a readable image: {error}") from None
+        if header.orientation != 1:
             raise DataError(
-                f"{self.image}: stored turned (EXIF orientation {orientation}): which corner an annotation counts from "
-                "depends on the tool. Save the photograph upright, and look at the annotation on it."
+                f"{self.image}: stored turned (EXIF orientation {header.orientation}): which corner an annotation "
+                "counts from depends on the tool. Save the photograph upright, and look at the annotation on it."
             )
-        return height, width
+        return header.height, header.width
 
 
 def read_pair(sample: Sample) -> tuple[Image, Mask]:
@@ -158,20 +169,15 @@ def _check_upright(sample: Sample, path: Path, mask: Mask) -> None:
     Photographs are turned as their EXIF orientation says. Only where that changes width and height can it be told
     whether a mask was drawn before or after.
     """
-    orientation, width, height = _stored(sample.image) or (1, 0, 0)
-    swapped = orientation in (5, 6, 7, 8) and width != height
-    if orientation == 1 or (swapped and mask.shape == (width, height)):
+    try:
+        header = sample.read_header()
+    except ImageError:  # the decoder says so to whoever wants the pixels
+        return
+    width, height = header.width, header.height
+    swapped = header.orientation in (5, 6, 7, 8) and width != height
+    if header.orientation == 1 or (swapped and mask.shape == (width, height)):
         return
     raise DataError(
-        f"{sample.image}: stored turned (EXIF orientation {orientation}), and its mask {path} may be turned or not. "
-        "Save the photograph upright, and look at the mask on it."
+        f"{sample.image}: stored turned (EXIF orientation {header.orientation}), and its mask {path} may be turned or "
+        "not. Save the photograph upright, and look at the mask on it."
     )
-
-
-def _stored(path: Path) -> tuple[int, int, int] | None:
-    """EXIF orientation, 1 to 8, then width and height as stored; None for a kind that Pillow does not know."""
-    try:
-        with opened_picture(path) as file:
-            return int(file.getexif().get(ORIENTATION, 1)), *file.size
-    except UNREADABLE:
-        return None
