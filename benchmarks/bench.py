@@ -289,7 +289,7 @@ def _peers(path: Path, segmenter: Segmenter) -> "Peers":
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("vesselrt"):
             raise
-        raise MissingExtraError("vesselrt bench --compare", "bench") from None
+        raise MissingExtraError.of("vesselrt bench --compare", "bench") from None
     return Peers(path, segmenter.manifest, segmenter.info.threads)
 
 

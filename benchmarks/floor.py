@@ -29,7 +29,7 @@ import typer
 
 from vesselrt.runtime.backends.fake import FakeBackend
 from vesselrt.runtime.errors import MissingExtraError, ModelError, VesselrtError
-from vesselrt.runtime.files import draft
+from vesselrt.runtime.files import atomic_write
 from vesselrt.runtime.manifest import Manifest
 from vesselrt.runtime.modelfile import find, read_manifest, sha256
 from vesselrt.runtime.segmenter import Segmenter
@@ -211,7 +211,7 @@ def count(path: Path, windows: Shape) -> Work:
         import onnx
         from onnx.inliner import inline_local_functions
     except ModuleNotFoundError:
-        raise MissingExtraError("python -m vesselrt.benchmarks.floor", "bench") from None
+        raise MissingExtraError.of("python -m vesselrt.benchmarks.floor", "bench") from None
     model = inline_local_functions(onnx.load(path))
     graph = model.graph
     unknown = sorted({node.op_type for node in graph.node} & _UNCOUNTED)
@@ -269,7 +269,7 @@ def floor(
     report = Report.of(find(model), photo)
     typer.echo(report.table())
     if json is not None:
-        with draft(json) as name:
+        with atomic_write(json) as name:
             name.write_text(report.to_json() + "\n", "utf-8")
 
 

@@ -49,7 +49,7 @@ from vesselrt.benchmarks.measure import (
 )
 from vesselrt.benchmarks.photos import Photo, from_file, from_size, held_out
 from vesselrt.runtime.errors import DataError, DeviceError, MissingExtraError, OptionError, VesselrtError
-from vesselrt.runtime.files import draft
+from vesselrt.runtime.files import atomic_write
 from vesselrt.runtime.hardware import find_gpu, machine
 from vesselrt.runtime.modelfile import find, read_manifest, sha256
 from vesselrt.runtime.segmenter import Segmenter
@@ -141,7 +141,7 @@ def gpu(  # noqa: PLR0913, PLR0917 - a command's options are its parameters
     report = run(find(model), photos, runs, starts, scored)
     typer.echo(report.table())
     if json is not None:
-        with draft(json) as name:
+        with atomic_write(json) as name:
             name.write_text(report.to_json() + "\n", "utf-8")
 
 
@@ -264,7 +264,7 @@ def _torch(path: Path, precision: Literal["f32", "fp16"], *, compiled: bool = Fa
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("vesselrt"):
             raise
-        raise MissingExtraError("PyTorch's columns", "bench") from None
+        raise MissingExtraError.of("PyTorch's columns", "bench") from None
     return Segmenter(read_manifest(path), TorchBackend(path, precision, compiled=compiled))
 
 

@@ -33,7 +33,7 @@ from typing import Any
 from vesselrt.benchmarks.measure import Spread
 from vesselrt.benchmarks.photos import Photo, from_size
 from vesselrt.runtime.errors import VesselrtError
-from vesselrt.runtime.files import draft
+from vesselrt.runtime.files import atomic_write
 from vesselrt.runtime.hardware import machine
 from vesselrt.runtime.photo.decoding import decode_photo
 from vesselrt.runtime.photo.preparation import prepare
@@ -120,7 +120,7 @@ def main() -> None:
         report["soak"] = asdict(soak)
         print(f"\n{soak}")
     if given.json:
-        with draft(given.json) as name:
+        with atomic_write(given.json) as name:
             name.write_text(json.dumps(report, indent=1), "utf-8")
 
 

@@ -11,12 +11,14 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from json import loads
 from pathlib import Path
+from typing import cast
 
 import cv2
 import numpy as np
 
 from vesselrt.benchmarks.photos import Photo
 from vesselrt.runtime.backends import Backend
+from vesselrt.runtime.devices import AnyPrecision, Device
 from vesselrt.runtime.encode import Mask
 from vesselrt.runtime.errors import VesselrtError
 from vesselrt.runtime.photo.preparation import Image
@@ -224,7 +226,8 @@ class Options:
 
     def load(self) -> Segmenter:
         """Raises what `vesselrt.load` does."""
-        return load(self.model, device=self.device, precision=self.precision, threads=self.threads)
+        device, precision = cast(Device, self.device), cast(AnyPrecision, self.precision)  # load checks them
+        return load(self.model, device=device, precision=precision, threads=self.threads)
 
     def arguments(self) -> list[str]:
         """As options of the command line."""

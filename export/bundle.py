@@ -161,7 +161,7 @@ def _class(target: str) -> type[nn.Module] | None:
     try:
         from monai.networks import nets
     except ModuleNotFoundError:
-        raise MissingExtraError("a MONAI bundle", "train") from None
+        raise MissingExtraError.of("a MONAI bundle", "train") from None
     module, _, name = target.rpartition(".")
     if module in ("", nets.__name__) or module.startswith(f"{nets.__name__}."):
         found = vars(nets).get(name)

@@ -16,7 +16,7 @@ from torch.export import Dim
 from vesselrt.export.modelfile import write
 from vesselrt.export.parity import check
 from vesselrt.runtime.errors import DataError, ExportError
-from vesselrt.runtime.files import draft
+from vesselrt.runtime.files import atomic_write
 from vesselrt.runtime.manifest import Manifest
 from vesselrt.runtime.photo.preparation import Image
 
@@ -86,7 +86,7 @@ def export(
     if shift and output == "probability":
         raise ExportError(f"a calibration of {shift:+.3f} is for logits, and the network gives a probability.")
     module = Deployed(network, manifest, shift, output).eval()
-    with draft(path) as name:
+    with atomic_write(path) as name:
         model = onnx_from_module(module, manifest)
         if output != "probability":
             _check_end(model)
@@ -100,7 +100,7 @@ def record_metrics(path: Path, manifest: Manifest, metrics: dict[str, dict[str, 
     """Adds measured figures (data set → metric → value) to the manifest of a model file; the graph stays as it is."""
     merged = {**manifest.provenance.metrics, **metrics}
     provenance = manifest.provenance.model_copy(update={"metrics": merged})
-    with draft(path) as name:
+    with atomic_write(path) as name:
         write(onnx.load(path), manifest.model_copy(update={"provenance": provenance}), name)
 
 

@@ -28,7 +28,7 @@ from onnx.inliner import inline_local_functions
 from vesselrt.export.modelfile import write
 from vesselrt.export.parity import F1, check_half, emulated
 from vesselrt.runtime.errors import ExportError, OptionError
-from vesselrt.runtime.files import draft
+from vesselrt.runtime.files import atomic_write
 from vesselrt.runtime.manifest import Manifest
 from vesselrt.runtime.modelfile import read_manifest
 from vesselrt.runtime.photo.preparation import Image
@@ -58,7 +58,7 @@ def convert(source: Path, out: Path, photographs: list[Image], f1: F1 | None = N
     if manifest.precision != "f32":
         raise OptionError(f"{source}: its graph is {manifest.precision} already. Name the f32 model file.")
     model, manifest = half_from_model(onnx.load(source), manifest, photographs)
-    with draft(out) as name:
+    with atomic_write(out) as name:
         if f1 is not None:
             write(emulated(model), manifest, name)
             manifest = _with_parity(manifest, {"f1_difference": f1(name) - f1(source)})

@@ -83,7 +83,7 @@ def _build(kind: str, arguments: dict[str, Any], source: Path) -> nn.Module:
     except ModuleNotFoundError as error:
         if error.name not in (LIBRARY, "torchvision", "timm"):
             raise
-        raise MissingExtraError(f"a checkpoint of {LIBRARY}", "smp") from None
+        raise MissingExtraError.of(f"a checkpoint of {LIBRARY}", "smp") from None
     except (ImportError, OSError, RuntimeError) as error:
         raise DataError(
             f"{LIBRARY} can't be imported ({' '.join(str(error).split())}). Its torchvision must be made for the torch "

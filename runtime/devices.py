@@ -17,7 +17,7 @@ import importlib
 import importlib.util
 import logging
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal, cast, get_args
 
 from vesselrt.runtime.backends import Backend
 from vesselrt.runtime.engine import Engine, Flavour, Profile, is_engine
@@ -32,11 +32,13 @@ from vesselrt.runtime.modelfile import read_manifest, sha256
 logger = logging.getLogger(__name__)
 
 FLAVOURS: tuple[Flavour, ...] = ("tensorrt_rtx", "tensorrt")
-DEVICES = (
-    *("auto", "cpu", "cpu:openvino", "cpu:onnxruntime"),
-    *("cuda", "cuda:tensorrt_rtx", "cuda:tensorrt", "cuda:onnxruntime", "cuda:onnxruntime-rtx"),
-)
-PRECISIONS = ("auto", "f32", "bf16", "fp16")
+Device = Literal[
+    "auto", "cpu", "cpu:openvino", "cpu:onnxruntime",
+    "cuda", "cuda:tensorrt_rtx", "cuda:tensorrt", "cuda:onnxruntime", "cuda:onnxruntime-rtx",
+]  # fmt: skip
+DEVICES: tuple[str, ...] = get_args(Device)
+AnyPrecision = Literal["auto", "f32", "bf16", "fp16"]
+PRECISIONS: tuple[str, ...] = get_args(AnyPrecision)
 
 
 def open_backend(path: Path, device: str, precision: str, threads: int) -> tuple[Manifest, Backend]:

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import cv2
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from vesselrt.runtime.errors import OptionError
 from vesselrt.runtime.photo.preparation import Image, field_of_view_mask
 
+Format = Literal["mask", "probability", "overlay", "svg", "geojson", "json"]
 MEDIA_TYPES = {
     "mask": "image/png",
     "probability": "image/png",
@@ -28,7 +29,7 @@ SUFFIXES = {
     "geojson": ".geojson",
     "json": ".json",
 }
-FORMATS = tuple(MEDIA_TYPES)
+FORMATS: tuple[Format, ...] = get_args(Format)
 
 COLOUR = "#00ff66"
 """Of vessels, where none is asked for: the green that a red retina has least of."""

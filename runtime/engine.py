@@ -34,7 +34,7 @@ import numpy as np
 from pydantic import Field, ValidationError, model_validator
 
 from vesselrt.runtime.errors import EngineError, ManifestError, ModelNotFoundError
-from vesselrt.runtime.files import draft
+from vesselrt.runtime.files import atomic_write
 from vesselrt.runtime.manifest import Facts, Hash, Manifest, explain
 from vesselrt.runtime.photo.preparation import Image
 
@@ -128,7 +128,7 @@ class Engine:
         fields = {**self.header.model_dump(mode="json"), "manifest": self.manifest.model_dump(mode="json")}
         header = json.dumps(fields).encode()
         prefix = _PREFIX.pack(_MAGIC, len(header), hashlib.sha256(header).digest())
-        with draft(path) as name, name.open("wb") as file:
+        with atomic_write(path) as name, name.open("wb") as file:
             file.writelines((prefix, header, self.plan))
             file.flush()
             os.fsync(file.fileno())  # else a crash may leave the name with no bytes behind it

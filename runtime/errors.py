@@ -2,22 +2,27 @@
 
     VesselrtError                     every error that vesselrt raises on purpose
     ├── ImageError                    the photograph can't be used
+    │   ├── ImageNotFoundError        no such file; a FileNotFoundError too
     │   ├── ImageDecodeError          not an image, truncated, or of an unsupported kind
     │   ├── ImageTooLargeError        over the limit on bytes or pixels
     │   └── FieldOfViewError          nothing to see: no field of view in the photograph
     ├── ModelError                    the model file can't be used
-    │   ├── ModelNotFoundError        no such file or built-in model
+    │   ├── ModelNotFoundError        no such file or built-in model; a FileNotFoundError too
     │   ├── ManifestError             the manifest is missing, damaged, or of a newer schema
     │   └── EngineError               the engine file is damaged or of a newer format
     ├── DeviceError                   the device or precision asked for is not to be had here
-    ├── OptionError                   an argument is out of range (threshold, format, ...)
+    ├── SegmenterClosedError          the Segmenter was closed
+    ├── ForkError                     a model that was loaded before this process was forked
+    ├── OptionError                   an argument is out of range (threshold, format, ...); a ValueError too
     ├── DataError                     a data set, recipe or annotation can't be used
     ├── ExportError                   the exported file does not do what the network does
-    └── MissingExtraError             an optional dependency is not installed
+    └── MissingExtraError             an optional dependency is not installed; an ImportError too
 
-Each message says what came, what was expected and what to do next.
+Each message says what came, what was expected and what to do next. Every error is made of its message alone, so that
+it comes whole out of another process: it can be pickled.
 """
 
+import errno
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,6 +34,14 @@ class VesselrtError(Exception):
 
 class ImageError(VesselrtError):
     """The photograph can't be used."""
+
+
+class ImageNotFoundError(ImageError, FileNotFoundError):
+    """No such file."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.errno = errno.ENOENT
 
 
 class ImageDecodeError(ImageError):
@@ -47,8 +60,12 @@ class ModelError(VesselrtError):
     """The model file can't be used."""
 
 
-class ModelNotFoundError(ModelError):
+class ModelNotFoundError(ModelError, FileNotFoundError):
     """No such file or built-in model."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.errno = errno.ENOENT
 
 
 class ManifestError(ModelError):
@@ -61,6 +78,14 @@ class EngineError(ModelError):
 
 class DeviceError(VesselrtError):
     """The device or precision asked for is not to be had here."""
+
+
+class SegmenterClosedError(VesselrtError):
+    """The Segmenter was closed."""
+
+
+class ForkError(VesselrtError):
+    """A model that was loaded before this process was forked: threads of its library stayed with the parent."""
 
 
 class OptionError(VesselrtError, ValueError):
@@ -78,8 +103,10 @@ class ExportError(VesselrtError):
 class MissingExtraError(VesselrtError, ImportError):
     """An optional dependency is not installed."""
 
-    def __init__(self, doing: str, extra: str) -> None:
-        super().__init__(f"{doing} needs packages that are not installed. Run: pip install 'vesselrt[{extra}]'")
+    @classmethod
+    def of(cls, doing: str, extra: str) -> "MissingExtraError":
+        """What `doing` needs comes with `vesselrt[extra]`."""
+        return cls(f"{doing} needs packages that are not installed. Run: pip install 'vesselrt[{extra}]'")
 
 
 def first_line(error: Exception) -> str:

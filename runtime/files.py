@@ -1,21 +1,94 @@
 """Writing files so that nobody ever finds half of one."""
 
+import errno
 import os
+import secrets
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from vesselrt.runtime.errors import OptionError
+
+_MOST_LINKS = 40  # as Linux
+
 
 @contextmanager
-def draft(path: Path) -> Iterator[Path]:
-    """A name beside `path` to write to: what is there when the block ends takes the place of `path`, whole.
+def atomic_write(path: Path) -> Iterator[Path]:
+    """A name to write to: what is there when the block ends takes the place of `path`, whole.
 
     When the block fails, nothing is left and an old file stays as it was. The folder is made where it is missing.
+    A link is followed, and the file it names keeps its permissions. What can't be replaced (a pipe, a device,
+    /dev/stdout, a file that is mounted alone) is written into, when the block has ended.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    name = path.with_name(f"{path.name}.{os.getpid()}.tmp")  # its own: two processes may write one file
+    target = _followed(path)
+    if target is None:
+        with _copied_into(path) as name:
+            yield name
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    name = target.with_name(f"{target.name}.{secrets.token_hex(4)}.tmp")  # its own: two may write one file
     try:
         yield name
-        name.replace(path)
+        if target.is_file():
+            shutil.copymode(target, name)
+        try:
+            name.replace(target)
+        except OSError as error:
+            if error.errno != errno.EBUSY:  # a mount point, as of `docker run -v $PWD/x.json:/x.json`
+                raise
+            _copy(name, target)
     finally:
         name.unlink(missing_ok=True)
+
+
+def check_writable(path: Path) -> None:
+    """To be asked before long work: whether `path` can be written in the end. Nothing is made.
+
+    Raises OptionError.
+    """
+    try:
+        target = _followed(path)
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if target is not None:
+            folder = next(parent for parent in target.absolute().parents if parent.exists())
+            with tempfile.TemporaryFile(dir=folder):  # permissions alone do not tell of a file system that is read only
+                pass
+        elif not os.access(path, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise OptionError(f"{path} can't be written: {error.strerror}. Name another place.") from None
+
+
+def check_writable_folder(path: Path) -> None:
+    """The same for a folder that is to hold files. Raises OptionError."""
+    check_writable(path / "file")
+
+
+def _followed(path: Path) -> Path | None:
+    """The file that links lead to, which may be missing. None for what is there and can't be replaced by a file."""
+    if path.exists() and not path.is_file() and not path.is_dir():
+        return None
+    for _ in range(_MOST_LINKS):
+        if not path.is_symlink():
+            alone = path.is_file() and not os.access(path.parent, os.W_OK)  # nothing can be put beside it
+            return None if alone else path
+        if path.parent.resolve().is_relative_to("/proc"):  # a file that is open here: its readers keep it
+            return None
+        path = path.parent / path.readlink()
+    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+
+
+@contextmanager
+def _copied_into(path: Path) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="vesselrt.") as folder:
+        name = Path(folder) / path.name
+        yield name
+        _copy(name, path)
+
+
+def _copy(source: Path, target: Path) -> None:
+    with source.open("rb") as file, target.open("wb") as into:
+        shutil.copyfileobj(file, into)

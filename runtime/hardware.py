@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from vesselrt.runtime.errors import DeviceError
+from vesselrt.runtime.lifetime import start_library
+from vesselrt.runtime.quota import cpu_quota
 
 
 @cache
@@ -42,11 +44,7 @@ def gains_by_bf16() -> bool:
 def usable_cores() -> int:
     """Cores that this process may use: fewer than the machine has, in a container or under taskset."""
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text("utf-8").split()
-    except (OSError, ValueError):
-        return available
-    return available if quota == "max" else max(1, min(available, int(quota) // int(period)))
+    return max(1, int(min(available, cpu_quota())))
 
 
 def machine() -> dict[str, str | int | float]:
@@ -77,7 +75,7 @@ class Gpu:
 def find_gpu() -> Gpu:
     """The first GPU that CUDA shows to this process.
 
-    Raises DeviceError that says what is missing: the driver, or the GPU.
+    Raises DeviceError that says what is missing, the driver or the GPU; ForkError in a child of a process that used it.
     """
     driver = _driver()
     if driver is None:
@@ -87,6 +85,7 @@ def find_gpu() -> Gpu:
     code = driver.cuInit(0)
     if code == _NO_DEVICE:
         raise DeviceError("the NVIDIA driver finds no GPU here. See nvidia-smi and CUDA_VISIBLE_DEVICES.")
+    start_library("CUDA")  # in a child of a process that used CUDA, the driver answers with an error of its own
     if code != 0:
         raise DeviceError(f"the NVIDIA driver does not start (CUDA error {code}). See nvidia-smi, or install it again.")
     device, value, name = ctypes.c_int(), ctypes.c_int(), ctypes.create_string_buffer(256)

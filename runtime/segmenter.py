@@ -1,10 +1,13 @@
 """The main path: photograph → Segmenter.segment → Segmentation."""
 
+import functools
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
+from typing import Concatenate, Never, ParamSpec, TypeVar
 
 import cv2
 import numpy as np
@@ -12,18 +15,24 @@ import numpy as np
 from vesselrt.runtime import tiling
 from vesselrt.runtime.backends import Backend, Info
 from vesselrt.runtime.backends.shared import SharedBatches
-from vesselrt.runtime.devices import open_backend
-from vesselrt.runtime.encode import COLOUR, OPACITY, Mask, encode, threshold_mask
+from vesselrt.runtime.devices import AnyPrecision, Device, open_backend
+from vesselrt.runtime.encode import COLOUR, OPACITY, Format, Mask, encode, threshold_mask
 from vesselrt.runtime.errors import OptionError
 from vesselrt.runtime.hardware import usable_cores
+from vesselrt.runtime.lifetime import Lifetime
 from vesselrt.runtime.manifest import Manifest
 from vesselrt.runtime.modelfile import find
 from vesselrt.runtime.photo.decoding import Limits
-from vesselrt.runtime.photo.photograph import Photograph
+from vesselrt.runtime.photo.photograph import Photograph, Source
 from vesselrt.runtime.photo.preparation import Image, Prepared
 
+_PREVIEW = 1024  # px: longest side of the picture in a notebook
 
-@dataclass(frozen=True)
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Segmentation:
     """The vessels of one photograph. The threshold is applied here, never by a second inference."""
 
@@ -48,7 +57,7 @@ class Segmentation:
 
     def encode(
         self,
-        format: str = "mask",  # noqa: A002 - the usual word
+        format: Format = "mask",  # noqa: A002 - the usual word
         threshold: float | None = None,
         colour: str = COLOUR,
         opacity: float = OPACITY,
@@ -61,6 +70,20 @@ class Segmentation:
         """
         threshold = self.threshold if threshold is None else threshold
         return encode(self.probability, lambda: self.image, format, threshold, colour, opacity)
+
+    def __repr__(self) -> str:
+        height, width = self.probability.shape
+        took = sum(self.timings.values())
+        return f"<Segmentation of {width} × {height} px in {took:.0f} ms on {self.info.device}, {self.info.precision}>"
+
+    def _repr_png_(self) -> bytes:
+        """What a notebook shows: the overlay, of a large photograph a smaller copy."""
+        height, width = self.probability.shape
+        factor = min(1.0, _PREVIEW / max(height, width))
+        size = max(1, round(width * factor)), max(1, round(height * factor))
+        small = [cv2.resize(whole, size, interpolation=cv2.INTER_AREA) for whole in (self.probability, self.image)]
+        probability, image = (np.asarray(pixels, np.uint8) for pixels in small)
+        return encode(probability, image, "overlay", self.threshold)
 
 
 @dataclass
@@ -79,28 +102,46 @@ class _Clock:
             self.after(name)
 
 
+def _running(call: "Callable[Concatenate[Segmenter, P], R]") -> "Callable[Concatenate[Segmenter, P], R]":
+    """A method that computes: refused once the Segmenter is closed, and never cut off by its closing."""
+
+    @functools.wraps(call)
+    def checked(segmenter: "Segmenter", /, *arguments: P.args, **named: P.kwargs) -> R:
+        with segmenter._lifetime.running():  # noqa: SLF001
+            return call(segmenter, *arguments, **named)
+
+    return checked
+
+
 class Segmenter:
-    """A loaded model. Make one with `load`; it may be shared by threads, and closes as a context manager."""
+    """A loaded model. Make one with `load`; it may be shared by threads, and closes as a context manager.
+
+    It belongs to the process that loaded it: a forked child gets ForkError, and it can't be pickled.
+    """
 
     def __init__(self, manifest: Manifest, backend: Backend, limits: Limits | None = None) -> None:
         self.manifest, self.limits = manifest, limits or Limits()
         self._backend = backend
+        self._lifetime = Lifetime(backend)
 
     @property
     def info(self) -> Info:
         """The device and precision really in use."""
         return self._backend.info
 
+    @_running
     def segment(
-        self, image: bytes | str | Path | Image | Photograph, after: Callable[[str], None] | None = None
+        self, image: Source | Photograph, after: Callable[[str], None] | None = None, *, bgr: bool = False
     ) -> Segmentation:
-        """Segments a photograph: encoded bytes, a path, or (H, W, 3) uint8 RGB pixels.
+        """Segments a photograph: encoded bytes, a path, an open file, or pixels: (H, W, 3) uint8 RGB, and what
+        `Photograph` takes besides (images of Pillow, grey, RGBA, 16 bits, floats in 0..1, tensors; arrays of OpenCV
+        with `bgr`).
 
         `after` is called with the name of each stage that is done: decode, prepare, infer, finish; what it raises ends
-        the call. Raises ImageError when the photograph can't be used.
+        the call. Raises ImageError when the photograph can't be used, SegmenterClosedError, ForkError.
         """
         clock = _Clock(after)
-        photograph = image if isinstance(image, Photograph) else Photograph(image, self.limits)
+        photograph = image if isinstance(image, Photograph) else Photograph(image, self.limits, bgr=bgr)
         prepared, shape = photograph.prepare(self.manifest.preparation, lambda: clock.stage("decode"))
         clock.stage("prepare")
         scaled = tiling.run(prepared.pixels, self.manifest.tile, self._backend.infer, self._backend.batch)
@@ -109,6 +150,7 @@ class Segmenter:
         clock.stage("finish")
         return Segmentation(probability, photograph, self.manifest.threshold, clock.stages, self.info)
 
+    @_running
     def shared(self) -> "Segmenter":
         """The same model for many threads: before a GPU, windows of their photographs are run in shared batches.
 
@@ -127,8 +169,18 @@ class Segmenter:
         return sum(self.segment(disc).timings.values())
 
     def close(self) -> None:
-        """Gives the model's memory back."""
-        self._backend.close()
+        """Gives the model's memory back: at once, or when the calls that other threads have begun come to their end."""
+        self._lifetime.close()
+
+    def __repr__(self) -> str:
+        state = ", closed" if self._lifetime.closed else ""
+        return f"<Segmenter {self.manifest.name} {self.manifest.version} on {self.info}{state}>"
+
+    def __reduce__(self) -> Never:
+        raise TypeError(
+            "a Segmenter can't be pickled or copied: it holds a model that was compiled for this process. "
+            "Call vesselrt.load() in each process, such as in the initializer of a pool."
+        )
 
     def __enter__(self) -> "Segmenter":
         return self
@@ -142,8 +194,8 @@ class Segmenter:
 def load(
     model: str | Path | None = None,
     *,
-    device: str = "auto",
-    precision: str = "auto",
+    device: Device = "auto",
+    precision: AnyPrecision = "auto",
     threads: int | None = None,
     limits: Limits | None = None,
 ) -> Segmenter:
@@ -157,10 +209,17 @@ def load(
     Raises ModelError, DeviceError when the device or precision is not to be had here, OptionError.
     """
     path = find(model)
-    if threads is not None and threads < 1:
-        raise OptionError(f"threads is {threads}. Expected 1 or more.")
-    manifest, backend = open_backend(path, device, precision, threads or usable_cores())
+    manifest, backend = open_backend(path, device, precision, usable_cores() if threads is None else _counted(threads))
     return Segmenter(manifest, backend, limits)
+
+
+def _counted(threads: int) -> int:
+    most = os.cpu_count() or 1
+    if isinstance(threads, bool) or not isinstance(threads, int) or not 1 <= threads <= most:
+        raise OptionError(
+            f"threads is {threads!r}. Expected a whole number from 1 to {most}, the cores of this machine."
+        )
+    return threads
 
 
 def _to_photograph(scaled: Image, prepared: Prepared, shape: tuple[int, ...]) -> Image:

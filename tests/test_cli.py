@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 import vesselrt
 from vesselrt import cli
 from vesselrt.cli.models import describe_model
+from vesselrt.runtime.encode import Format
 from vesselrt.runtime.manifest import METADATA_KEY, DataSource, Input, Manifest, Preparation, Provenance, Tile
 from vesselrt.runtime.modelfile import read_manifest, sha256
 from vesselrt.training.data.finding import Kind
@@ -209,7 +210,7 @@ def test_folders_and_globs(run: Run, mirror: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("form", ["mask", "probability", "overlay", "svg", "geojson"])
-def test_every_format_is_the_librarys(run: Run, mirror: Path, tmp_path: Path, form: str) -> None:
+def test_every_format_is_the_librarys(run: Run, mirror: Path, tmp_path: Path, form: Format) -> None:
     photo = save(tmp_path / "eye.png", levels(3))
     paint = ["--colour", "#33ccff", "--opacity", 0.8]
     assert run("predict", photo, "--format", form, "--threshold", 0.7, *paint, "--model", mirror, *CPU).code == 0

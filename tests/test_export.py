@@ -28,6 +28,7 @@ from vesselrt import cli
 from vesselrt.cli.models import describe_model
 from vesselrt.export import parity, sources
 from vesselrt.export.graph import Deployed, export, hash_weights, load_weights, onnx_from_module, record_metrics
+from vesselrt.runtime.devices import Device
 from vesselrt.runtime.errors import DataError, ExportError, ManifestError
 from vesselrt.runtime.manifest import DataSource, Input, Manifest, Provenance, Tile
 from vesselrt.runtime.modelfile import read_manifest
@@ -142,7 +143,7 @@ def test_any_batch_and_size_equals_the_network(exported: Exported, shape: tuple[
 
 
 @pytest.mark.parametrize("device", ["cpu:onnxruntime", "cpu:openvino"])
-def test_the_runtime_equals_the_network_on_a_photograph(exported: Exported, device: str) -> None:
+def test_the_runtime_equals_the_network_on_a_photograph(exported: Exported, device: Device) -> None:
     green = exported.photograph[:, :, 1]
     pixels = np.zeros((1, 1, 92, 72), np.uint8)
     pixels[0, 0, :90, :70] = green

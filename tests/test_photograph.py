@@ -6,13 +6,15 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image as Pillow
 
 from vesselrt.runtime.backends.fake import FakeBackend
-from vesselrt.runtime.errors import FieldOfViewError, ImageDecodeError, ImageTooLargeError
+from vesselrt.runtime.errors import FieldOfViewError, ImageDecodeError, ImageTooLargeError, OptionError
 from vesselrt.runtime.manifest import Input, Manifest, Preparation, Tile
 from vesselrt.runtime.photo import photograph
 from vesselrt.runtime.photo.decoding import Decoded, Limits, decode_photo
+from vesselrt.runtime.photo.photograph import Photograph
 from vesselrt.runtime.photo.preparation import Image
 from vesselrt.runtime.segmenter import Segmenter
 
@@ -131,3 +133,117 @@ def test_what_is_wrong_is_said_of_the_photograph(reductions: list[int], tmp_path
     small = Segmenter(segmenter(200).manifest, FakeBackend(), Limits(pixels=10_000))
     with pytest.raises(ImageTooLargeError, match="the image declares 1,000 × 700 pixels, the limit is 10,000"):
         small.segment(jpeg(eye(700, 1000, radius=340)))
+
+
+# What people hold in memory
+
+PHOTO = eye(60, 80, radius=25)
+
+
+class Tensor:
+    """What torch, JAX and others have: an array on demand."""
+
+    def __init__(self, array: NDArray[Any] | None) -> None:
+        self._array = array
+
+    def __array__(self, *_: Any, **__: Any) -> NDArray[Any]:
+        if self._array is None:
+            raise TypeError("can't convert cuda:0 device type tensor to numpy.")
+        return self._array
+
+
+def png_file() -> io.BytesIO:
+    file = io.BytesIO()
+    Pillow.fromarray(PHOTO).save(file, "PNG")
+    file.seek(0)
+    return file
+
+
+@pytest.mark.parametrize(
+    ("given", "bgr"),
+    [
+        (png_file(), False),
+        (Pillow.fromarray(PHOTO), False),
+        (Pillow.open(png_file()), False),
+        (Pillow.fromarray(PHOTO).convert("RGBA"), False),
+        (np.dstack([PHOTO, np.full(PHOTO.shape[:2], 9, np.uint8)]), False),
+        (PHOTO[:, :, ::-1], True),
+        (np.dstack([PHOTO[:, :, ::-1], PHOTO[:, :, 0]]), True),
+        (PHOTO / 255, False),
+        ((PHOTO / 255).astype(np.float32), False),
+        (PHOTO.astype(np.uint16) * 257, False),
+        (Tensor(PHOTO), False),
+        (Tensor(PHOTO[:, :, ::-1]), True),
+    ],
+    ids=lambda given: type(given).__name__,
+)
+def test_every_way_to_hold_a_photograph_gives_its_pixels(given: Any, bgr: bool) -> None:
+    result = segmenter(None).segment(given, bgr=bgr)
+    np.testing.assert_array_equal(result.image, PHOTO)
+    np.testing.assert_array_equal(result.probability, PHOTO[:, :, 1])
+
+
+@pytest.mark.parametrize("pixels", [PHOTO[:, :, 1], PHOTO[:, :, 1:2], PHOTO[:, :, 1] / 255.0])
+def test_grey_stands_for_every_colour(pixels: Any) -> None:
+    np.testing.assert_array_equal(Photograph(pixels, Limits()).pixels, np.dstack([PHOTO[:, :, 1]] * 3))
+    with Pillow.open(io.BytesIO(Photograph(pixels, Limits()).encoded())) as file:
+        np.testing.assert_array_equal(np.asarray(file), np.dstack([PHOTO[:, :, 1]] * 3))
+
+
+def test_the_pixels_of_an_array_are_not_copied() -> None:
+    assert np.shares_memory(Photograph(PHOTO, Limits()).pixels, PHOTO)
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "P", "CMYK", "1", "I;16", "F"])
+def test_an_image_of_pillow_in_any_mode_is_what_its_file_would_be(mode: str) -> None:
+    grey = Pillow.fromarray(PHOTO[:, :, 1])
+    image = {
+        "I;16": lambda: Pillow.fromarray(PHOTO[:, :, 1].astype(np.uint16) * 256),
+        "F": lambda: Pillow.fromarray((PHOTO[:, :, 1] / 255).astype(np.float32)),
+    }.get(mode, lambda: grey.convert(mode))()
+    assert image.mode == mode
+    expected = np.asarray((grey if mode in {"I;16", "F"} else image).convert("RGB"))
+    np.testing.assert_array_equal(Photograph(image, Limits()).pixels, expected)
+
+
+def test_an_image_of_pillow_lies_as_its_file_does() -> None:
+    data = jpeg(PHOTO, orientation=6)
+    found = Photograph(Pillow.open(io.BytesIO(data)), Limits()).pixels
+    expected = Photograph(data, Limits()).pixels
+    assert found.shape == expected.shape == (80, 60, 3)
+    assert np.abs(found.astype(int) - expected).max() <= 2
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (PHOTO.transpose(2, 0, 1), r"uint8 \(3, 60, 80\): the channels come first\..*array\.transpose\(1, 2, 0\)"),
+        (PHOTO[None], r"uint8 \(1, 60, 80, 3\): a batch\..*Take the photograph out of it: array\[0\]"),
+        (PHOTO.astype(int), r"int64 \(60, 80, 3\)\. Expected .*convert it: array\.astype\(np\.uint8\)"),
+        (PHOTO.astype(float), r"floating-point values from 0 to \d+\. Send values in 0\.\.1, or uint8: .*convert"),
+        (PHOTO / np.float32("nan"), r"NaN or infinite values"),
+        (Tensor(None), r"a Tensor that gives no array: can't convert cuda:0.*tensor\.detach\(\)\.cpu\(\)\.numpy\(\)"),
+        (io.StringIO("text"), r"the file gives str\. Open it in binary mode: open\(path, 'rb'\)"),
+        (Pillow.open(io.BytesIO(jpeg(eye(700, 900, 300))[:9000])), r"truncated or damaged \(.*\)\. Open a whole file"),
+        (
+            {"pixels": 1},
+            r"got dict\. Expected encoded bytes, a path, a file open in binary mode",
+        ),
+    ],
+)
+def test_what_can_not_be_taken_says_how_to_convert_it(given: Any, message: str) -> None:
+    with pytest.raises(ImageDecodeError, match=message):
+        segmenter(None).segment(given)
+
+
+def test_limits_hold_for_open_files_and_images_of_pillow() -> None:
+    with pytest.raises(ImageTooLargeError, match="more than 100 bytes"):
+        Photograph(png_file(), Limits(bytes=100)).prepare(Preparation(), lambda: None)
+    with pytest.raises(ImageTooLargeError, match="the image has 80 × 60 pixels, the limit is 4,000"):
+        Photograph(Pillow.open(png_file()), Limits(pixels=4000))
+
+
+@pytest.mark.parametrize("given", [b"file", Pillow.fromarray(PHOTO), png_file()])
+def test_only_of_an_array_the_order_of_colours_is_asked(given: Any) -> None:
+    with pytest.raises(OptionError, match="bgr is for arrays"):
+        segmenter(None).segment(given, bgr=True)

@@ -17,6 +17,7 @@ import vesselrt
 from vesselrt.export import parity
 from vesselrt.export.modelfile import write
 from vesselrt.export.precision import convert, fp16_from_f32
+from vesselrt.runtime.devices import Device
 from vesselrt.runtime.errors import ExportError, ModelError, OptionError
 from vesselrt.runtime.manifest import Manifest
 from vesselrt.runtime.modelfile import find, read_manifest
@@ -337,7 +338,7 @@ def test_a_converted_file(tmp_path: Path, fundus_photo: Callable[[int, int, int]
 
 
 @pytest.mark.parametrize("device", ["cpu:onnxruntime", "cpu:openvino"])
-def test_the_runtime_runs_a_converted_file(tmp_path: Path, device: str) -> None:
+def test_the_runtime_runs_a_converted_file(tmp_path: Path, device: Device) -> None:
     convert(saved(ramp(0.01), tmp_path / "f32.onnx"), tmp_path / "fp16.onnx", [])
     image = np.repeat(np.arange(256, dtype=np.uint8).reshape(16, 16, 1), 3, 2)
     with vesselrt.load(tmp_path / "fp16.onnx", device=device, precision="f32", threads=1) as segmenter:

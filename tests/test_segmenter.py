@@ -1,6 +1,7 @@
 """From a photograph to its probability: exactly, with a network that returns its input; then the built-in model."""
 
 import io
+import os
 import shutil
 import sys
 import tracemalloc
@@ -41,6 +42,7 @@ from vesselrt.runtime.segmenter import Segmenter, load
 MIB = 2**20
 STAGES = ["decode", "prepare", "infer", "finish"]
 NAMED = ", ".join(DEVICES)
+CORES = os.cpu_count() or 1
 NATIVE = Manifest(
     name="native",
     version="1",
@@ -81,7 +83,7 @@ def test_bytes_paths_and_arrays_give_the_same(tmp_path: Path) -> None:
     path.write_bytes(png(PHOTO))
     segmenter = Segmenter(NATIVE, FakeBackend())
     for image in (png(PHOTO), bytearray(png(PHOTO)), memoryview(png(PHOTO)), str(path), path, PHOTO, PHOTO.copy("F")):
-        result = segmenter.segment(image)  # type: ignore[arg-type]  # what is like bytes is taken too
+        result = segmenter.segment(image)
         np.testing.assert_array_equal(result.probability, PHOTO[:, :, 0])
         np.testing.assert_array_equal(result.image, PHOTO)
         assert result.probability.dtype == np.uint8
@@ -100,30 +102,37 @@ def test_every_stage_is_timed_and_the_device_named() -> None:
 @pytest.mark.parametrize(
     ("image", "found"),
     [
-        (np.zeros((5, 5), np.uint8), "uint8 (5, 5)"),
-        (np.zeros((5, 5, 4), np.uint8), "uint8 (5, 5, 4)"),
-        (np.zeros((1, 5, 5, 3), np.uint8), "uint8 (1, 5, 5, 3)"),
-        (np.zeros((3, 5, 5), np.uint8), "uint8 (3, 5, 5)"),
-        (np.zeros((5, 5, 3), np.float32), "float32 (5, 5, 3)"),
-        (np.zeros((5, 5, 3), np.uint16), "uint16 (5, 5, 3)"),
-        (np.zeros((5, 5, 3), bool), "bool (5, 5, 3)"),
-        ([[1, 2, 3]], "list"),
-        (None, "NoneType"),
-        (5, "int"),
-        (Pillow.new("RGB", (5, 5)), "Image"),
+        (np.zeros((1, 5, 5, 3), np.uint8), "uint8 (1, 5, 5, 3): a batch. Expected (H, W, 3) RGB, "),
+        (np.zeros((3, 5, 5), np.uint8), "uint8 (3, 5, 5): the channels come first. Expected (H, W, 3) RGB, "),
+        (np.zeros((5, 5, 2), np.uint8), "uint8 (5, 5, 2). Expected (H, W, 3) RGB, "),
+        (np.zeros((5,), np.uint8), "uint8 (5,). Expected (H, W, 3) RGB, "),
+        (
+            np.zeros((5, 5, 3), bool),
+            "bool (5, 5, 3). Expected (H, W, 3) RGB, (H, W, 4) RGBA or (H, W) grey, of uint8, ",
+        ),
+        (
+            np.zeros((5, 5, 3), int),
+            "int64 (5, 5, 3). Expected (H, W, 3) RGB, (H, W, 4) RGBA or (H, W) grey, of uint8, ",
+        ),
+        (
+            [[1, 2, 3]],
+            "list. Expected encoded bytes, a path, a file open in binary mode,",
+        ),
+        (None, "NoneType. Expected encoded bytes, a path, "),
+        (5, "int. Expected encoded bytes, a path, "),
     ],
 )
 def test_what_is_no_image_is_named(image: Any, found: str) -> None:
     with pytest.raises(ImageDecodeError) as caught:
         Segmenter(NATIVE, FakeBackend()).segment(image)
-    assert str(caught.value) == f"got {found}. Expected encoded bytes, a path, or a (H, W, 3) uint8 RGB array."
+    assert str(caught.value).startswith(f"got {found}")
 
 
 @pytest.mark.parametrize("shape", [(0, 5, 3), (5, 0, 3)])
 def test_an_array_without_pixels_is_named(shape: tuple[int, ...]) -> None:
     with pytest.raises(ImageDecodeError) as caught:
         Segmenter(NATIVE, FakeBackend()).segment(np.zeros(shape, np.uint8))
-    assert str(caught.value) == f"the array is empty: {shape}. Expected (H, W, 3) with H and W of at least 1."
+    assert str(caught.value).startswith(f"the array is empty: uint8 {shape}. Expected (H, W, 3) RGB, ")
 
 
 def test_a_bad_photograph_leaves_the_segmenter_as_it_was(tmp_path: Path) -> None:
@@ -132,7 +141,7 @@ def test_a_bad_photograph_leaves_the_segmenter_as_it_was(tmp_path: Path) -> None
     before = segmenter.segment(good).probability
     for bad, error in (
         (b"", ImageDecodeError),
-        (tmp_path / "none.png", ImageDecodeError),
+        (tmp_path / "none.png", FileNotFoundError),
         (png(np.zeros((200, 200, 3), np.uint8)), ImageTooLargeError),
         (np.zeros((100, 100, 3), np.uint8), FieldOfViewError),
     ):
@@ -295,8 +304,14 @@ def test_a_model_file_is_loaded_from_its_path(tmp_path: Path) -> None:
             DeviceError,
             f"unknown precision 'int8'. Expected one of: {', '.join(PRECISIONS)}.",
         ),
-        ({"threads": 0}, OptionError, "threads is 0. Expected 1 or more."),
-        ({"threads": -1}, OptionError, "threads is -1. Expected 1 or more."),
+        *[
+            (
+                {"threads": threads},
+                OptionError,
+                f"threads is {threads!r}. Expected a whole number from 1 to {CORES}, the cores of this machine.",
+            )
+            for threads in (0, -1, 1.5, True, "2", CORES + 1)
+        ],
         (
             {"device": "cpu:onnxruntime", "precision": "bf16"},
             DeviceError,

@@ -25,7 +25,7 @@ import pytest
 import uvicorn
 
 from vesselrt.runtime.backends.fake import FakeBackend, identity
-from vesselrt.runtime.encode import FORMATS, MEDIA_TYPES
+from vesselrt.runtime.encode import FORMATS, MEDIA_TYPES, Format
 from vesselrt.runtime.errors import ModelNotFoundError, OptionError
 from vesselrt.runtime.manifest import Input, Manifest, Preparation, Tile
 from vesselrt.runtime.photo.preparation import Image
@@ -140,7 +140,7 @@ def test_mask_is_the_librarys_mask(client: httpx.Client, way: str, threshold: fl
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("form", FORMATS)
-def test_every_format_is_the_librarys_file(client: httpx.Client, way: str, form: str) -> None:
+def test_every_format_is_the_librarys_file(client: httpx.Client, way: str, form: Format) -> None:
     answer = post(client, way, format=form, threshold=0.6)
     expected = segmenter().segment(PHOTO).encode(form, 0.6)
     if form == "json":  # the server adds the model, the device and times

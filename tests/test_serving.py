@@ -35,7 +35,7 @@ from prometheus_client.parser import text_string_to_metric_families
 import vesselrt
 from vesselrt.client import _wait
 from vesselrt.runtime.backends.fake import FakeBackend, identity
-from vesselrt.runtime.encode import MEDIA_TYPES
+from vesselrt.runtime.encode import MEDIA_TYPES, Format
 from vesselrt.runtime.errors import ImageDecodeError, ModelNotFoundError, OptionError, VesselrtError
 from vesselrt.runtime.manifest import Input, Manifest, Preparation, Tile
 from vesselrt.runtime.photo.preparation import Image
@@ -306,7 +306,7 @@ def test_batch_is_a_zip_of_the_librarys_files(client: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("form", ["mask", "geojson"])
-def test_batch_as_lines_of_json(client: httpx.Client, form: str) -> None:
+def test_batch_as_lines_of_json(client: httpx.Client, form: Format) -> None:
     answer = batch(client, [*PHOTOS, b""[:0] + b"x"], "application/x-ndjson", format=form)
     assert answer.headers["content-type"] == "application/x-ndjson"
     lines = sorted(map(json.loads, answer.text.splitlines()), key=lambda line: line["number"])

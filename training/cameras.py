@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from pydantic import AfterValidator, Field
 
 from vesselrt.runtime.errors import as_command
-from vesselrt.runtime.files import draft
+from vesselrt.runtime.files import atomic_write
 from vesselrt.runtime.manifest import Facts, Preparation
 from vesselrt.runtime.photo.preparation import Image, field_of_view, scale
 from vesselrt.training.data.finding import check_kind, find
@@ -288,7 +288,7 @@ def write(samples: Iterable[Sample], folder: Path) -> None:
         for name, camera in HELD_OUT.items():
             shown, painted = camera.photograph(source, number)
             for kind, pixels in (("images", shown[:, :, ::-1]), ("masks", painted.astype(np.uint8) * 255)):
-                with draft(folder / name / kind / f"{sample.name}.png") as path:
+                with atomic_write(folder / name / kind / f"{sample.name}.png") as path:
                     path.write_bytes(cv2.imencode(".png", pixels)[1].tobytes())
 
 

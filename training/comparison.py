@@ -12,12 +12,13 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
+from typing import cast
 
 import numpy as np
 
 from vesselrt.runtime import hardware
 from vesselrt.runtime.backends import Info
-from vesselrt.runtime.devices import DEVICES, PRECISIONS
+from vesselrt.runtime.devices import DEVICES, PRECISIONS, AnyPrecision, Device
 from vesselrt.runtime.errors import DeviceError, OptionError, VesselrtError
 from vesselrt.runtime.modelfile import find, read_manifest, sha256
 from vesselrt.runtime.photo.preparation import Image
@@ -204,7 +205,8 @@ def compare(
 def _open(row: Row, file: Path, threads: int | None, stack: contextlib.ExitStack) -> _Column | Row:
     """The row ready to run, or with the reason why it does not."""
     try:
-        segmenter = stack.enter_context(load(file, device=row.device, precision=row.precision, threads=threads))
+        device, precision = cast(Device, row.device), cast(AnyPrecision, row.precision)  # checked by the plan
+        segmenter = stack.enter_context(load(file, device=device, precision=precision, threads=threads))
         segmenter.warm_up()  # a backend may refuse at the first call only
     except DeviceError as error:
         return replace(row, missing=str(error))

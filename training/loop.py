@@ -30,7 +30,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from vesselrt.runtime.backends import to_bytes
 from vesselrt.runtime.errors import DataError, first_line
-from vesselrt.runtime.files import draft
+from vesselrt.runtime.files import atomic_write
 from vesselrt.runtime.hardware import gains_by_bf16, usable_cores
 from vesselrt.runtime.photo.preparation import Image
 from vesselrt.training.cameras import crop, source_of
@@ -472,12 +472,12 @@ def _read(path: Path, spoilt: Path) -> dict[str, Any]:
 
 
 def _save(state: dict[str, Any], path: Path) -> None:
-    with draft(path) as name, name.open("wb") as file:  # a file: given a name, torch writes it into the archive
+    with atomic_write(path) as name, name.open("wb") as file:  # a file: given a name, torch writes it into the archive
         torch.save(state, file)
 
 
 def _write(path: Path, text: str) -> None:
-    with draft(path) as name:
+    with atomic_write(path) as name:
         name.write_text(text, "utf-8")
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tensorboardX import SummaryWriter
 
-from vesselrt.runtime.files import draft
+from vesselrt.runtime.files import atomic_write
 from vesselrt.runtime.photo.preparation import Image
 from vesselrt.training.evaluation import Seen
 from vesselrt.training.figures import Truth
@@ -39,7 +39,7 @@ class Record:
     def add(self, entry: Entry) -> None:
         """Adds a validation, and writes all files anew."""
         self.history.append(entry)
-        with draft(self.run / "history.json") as path:
+        with atomic_write(self.run / "history.json") as path:
             path.write_text(json.dumps(self.history, indent=1), "utf-8")
         draw_curves(self.history, self.run / "curves.png")
         self._board = self._board or SummaryWriter(str(self.run / "tensorboard"), purge_step=entry["step"])
@@ -94,7 +94,7 @@ def draw_predictions(cases: Sequence[Case], find: Callable[[Image], NDArray[np.b
         pictures = [case.image, *grey, judged]
         rows.append(np.hstack([_square(picture) for picture in pictures]))
     _, png = cv2.imencode(".png", np.vstack(rows)[:, :, ::-1])
-    with draft(path) as name:
+    with atomic_write(path) as name:
         name.write_bytes(png.tobytes())
 
 

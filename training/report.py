@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 
 from vesselrt.runtime.errors import DataError
-from vesselrt.runtime.files import draft
+from vesselrt.runtime.files import atomic_write
 from vesselrt.runtime.photo.preparation import Image
 from vesselrt.training.evaluation import Evaluation, Seen
 from vesselrt.training.figures import Interval, Metrics, reaching
@@ -349,6 +349,6 @@ def _jpeg(picture: Image) -> bytes:
 
 
 def _write(path: Path, content: bytes | str) -> None:
-    with draft(path) as name:
+    with atomic_write(path) as name:
         # The name of a photograph may hold bytes that are not UTF-8: they are written as escapes.
         name.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8", "backslashreplace"))

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from vesselrt.runtime.encode import Mask
 from vesselrt.runtime.errors import OptionError, as_command
-from vesselrt.runtime.files import draft
+from vesselrt.runtime.files import atomic_write
 from vesselrt.runtime.photo.preparation import Image
 from vesselrt.training.data.tracing import encode_annotation
 
@@ -66,7 +66,7 @@ def write(folder: Path, count: int, seed: int = 0, height: int = _HEIGHT, width:
         if not done:
             raise OptionError(f"a photograph of {width} × {height} pixels can't be written as PNG.")
         for suffix, content in ((".png", png.tobytes()), (".geojson", encode_annotation(truth))):
-            with draft(folder / f"{number}{suffix}") as name:
+            with atomic_write(folder / f"{number}{suffix}") as name:
                 name.write_bytes(content)
 
 

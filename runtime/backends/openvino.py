@@ -16,6 +16,7 @@ from openvino.properties import hint
 from vesselrt.runtime.backends import Info, to_bytes
 from vesselrt.runtime.errors import DeviceError
 from vesselrt.runtime.hardware import cpu_name, gains_by_bf16
+from vesselrt.runtime.lifetime import start_library
 from vesselrt.runtime.manifest import Precision
 from vesselrt.runtime.photo.preparation import Image
 
@@ -35,6 +36,7 @@ class OpenVinoBackend:
 
     def __init__(self, path: Path, precision: Precision | None, threads: int) -> None:
         """`precision` None: the fastest that the processor computes itself. Raises DeviceError for one it lacks."""
+        start_library("OpenVINO", _CORE)  # in a forked child it would wait for the threads of its parent
         has_bf16 = "BF16" in _CORE.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         precision = precision or ("bf16" if has_bf16 and gains_by_bf16() else "f32")
         if precision not in _TYPES or (precision == "bf16" and not has_bf16):

@@ -22,7 +22,7 @@ import numpy as np
 from vesselrt.runtime.backends import Info
 from vesselrt.runtime.engine import NAMES, Engine, Profile, proof_of, proof_window
 from vesselrt.runtime.errors import DeviceError, EngineError, OptionError
-from vesselrt.runtime.files import draft
+from vesselrt.runtime.files import atomic_write
 from vesselrt.runtime.hardware import Gpu
 from vesselrt.runtime.photo.preparation import Image
 
@@ -193,7 +193,7 @@ class _Loaded:
         if kernels == self._kept:
             return
         try:
-            with draft(self._kernels) as name:
+            with atomic_write(self._kernels) as name:
                 name.write_bytes(kernels)
         except OSError as error:
             logger.warning("compiled kernels are not kept, the next start compiles them again: %s", error)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from vesselrt.runtime.arrays import Image
-from vesselrt.runtime.errors import ImageDecodeError, ImageTooLargeError
+from vesselrt.runtime.errors import ImageDecodeError, ImageNotFoundError, ImageTooLargeError
 from vesselrt.runtime.photo.depth import to_eight_bits
 from vesselrt.runtime.photo.encoded import FORMATS, NAMES, TITLES, Encoded, Format, damaged
 from vesselrt.runtime.photo.exif import turn_upright
@@ -106,7 +106,7 @@ class Decoded:
 
 
 def read_photo(path: Path, limits: Limits | None = None) -> Decoded:
-    """Decodes a file as `decode_photo` does. Raises as that, and ImageDecodeError when the file can't be read."""
+    """Decodes a file as `decode_photo` does. Raises as that, and as `read_bytes`."""
     data = read_bytes(path, limits)
     try:
         return decode_photo(data, limits)
@@ -115,11 +115,16 @@ def read_photo(path: Path, limits: Limits | None = None) -> Decoded:
 
 
 def read_bytes(path: Path, limits: Limits | None = None) -> bytes:
-    """The content of a file, or what is over the limit of it. Raises ImageDecodeError when it can't be read."""
+    """The content of a file, or what is over the limit of it.
+
+    Raises ImageNotFoundError when it is not there, ImageDecodeError when it can't be read.
+    """
     try:
         # One byte over the limit is enough to refuse, so a huge file is never read whole.
         with path.open("rb") as file:
             return file.read((limits or Limits()).bytes + 1)
+    except FileNotFoundError:
+        raise ImageNotFoundError(f"{path}: can't be read (No such file or directory). Check the path.") from None
     except (OSError, ValueError) as error:  # ValueError: the path holds a NUL
         reason = error.strerror if isinstance(error, OSError) else error
         raise ImageDecodeError(f"{path}: can't be read ({reason}). Check the path and its permissions.") from None

@@ -1,17 +1,21 @@
 """A photograph as a caller hands it in, decoded no finer than the model will look at it."""
 
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-import numpy as np
+import cv2
+from numpy.typing import NDArray
+from PIL import Image as Pillow
 
-from vesselrt.runtime.errors import FieldOfViewError, ImageDecodeError, ImageTooLargeError
+from vesselrt.runtime.errors import FieldOfViewError, ImageDecodeError, ImageTooLargeError, OptionError
 from vesselrt.runtime.manifest import Preparation
 from vesselrt.runtime.photo.decoding import Decoded, Limits, decode_photo, read_bytes
+from vesselrt.runtime.photo.pixels import array_from, rgb_from_array, rgb_from_pillow
 from vesselrt.runtime.photo.preparation import Box, Image, Prepared, prepare
 
 Decoder = Callable[[bytes, Limits, float | None], Decoded]
@@ -19,27 +23,62 @@ Decoder = Callable[[bytes, Limits, float | None], Decoded]
 _ROOM = 1.1  # times the model's field of view: of a photograph whose field fills less of it, more has to be decoded
 
 
-class Photograph:
-    """Encoded bytes, a path, or (H, W, 3) uint8 RGB pixels.
+class BinaryFile(Protocol):
+    """What is open for reading in binary mode."""
 
-    Raises ImageDecodeError for anything else, or a file that can't be read; `prepare` raises what decoding does.
+    def read(self, size: int, /) -> bytes: ...
+
+
+class HasArray(Protocol):
+    """A tensor of PyTorch, JAX or another library that numpy reads."""
+
+    def __array__(self) -> NDArray[Any]: ...
+
+
+Source = bytes | bytearray | memoryview | str | os.PathLike[str] | BinaryFile | Pillow.Image | NDArray[Any] | HasArray
+"""What a photograph may come as: encoded (bytes, a path, an open file), or as pixels."""
+
+
+class Photograph:
+    """Encoded bytes, a path, a file open in binary mode, an image of Pillow, or an array: (H, W, 3) RGB, (H, W, 4) RGBA
+    or (H, W) grey, of uint8, uint16 or floats in 0..1. Whatever has `__array__` counts as an array.
+
+    `bgr`: the array's colours come as OpenCV gives them.
+
+    Raises ImageNotFoundError, ImageDecodeError for anything else or a file that can't be read, OptionError for `bgr`
+    of what is no array; `prepare` raises what decoding does.
     """
 
-    def __init__(self, given: Any, limits: Limits, decode: Decoder | None = None) -> None:
+    def __init__(self, given: Source, limits: Limits, decode: Decoder | None = None, *, bgr: bool = False) -> None:
         self._limits, self._name, self._decoder = limits, "", decode or decode_photo
         self.warnings: tuple[str, ...] = ()
         """What decoding had to assume, a sentence each; complete when the photograph was decoded."""
-        if isinstance(given, str | Path):
-            self._name, given = f"{given}: ", read_bytes(Path(given), limits)
+        self._content: bytes | None = None
         if isinstance(given, bytes | bytearray | memoryview):
-            self._content: bytes | None = bytes(given)
-            return
-        if not isinstance(given, np.ndarray) or given.dtype != np.uint8 or given.ndim != 3 or given.shape[2] != 3:
-            found = f"{given.dtype} {given.shape}" if isinstance(given, np.ndarray) else type(given).__name__
-            raise ImageDecodeError(f"got {found}. Expected encoded bytes, a path, or a (H, W, 3) uint8 RGB array.")
-        if given.size == 0:
-            raise ImageDecodeError(f"the array is empty: {given.shape}. Expected (H, W, 3) with H and W of at least 1.")
-        self._content, self.pixels = None, given
+            self._content = bytes(given)
+        elif isinstance(given, str | os.PathLike):
+            self._name, self._content = f"{given}: ", read_bytes(Path(given), limits)
+        elif isinstance(given, Pillow.Image):
+            self.pixels = rgb_from_pillow(given, limits)
+        elif hasattr(given, "__array__"):
+            self.pixels, bgr = rgb_from_array(array_from(given), bgr=bgr), False
+        elif hasattr(given, "read"):
+            self._content = _read(given, limits)
+        else:
+            raise ImageDecodeError(
+                f"got {type(given).__name__}. Expected encoded bytes, a path, a file open in binary mode, an image of "
+                "Pillow, or a (H, W, 3) uint8 RGB array."
+            )
+        if bgr:
+            raise OptionError(
+                "bgr is for arrays: files and images of Pillow say the order of their colours. Leave it out."
+            )
+
+    def encoded(self) -> bytes:
+        """The file as it came; of pixels a PNG, which loses none."""
+        if self._content is not None:
+            return self._content
+        return cv2.imencode(".png", self.pixels[:, :, ::-1])[1].tobytes()
 
     @cached_property
     def pixels(self) -> Image:
@@ -74,6 +113,13 @@ class Photograph:
             self.pixels = seen.pixels
         self.warnings = seen.warnings
         return seen
+
+
+def _read(file: BinaryFile, limits: Limits) -> bytes:
+    content = file.read(limits.bytes + 1)  # one byte over the limit is enough to refuse
+    if isinstance(content, bytes):
+        return content
+    raise ImageDecodeError(f"the file gives {type(content).__name__}. Open it in binary mode: open(path, 'rb').")
 
 
 def _enlarge(box: Box, factor: int, shape: tuple[int, int]) -> Box:

@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from vesselrt.runtime.encode import SUFFIXES, document
+from vesselrt.runtime.encode import SUFFIXES, Format, document
 from vesselrt.runtime.manifest import Manifest
 from vesselrt.runtime.segmenter import Segmentation
 from vesselrt.server.http.upload import Options
@@ -33,7 +33,7 @@ def finisher(options: Options) -> Callable[[Segmentation, Manifest], bytes]:
     def finish(result: Segmentation, manifest: Manifest) -> bytes:
         if options.format == "json":
             return json.dumps(describe(result, manifest, options), separators=(",", ":")).encode()
-        return result.encode(options.format, options.threshold, options.colour, options.opacity)
+        return result.encode(cast(Format, options.format), options.threshold, options.colour, options.opacity)
 
     return finish
 

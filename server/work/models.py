@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from http import HTTPStatus
 from pathlib import Path
+from typing import cast
 
+from vesselrt.runtime.devices import AnyPrecision, Device
 from vesselrt.runtime.errors import OptionError
 from vesselrt.runtime.hardware import usable_cores
 from vesselrt.runtime.modelfile import DEFAULT, find
@@ -166,9 +168,11 @@ def from_settings(settings: Settings) -> list[Model]:
             raise OptionError(f"two models are named {name}. Name them apart: --model A={model} --model B=...")
 
         def source(path: Path = path) -> Segmenter:
-            segmenter = load(
-                path, device=settings.device, precision=settings.precision, threads=threads, limits=settings.limits
+            device, precision = (
+                cast(Device, settings.device),
+                cast(AnyPrecision, settings.precision),
             )
+            segmenter = load(path, device=device, precision=precision, threads=threads, limits=settings.limits)
             return segmenter.shared()
 
         found[name] = Model(name, source, path)

@@ -1,20 +1,23 @@
 """A Segmenter on another machine: the same call, answered by `vesselrt serve`."""
 
 import time
-from pathlib import Path
+from http import HTTPStatus
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 
 from vesselrt.runtime import errors
+from vesselrt.runtime.encode import Format
+from vesselrt.runtime.photo.decoding import Limits
+from vesselrt.runtime.photo.photograph import Photograph, Source
 from vesselrt.runtime.photo.preparation import Image
 
-try:
+if TYPE_CHECKING:
     import httpx
-except ModuleNotFoundError:
-    raise errors.MissingExtraError("vesselrt.Client", "client") from None
+
+_UNLIMITED = Limits(bytes=2**40, pixels=2**40)  # the server has its own
 
 
 class Client:
@@ -27,20 +30,25 @@ class Client:
     def __init__(
         self, url: str = "http://127.0.0.1:8000", *, api_key: str | None = None, timeout: float = 60.0, retries: int = 5
     ) -> None:
-        """`timeout` in s, of each try."""
+        """`timeout` in s, of each try. Raises MissingExtraError when httpx is not installed."""
+        try:
+            import httpx
+        except ModuleNotFoundError:
+            raise errors.MissingExtraError.of("vesselrt.Client", "client") from None
         headers = {"X-API-Key": api_key} if api_key else {}
+        self._failure = httpx.HTTPError
         self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout)
         self._retries = retries
 
-    def probability(self, image: bytes | str | Path | Image, model: str | None = None) -> Image:
+    def probability(self, image: Source, model: str | None = None) -> Image:
         """(H, W) uint8, 255 × the probability of vessel: every threshold comes out of it."""
         data = np.frombuffer(self.encode(image, "probability", model=model), np.uint8)
         return np.asarray(cv2.imdecode(data, cv2.IMREAD_GRAYSCALE), np.uint8)
 
     def encode(
         self,
-        image: bytes | str | Path | Image,
-        format: str = "mask",  # noqa: A002 - the usual word
+        image: Source,
+        format: Format = "mask",  # noqa: A002 - the usual word
         threshold: float | None = None,
         model: str | None = None,
         colour: str | None = None,
@@ -49,7 +57,7 @@ class Client:
         """The content of a file, as of `Segmentation.encode`; `image` as for `Segmenter.segment`."""
         options = {"format": format, "threshold": threshold, "model": model, "colour": colour, "opacity": opacity}
         query = {name: value for name, value in options.items() if value is not None}
-        return self._ask("POST", "/predict", params=query, content=_bytes(image)).content
+        return self._ask("POST", "/predict", params=query, content=Photograph(image, _UNLIMITED).encoded()).content
 
     def models(self) -> list[dict[str, Any]]:
         """What is served, the default first."""
@@ -68,10 +76,10 @@ class Client:
     ) -> None:
         self.close()
 
-    def _ask(self, method: str, address: str, **request: Any) -> httpx.Response:
+    def _ask(self, method: str, address: str, **request: Any) -> "httpx.Response":
         answer = self._send(method, address, **request)
         for _ in range(self._retries):
-            if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+            if answer.status_code != HTTPStatus.SERVICE_UNAVAILABLE:
                 break
             time.sleep(_wait(answer.headers.get("retry-after", "")))
             answer = self._send(method, address, **request)
@@ -79,10 +87,10 @@ class Client:
             return answer
         raise _error(answer)
 
-    def _send(self, method: str, address: str, **request: Any) -> httpx.Response:
+    def _send(self, method: str, address: str, **request: Any) -> "httpx.Response":
         try:
             return self._http.request(method, address, **request)
-        except httpx.HTTPError as error:
+        except self._failure as error:
             raise errors.VesselrtError(f"no answer from {self._http.base_url}: {error}.") from None
 
 
@@ -91,21 +99,7 @@ def _wait(retry_after: str) -> float:
     return float(retry_after) if retry_after.isdecimal() else 1.0
 
 
-def _bytes(image: bytes | str | Path | Image) -> bytes:
-    """An encoded image; pixels become a PNG, of which none is lost."""
-    if isinstance(image, np.ndarray):
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
-            raise errors.ImageDecodeError(f"got {image.dtype} {image.shape}. Expected (H, W, 3) uint8 RGB.")
-        return cv2.imencode(".png", image[:, :, ::-1])[1].tobytes()
-    if isinstance(image, bytes):
-        return image
-    try:
-        return Path(image).read_bytes()
-    except OSError as error:
-        raise errors.ImageDecodeError(f"{image}: can't be read ({error.strerror}).") from None
-
-
-def _error(answer: httpx.Response) -> errors.VesselrtError:
+def _error(answer: "httpx.Response") -> errors.VesselrtError:
     try:
         detail = answer.json()["error"]
         kind, message = getattr(errors, detail["type"], errors.VesselrtError), detail["message"]

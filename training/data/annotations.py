@@ -104,7 +104,7 @@ def shapely_library() -> Any:
     try:
         import shapely
     except ImportError:
-        raise MissingExtraError("GeoJSON of annotations", "evaluate") from None
+        raise MissingExtraError.of("GeoJSON of annotations", "evaluate") from None
     return shapely
 
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from vesselrt.runtime.errors import MissingExtraError
-from vesselrt.runtime.files import draft
+from vesselrt.runtime.files import atomic_write
 
 # No markup: paths and 'vesselrt[train]' hold brackets that are meant.
 console = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
@@ -30,7 +30,7 @@ def needs_extra(doing: str, extra: str) -> Iterator[None]:
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("vesselrt"):
             raise
-        raise MissingExtraError(doing, extra) from None
+        raise MissingExtraError.of(doing, extra) from None
 
 
 @contextlib.contextmanager
@@ -56,5 +56,5 @@ def training_progress() -> Iterator[tuple[Callable[[str], None], Callable[[int, 
 
 def write_output(path: Path, content: bytes) -> None:
     """The whole file or nothing of it."""
-    with draft(path) as name:
+    with atomic_write(path) as name:
         name.write_bytes(content)

@@ -1,8 +1,11 @@
 """The options that several commands share, and the model that they name."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
+
+from vesselrt.runtime.devices import AnyPrecision
+from vesselrt.runtime.devices import Device as DeviceName
 
 if TYPE_CHECKING:
     from vesselrt.runtime.segmenter import Segmenter
@@ -25,4 +28,5 @@ def load_model(model: str | None, device: str, precision: str, threads: int | No
     """The model that the options name."""
     from vesselrt.runtime.segmenter import load
 
-    return load(model, device=device, precision=precision, threads=threads)
+    # load checks both, and says what there is.
+    return load(model, device=cast(DeviceName, device), precision=cast(AnyPrecision, precision), threads=threads)

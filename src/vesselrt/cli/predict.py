@@ -4,20 +4,18 @@ import glob
 import statistics
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vesselrt.cli.console import console, fail, photo_progress, write_output
 from vesselrt.cli.options import Device, Model, Precision, Threads, Threshold, load_model
-from vesselrt.runtime.encode import COLOUR, OPACITY, SUFFIXES, rgb
+from vesselrt.runtime.encode import COLOUR, FORMATS, OPACITY, SUFFIXES, Format, rgb
 from vesselrt.runtime.errors import OptionError, VesselrtError
 from vesselrt.runtime.photo.decoding import SUFFIXES as IMAGE_SUFFIXES
 
 if TYPE_CHECKING:
     from vesselrt.runtime.segmenter import Segmentation
-
-Format = Literal["mask", "probability", "overlay", "svg", "geojson", "json"]
 
 
 def predict(
@@ -63,7 +61,7 @@ def predict(
 
 
 def _encoder(
-    form: str, simplify: float | None, colour: str, opacity: float
+    form: Format, simplify: float | None, colour: str, opacity: float
 ) -> "Callable[[Segmentation, float | None], bytes]":
     """What makes a file of a segmentation and a threshold (None: the model's)."""
     if simplify is None:
@@ -88,7 +86,7 @@ def _expand(photos: list[str]) -> list[Path]:
             if not inside:
                 raise OptionError(f"{photo}: the folder holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}).")
             # What an earlier run wrote beside its photographs is not a photograph.
-            written = {_name(p, form) for p in inside for form in SUFFIXES}
+            written = {_name(p, form) for p in inside for form in FORMATS}
             found += [p for p in inside if p.name not in written]
         elif not path.exists() and glob.has_magic(photo):
             matches = sorted(p for p in map(Path, glob.iglob(photo, recursive=True)) if p.is_file())  # noqa: PTH207 - any pattern
@@ -100,12 +98,12 @@ def _expand(photos: list[str]) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
-def _name(photo: Path, form: str) -> str:
+def _name(photo: Path, form: Format) -> str:
     """Of the file that is written for a photograph."""
     return f"{photo.stem}-{form}{SUFFIXES[form]}"
 
 
-def _targets(photos: list[Path], out: Path | None, form: str) -> dict[Path, Path]:
+def _targets(photos: list[Path], out: Path | None, form: Format) -> dict[Path, Path]:
     """Photograph → file to write. Raises OptionError when two would be written to one."""
     if out is not None and out.suffix and not out.is_dir():
         if len(photos) > 1:

@@ -1,0 +1,98 @@
+"""When a Segmenter may be used: until it is closed, and never across a fork.
+
+A fork copies memory and no threads. What waits for a thread of OpenVINO, or for a lock that one of them held, waits for
+ever in the child: there a model that was loaded before is refused, and so is all of a library that can't start anew.
+"""
+
+import ctypes
+import os
+import threading
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from vesselrt.runtime.errors import ForkError, SegmenterClosedError
+
+_ADVICE = (
+    'Start processes with multiprocessing.get_context("spawn"), or fork before the first model is loaded. '
+    "See docs/processes.md."
+)
+
+
+class _Process:
+    """What this process is to the libraries."""
+
+    def __init__(self) -> None:
+        self.forks = 0
+        """How many forks lie between the first process and this one."""
+        self.started: dict[str, object] = {}
+        """Libraries whose threads run here, each with what must not be let go in a child."""
+        self.lost: set[str] = set()
+        """Libraries whose threads stayed with a parent."""
+        self.lives: weakref.WeakSet[Lifetime] = weakref.WeakSet()
+
+    def forked(self) -> None:
+        self.forks += 1
+        self.lost.update(self.started)
+        # What a library made waits for its threads when it is let go: it never is, not even at the exit.
+        for kept in (*self.started.values(), *(life.owned for life in self.lives)):
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(kept))
+
+
+_process = _Process()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_process.forked)
+
+
+def start_library(name: str, kept: object = None) -> None:
+    """To be called before a library starts threads that it can't start again after a fork; `kept` is its root object.
+
+    Raises ForkError in a process that was forked after such a start.
+    """
+    if name in _process.lost:
+        raise ForkError(f"{name} had started when this process was forked, and can't start again here. {_ADVICE}")
+    _process.started[name] = kept
+
+
+class Closable(Protocol):
+    """What holds memory and threads of a library."""
+
+    def close(self) -> None: ...
+
+
+class Lifetime:
+    """Of what a Segmenter owns: the last call that runs closes it, or `close` where none does."""
+
+    def __init__(self, owned: "Closable") -> None:
+        self.owned, self._forks = owned, _process.forks
+        _process.lives.add(self)
+        self._lock, self._running, self.closed = threading.Lock(), 0, False
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Around a call. Raises SegmenterClosedError, or ForkError in a process that was forked meanwhile."""
+        if self._forks != _process.forks:  # before the lock, which a thread of the parent may have held
+            raise ForkError(f"this model was loaded before the process was forked. {_ADVICE}")
+        with self._lock:
+            if self.closed:
+                raise SegmenterClosedError("this Segmenter was closed. Load the model again with vesselrt.load().")
+            self._running += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._running -= 1
+                over = self.closed and not self._running
+            if over:
+                self.owned.close()
+
+    def close(self) -> None:
+        """No call begins any more. A second time, or in a forked process, nothing happens."""
+        if self._forks != _process.forks:  # the library waits for its threads before it gives memory back
+            return
+        with self._lock:
+            over = not self.closed and not self._running
+            self.closed = True
+        if over:
+            self.owned.close()
