@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from json import dumps
 from pathlib import Path
@@ -38,6 +39,7 @@ from vesselrt.benchmarks.photos import SIZES, Photo, annotated, from_file, from_
 from vesselrt.runtime.backends import Info
 from vesselrt.runtime.engine import is_engine
 from vesselrt.runtime.errors import MissingExtraError, OptionError, VesselrtError
+from vesselrt.runtime.files import atomic_write, check_writable
 from vesselrt.runtime.hardware import machine
 from vesselrt.runtime.modelfile import find, sha256
 from vesselrt.runtime.segmenter import Segmenter
@@ -47,8 +49,14 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 OURS = "vesselrt"
+INTERRUPTED = 130
+"""Exit code after Ctrl+C, as of a shell: 128 + SIGINT."""
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 
 
 @dataclass(frozen=True)
@@ -179,18 +187,25 @@ def bench(  # noqa: PLR0913, PLR0917 - a command's options are its parameters
     if size and photo:
         raise OptionError("--size and --photo exclude each other: a photograph has its own size.")
     scored = {name: paths[:images] for name, paths in held_out(data).items()} if compare and data is not None else {}
+    if json is not None:
+        check_writable(json)
     photos = [from_file(p) for p in photo] if photo else [from_size(s, data) for s in size or SIZES]
     plan = Plan(photos, runs, starts, compare, scored)
     report = run(Options(model, device, precision, threads), plan)
     typer.echo(report.table())
     if json is not None:
-        json.write_text(report.to_json() + "\n", "utf-8")
+        with atomic_write(json) as name:
+            name.write_text(report.to_json() + "\n", "utf-8")
+    if len(report.photos) < len(photos) or len(report.scores) < len(scored):
+        typer.echo(f"interrupted: {len(report.photos)} of {len(photos)} photographs were measured", err=True)
+        raise typer.Exit(INTERRUPTED)
 
 
 def run(options: Options, plan: Plan) -> Report:
     """Loads the model and measures it; progress goes to the error stream.
 
-    Raises VesselrtError when a mask changes from run to run, MissingExtraError when `--compare` lacks PyTorch.
+    Interrupted, the report holds the photographs that were measured by then. Raises VesselrtError when a mask changes
+    from run to run, MissingExtraError when `--compare` lacks PyTorch.
     """
     where = machine()  # first: its load is that of others
     path = find(options.model)
@@ -199,18 +214,21 @@ def run(options: Options, plan: Plan) -> Report:
     with options.load() as segmenter:
         manifest, info, subject = segmenter.manifest, segmenter.info, Subject(segmenter)
         peers = _peers(path, segmenter) if plan.compare else None
-        measured = []
-        for photo in plan.photos:
-            typer.echo(f"{photo.name} ({photo.source}): {plan.runs} runs", err=True)
-            found, mask = measure(subject, photo, plan.runs, peers.columns(photo.data) if peers else {})
-            if plan.starts:
-                found = replace(found, fresh=fresh(options, photo, mask, plan.starts))
-            measured.append(found)
-        scores = [
-            score(name, paths, lambda data: {OURS: subject, **peers.columns(data)})
-            for name, paths in plan.scored.items()
-            if peers is not None
-        ]
+        measured: list[Measured] = []
+        scores: list[Score] = []
+        try:
+            for photo in plan.photos:
+                typer.echo(f"{photo.name} ({photo.source}): {plan.runs} runs", err=True)
+                found, mask = measure(subject, photo, plan.runs, peers.columns(photo.data) if peers else {})
+                if plan.starts:
+                    found = replace(found, fresh=fresh(options, photo, mask, plan.starts))
+                measured.append(found)
+            if peers is not None:
+                columns = partial(_columns, subject, peers)
+                scores += [score(name, paths, columns) for name, paths in plan.scored.items()]
+        except KeyboardInterrupt:  # Ctrl+C: what was measured is worth its minutes
+            if not measured:
+                raise
     return Report(
         schema=SCHEMA,
         date=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -253,6 +271,10 @@ def measure(subject: Subject, photo: Photo, runs: int, others: dict[str, Column]
         peers={name: _peer(other, ours) for name, other in timed.items()},
     )
     return measured, ours.mask
+
+
+def _columns(subject: Subject, peers: "Peers", data: bytes) -> dict[str, Column]:
+    return {OURS: subject, **peers.columns(data)}
 
 
 def _peer(other: Timed, ours: Timed) -> Peer:

@@ -10,7 +10,7 @@ import numpy as np
 
 from vesselrt.runtime.encode import Mask
 from vesselrt.runtime.errors import DataError, OptionError
-from vesselrt.runtime.photo.decoding import read_photo
+from vesselrt.runtime.photo.decoding import Limits, read_photo
 from vesselrt.runtime.photo.preparation import Image
 from vesselrt.training.data.finding import Kind, listed
 from vesselrt.training.data.samples import read_inside
@@ -59,7 +59,9 @@ def from_size(size: str, data: Path | None) -> Photo:
     found = re.fullmatch(r"(\d{2,5})x(\d{2,5})", size)
     if found is None:
         raise OptionError(f"size {size!r}. Expected width x height in pixels, like 565x584.")
-    width, height = int(found[1]), int(found[2])
+    width, height, most = int(found[1]), int(found[2]), Limits().pixels
+    if width * height > most:  # before it is made: the runtime would refuse it afterwards
+        raise OptionError(f"size {size} has {width * height:,} pixels, the limit is {most:,}. Name a smaller one.")
     if data is None:
         return Photo(size, "synthetic", jpeg(synthetic(width, height)[0]), width, height)
     sets = held_out(data)

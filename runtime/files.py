@@ -44,10 +44,19 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 
 def check_writable(path: Path) -> None:
-    """To be asked before long work: whether `path` can be written in the end. Nothing is made.
+    """To be asked before long work: whether the file `path` can be written in the end. Nothing is made.
 
     Raises OptionError.
     """
+    _check(path, path)
+
+
+def check_writable_folder(path: Path) -> None:
+    """The same for a folder that is to hold files, and may be missing. Raises OptionError."""
+    _check(path / "file", path)
+
+
+def _check(path: Path, named: Path) -> None:
     try:
         target = _followed(path)
         if path.is_dir():
@@ -59,12 +68,7 @@ def check_writable(path: Path) -> None:
         elif not os.access(path, os.W_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
-        raise OptionError(f"{path} can't be written: {error.strerror}. Name another place.") from None
-
-
-def check_writable_folder(path: Path) -> None:
-    """The same for a folder that is to hold files. Raises OptionError."""
-    check_writable(path / "file")
+        raise OptionError(f"{named} can't be written: {error.strerror}. Name another place.") from None
 
 
 def _followed(path: Path) -> Path | None:

@@ -119,6 +119,120 @@ def tree(folder: Path) -> set[str]:
     return {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}
 
 
+# What every command has
+
+
+def test_the_version_is_printed(run: Run) -> None:
+    assert run("--version") == Done(0, f"vesselrt {vesselrt.__version__}\n", "")
+
+
+COMMANDS = (
+    "predict", "serve", "models", "evaluate", "compare", "outline", "train", "export", "convert", "compile", "bench",
+    "engine", "engine info",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_under_both_names(run: Run, command: str) -> None:
+    short, long = run(*command.split(), "-h"), run(*command.split(), "--help")
+    assert short == long
+    assert (short.code, short.err) == (0, "")
+    assert f"Usage: vesselrt {command}" in short.out
+    if command not in {"bench", "engine"}:
+        assert [word for word in ("--quiet", "-q", "--verbose", "-v") if word not in short.out] == []
+
+
+def test_quiet_says_nothing_but_errors(run: Run, mirror: Path, tmp_path: Path) -> None:
+    photo = save(tmp_path / "eye.png", levels(1))
+    assert run("predict", photo, "-q", "--model", mirror, *CPU) == Done(0, "", "")
+    assert run("predict", "gone.png", "-q", "--model", mirror, *CPU).err == "error: 1 of 1 photographs failed\n"
+    assert "1 of 1 written" in run("predict", photo, "-v", "--model", mirror, *CPU).err
+    assert run("predict", photo, "-q", "-v").err == "error: -q and -v exclude each other.\n"
+
+
+INTERRUPTED = """
+import os, signal, sys
+from vesselrt.runtime.segmenter import Segmenter
+whole, left = Segmenter.segment, [int(sys.argv.pop(1))]
+def segment(*given, **named):
+    left[0] -= 1
+    if not left[0]:
+        os.kill(os.getpid(), signal.SIGINT)
+    return whole(*given, **named)
+Segmenter.segment = segment
+from vesselrt.cli import main
+main()
+"""
+
+
+def interrupted(folder: Path, call: int, *arguments: object) -> Done:
+    """A command whose Ctrl+C comes with the photograph number `call`."""
+    command = [sys.executable, "-c", INTERRUPTED, str(call), *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=120, check=False)
+    return Done(done.returncode, done.stdout, done.stderr)
+
+
+def test_interrupted_predict_keeps_what_it_wrote(mirror: Path, tmp_path: Path) -> None:
+    photos = [save(tmp_path / f"{n}.png", levels(n)) for n in range(3)]
+    done = interrupted(tmp_path, 3, "predict", *photos, "-o", "out", "--model", mirror, *CPU)
+    assert done.code == 130, done.err
+    assert "interrupted: 2 of 3 written" in done.err
+    assert "Traceback" not in done.err
+    assert tree(tmp_path / "out") == {"0-mask.png", "1-mask.png"}
+
+
+def test_interrupted_bench_keeps_what_it_measured(mirror: Path, tmp_path: Path) -> None:
+    options = ("--size", "96x80", "--size", "80x96", "--runs", 3, "--starts", 0, "--json", "all.json")
+    done = interrupted(tmp_path, 12, "bench", *options, "--model", mirror, *CPU)
+    assert done.code == 130, done.err
+    assert "interrupted: 1 of 2 photographs were measured" in done.err
+    assert "96x80 (synthetic" in done.out
+    assert [photo["photo"] for photo in json.loads((tmp_path / "all.json").read_text())["photos"]] == ["96x80"]
+    done = interrupted(tmp_path, 2, "bench", *options, "--model", mirror, *CPU)
+    assert (done.code, done.out) == (130, "")
+
+
+@pytest.mark.parametrize("command", ["evaluate", "compare"])
+def test_interrupted_commands_end_as_a_shell_expects(
+    mirror: Path, measured: Path, tmp_path: Path, command: str
+) -> None:
+    done = interrupted(tmp_path, 2, command, mirror, measured)
+    assert done.code == 130, done.err
+    assert "Traceback" not in done.err
+
+
+def test_an_enormous_size_is_refused_before_it_is_made(run: Run) -> None:
+    done = run("bench", "--size", "50000x50000")
+    assert (done.code, done.out) == (1, "")
+    assert done.err.startswith("error: size 50000x50000 has 2,500,000,000 pixels, the limit is 150,000,000. Name a")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "bench --json full/all.json --size 96x80",
+        "predict eye.png -o full/eye.png",
+        "predict eye.png -o full",
+        "export json:gone -o full/m.onnx",
+        "convert fundus -o full/m.onnx",
+        "compile fundus -o full/m.engine --target sm75",
+        "compare fundus eyes --json full/all.json",
+        "outline eyes full",
+    ],
+)
+def test_outputs_are_tried_before_the_work(run: Run, tmp_path: Path, arguments: str) -> None:
+    save(tmp_path / "eye.png", levels(0))
+    (tmp_path / "full").write_text("a file where a folder should be")
+    done = run(*arguments.replace("full/", "full/deep/").split())
+    if arguments == "predict eye.png -o full":
+        assert "Not a directory" in done.err
+        return
+    assert (done.code, done.out) == (1, "")
+    assert done.err.startswith("error: full"), done.err
+    assert done.err.endswith("can't be written: Not a directory. Name another place.\n")
+    assert tree(tmp_path) == {"eye.png", "full"}
+
+
 # Help
 
 
@@ -265,7 +379,7 @@ def test_a_failing_photo_stops_no_other(run: Run, mirror: Path, tmp_path: Path) 
     assert done.code == 1
     assert done.out == ""
     assert "failed: in/2[old].jpg: not an image: it begins with b'text nam'. Send a JPEG" in done.err
-    assert "failed: in/4.png: the image is truncated or damaged." in done.err
+    assert "failed: in/4.png: the PNG is truncated or damaged." in done.err
     assert "failed: in/gone.png: can't be read (No such file or directory)." in done.err
     assert "2 of 5 written" in done.err
     assert done.err.endswith("error: 3 of 5 photographs failed\n")
@@ -302,6 +416,37 @@ def test_a_write_that_breaks_off_leaves_the_old_file(
     assert tree(tmp_path) == {"eye.png", "m.png"}
 
 
+@pytest.mark.parametrize(
+    ("name", "form"), [("x.svg", "svg"), ("x.GEOJSON", "geojson"), ("x.json", "json"), ("x.png", "mask")]
+)
+def test_the_name_of_the_file_says_its_format(run: Run, mirror: Path, tmp_path: Path, name: str, form: Format) -> None:
+    photo = save(tmp_path / "eye.png", levels(3))
+    assert run("predict", photo, "-o", name, "--model", mirror, *CPU).code == 0
+    with vesselrt.load(mirror, device="cpu:onnxruntime") as segmenter:
+        assert (tmp_path / name).read_bytes() == segmenter.segment(photo).encode(form)
+
+
+def test_a_dash_is_the_standard_output(mirror: Path, tmp_path: Path) -> None:
+    photo = save(tmp_path / "eye.png", levels(3))
+    command = [sys.executable, "-m", "vesselrt.cli", "predict", str(photo), "-o", "-", "--model", str(mirror), *CPU]
+    done = subprocess.run(command, capture_output=True, cwd=tmp_path, check=True)
+    with vesselrt.load(mirror, device="cpu:onnxruntime") as segmenter:
+        assert done.stdout == segmenter.segment(photo).encode()
+    assert tree(tmp_path) == {"eye.png"}
+
+
+def test_folders_keep_their_tree(run: Run, mirror: Path, tmp_path: Path) -> None:
+    for name in ("left/1.png", "right/1.png", "right/deep/2.png", "0.png"):
+        save(tmp_path / "in" / name, levels(0))
+    done = run("predict", "in", "--recursive", "-o", "out", "--model", mirror, *CPU)
+    assert done.code == 0, done.err
+    assert tree(tmp_path / "out") == {"0-mask.png", "left/1-mask.png", "right/1-mask.png", "right/deep/2-mask.png"}
+    before = tree(tmp_path)
+    for _ in range(2):  # what the first run wrote beside its photographs is no photograph
+        assert run("predict", "in", "-r", "-o", "in", "--model", mirror, *CPU).code == 0
+    assert len(tree(tmp_path)) == len(before) + 4
+
+
 # These are found before anything is loaded: the model does not exist.
 @pytest.mark.parametrize(
     ("arguments", "message"),
@@ -309,9 +454,12 @@ def test_a_write_that_breaks_off_leaves_the_old_file(
         ("a/eye.png b/eye.jpg -o out", "b/eye.jpg and a/eye.png would both be written to out/eye-mask.png"),
         ("a/eye.png b/eye.jpg", "b/eye.jpg and a/eye.png would both be written to eye-mask.png"),
         ("a/eye.png b/eye.jpg -o out.png", "out.png is one file, and there are 2 photographs. Name a folder with -o."),
+        ("a/eye.png -o x.xyz", "x.xyz names no format. Expected one of .geojson, .json, .png, .svg, or --format."),
+        ("a/eye.png -o x.png --format svg", "x.png is to be .png, and the format is svg (.svg). Leave out --format."),
+        ("a/eye.png b/eye.jpg -o -", "- is one file, and there are 2 photographs."),
         ("a/eye.png -o a/eye.png", "a/eye.png would be written over a photograph"),
         ("a/eye.png a/eye-mask.png -o a", "a/eye-mask.png would be written over a photograph"),
-        ("empty", "empty: the folder holds no image (.bmp, .gif, .jpeg, .jpg, .png, .tif, .tiff, .webp)."),
+        ("empty", "empty: the folder holds no image (.avif, .bmp, .gif, .jfif, .jpe, .jpeg, .jpg, "),
         ("b/*.bmp", "b/*.bmp: no file matches."),
         ("a/eye.png --threshold 1.5", "threshold 1.5 is not within 0 to 1."),
         ("a/eye.png --threshold -0.1", "threshold -0.1 is not within 0 to 1."),
@@ -340,7 +488,7 @@ def test_what_cannot_be_done_is_said_before_anything_runs(
         ("--device gpu", "unknown device 'gpu'. Expected one of: auto, cpu, cpu:openvino, cpu:onnxruntime, cuda, "),
         ("--precision f64", "unknown precision 'f64'. Expected one of: auto, f32, bf16, fp16."),
         ("--device cpu:onnxruntime --precision bf16", "ONNX Runtime on the CPU computes in f32, not bf16."),
-        ("--threads 0", "threads is 0. Expected 1 or more."),
+        ("--threads 0", "threads is 0. Expected a whole number from 1 to "),
         ("--model nowhere", "no model nowhere: neither a file nor a built-in model. Built-in: fundus"),
         ("--model eye.png", "eye.png: not a usable ONNX model, or damaged"),
     ],
@@ -537,7 +685,9 @@ def test_evaluate_in_the_folder_itself_has_a_name(
             "eyes/images",
             f"eyes/images: no data set of a known layout ({KINDS}). Name a folder that holds one.",
         ),
-        ("eyes --json eyes/images/a.png/all.json", "[Errno 17] File exists: 'eyes/images/a.png'"),
+        ("eyes --json eyes/images/a.png/all.json", "eyes/images/a.png/all.json can't be written: Not a directory."),
+        ("eyes --json eyes", "eyes can't be written: Is a directory."),
+        ("eyes --report eyes/images/a.png", "eyes/images/a.png can't be written: Not a directory."),
     ],
 )
 def test_evaluate_says_what_is_wrong(run: Run, mirror: Path, measured: Path, arguments: str, message: str) -> None:

@@ -11,7 +11,7 @@ and what vesselrt.training.record writes for people.
 import json
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -91,9 +91,10 @@ def train(recipe: Recipe, data: Path, run: Path, report: Report = print, advance
     torch.manual_seed(recipe.seed)  # after the trial, which may draw
     report("reading data")
     photographs = _photographs(recipe, data)
-    run.mkdir(parents=True, exist_ok=True)
-    _claim(run, recipe, photographs)
-    best = _select(recipe, data, run, report, advance)
+    if recipe.final:
+        steps = " + ".join(f"{stage.steps:,}" for stage in recipe.final)
+        report(f"{recipe.schedule.steps:,} steps, then {steps} in final stages (--set final.0.steps=N sets the first)")
+    best = _select(recipe, data, run, photographs, report, advance)
     for number in range(1, len(recipe.final) + 1):
         best = _finish(recipe, number, data, best, report, advance)
     return best
@@ -152,11 +153,15 @@ def _device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def _select(recipe: Recipe, data: Path, run: Path, report: Report, advance: Advance) -> Path:
+def _select(
+    recipe: Recipe, data: Path, run: Path, photographs: dict[str, list[str]], report: Report, advance: Advance
+) -> Path:
     """Trains without the validation part, keeps the weights that do best on it, and calibrates them."""
     training = [_draws(d.samples(data, "train"), recipe) for d in recipe.data]
     cases = list(cases_of(recipe, data))
     report(f"{sum(map(len, training))} training photographs, {len(cases)} validation photographs")
+    run.mkdir(parents=True, exist_ok=True)  # only now: a start that fails leaves nothing behind
+    _claim(run, recipe, photographs)
     kept = run / "last.pt"
     history: list[dict[str, Any]] = []
     trainer = _Trainer(recipe, _device(), fresh=not kept.exists())
@@ -195,7 +200,8 @@ def _train(
         record.add({"step": trainer.step, "loss": loss, "rate": trainer.rate, "score": score, "groups": groups})
         trainer.judge(score)
         trainer.save(record.run / "last.pt", record.history)
-        left = (schedule.steps - trainer.step) * (time.monotonic() - began) / (trainer.step - first) / 60
+        ahead = schedule.steps - trainer.step + _in_steps_of(schedule, trainer.recipe.final)
+        left = ahead * (time.monotonic() - began) / (trainer.step - first) / 60
         figures = "  ".join(
             f"{n} {g['f1']:.4f} (best {g['best_f1']:.4f} at {g['best_threshold']:.2f})" for n, g in groups.items()
         )
@@ -207,6 +213,11 @@ def _train(
     if trainer.step > first:
         pace = (time.monotonic() - began) / (trainer.step - first)
         report(f"{pace:.2f} s a step with its share of validation; {_peak(trainer.device)}")
+
+
+def _in_steps_of(schedule: Stage, stages: Sequence[Stage]) -> float:
+    """How many steps of `schedule` take as long as all of the stages, by the pixels that they see."""
+    return sum(s.steps * s.batch * s.crop**2 for s in stages) / (schedule.batch * schedule.crop**2)
 
 
 def _peak(device: torch.device) -> str:
@@ -241,12 +252,14 @@ def _finish(recipe: Recipe, number: int, data: Path, start: Path, report: Report
     if kept.exists():
         trainer.restore(kept)
     report(f"final stage {number}: {sum(map(len, training))} photographs, from step {trainer.step} to {final.steps}")
+    began, first, later = time.monotonic(), trainer.step, _in_steps_of(final, recipe.final[number:])
     for pixels, truth in _batches(trainer, training):
         value = trainer.update(pixels, truth)
         advance(trainer.step, final.steps, value)
         if trainer.step % final.validate_every == 0 or trainer.step == final.steps:
             trainer.save(kept, [])
-            report(f"step {trainer.step}  loss {value:.4f}")
+            left = (final.steps - trainer.step + later) * (time.monotonic() - began) / (trainer.step - first) / 60
+            report(f"step {trainer.step}  loss {value:.4f}  {left:.0f} min left")
     path = start.with_name(f"final-{number}.pt")
     _save({"network": trainer.average.module.state_dict(), "step": trainer.step, "shift": given["shift"]}, path)
     return path

@@ -3,11 +3,14 @@
 import logging
 import os
 import sys
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 
 from vesselrt.cli import export, measure, models, predict, serve, training
 from vesselrt.cli.console import fail
+from vesselrt.cli.options import with_verbosity
 from vesselrt.runtime.errors import VesselrtError
 
 app = typer.Typer(
@@ -17,27 +20,38 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(predict.predict)
-app.command()(serve.serve)
-app.command()(models.models)
-app.command()(measure.evaluate)
-app.command()(measure.compare)
-app.command()(training.outline)
-app.command()(training.train)
-app.command()(export.export)
-app.command()(export.convert)
-app.command("compile")(export.compile_model)
+for command in (
+    predict.predict, serve.serve, models.models, measure.evaluate, measure.compare, training.outline, training.train,
+    export.export, export.convert,
+):  # fmt: skip
+    app.command()(with_verbosity(command))
+app.command("compile")(with_verbosity(export.compile_model))
 # Its options are its own: they are the Typer application of vesselrt.benchmarks.
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)(
-    measure.bench
+    with_verbosity(measure.bench)
 )
 _engine = typer.Typer(help="Look at engine files.", no_args_is_help=True)
-_engine.command("info")(models.engine_info)
+_engine.command("info")(with_verbosity(models.engine_info))
 app.add_typer(_engine, name="engine")
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"vesselrt {version('vesselrt')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Segments blood vessels in eye photographs."""
+
+
 def main() -> None:
-    """Runs a command; errors become one line and exit code 1."""
+    """Runs a command; errors become one line and exit code 1, Ctrl+C exit code 130."""
     logging.basicConfig(format="%(message)s")
     logging.getLogger("vesselrt").setLevel(logging.INFO)  # what takes long, and what was not to be had
     try:
@@ -49,3 +63,5 @@ def main() -> None:
         sys.exit(1)
     except OSError as error:  # a full disk, a folder that may not be written
         fail(str(error))
+    except KeyboardInterrupt:  # once more, while a command was ending
+        sys.exit(130)

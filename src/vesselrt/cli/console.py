@@ -14,10 +14,12 @@ from vesselrt.runtime.files import atomic_write
 
 # No markup: paths and 'vesselrt[train]' hold brackets that are meant.
 console = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
+STDOUT = Path("-")
 
 
 def fail(message: str) -> NoReturn:
-    """One red line, and exit code 1."""
+    """One red line, -q or not, and exit code 1."""
+    console.quiet = False
     console.print(f"error: {message}", style="bold red")
     sys.exit(1)
 
@@ -55,6 +57,10 @@ def training_progress() -> Iterator[tuple[Callable[[str], None], Callable[[int, 
 
 
 def write_output(path: Path, content: bytes) -> None:
-    """The whole file or nothing of it."""
+    """The whole file or nothing of it; of the path `-`, on the standard output."""
+    if path == STDOUT:
+        sys.stdout.buffer.write(content)
+        sys.stdout.buffer.flush()
+        return
     with atomic_write(path) as name:
         name.write_bytes(content)

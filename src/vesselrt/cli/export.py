@@ -11,6 +11,7 @@ from vesselrt.cli.console import needs_extra, photo_progress
 from vesselrt.cli.models import describe_engine, describe_model
 from vesselrt.cli.options import load_model
 from vesselrt.runtime.errors import OptionError
+from vesselrt.runtime.files import check_writable
 
 
 def export(
@@ -53,6 +54,7 @@ def export(
     named = [name for name in (source, run, network) if name is not None]
     if len(named) != 1:
         raise OptionError("name one SOURCE, and the file to write with -o. See: vesselrt export --help")
+    check_writable(out)
     found = sources.find(named[0], weights, manifest, data)
     from vesselrt.runtime.photo.decoding import read_photo
 
@@ -81,6 +83,7 @@ def convert(
     from vesselrt.runtime.photo.decoding import read_photo
 
     source = _apart(find(model), out)
+    check_writable(out)
     f1 = None if data is None else _f1(data)
     typer.echo(describe_model(write(source, out, [read_photo(photo).pixels for photo in photos or []], f1)))
 
@@ -104,12 +107,14 @@ def compile_model(
     ] = None,
 ) -> None:
     """Compile a model to a TensorRT engine for named GPUs; no GPU is needed here."""
-    with needs_extra("vesselrt compile", "engines"):
+    with needs_extra("vesselrt compile", "tensorrt"):  # which brings what the extra `engines` holds
         from vesselrt.export.engine import build
     from vesselrt.runtime.engine import SUFFIX
     from vesselrt.runtime.modelfile import find
 
     source = find(model) if out is None else _apart(find(model), out)
+    if out is not None:
+        check_writable(out)
     engine = build(source, target or ["current"], precision, max_batch, builder)
     parts = (engine.manifest.name, engine.manifest.version, engine.manifest.precision, *engine.header.targets)
     path = out or Path("-".join(parts) + SUFFIX)

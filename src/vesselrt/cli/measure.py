@@ -10,6 +10,7 @@ import typer
 from vesselrt.cli.console import console, needs_extra, photo_progress, write_output
 from vesselrt.cli.options import Device, Layout, Precision, Threads, Threshold, load_model
 from vesselrt.runtime.errors import DataError, OptionError
+from vesselrt.runtime.files import check_writable, check_writable_folder
 
 if TYPE_CHECKING:
     from vesselrt.runtime.manifest import Manifest
@@ -41,6 +42,10 @@ def evaluate(
     from vesselrt.runtime.modelfile import find as find_model
     from vesselrt.runtime.modelfile import sha256
 
+    if report is not None:
+        check_writable_folder(report)
+    if json is not None:
+        check_writable(json)
     samples = find(check_kind(kind, data), data, split)
     if all(sample.field_of_view is None for sample in samples):
         console.print("no field-of-view masks here: every pixel counts")
@@ -96,6 +101,8 @@ def compare(
         from vesselrt.training.data.finding import check_kind, find
 
     plan = Plan(models, device or NAMED_DEVICES, precision or NAMED_PRECISIONS, threshold, threads, runs)
+    if json is not None:
+        check_writable(json)
     samples = find(check_kind(kind, data), data, split)
     with photo_progress(len(samples)) as advance:
         result = run(plan, samples, name=data.resolve().name, split=split, advance=advance)
@@ -108,7 +115,9 @@ def bench(context: typer.Context) -> None:
     """Measure latency, throughput, memory and cold start; --compare runs the PyTorch and MONAI way beside it."""
     from vesselrt.benchmarks.bench import app as bench_app
 
-    bench_app(context.args, prog_name="vesselrt bench", standalone_mode=False)
+    code = bench_app(context.args, prog_name="vesselrt bench", standalone_mode=False)
+    if code:  # it was interrupted
+        raise typer.Exit(code)
 
 
 def _recorder() -> "Callable[[Path, Manifest, dict[str, dict[str, float]]], None]":

@@ -1,11 +1,17 @@
 """The options that several commands share, and the model that they name."""
 
-from typing import TYPE_CHECKING, Annotated, cast
+import functools
+import inspect
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
+from vesselrt.cli.console import console
 from vesselrt.runtime.devices import AnyPrecision
 from vesselrt.runtime.devices import Device as DeviceName
+from vesselrt.runtime.errors import OptionError
 
 if TYPE_CHECKING:
     from vesselrt.runtime.segmenter import Segmenter
@@ -22,6 +28,31 @@ Threshold = Annotated[
 MASK_KINDS = "drive, chase_db1, hrf, stare, fives, les_av, iostar, dr_hagis, rite, folder"
 """Layouts of data sets of masks; training, which knows them, is imported late."""
 Layout = Annotated[str, typer.Option(help=f"Layout of the data set: auto, or one of {MASK_KINDS}, geojson.")]
+
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but errors.")]
+Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Say what happens inside, too.")]
+
+
+def with_verbosity(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with -q and -v, which every one has."""
+
+    @functools.wraps(command)
+    def run(*arguments: Any, quiet: bool, verbose: bool, **options: Any) -> None:
+        if quiet and verbose:
+            raise OptionError("-q and -v exclude each other.")
+        console.quiet = quiet
+        level = logging.WARNING if quiet else logging.DEBUG if verbose else logging.INFO
+        logging.getLogger("vesselrt").setLevel(level)
+        command(*arguments, **options)
+
+    signature, keyword = inspect.signature(command), inspect.Parameter.KEYWORD_ONLY
+    added = {"quiet": Quiet, "verbose": Verbose}
+    parameters = [inspect.Parameter(name, keyword, default=False, annotation=kind) for name, kind in added.items()]
+    run.__signature__ = signature.replace(  # type: ignore[attr-defined]
+        parameters=[*signature.parameters.values(), *parameters]
+    )
+    run.__annotations__ = {**command.__annotations__, **added}
+    return run
 
 
 def load_model(model: str | None, device: str, precision: str, threads: int | None) -> "Segmenter":

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vesselrt.cli.console import console, fail, photo_progress, write_output
+from vesselrt.cli.console import STDOUT, console, fail, photo_progress, write_output
 from vesselrt.cli.options import Device, Model, Precision, Threads, Threshold, load_model
 from vesselrt.runtime.encode import COLOUR, FORMATS, OPACITY, SUFFIXES, Format, rgb
 from vesselrt.runtime.errors import OptionError, VesselrtError
+from vesselrt.runtime.files import check_writable_folder
 from vesselrt.runtime.photo.decoding import SUFFIXES as IMAGE_SUFFIXES
 
 if TYPE_CHECKING:
@@ -21,10 +22,16 @@ if TYPE_CHECKING:
 def predict(
     photos: Annotated[list[str], typer.Argument(help="Files, globs and folders.", metavar="PHOTO...")],
     out: Annotated[
-        Path | None, typer.Option("-o", "--out", help="File (for one photo) or folder; default: this folder.")
+        Path | None,
+        typer.Option("-o", "--out", help="File (for one photo), - (standard output), or folder; default: this folder."),
     ] = None,
+    recursive: Annotated[
+        bool, typer.Option("--recursive", "-r", help="Take the folders in folders too, and keep their tree.")
+    ] = False,
     threshold: Threshold = None,
-    format: Annotated[Format, typer.Option(help="What to write.")] = "mask",  # noqa: A002 - the option's name
+    format: Annotated[  # noqa: A002 - the option's name
+        Format | None, typer.Option(help="What to write; default: as -o is named (.svg, .geojson, .json), else mask.")
+    ] = None,
     colour: Annotated[str, typer.Option(help="Of the vessels in overlay and svg.")] = COLOUR,
     opacity: Annotated[float, typer.Option(min=0, max=1, help="Of the vessels in overlay.")] = OPACITY,
     simplify: Annotated[
@@ -37,11 +44,14 @@ def predict(
     threads: Threads = None,
 ) -> None:
     """Segment photographs and write a file for each."""
-    targets = _targets(_expand(photos), out, format)
+    form = _format(format, out)
+    targets = _targets(_expand(photos, recursive), out, form)
     if threshold is not None and not 0 <= threshold <= 1:
         raise OptionError(f"threshold {threshold} is not within 0 to 1.")
     rgb(colour)
-    encode = _encoder(format, simplify, colour, opacity)
+    encode = _encoder(form, simplify, colour, opacity)
+    for folder in {target.parent for target in targets.values() if target != STDOUT}:
+        check_writable_folder(folder)
     failures, times = [], []
     with load_model(model, device, precision, threads) as segmenter, photo_progress(len(targets)) as advance:
         console.print(f"{segmenter.manifest.name} {segmenter.manifest.version} on {segmenter.info}")
@@ -53,6 +63,9 @@ def predict(
             except (VesselrtError, OSError) as error:
                 failures.append(str(error) if str(photo) in str(error) else f"{photo}: {error}")
                 console.print(f"failed: {failures[-1]}", style="red")
+            except KeyboardInterrupt:  # Ctrl+C: what was written stays
+                console.print(f"interrupted: {len(times)} of {len(targets)} written")
+                raise
             advance()
     if times:
         console.print(f"{len(times)} of {len(targets)} written, median {statistics.median(times):.0f} ms")
@@ -76,26 +89,48 @@ def _encoder(
     )
 
 
-def _expand(photos: list[str]) -> list[Path]:
-    """Files as named; the images of folders and of globs that the shell left alone. Raises OptionError for nothing."""
-    found: list[Path] = []
+def _format(named: Format | None, out: Path | None) -> Format:
+    """The format that is named, or that of the file to write. Raises OptionError where the two contradict."""
+    is_file = out is not None and out != STDOUT and out.suffix != "" and not out.is_dir()
+    suffix = out.suffix.lower() if is_file and out is not None else ""
+    if named is None:
+        named = next((form for form in FORMATS if suffix in {"", SUFFIXES[form]}), None)
+        if named is None:
+            known = ", ".join(sorted(set(SUFFIXES.values())))
+            raise OptionError(f"{out} names no format. Expected one of {known}, or --format.")
+    elif suffix in SUFFIXES.values() and suffix != SUFFIXES[named]:
+        raise OptionError(
+            f"{out} is to be {suffix}, and the format is {named} ({SUFFIXES[named]}). Leave out --format."
+        )
+    return named
+
+
+def _expand(photos: list[str], recursive: bool) -> dict[Path, Path]:
+    """Photograph → the folder below the output that its file belongs to: the tree of `recursive` folders, else none.
+
+    Files as named; the images of folders and of globs that the shell left alone. Raises OptionError for nothing.
+    """
+    found: dict[Path, Path] = {}
     for photo in photos:
         path = Path(photo)
         if path.is_dir():
-            inside = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
+            listed = path.rglob("*") if recursive else path.iterdir()
+            inside = sorted(p for p in listed if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
             if not inside:
                 raise OptionError(f"{photo}: the folder holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}).")
             # What an earlier run wrote beside its photographs is not a photograph.
-            written = {_name(p, form) for p in inside for form in FORMATS}
-            found += [p for p in inside if p.name not in written]
+            written = {p.parent / _name(p, form) for p in inside for form in FORMATS}
+            for image in (p for p in inside if p not in written):
+                found.setdefault(image, image.parent.relative_to(path))
         elif not path.exists() and glob.has_magic(photo):
             matches = sorted(p for p in map(Path, glob.iglob(photo, recursive=True)) if p.is_file())  # noqa: PTH207 - any pattern
             if not matches:
                 raise OptionError(f"{photo}: no file matches.")
-            found += matches
+            for match in matches:
+                found.setdefault(match, Path())
         else:
-            found.append(path)
-    return list(dict.fromkeys(found))
+            found.setdefault(path, Path())
+    return found
 
 
 def _name(photo: Path, form: Format) -> str:
@@ -103,16 +138,15 @@ def _name(photo: Path, form: Format) -> str:
     return f"{photo.stem}-{form}{SUFFIXES[form]}"
 
 
-def _targets(photos: list[Path], out: Path | None, form: Format) -> dict[Path, Path]:
+def _targets(photos: dict[Path, Path], out: Path | None, form: Format) -> dict[Path, Path]:
     """Photograph → file to write. Raises OptionError when two would be written to one."""
-    if out is not None and out.suffix and not out.is_dir():
+    if out is not None and (out == STDOUT or (out.suffix and not out.is_dir())):
         if len(photos) > 1:
             raise OptionError(f"{out} is one file, and there are {len(photos)} photographs. Name a folder with -o.")
-        return _sparing({photos[0]: out})
-    folder = out or Path()
+        return _sparing(dict.fromkeys(photos, out))
     targets: dict[Path, Path] = {}
-    for photo in photos:
-        target = folder / _name(photo, form)
+    for photo, below in photos.items():
+        target = (out or Path()) / below / _name(photo, form)
         if target in targets.values():
             other = next(p for p, t in targets.items() if t == target)
             raise OptionError(

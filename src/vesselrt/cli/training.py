@@ -9,6 +9,7 @@ import typer
 from vesselrt.cli.console import needs_extra, photo_progress, training_progress
 from vesselrt.cli.options import MASK_KINDS
 from vesselrt.runtime.errors import DataError
+from vesselrt.runtime.files import check_writable_folder
 
 
 def outline(
@@ -23,6 +24,7 @@ def outline(
     with needs_extra("vesselrt outline", "evaluate"):
         from vesselrt.training.data.finding import check_kind
         from vesselrt.training.outlines import splits_of, write
+    check_writable_folder(out)
     splits = splits_of(check_kind(kind, data), data)
     with photo_progress(sum(map(len, splits.values()))) as advance:
         write(splits, out, simplify, advance)
@@ -45,6 +47,7 @@ def train(
         from vesselrt.training.recipe import Recipe
     checked = Recipe.read(_recipe(recipe), change or [])
     sys.path.append(str(Path.cwd()))  # a recipe may name a network of the user's own
+    check_writable_folder(run or Path("runs") / checked.name)
     with training_progress() as (report, advance):
         best = fit(checked, data, run or Path("runs") / checked.name, report, advance)
     typer.echo(f"{best}\nnext: vesselrt export {best.parent} -o {checked.name}.onnx --data {data}")
