@@ -1016,3 +1016,29 @@ def test_prediction_equals_the_runtime(fundus_photo: Draw, scaled: dict[str, Any
     whole = validation.predict(network, image, checked, torch.device("cpu"))
     assert np.abs(tiled - 255 * whole).max() <= tolerance
     assert tiled.std() > 1
+
+
+def test_a_start_that_fails_leaves_no_folder_and_tells_all_stages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> list[object]:
+        raise DataError("a photograph that can't be read")
+
+    monkeypatch.setattr(loop, "_try_network", lambda _: None)
+    monkeypatch.setattr(loop, "_photographs", lambda *_: {})
+    monkeypatch.setattr(recipe.DataSet, "samples", broken)
+    said: list[str] = []
+    checked = Recipe.read(recipe.BUILT_IN / "fundus.yaml", ["schedule.steps=100"])
+    with pytest.raises(DataError, match="can't be read"):
+        train(checked, tmp_path, tmp_path / "run", said.append)
+    assert not (tmp_path / "run").exists()
+    stages = " + ".join(f"{stage.steps:,}" for stage in checked.final)
+    assert said[-1].startswith(f"100 steps, then {stages} in final stages (--set final.0.steps=N")
+
+
+def test_the_time_left_counts_the_final_stages() -> None:
+    checked = Recipe.read(recipe.BUILT_IN / "fundus.yaml")
+    final = checked.final[0].model_copy(update={"steps": 30, "batch": 2 * checked.schedule.batch})
+    schedule = checked.schedule.model_copy(update={"crop": final.crop})
+    assert loop._in_steps_of(schedule, [final, final]) == 120
+    assert loop._in_steps_of(schedule, []) == 0

@@ -10,6 +10,7 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from vesselrt.runtime.encode import MEDIA_TYPES
 from vesselrt.runtime.segmenter import Segmenter
@@ -57,6 +58,7 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,
     )
+    app.add_middleware(_StartWhenMounted, service=service)
     app.add_middleware(Edge, settings=settings, metrics=metrics)
     if settings.cors_origins:
         exposed = [*openapi.PREDICT_HEADERS, "X-Request-ID", "Retry-After", "Content-Disposition"]
@@ -72,6 +74,18 @@ def create_app(
     v2.install(app, service)
     page.install(app)
     return app
+
+
+class _StartWhenMounted:
+    """Starts the service at the first request where no lifespan did: an application that mounts this one runs none."""
+
+    def __init__(self, app: ASGIApp, service: Service) -> None:
+        self._app, self._service = app, service
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            self._service.start()
+        await self._app(scope, receive, send)
 
 
 def _models(source: Source | Sequence[Model], warm: bool) -> Sequence[Model]:

@@ -84,6 +84,7 @@ class Service:
         self.models = {model.name: model for model in models}
         self._settings, self._metrics = settings, metrics
         self._stopped = threading.Event()
+        self._loading: Future[None] | None = None
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="vesselrt-load")
         self._pool: ThreadPoolExecutor | None = None
         self._taken, self._most, self._lock = 0, 0, threading.Lock()
@@ -113,12 +114,16 @@ class Service:
         model.begin(self._loader)
 
     def start(self) -> "Future[None]":
-        """Loads and warms the models in the background; `state` tells how it went when the future is done."""
-        self._open_if_ready()
-        loading = self._loader.submit(self._load)
-        if self._settings.reload:
-            threading.Thread(target=self._watch, name="vesselrt-watch", daemon=True).start()
-        return loading
+        """Loads and warms the models in the background; `state` tells how it went when the future is done.
+
+        A second time nothing begins.
+        """
+        if self._loading is None:
+            self._open_if_ready()
+            self._loading = self._loader.submit(self._load)
+            if self._settings.reload:
+                threading.Thread(target=self._watch, name="vesselrt-watch", daemon=True).start()
+        return self._loading
 
     async def stop(self) -> None:
         """Finishes what is being worked on, refuses what waits, and closes the models."""
