@@ -68,7 +68,10 @@ def _from_text(text: bytes, shape: tuple[int, int, int], *, bits: bool) -> Sampl
         text = b" ".join(re.findall(rb"[01]", text))
     if re.search(rb"[^\d\s]|\d{6}", text):
         raise damaged("pnm")
-    values: NDArray[np.int64] = np.fromstring(text, np.int64, int(np.prod(shape)), sep=" ")
+    if len(text) < 2 * np.prod(shape) - 1:
+        raise damaged("pnm")
+    # Told a count, fromstring would fill up a text that ends early with memory that was never written.
+    values: NDArray[np.int64] = np.fromstring(text, np.int64, sep=" ")[: np.prod(shape)]
     if values.size != np.prod(shape) or values.max() >= 2**16:
         raise damaged("pnm")
     return values.reshape(shape).astype(np.uint8 if values.max() < 256 else np.uint16)
