@@ -5,12 +5,13 @@ import re
 import numpy as np
 from numpy.typing import NDArray
 
-from vesselrt.runtime.photo.encoded import Encoded, Samples, bad_header, damaged
+from vesselrt.runtime.photo.encoded import Encoded, Samples, bad_header, damaged, unsupported
 
 _GAP = rb"(?:\s|#[^\n\r]*[\n\r])+"  # space, and comments to the end of their line
 _SIZE = re.compile(rb"P([1-6])" + _GAP + rb"(\d{1,9})" + _GAP + rb"(\d{1,9})")
 _LARGEST = re.compile(_GAP + rb"(\d{1,5})")
 _MOST_HEADER = 2**16  # with its comments
+_MOST_TEXT = 16  # characters a number
 
 
 def open_pnm(data: bytes) -> Encoded:
@@ -63,15 +64,19 @@ def _from_bytes(data: bytes, start: int, shape: tuple[int, int, int], bits: int)
 
 
 def _from_text(text: bytes, shape: tuple[int, int, int], *, bits: bool) -> Samples:
+    if len(text) > _MOST_HEADER + _MOST_TEXT * np.prod(shape):
+        raise unsupported("pnm", f"more than {_MOST_TEXT} characters a number", "as P5 or P6")
     text = re.sub(rb"#[^\n\r]*", b"", text)
     if bits:  # need no space between them
         text = b" ".join(re.findall(rb"[01]", text))
     if re.search(rb"[^\d\s]|\d{6}", text):
         raise damaged("pnm")
-    if len(text) < 2 * np.prod(shape) - 1:
+    digits = np.frombuffer(text, np.uint8) >= ord("0")
+    numbers = np.count_nonzero(digits[1:] & ~digits[:-1]) + np.count_nonzero(digits[:1])
+    # Of a text that ends early fromstring would give as many all the same, out of memory that was never written.
+    if numbers < np.prod(shape):
         raise damaged("pnm")
-    # Told a count, fromstring would fill up a text that ends early with memory that was never written.
-    values: NDArray[np.int64] = np.fromstring(text, np.int64, sep=" ")[: np.prod(shape)]
-    if values.size != np.prod(shape) or values.max() >= 2**16:
+    values: NDArray[np.int64] = np.fromstring(text, np.int64, int(np.prod(shape)), sep=" ")
+    if values.max() >= 2**16:
         raise damaged("pnm")
     return values.reshape(shape).astype(np.uint8 if values.max() < 256 else np.uint16)
