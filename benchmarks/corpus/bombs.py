@@ -137,6 +137,7 @@ def _other_bombs() -> Iterator[Bomb]:
         ("PNM", "10,000,000 comments", lambda: b"P3\n" + b"#\n" * 10_000_000 + text[3:]),
         ("PNM", "text with 30 MB of spaces", lambda: text + b" " * 30_000_000),
         ("PNM", "text behind 30 MB of spaces", lambda: text[:13] + b" " * 30_000_000 + text[13:]),
+        ("PNM", "30,000,000 numbers too many", lambda: text + b"0 " * 30_000_000),
         ("PNM", "a number of 30,000,000 digits", lambda: text[:13] + b"1" * 30_000_000),
     ):
         yield Bomb(kind, name, write)
