@@ -8,6 +8,8 @@ from vesselrt.runtime.photo.vips import decode_with_vips
 
 _PIXELS = {b"IHDR", b"PLTE", b"IDAT", b"IEND"}
 _SAMPLES = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}  # colour type → samples a pixel; a palette's index becomes a colour
+_MOST_INTERLACED = 75_000_000
+"""Pixels: they come in seven passes over the picture, and take twice as long as in one."""
 _DEFLATE = 1032
 """Bytes that one byte of DEFLATE stands for at most."""
 
@@ -17,9 +19,11 @@ def open_png(data: bytes) -> Encoded:
     header = data[16:29]
     if data[12:16] != b"IHDR" or len(header) < 13:
         raise bad_header("png")
-    width, height, depth, colours = struct.unpack_from(">IIBB", header)
+    width, height, depth, colours, _, _, interlaced = struct.unpack_from(">IIBBBBB", header)
     if not width or not height or colours not in _SAMPLES:
         raise bad_header("png")
+    if interlaced and width * height > _MOST_INTERLACED:
+        raise unsupported("png", f"more than {_MOST_INTERLACED:,} pixels, interlaced", "without interlacing")
     kept, compressed, orientation, meaningful = [data[:8]], 0, 1, None
     for kind, start, end in _chunks(data):
         if kind in _PIXELS:  # text, profiles and thumbnails are compressed too, and can grow without bound
