@@ -37,8 +37,9 @@ def show(name: str, photograph: bytes) -> None:
     view = st.segmented_control("View", ["Overlay", "Original", "Mask"], default="Overlay")
     pictures = {"Original": photograph, "Mask": result.encode("mask", threshold)}
     st.image(pictures.get(view or "Overlay") or result.encode("overlay", threshold), caption=name)
-    mask = result.mask(threshold)
-    st.metric("Vessel density", f"{100 * mask.mean():.1f} %", help="Vessel pixels of all pixels of the image")
+    for warning in result.warnings:  # blurred, dark, a scale that is a guess
+        st.warning(warning)
+    st.metric("Vessel density", f"{100 * result.density(threshold):.1f} %", help="Share of the field of view")
     for column, (form, suffix) in zip(st.columns(len(FORMATS)), FORMATS.items(), strict=True):
         column.download_button(form.upper(), result.encode(form, threshold), f"{name}-{form}.{suffix}")
     st.caption(f"{segmenter().info.device_name}, {sum(result.timings.values()):.0f} ms. Not a medical device.")

@@ -15,7 +15,7 @@ def main(photographs: Path, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     with vesselrt.load() as segmenter, (out / "density.csv").open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
-        table.writerow(["photograph", "width", "height", "density", "ms"])
+        table.writerow(["photograph", "width", "height", "density", "ms", "warnings"])
         for path in sorted(path for path in photographs.iterdir() if path.is_file()):
             try:
                 result = segmenter.segment(path)
@@ -25,7 +25,8 @@ def main(photographs: Path, out: Path) -> None:
             mask = result.mask()  # (H, W) bool, at the model's own threshold
             (out / f"{path.name}.png").write_bytes(result.encode("mask"))
             height, width = mask.shape
-            table.writerow([path.name, width, height, f"{mask.mean():.4f}", round(sum(result.timings.values()))])
+            density, milliseconds = f"{result.density():.4f}", round(sum(result.timings.values()))
+            table.writerow([path.name, width, height, density, milliseconds, " ".join(result.warnings)])
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vesselrt.runtime.errors import OptionError
-from vesselrt.runtime.photo.preparation import Image, field_of_view_mask
+from vesselrt.runtime.photo.preparation import Image
 
 Format = Literal["mask", "probability", "overlay", "svg", "geojson", "json"]
 MEDIA_TYPES = {
@@ -49,17 +49,17 @@ def encode(
     colour: str = COLOUR,
     opacity: float = OPACITY,
 ) -> bytes:
-    """One of FORMATS as file content.
+    """One of FORMATS as file content; `json`, which tells of more than these, is made by `Segmentation.encode`.
 
-    `probability` (H, W) uint8, `image` (H, W, 3) uint8 RGB or what gives it, asked by `overlay` and `json` alone,
-    `threshold` 0..1. `mask` and `probability` are 8-bit grey PNG, `overlay` an RGB PNG; `svg` and `geojson` hold the
-    mask's outlines along pixel edges, so filling them (even-odd) gives the mask back exactly; `json` is the `document`.
+    `probability` (H, W) uint8, `image` (H, W, 3) uint8 RGB or what gives it, asked by `overlay` alone, `threshold`
+    0..1. `mask` and `probability` are 8-bit grey PNG, `overlay` an RGB PNG; `svg` and `geojson` hold the mask's
+    outlines along pixel edges, so filling them (even-odd) gives the mask back exactly.
     `colour` "#rrggbb" is that of the vessels in `overlay` and `svg`, `opacity` 0..1 how much of it covers the
     photograph in `overlay`.
 
     Raises OptionError for another format, threshold, colour or opacity.
     """
-    if form not in MEDIA_TYPES:
+    if form not in MEDIA_TYPES or form == "json":
         raise OptionError(f"unknown format {form!r}. Expected one of: {', '.join(FORMATS)}.")
     if form == "probability":
         return _png(probability)
@@ -67,38 +67,48 @@ def encode(
     if form == "mask":
         return _png(mask.view(np.uint8) * np.uint8(255))
     if form == "overlay":
-        return _png(_overlay(_given(image), mask, colour, opacity))
+        return _png(_overlay(image() if callable(image) else image, mask, colour, opacity))
     if form == "svg":
         return _svg(mask, colour)
-    if form == "json":
-        return json.dumps(document(mask, _given(image), threshold), separators=(",", ":")).encode()
     return geojson([[ring.tolist() for ring in polygon] for polygon in polygons(mask)], threshold)
-
-
-def _given(image: Image | Callable[[], Image]) -> Image:
-    return image() if callable(image) else image
 
 
 def threshold_mask(probability: Image, threshold: float) -> Mask:
     """Vessel where probability ≥ threshold × 255. Raises OptionError when the threshold is not in 0..1."""
-    if not 0 <= threshold <= 1:  # also false for NaN
-        raise OptionError(f"threshold {threshold} is not within 0 to 1.")
-    # The least 8-bit value that passes: one comparison of bytes instead of a conversion of every pixel.
-    result: Mask = probability >= np.uint8(np.ceil(threshold * 255))
+    result: Mask = probability >= np.uint8(_least_vessel(threshold))  # of bytes: no pixel is converted
     return result
 
 
-def document(mask: Mask, image: Image, threshold: float) -> dict[str, Any]:
+def _least_vessel(threshold: float) -> int:
+    """The least 8-bit probability that is vessel."""
+    if not 0 <= threshold <= 1:  # also false for NaN
+        raise OptionError(f"threshold {threshold} is not within 0 to 1.")
+    return int(np.ceil(threshold * 255))
+
+
+def count_levels(probability: Image, inside: Mask) -> NDArray[np.int64]:
+    """(256,): how many pixels of `probability` (H, W) have each value, of those that lie `inside` (H, W)."""
+    counts = np.zeros(256, np.int64)
+    rows = max(1, _BAND // probability.shape[1])
+    for top in range(0, probability.shape[0], rows):  # OpenCV counts in float32, which is exact up to 2^24
+        band = slice(top, top + rows)
+        counts += (
+            cv2.calcHist([probability[band]], [0], inside[band].view(np.uint8), [256], [0, 256]).ravel().astype(int)
+        )
+    return counts
+
+
+def density(levels: NDArray[np.int64], threshold: float) -> float:
+    """The share of vessel, 0..1, among the pixels that `count_levels` has counted; 0 where there are none."""
+    return float(levels[_least_vessel(threshold) :].sum() / max(1, levels.sum()))
+
+
+def document(mask: Mask, levels: NDArray[np.int64], threshold: float) -> dict[str, Any]:
     """What a program wants to know: the mask (H, W) as COCO's RLE, and figures of it, counted in pixels.
 
     `vessel_density` is the share of the field of view that is vessel, `vessel_parts` counts what is connected by edges
-    or corners. `image` (H, W, 3) uint8 RGB.
+    or corners. `levels` are those of the field of view, as of `count_levels`.
     """
-    view = field_of_view_mask(image)
-    seen = int(np.count_nonzero(view))
-    view &= mask
-    covered = int(np.count_nonzero(view))
-    del view  # before the labels, which take 4 bytes a pixel
     parts = cv2.connectedComponents(mask.view(np.uint8), connectivity=8)[0] - 1
     return {
         "width": mask.shape[1],
@@ -107,8 +117,8 @@ def document(mask: Mask, image: Image, threshold: float) -> dict[str, Any]:
         "mask": {"size": list(mask.shape), "counts": rle(mask)},
         "statistics": {
             "vessel_pixels": int(np.count_nonzero(mask)),
-            "field_of_view_pixels": seen,
-            "vessel_density": covered / seen,
+            "field_of_view_pixels": int(levels.sum()),
+            "vessel_density": density(levels, threshold),
             "vessel_parts": int(parts),
         },
     }

@@ -1,6 +1,7 @@
 """The main path: photograph → Segmenter.segment → Segmentation."""
 
 import functools
+import math
 import os
 import time
 from collections.abc import Callable
@@ -16,7 +17,6 @@ from vesselrt.runtime import tiling
 from vesselrt.runtime.backends import Backend, Info
 from vesselrt.runtime.backends.shared import SharedBatches
 from vesselrt.runtime.devices import AnyPrecision, Device, open_backend
-from vesselrt.runtime.encode import COLOUR, OPACITY, Format, Mask, encode, threshold_mask
 from vesselrt.runtime.errors import OptionError
 from vesselrt.runtime.hardware import usable_cores
 from vesselrt.runtime.lifetime import Lifetime
@@ -24,66 +24,12 @@ from vesselrt.runtime.manifest import Manifest
 from vesselrt.runtime.modelfile import find
 from vesselrt.runtime.photo.decoding import Limits
 from vesselrt.runtime.photo.photograph import Photograph, Source
-from vesselrt.runtime.photo.preparation import Image, Prepared
-
-_PREVIEW = 1024  # px: longest side of the picture in a notebook
+from vesselrt.runtime.photo.preparation import Image, Prepared, Views
+from vesselrt.runtime.photo.views import Box
+from vesselrt.runtime.segmentation import Segmentation, keep_within
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Segmentation:
-    """The vessels of one photograph. The threshold is applied here, never by a second inference."""
-
-    probability: Image
-    """(H, W) uint8, 255 × the probability of vessel, at the photograph's own resolution."""
-    photograph: Photograph
-    threshold: float
-    """The model's operating threshold, 0..1: the default of the methods below."""
-    timings: dict[str, float]
-    """Milliseconds of each stage: decode, prepare, infer, finish."""
-    info: Info
-    """The device and precision that were used."""
-
-    @property
-    def image(self) -> Image:
-        """(H, W, 3) uint8 RGB, the photograph at its own size; where the model needed less, it is decoded now."""
-        return self.photograph.pixels
-
-    def mask(self, threshold: float | None = None) -> Mask:
-        """(H, W) bool: vessel where probability ≥ threshold × 255. Raises OptionError unless 0 ≤ threshold ≤ 1."""
-        return threshold_mask(self.probability, self.threshold if threshold is None else threshold)
-
-    def encode(
-        self,
-        format: Format = "mask",  # noqa: A002 - the usual word
-        threshold: float | None = None,
-        colour: str = COLOUR,
-        opacity: float = OPACITY,
-    ) -> bytes:
-        """The content of a file: "mask", "probability" or "overlay" (PNG), "svg", "geojson" or "json".
-
-        `colour` "#rrggbb" of the vessels in "overlay" and "svg", `opacity` 0..1 of them in "overlay".
-
-        Raises OptionError.
-        """
-        threshold = self.threshold if threshold is None else threshold
-        return encode(self.probability, lambda: self.image, format, threshold, colour, opacity)
-
-    def __repr__(self) -> str:
-        height, width = self.probability.shape
-        took = sum(self.timings.values())
-        return f"<Segmentation of {width} × {height} px in {took:.0f} ms on {self.info.device}, {self.info.precision}>"
-
-    def _repr_png_(self) -> bytes:
-        """What a notebook shows: the overlay, of a large photograph a smaller copy."""
-        height, width = self.probability.shape
-        factor = min(1.0, _PREVIEW / max(height, width))
-        size = max(1, round(width * factor)), max(1, round(height * factor))
-        small = [cv2.resize(whole, size, interpolation=cv2.INTER_AREA) for whole in (self.probability, self.image)]
-        probability, image = (np.asarray(pixels, np.uint8) for pixels in small)
-        return encode(probability, image, "overlay", self.threshold)
 
 
 @dataclass
@@ -131,24 +77,45 @@ class Segmenter:
 
     @_running
     def segment(
-        self, image: Source | Photograph, after: Callable[[str], None] | None = None, *, bgr: bool = False
+        self,
+        image: Source | Photograph,
+        after: Callable[[str], None] | None = None,
+        *,
+        bgr: bool = False,
+        scale: float | None = None,
+        region: Box | tuple[int, int, int, int] | None = None,
     ) -> Segmentation:
         """Segments a photograph: encoded bytes, a path, an open file, or pixels: (H, W, 3) uint8 RGB, and what
         `Photograph` takes besides (images of Pillow, grey, RGBA, 16 bits, floats in 0..1, tensors; arrays of OpenCV
         with `bgr`).
 
         `after` is called with the name of each stage that is done: decode, prepare, infer, finish; what it raises ends
-        the call. Raises ImageError when the photograph can't be used, SegmenterClosedError, ForkError.
+        the call. `scale`: the diameter of the field of view in pixels of this photograph, for one that was cut inside
+        of it; None: it is found. `region`: the part to segment, as top, left, bottom, right; the map has the
+        photograph's size and is 0 elsewhere, and the scale is that of the whole photograph.
+
+        Raises ImageError when the photograph can't be used, OptionError for a scale or region that it can't have,
+        SegmenterClosedError, ForkError.
         """
         clock = _Clock(after)
         photograph = image if isinstance(image, Photograph) else Photograph(image, self.limits, bgr=bgr)
-        prepared, shape = photograph.prepare(self.manifest.preparation, lambda: clock.stage("decode"))
+        views = photograph.prepare(self.manifest.preparation, lambda: clock.stage("decode"), _checked_scale(scale))
+        part = None if region is None else _checked_region(region, views.shape)
         clock.stage("prepare")
-        scaled = tiling.run(prepared.pixels, self.manifest.tile, self._backend.infer, self._backend.batch)
+        scaled = [self._infer(view, part) for view in views.prepared]
         clock.stage("infer")
-        probability = _to_photograph(scaled, prepared, shape)
+        probability = _to_photograph(scaled, views, part)
         clock.stage("finish")
-        return Segmentation(probability, photograph, self.manifest.threshold, clock.stages, self.info)
+        warnings = photograph.warnings + views.warnings
+        threshold = self.manifest.threshold
+        return Segmentation(probability, photograph, threshold, clock.stages, self.info, views.scales, warnings, part)
+
+    def _infer(self, view: Prepared, part: Box | None) -> Image:
+        """The probability at the model's scale: (h, w) uint8, of which only `part` of the photograph is to be used."""
+        tile, infer, batch = self.manifest.tile, self._backend.infer, self._backend.batch
+        if part is None:
+            return tiling.run(view.pixels, tile, infer, batch)
+        return tiling.run_part(view.pixels, _scaled_part(view, part), tile, infer, batch)
 
     @_running
     def shared(self) -> "Segmenter":
@@ -222,14 +189,46 @@ def _counted(threads: int) -> int:
     return threads
 
 
-def _to_photograph(scaled: Image, prepared: Prepared, shape: tuple[int, ...]) -> Image:
-    """The probability at the photograph's own resolution; 0 outside the field of view's box."""
-    box = prepared.box
-    if scaled.shape == (box.height, box.width) == shape:
-        return scaled
-    result = np.zeros(shape, np.uint8)
-    if scaled.shape == (box.height, box.width):
-        box.cut(result)[:] = scaled
-    else:  # into the result itself: of a large photograph a second map would be the largest thing in memory
-        cv2.resize(scaled, (box.width, box.height), dst=box.cut(result), interpolation=cv2.INTER_LINEAR)
-    return result
+def _checked_scale(scale: float | None) -> float | None:
+    if scale is None or 0 < scale < math.inf:
+        return scale
+    raise OptionError(f"scale is {scale}. Expected the diameter of the field of view in pixels, such as 960.")
+
+
+def _checked_region(region: Box | tuple[int, int, int, int], shape: tuple[int, int]) -> Box:
+    box = region if isinstance(region, Box) else Box(*region)
+    if not (0 <= box.top < box.bottom <= shape[0] and 0 <= box.left < box.right <= shape[1]):
+        raise OptionError(
+            f"region is top {box.top}, left {box.left}, bottom {box.bottom}, right {box.right}. Expected a part of "
+            f"the photograph, which is {shape[0]} pixels high and {shape[1]} wide."
+        )
+    return box
+
+
+def _scaled_part(view: Prepared, part: Box) -> Box:
+    """A part of the photograph in the pixels of a view, with those that it is interpolated from; it may be empty."""
+    box, (height, width) = view.box, view.pixels.shape[:2]
+    down, across = height / box.height, width / box.width
+    return Box(
+        max(0, math.floor((part.top - box.top) * down) - 2),
+        max(0, math.floor((part.left - box.left) * across) - 2),
+        min(height, math.ceil((part.bottom - box.top) * down) + 2),
+        min(width, math.ceil((part.right - box.left) * across) + 2),
+    )
+
+
+def _to_photograph(scaled: list[Image], views: Views, part: Box | None) -> Image:
+    """The probability at the photograph's own resolution; 0 outside the boxes of the fields of view and of `part`."""
+    boxes = [view.box for view in views.prepared]
+    if part is None and scaled[0].shape == (boxes[0].height, boxes[0].width) == views.shape:
+        return scaled[0]
+    result = np.zeros(views.shape, np.uint8)
+    for number, (found, box) in enumerate(zip(scaled, boxes, strict=True)):
+        if number:  # another disc's box may overlap that of the first
+            own = cv2.resize(found, (box.width, box.height), interpolation=cv2.INTER_LINEAR)
+            box.cut(result)[:] = np.maximum(box.cut(result), own)
+        elif found.shape == (box.height, box.width):
+            box.cut(result)[:] = found
+        else:  # into the result itself: of a large photograph a second map would be the largest thing in memory
+            cv2.resize(found, (box.width, box.height), dst=box.cut(result), interpolation=cv2.INTER_LINEAR)
+    return result if part is None else keep_within(part, result)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from vesselrt.runtime.manifest import Tile
 from vesselrt.runtime.photo.preparation import Image
+from vesselrt.runtime.photo.views import Box
 
 Infer = Callable[[Iterable[Image]], Iterator[Image]]
 """Of each (N, C, h, w) uint8 its (N, 1, h, w) uint8 probability, in order: `Backend.infer`."""
@@ -72,6 +73,27 @@ def run(pixels: Image, tile: Tile, infer: Infer, batch: int = 1) -> Image:
             collect.add(row, column, probability[0])
     collect.finish()
     return result
+
+
+def run_part(pixels: Image, part: Box, tile: Tile, infer: Infer, batch: int = 1) -> Image:
+    """What `run` gives in the pixels of `part`; what it gives elsewhere is not to be used.
+
+    Only `part` and a margin around it are run. The cut lies on the network's multiple, as every window does.
+    """
+    result = np.zeros(pixels.shape[:2], np.uint8)
+    if part.height > 0 and part.width > 0:
+        cut = Box(
+            _down(part.top - tile.margin, tile.multiple),
+            _down(part.left - tile.margin, tile.multiple),
+            min(part.bottom + tile.margin, pixels.shape[0]),
+            min(part.right + tile.margin, pixels.shape[1]),
+        )
+        cut.cut(result)[:] = run(cut.cut(pixels), tile, infer, batch)
+    return result
+
+
+def _down(place: int, multiple: int) -> int:
+    return max(0, place) // multiple * multiple
 
 
 def window_side(length: int, tile: Tile) -> int:

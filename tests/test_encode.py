@@ -16,7 +16,19 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
-from vesselrt.runtime.encode import FORMATS, MEDIA_TYPES, SUFFIXES, Mask, Polygon, encode, polygons, threshold_mask
+from vesselrt.runtime.encode import (
+    FORMATS,
+    MEDIA_TYPES,
+    SUFFIXES,
+    Mask,
+    Polygon,
+    count_levels,
+    density,
+    document,
+    encode,
+    polygons,
+    threshold_mask,
+)
 from vesselrt.runtime.errors import OptionError
 from vesselrt.runtime.photo.preparation import Image
 
@@ -176,15 +188,29 @@ def test_an_overlay_is_rounded_as_real_numbers_are(opacity: float, band: int, mo
     np.testing.assert_array_equal(decoded(png), expected)
 
 
-@pytest.mark.parametrize(("form", "most"), [("mask", 2), ("overlay", 4), ("json", 5)])
+def test_levels_are_counted_inside_and_give_the_density(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vesselrt.runtime.encode._BAND", 40)
+    random = np.random.default_rng(4)
+    probability, inside = random.integers(0, 256, (23, 17), np.uint8), random.random((23, 17)) < 0.4
+    levels = count_levels(probability, inside)
+    np.testing.assert_array_equal(levels, np.bincount(probability[inside], minlength=256))
+    for threshold in (0.0, 0.1, 0.5, 128 / 255, 1.0):
+        assert density(levels, threshold) == np.mean(threshold_mask(probability, threshold)[inside])
+    assert density(count_levels(probability, np.zeros_like(inside)), 0.5) == 0
+
+
+@pytest.mark.parametrize(("form", "most"), [("mask", 2), ("overlay", 4), ("document", 5)])
 def test_bytes_a_pixel(form: str, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
     # A mask has 1, an overlay 3, the labels of parts 4.
     monkeypatch.setattr("vesselrt.runtime.encode._BAND", 10_000)
-    probability = np.zeros((2000, 3000), np.uint8)  # the search for the field of view takes the same of any size
-    image = black(probability.shape)
+    probability = np.zeros((2000, 3000), np.uint8)
+    image, mask = black(probability.shape), probability == 0
     tracemalloc.start()
     try:
-        encode(probability, image, form, 0)
+        if form == "document":
+            document(mask, count_levels(probability, mask), 0)
+        else:
+            encode(probability, image, form, 0)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

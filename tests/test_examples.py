@@ -31,7 +31,8 @@ def test_the_loop_over_a_folder_writes_masks_and_a_table(
         result = segmenter.segment(fundus_jpeg)
     assert (out / "a.jpg.png").read_bytes() == result.encode("mask")
     (row,) = csv.DictReader((out / "density.csv").read_text("utf-8").splitlines())
-    assert float(row["density"]) == pytest.approx(result.mask().mean(), abs=1e-4)
+    assert float(row["density"]) == pytest.approx(result.density(), abs=1e-4)
+    assert row["warnings"] == " ".join(result.warnings)
     assert "b.txt" in capsys.readouterr().err
 
 
@@ -50,9 +51,9 @@ def test_the_streamlit_application(fundus_jpeg: bytes, monkeypatch: pytest.Monke
     assert not app.exception
     with vesselrt.load() as segmenter:
         result = segmenter.segment(fundus_jpeg)
-    assert app.metric[0].value == f"{100 * result.mask(0.5).mean():.1f} %"
+    assert app.metric[0].value == f"{100 * result.density(0.5):.1f} %"
     app.slider[0].set_value(0.2).run()
-    assert app.metric[0].value == f"{100 * result.mask(0.2).mean():.1f} %"
+    assert app.metric[0].value == f"{100 * result.density(0.2):.1f} %"
     sent[:] = [Upload(b"no photograph")]
     app.run()
     assert len(app.error) == 1

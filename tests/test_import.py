@@ -15,6 +15,7 @@ OTHERS = {"vesselrt.cli", "vesselrt.server", "vesselrt.training", "vesselrt.expo
 OPTIONAL = {"vesselrt.runtime.cuda", "vesselrt.runtime.cache"}  # their libraries are an extra of their own
 
 PUBLIC = [
+    "Box",
     "Client",
     "DataError",
     "DeviceError",
@@ -34,6 +35,7 @@ PUBLIC = [
     "ModelError",
     "ModelNotFoundError",
     "OptionError",
+    "Scale",
     "Segmentation",
     "Segmenter",
     "SegmenterClosedError",

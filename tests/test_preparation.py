@@ -13,7 +13,8 @@ from pydantic import ValidationError
 from vesselrt.runtime.errors import FieldOfViewError
 from vesselrt.runtime.manifest import Clahe, Preparation
 from vesselrt.runtime.photo.decoding import read_photo
-from vesselrt.runtime.photo.preparation import Box, Image, field_of_view, prepare, scale
+from vesselrt.runtime.photo.preparation import Image, prepare, scale
+from vesselrt.runtime.photo.views import Box, field_of_view
 
 RETINA = (170, 80, 40)
 NATIVE = Preparation(channels="rgb", field_of_view=None)

@@ -36,7 +36,8 @@ from vesselrt.runtime.hardware import cpu_name, usable_cores
 from vesselrt.runtime.manifest import Input, Manifest, Preparation, Tile
 from vesselrt.runtime.modelfile import find, models, read_manifest
 from vesselrt.runtime.photo.decoding import Limits
-from vesselrt.runtime.photo.preparation import Image, field_of_view
+from vesselrt.runtime.photo.preparation import Image
+from vesselrt.runtime.photo.views import field_of_view
 from vesselrt.runtime.segmenter import Segmenter, load
 
 MIB = 2**20

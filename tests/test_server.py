@@ -223,7 +223,7 @@ BAD: dict[str, tuple[dict[str, Any], tuple[int, str, str]]] = {
     ),
     "misspelt option": (
         {"params": {"treshold": "0.4"}, "files": FILE},
-        (422, "OptionError", "unknown option 'treshold'. Expected threshold, format, model, colour or opacity."),
+        (422, "OptionError", "unknown option 'treshold'. Expected threshold, format, model, colour, opacity or scale."),
     ),
     "no colour": (
         {"params": {"colour": "red"}, "files": FILE},

@@ -18,7 +18,8 @@ from vesselrt.runtime.encode import threshold_mask
 from vesselrt.runtime.errors import DataError, ImageError
 from vesselrt.runtime.manifest import Manifest
 from vesselrt.runtime.photo.preparation import Image
-from vesselrt.runtime.segmenter import Segmentation, Segmenter
+from vesselrt.runtime.segmentation import Segmentation
+from vesselrt.runtime.segmenter import Segmenter
 from vesselrt.training import figures
 from vesselrt.training.data.masks import Mask
 from vesselrt.training.data.samples import Sample, agree, digest, read_inside

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,7 +15,7 @@ from vesselrt.runtime.errors import FieldOfViewError, ImageDecodeError, ImageToo
 from vesselrt.runtime.manifest import Preparation
 from vesselrt.runtime.photo.decoding import Decoded, Limits, decode_photo, read_bytes
 from vesselrt.runtime.photo.pixels import array_from, rgb_from_array, rgb_from_pillow
-from vesselrt.runtime.photo.preparation import Box, Image, Prepared, prepare
+from vesselrt.runtime.photo.preparation import Image, Views, prepare_views
 
 Decoder = Callable[[bytes, Limits, float | None], Decoded]
 """What `decode_photo` does, here or in a process of its own."""
@@ -85,21 +84,22 @@ class Photograph:
         """(H, W, 3) uint8 RGB at its own size."""
         return self._decode(None).pixels
 
-    def prepare(self, preparation: Preparation, decoded: Callable[[], None]) -> tuple[Prepared, tuple[int, int]]:
-        """What the network is to see, its box in the photograph's own pixels, and the photograph's height and width.
+    def prepare(self, preparation: Preparation, decoded: Callable[[], None], scale: float | None = None) -> Views:
+        """What the network is to see, and where it lies in the photograph's own pixels.
 
-        Calls `decoded` between decoding and preparing.
+        Calls `decoded` between decoding and preparing. `scale`: the diameter of the field of view in the photograph's
+        own pixels, where it is known.
         """
         largest = preparation.largest
         seen = self._decode(largest and _ROOM * largest)
         decoded()
         if largest is None or seen.reduction == 1:
-            return prepare(seen.pixels, preparation), seen.size
-        with suppress(FieldOfViewError):  # which counts pixels: those of the photograph are to be named
-            prepared = prepare(seen.pixels, preparation)
-            if max(prepared.box.height, prepared.box.width) >= largest:
-                return replace(prepared, box=_enlarge(prepared.box, seen.reduction, seen.size)), seen.size
-        return prepare(self.pixels, preparation), seen.size
+            return prepare_views(seen.pixels, preparation, scale)
+        with suppress(FieldOfViewError, OptionError):  # which count pixels: those of the photograph are to be named
+            views = prepare_views(seen.pixels, preparation, scale and scale / seen.reduction)
+            if min(scale.diameter for scale in views.scales) >= largest:
+                return views.enlarged(seen.reduction, seen.size)
+        return prepare_views(self.pixels, preparation, scale)
 
     def _decode(self, enough: float | None) -> Decoded:
         """No finer than `enough` asks for; None: at its own size."""
@@ -120,9 +120,3 @@ def _read(file: BinaryFile, limits: Limits) -> bytes:
     if isinstance(content, bytes):
         return content
     raise ImageDecodeError(f"the file gives {type(content).__name__}. Open it in binary mode: open(path, 'rb').")
-
-
-def _enlarge(box: Box, factor: int, shape: tuple[int, int]) -> Box:
-    """A box of a reduced photograph in the pixels of the whole one, which is `shape` (height, width)."""
-    bottom, right = min(box.bottom * factor, shape[0]), min(box.right * factor, shape[1])
-    return Box(box.top * factor, box.left * factor, bottom, right)

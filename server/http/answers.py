@@ -1,17 +1,21 @@
 """From a segmentation to the body and the headers of an answer."""
 
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from vesselrt.runtime.encode import SUFFIXES, Format, document
+from vesselrt.runtime.encode import SUFFIXES, Format
 from vesselrt.runtime.manifest import Manifest
-from vesselrt.runtime.segmenter import Segmentation
+from vesselrt.runtime.segmentation import Segmentation
 from vesselrt.server.http.upload import Options
 from vesselrt.server.work.service import Answer
+
+_MOST_WARNED = 1000  # characters of warnings in a header: proxies allow 4 or 8 KB for all headers
+_MOST_SCALES = 8
 
 
 class Sliced(Response):
@@ -31,6 +35,8 @@ def finisher(options: Options) -> Callable[[Segmentation, Manifest], bytes]:
     """What makes the body that `options` ask for."""
 
     def finish(result: Segmentation, manifest: Manifest) -> bytes:
+        if options.format == "probability":
+            _ = result.levels  # for the header: they are counted here, in a thread of the service, and then kept
         if options.format == "json":
             return json.dumps(describe(result, manifest, options), separators=(",", ":")).encode()
         return result.encode(cast(Format, options.format), options.threshold, options.colour, options.opacity)
@@ -45,23 +51,36 @@ def describe(result: Segmentation, manifest: Manifest, options: Options) -> dict
         "model": {"name": manifest.name, "version": manifest.version},
         "device": result.info.device,
         "precision": result.info.precision,
-        **document(result.mask(threshold), result.image, threshold),
+        **result.document(threshold),
         "milliseconds": {stage: round(ms, 2) for stage, ms in result.timings.items()},
     }
 
 
 def headers(answer: Answer, options: Options, stem: str) -> dict[str, str]:
     """What was done, and how the file is called."""
-    threshold = answer.result.threshold if options.threshold is None else options.threshold
-    return {
+    result = answer.result
+    threshold = result.threshold if options.threshold is None else options.threshold
+    fields = {
         "Server-Timing": ", ".join(f"{stage};dur={ms:.1f}" for stage, ms in answer.timings.items()),
         "Vary": "Accept",
         "X-Vesselrt-Model": f"{answer.manifest.name} {answer.manifest.version}",
-        "X-Vesselrt-Device": answer.result.info.device,
-        "X-Vesselrt-Precision": answer.result.info.precision,
+        "X-Vesselrt-Device": result.info.device,
+        "X-Vesselrt-Precision": result.info.precision,
         "X-Vesselrt-Threshold": f"{threshold:g}",
+        "X-Vesselrt-Scale": ", ".join(f"{scale.diameter:g} {scale.source}" for scale in result.scales[:_MOST_SCALES]),
         "Content-Disposition": f'inline; filename="{file_name(stem, options.format)}"',
     }
+    if result.warnings:
+        fields["X-Vesselrt-Warnings"] = in_header(result.warnings)
+    if options.format == "probability":
+        fields["X-Vesselrt-Levels"] = ",".join(str(count) for count in result.levels.tolist())
+    return fields
+
+
+def in_header(warnings: Sequence[str]) -> str:
+    """Sentences as a header can carry them: printable ASCII, `|` between them, and no more than fit."""
+    plain = (re.sub(r"[^ -{}~]+", "?", warning.replace("×", "x")) for warning in warnings)
+    return " | ".join(plain)[:_MOST_WARNED]
 
 
 def file_name(stem: str, form: str) -> str:

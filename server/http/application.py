@@ -110,7 +110,7 @@ def _add_predict(app: FastAPI, service: Service) -> None:
         seconds = upload.seconds_from(request)
         sent = await upload.receive(request)
         ((stem, photograph),) = sent.photographs
-        work = Work(photograph, answers.finisher(sent.options), sent.options.model, seconds)
+        work = Work(photograph, answers.finisher(sent.options), sent.options.model, seconds, sent.options.scale)
         answer = await service.run(work, partial(upload.left, request))
         headers = answers.headers(answer, sent.options, stem)
         return answers.Sliced(answer.body, headers=headers, media_type=MEDIA_TYPES[sent.options.format])

@@ -25,12 +25,16 @@ A pixel belongs to a vessel where `probability ≥ threshold × 255`. To try sev
 `format=probability`, an 8-bit grey PNG of 255 × the probability, and apply this rule to it. Where `format` is left out,
 the header `Accept` chooses: image/png, image/svg+xml, application/geo+json or application/json.
 
+Two eyes in one photograph are segmented both, each at its own scale. What is doubtful about a photograph (blurred,
+dark, overexposed, no retina, a scale that is a guess) is told in the header `X-Vesselrt-Warnings`, and in the JSON.
+
 The header `X-Request-Timeout` says after how many seconds the answer is of no more use.
 """
 
 BATCH = """
 Takes several photographs as multipart fields `image` and answers with a ZIP file, or with lines of JSON where `Accept`
 names application/x-ndjson; each photograph as soon as it is finished. What can't be used has its error in its place.
+What is doubtful about a photograph is told in its line, or in a file beside its own: `000-left-warnings.json`.
 """
 
 _BINARY = {"type": "string", "format": "binary"}
@@ -61,6 +65,12 @@ _OPACITY = {
     "default": OPACITY,
     "description": "How much of the vessels' colour covers the photograph in overlay.",
 }
+_SCALE = {
+    "type": "number",
+    "exclusiveMinimum": 0,
+    "description": "Diameter of the field of view in pixels of the photograph, for one that was cut inside of it. Left "
+    "out: it is found, and X-Vesselrt-Scale tells it.",
+}
 _MODEL = {"type": "string", "description": "One of /models. Left out: the first."}
 
 
@@ -90,6 +100,7 @@ def _form(image: dict[str, Any]) -> dict[str, Any]:
             "format": _FORMAT,
             "colour": _COLOUR,
             "opacity": _OPACITY,
+            "scale": _SCALE,
             "model": _MODEL,
         },
     }
@@ -103,6 +114,7 @@ PREDICT_REQUEST: dict[str, Any] = {
         _parameter("format", _FORMAT, "mask"),
         _parameter("colour", _COLOUR, "#33ccff"),
         _parameter("opacity", _OPACITY, 0.8),
+        {"name": "scale", "in": "query", "required": False, "schema": _SCALE},
         _PICKED,
         _TIMEOUT,
     ],
@@ -133,6 +145,20 @@ PREDICT_HEADERS: dict[str, Any] = {
     "X-Vesselrt-Device": _header("The device that was really used.", "cpu"),
     "X-Vesselrt-Precision": _header("The precision that was really used.", "bf16"),
     "X-Vesselrt-Threshold": _header("The threshold that was used.", "0.5"),
+    "X-Vesselrt-Scale": _header(
+        "Of each field of view its diameter in pixels, and whether its edge was found, it was told, or it is guessed: "
+        "the longer side, because no edge is seen.",
+        "928 found",
+    ),
+    "X-Vesselrt-Warnings": _header(
+        "What is doubtful about the photograph, sentences with | between them; not there if nothing is.",
+        "The photograph looks blurred: thin vessels may be missing.",
+    ),
+    "X-Vesselrt-Levels": _header(
+        "With format=probability: how many pixels of the field of view have the values 0 to 255. The vessel density at "
+        "any threshold is the share of those that reach it.",
+        "812345,1201,998,705",
+    ),
     "Content-Disposition": _header("A file name made from that of the upload.", 'inline; filename="photo-mask.png"'),
 }
 
@@ -181,6 +207,15 @@ _DOCUMENT = {
         "vessel_density": 0.25,
         "vessel_parts": 1,
     },
+    "fields_of_view": [
+        {
+            "box": {"top": 0, "left": 0, "bottom": 3, "right": 4},
+            "diameter": 4,
+            "scale": "found",
+            "outline": [[0, 0], [3, 0], [3, 2], [0, 2]],
+        }
+    ],
+    "warnings": [],
     "milliseconds": {"wait": 0.1, "decode": 3.9, "prepare": 1.2, "infer": 21.3, "finish": 0.8},
 }
 PREDICT_ANSWER[200]["content"]["application/json"] = {"schema": {"type": "object"}, "example": _DOCUMENT}
@@ -204,6 +239,7 @@ _LINE = {
     "status": 200,
     "media_type": "image/png",
     "milliseconds": {},
+    "warnings": [],
     "content": "iVBORw0=",
 }
 BATCH_ANSWER: dict[int | str, dict[str, Any]] = {

@@ -35,6 +35,8 @@ class Options:
     """0..1"""
     model: str | None = None
     """None: the first of the served ones."""
+    scale: float | None = None
+    """Diameter of the field of view in pixels of the photograph; None: it is found."""
 
     @classmethod
     def from_pairs(cls, pairs: Iterable[tuple[str, str]], accept: str = "") -> "Options":
@@ -44,9 +46,9 @@ class Options:
         """
         given: dict[str, str] = {}
         for name, value in pairs:
-            if name not in ("threshold", "format", "model", "colour", "opacity"):
+            if name not in ("threshold", "format", "model", "colour", "opacity", "scale"):
                 raise OptionError(
-                    f"unknown option {name[:40]!r}. Expected threshold, format, model, colour or opacity."
+                    f"unknown option {name[:40]!r}. Expected threshold, format, model, colour, opacity or scale."
                 )
             if name in given:
                 raise OptionError(f"{name} is given more than once. Send it once, in the query or in the form.")
@@ -58,7 +60,8 @@ class Options:
         rgb(colour)
         threshold = _share("threshold", given["threshold"]) if "threshold" in given else None
         opacity = _share("opacity", given["opacity"]) if "opacity" in given else OPACITY
-        return cls(form, threshold, colour, opacity, given.get("model"))
+        scale = _diameter(given["scale"]) if "scale" in given else None
+        return cls(form, threshold, colour, opacity, given.get("model"), scale)
 
 
 def format_from_accept(accept: str) -> str:
@@ -94,6 +97,16 @@ def _share(name: str, text: str) -> float:
         value = float("nan")
     if not 0 <= value <= 1:  # also true for NaN
         raise OptionError(f"{name} is {text[:40]!r}. Expected a number from 0 to 1, such as 0.5.")
+    return value
+
+
+def _diameter(text: str) -> float:
+    try:
+        value = float(text if "_" not in text else "nan")
+    except ValueError:
+        value = float("nan")
+    if not 0 < value < float("inf"):
+        raise OptionError(f"scale is {text[:40]!r}. Expected the diameter of the field of view in pixels, such as 960.")
     return value
 
 

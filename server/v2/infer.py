@@ -28,7 +28,8 @@ from vesselrt.runtime.errors import ImageTooLargeError
 from vesselrt.runtime.manifest import Manifest
 from vesselrt.runtime.photo.decoding import Limits
 from vesselrt.runtime.photo.preparation import Image
-from vesselrt.runtime.segmenter import Segmentation, Segmenter
+from vesselrt.runtime.segmentation import Segmentation
+from vesselrt.runtime.segmenter import Segmenter
 from vesselrt.server.http import openapi, reports, upload
 from vesselrt.server.http.answers import Sliced
 from vesselrt.server.http.errors import RequestError
@@ -353,6 +354,8 @@ class _Reply:
         head: dict[str, Any] = {"model_name": self._model, "model_version": manifest.version}
         if self._inference.id is not None:
             head["id"] = self._inference.id
+        if result.warnings:
+            head["parameters"] = {"warnings": " ".join(result.warnings)}
         text, tail = [_compact(head)[:-1], b',"outputs":['], []
         for number, (wanted, binary) in enumerate(self._outputs):
             values = self._tensor(wanted, result)

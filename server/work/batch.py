@@ -50,7 +50,7 @@ async def run(service: Service, sent: Upload, seconds: float | None) -> AsyncIte
             late = f"the batch's {seconds:g} s were over. Send fewer photographs, or allow more time."
             return Item(number, stem, DeadlineError(late))
         try:
-            work = Work(photograph, finish, sent.options.model, left)
+            work = Work(photograph, finish, sent.options.model, left, sent.options.scale)
             return Item(number, stem, await service.run(work, patient=True))
         except Exception as error:  # noqa: BLE001 - it is told in the place of the answer
             return Item(number, stem, error)
@@ -92,6 +92,8 @@ async def stream(container: Container, items: AsyncIterator[Item], form: str) ->
         async for item in items:
             if isinstance(item.outcome, Answer):
                 archive.writestr(f"{item.number:03}-{file_name(item.stem, form)}", item.outcome.body)
+                if warnings := item.outcome.result.warnings:
+                    archive.writestr(f"{item.number:03}-{item.stem}-warnings.json", _compact({"warnings": warnings}))
             else:
                 archive.writestr(f"{item.number:03}-{item.stem}-error.json", _line(item, form))
             yield sink.take()
@@ -108,6 +110,7 @@ def _line(item: Item, form: str) -> bytes:
         "status": 200,
         "media_type": MEDIA_TYPES[form],
         "milliseconds": {stage: round(ms, 2) for stage, ms in item.outcome.timings.items()},
+        "warnings": item.outcome.result.warnings,
     }
     body = item.outcome.body
     content = body if MEDIA_TYPES[form].endswith("json") else b'"%s"' % base64.b64encode(body)

@@ -19,7 +19,7 @@ from vesselrt.runtime.manifest import Manifest
 from vesselrt.runtime.photo.decoding import Limits
 from vesselrt.runtime.photo.photograph import Photograph
 from vesselrt.runtime.photo.preparation import Image
-from vesselrt.runtime.segmenter import Segmentation
+from vesselrt.runtime.segmentation import Segmentation
 from vesselrt.server.http.errors import BusyError, DeadlineError
 from vesselrt.server.metrics import Metrics
 from vesselrt.server.settings import Settings
@@ -41,6 +41,8 @@ class Work:
     model: str | None = None
     seconds: float | None = None
     """Until the answer is of no more use; None: the setting."""
+    scale: float | None = None
+    """As of `Segmenter.segment`."""
 
 
 @dataclass(frozen=True)
@@ -258,7 +260,7 @@ class Service:
         given = turn.work.photograph
         with model.use() as segmenter:
             photograph = Photograph(given if isinstance(given, bytes) else given(), self._settings.limits)
-            result = segmenter.segment(photograph, turn.check)
+            result = segmenter.segment(photograph, turn.check, scale=turn.work.scale)
             timings = {"wait": (started - turn.arrived) * 1e3, **result.timings}
             segmented = time.perf_counter()
             result = replace(result, timings=timings)

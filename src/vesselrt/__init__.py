@@ -35,7 +35,9 @@ if TYPE_CHECKING:
     from vesselrt.runtime.manifest import Manifest
     from vesselrt.runtime.modelfile import models
     from vesselrt.runtime.photo.decoding import Limits
-    from vesselrt.runtime.segmenter import Segmentation, Segmenter, load
+    from vesselrt.runtime.photo.views import Box, Scale
+    from vesselrt.runtime.segmentation import Segmentation
+    from vesselrt.runtime.segmenter import Segmenter, load
 
 _HOMES = {
     "vesselrt.client": ("Client",),
@@ -43,12 +45,15 @@ _HOMES = {
     "vesselrt.runtime.manifest": ("Manifest",),
     "vesselrt.runtime.modelfile": ("models",),
     "vesselrt.runtime.photo.decoding": ("Limits",),
-    "vesselrt.runtime.segmenter": ("Segmentation", "Segmenter", "load"),
+    "vesselrt.runtime.photo.views": ("Box", "Scale"),
+    "vesselrt.runtime.segmentation": ("Segmentation",),
+    "vesselrt.runtime.segmenter": ("Segmenter", "load"),
 }
 """Module → public names. All others are errors."""
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "Box",
     "Client",
     "DataError",
     "DeviceError",
@@ -68,6 +73,7 @@ __all__ = [
     "ModelError",
     "ModelNotFoundError",
     "OptionError",
+    "Scale",
     "Segmentation",
     "Segmenter",
     "SegmenterClosedError",

@@ -40,12 +40,12 @@ class Client:
         self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout)
         self._retries = retries
 
-    def probability(self, image: Source, model: str | None = None) -> Image:
+    def probability(self, image: Source, model: str | None = None, scale: float | None = None) -> Image:
         """(H, W) uint8, 255 × the probability of vessel: every threshold comes out of it."""
-        data = np.frombuffer(self.encode(image, "probability", model=model), np.uint8)
+        data = np.frombuffer(self.encode(image, "probability", model=model, scale=scale), np.uint8)
         return np.asarray(cv2.imdecode(data, cv2.IMREAD_GRAYSCALE), np.uint8)
 
-    def encode(
+    def encode(  # noqa: PLR0913, PLR0917 - one for each option of /predict
         self,
         image: Source,
         format: Format = "mask",  # noqa: A002 - the usual word
@@ -53,9 +53,20 @@ class Client:
         model: str | None = None,
         colour: str | None = None,
         opacity: float | None = None,
+        scale: float | None = None,
     ) -> bytes:
-        """The content of a file, as of `Segmentation.encode`; `image` as for `Segmenter.segment`."""
-        options = {"format": format, "threshold": threshold, "model": model, "colour": colour, "opacity": opacity}
+        """The content of a file, as of `Segmentation.encode`; `image` and `scale` as for `Segmenter.segment`.
+
+        The format "json" tells the warnings and the fields of view too.
+        """
+        options = {
+            "format": format,
+            "threshold": threshold,
+            "model": model,
+            "colour": colour,
+            "opacity": opacity,
+            "scale": scale,
+        }
         query = {name: value for name, value in options.items() if value is not None}
         return self._ask("POST", "/predict", params=query, content=Photograph(image, _UNLIMITED).encoded()).content
 

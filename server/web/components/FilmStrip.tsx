@@ -45,6 +45,7 @@ export function FilmStrip({ strip: { photographs, selected }, dispatch, onEmpty 
           title={one.file.name}
           data-selected={one.id === selected}
           data-step={one.progress.step}
+          data-doubtful={one.progress.step === "done" && one.progress.result.warnings.length > 0}
         >
           <button
             ref={one.id === selected ? current : null}
@@ -90,7 +91,7 @@ function told({ progress }: Photograph): string {
     case "working":
       return progress.sent < 1 ? `sending ${Math.round(progress.sent * 100)} %` : "analysing";
     case "done":
-      return duration(progress.result.totalTime);
+      return duration(progress.result.totalTime) + (progress.result.warnings.length ? ", doubtful" : "");
     case "failed":
       return "failed";
   }

@@ -38,9 +38,10 @@ export function Help({ dialog, shortcuts, onShortcuts }: Props) {
         Single keys are shortcuts
       </label>
       <p className={styles.about}>
-        A pixel is vessel where its probability reaches the threshold. The density is an estimate: the field of view is
-        found from the photograph’s dark surround. Not a medical device: not for diagnosis or treatment. Sample
-        photograph: Häggström, CC0. <a href="licences.txt">Licences</a> of what this page is made with.
+        A pixel is vessel where its probability reaches the threshold. The density is the share of the field of view
+        that is vessel; the server finds the field by the photograph’s dark surround. Not a medical device: not for
+        diagnosis or treatment. Sample photograph: Häggström, CC0. <a href="licences.txt">Licences</a> of what this page
+        is made with.
       </p>
     </dialog>
   );

@@ -42,6 +42,7 @@ export function Notice({ photograph: { file, progress }, picture, again }: Props
     return (
       <p className={unseen ? styles.note : styles.hidden} role="status">
         {unseen ? "This browser can’t show this file, so the vessels alone are shown." : "Vessels found."}
+        {!unseen && progress.result.warnings.map((warning) => ` ${warning}`)}
       </p>
     );
   }

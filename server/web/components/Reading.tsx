@@ -16,13 +16,19 @@ export function Reading({ result, threshold, health }: Props) {
   const model = result?.model ?? (health?.model && `${health.model} ${health.model_version}`);
   const device = result?.device ?? health?.device;
   const precision = result?.precision ?? health?.precision;
+  const counts = result?.counts;
   return (
     <section className={styles.reading}>
       <h2>Vessel density</h2>
       <p>
-        <strong data-testid="density">{result ? (100 * density(result.counts, threshold)).toFixed(1) : "–"}</strong> %{" "}
+        <strong data-testid="density">{counts ? (100 * density(counts, threshold)).toFixed(1) : "–"}</strong> %{" "}
         <span>{result?.region === "image" ? "of the image" : "of the field of view"}</span>
       </p>
+      {result?.warnings.map((warning) => (
+        <p key={warning} className={styles.warning}>
+          {warning}
+        </p>
+      ))}
       <dl>
         {model && <Pair name="Model" value={model} />}
         {device && <Pair name="Device" value={`${device}, ${precision}`} title={health?.device_name ?? ""} />}

@@ -1,13 +1,11 @@
 import { type Prediction, type PredictOptions, predictFile, predictProbability } from "@/lib/api";
 import { mapOf, photographOf } from "@/lib/decoded";
 import { ApiError } from "@/lib/errors";
-import { fieldOfView, survey } from "@/lib/fieldOfView";
-import { histogram } from "@/lib/probability";
 import type { Result } from "@/lib/strip";
 
 const PATIENCE = 30; // tries, a second apart, while the server starts or is busy
 
-/** One photograph to the server and back: the map, and what is counted from it. Rejects with ApiError. */
+/** One photograph to the server and back: the map, and what is told of it. Rejects with ApiError. */
 export async function analyse(file: File, options: PredictOptions): Promise<Result> {
   const start = performance.now();
   const [prediction, own] = await Promise.all([patiently(file, options), photographOf(file)]);
@@ -15,15 +13,14 @@ export async function analyse(file: File, options: PredictOptions): Promise<Resu
   // Where the browser can't read the file, or reads it otherwise, the map has its place on what the server reads.
   const same = own?.width === map.width && own.height === map.height;
   const shown = same ? file : await asServerReads(file, options.signal);
-  const photograph = shown && (await photographOf(shown));
-  const region = photograph && fieldOfView(survey(photograph));
   return {
     map: prediction.file,
     photograph: shown,
     width: map.width,
     height: map.height,
-    counts: histogram(map, region),
-    region: region ? "field of view" : "image",
+    counts: prediction.levels,
+    region: prediction.seen ? "field of view" : "image",
+    warnings: prediction.warnings,
     threshold: prediction.threshold,
     model: prediction.model,
     device: prediction.device,

@@ -1,4 +1,5 @@
 import { ApiError, KEY_NEEDED } from "@/lib/errors";
+import { type Histogram, histogramOf } from "@/lib/probability";
 
 export type Format = "mask" | "overlay" | "svg" | "geojson";
 
@@ -14,6 +15,12 @@ export interface Prediction {
   readonly precision: string;
   /** Milliseconds on the server, all stages. */
   readonly milliseconds: number;
+  /** Of a probability map, counted in the field of view; null for other files. */
+  readonly levels: Histogram | null;
+  /** What is doubtful about the photograph, in sentences. */
+  readonly warnings: readonly string[];
+  /** Whether an edge of the field of view was seen. */
+  readonly seen: boolean;
 }
 
 /** What GET /health tells; what is not known yet is left out. */
@@ -107,6 +114,9 @@ function prediction(request: XMLHttpRequest): Prediction {
     device: header("X-Vesselrt-Device"),
     precision: header("X-Vesselrt-Precision"),
     milliseconds: Number(/\btotal;dur=([\d.]+)/.exec(header("Server-Timing"))?.[1] ?? 0),
+    levels: histogramOf(header("X-Vesselrt-Levels")),
+    warnings: header("X-Vesselrt-Warnings").split(" | ").filter(Boolean),
+    seen: !header("X-Vesselrt-Scale").includes("guessed"),
   };
 }
 

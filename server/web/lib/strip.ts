@@ -8,9 +8,12 @@ export interface Result {
   readonly photograph: Blob | null;
   readonly width: number;
   readonly height: number;
-  readonly counts: Histogram;
-  /** Whether `counts` are of the field of view, or of the whole image where none could be told. */
+  /** Null where something between the server and here has taken them away. */
+  readonly counts: Histogram | null;
+  /** What `counts` are of: where no edge of the field of view is seen, it is the image. */
   readonly region: "field of view" | "image";
+  /** What is doubtful about the photograph, in sentences. */
+  readonly warnings: readonly string[];
   readonly threshold: number;
   readonly model: string;
   readonly device: string;

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 
-import { cut, density, histogram } from "@/lib/probability";
+import { cut, density, histogramOf } from "@/lib/probability";
 import { hundredths, rgb } from "@/lib/settings";
 
 const BYTES = Uint8Array.from({ length: 256 }, (_, value) => value);
@@ -16,20 +16,16 @@ test("the ends and the middle", () => {
   expect([0, 0.2, 0.5, 0.998, 1].map(cut)).toEqual([0, 51, 128, 255, 255]);
 });
 
-test("bytes are counted, all or those of a coarse region", () => {
-  const map = { width: 4, height: 2, values: Uint8Array.of(0, 9, 9, 255, 0, 0, 9, 255) };
-  const all = histogram(map, null);
-  expect([all[0], all[9], all[255]]).toEqual([3, 3, 2]);
-  const right = histogram(map, { width: 2, height: 1, values: Uint8Array.of(0, 1) });
-  expect([right[0], right[9], right[255]]).toEqual([0, 2, 2]);
-});
-
-test("density is the share of vessel among what was counted", () => {
-  const counts = histogram({ width: 16, height: 16, values: BYTES }, null);
+test("density is the share of vessel among what the server counted", () => {
+  const counts = histogramOf(Array(256).fill(2).join(","))!;
   expect(density(counts, 0)).toBe(1);
   expect(density(counts, 0.5)).toBe(0.5);
   expect(density(counts, 1)).toBe(1 / 256);
-  expect(density(new Uint32Array(256), 0.5)).toBe(0);
+  expect(density(Array(256).fill(0), 0.5)).toBe(0);
+});
+
+test.each(["", "1,2,3", Array(256).fill("x").join(",")])("what are no counts is nothing: %s", (text) => {
+  expect(histogramOf(text)).toBeNull();
 });
 
 test("steps of a hundredth do not drift and stay within 0 and 1", () => {

@@ -16,7 +16,7 @@ from vesselrt.runtime.files import check_writable_folder
 from vesselrt.runtime.photo.decoding import SUFFIXES as IMAGE_SUFFIXES
 
 if TYPE_CHECKING:
-    from vesselrt.runtime.segmenter import Segmentation
+    from vesselrt.runtime.segmentation import Segmentation
 
 
 def predict(
@@ -38,12 +38,16 @@ def predict(
         float | None,
         typer.Option(help="With geojson: pixels by which outlines may move; up to 0.35 no pixel of the mask changes."),
     ] = None,
+    scale: Annotated[
+        float | None,
+        typer.Option(help="Diameter of the field of view in pixels, for photographs cut inside of it; default: found."),
+    ] = None,
     model: Model = None,
     device: Device = "auto",
     precision: Precision = "auto",
     threads: Threads = None,
 ) -> None:
-    """Segment photographs and write a file for each."""
+    """Segment photographs and write a file for each; what is doubtful about a photograph is told on stderr."""
     form = _format(format, out)
     targets = _targets(_expand(photos, recursive), out, form)
     if threshold is not None and not 0 <= threshold <= 1:
@@ -57,8 +61,10 @@ def predict(
         console.print(f"{segmenter.manifest.name} {segmenter.manifest.version} on {segmenter.info}")
         for photo, target in targets.items():
             try:
-                result = segmenter.segment(photo)
+                result = segmenter.segment(photo, scale=scale)
                 write_output(target, encode(result, threshold))
+                if result.warnings:
+                    console.print(f"{photo}: {' '.join(result.warnings)}", style="yellow")
                 times.append(sum(result.timings.values()))
             except (VesselrtError, OSError) as error:
                 failures.append(str(error) if str(photo) in str(error) else f"{photo}: {error}")
