@@ -10,7 +10,7 @@
     │   ├── ModelNotFoundError        no such file or built-in model; a FileNotFoundError too
     │   ├── ManifestError             the manifest is missing, damaged, or of a newer schema
     │   └── EngineError               the engine file is damaged or of a newer format
-    ├── DeviceError                   the device or precision asked for is not to be had here
+    ├── DeviceError                   the device or precision asked for is not to be had here, or the device failed
     ├── SegmenterClosedError          the Segmenter was closed
     ├── ForkError                     a model that was loaded before this process was forked
     ├── OptionError                   an argument is out of range (threshold, format, ...); a ValueError too
@@ -77,7 +77,7 @@ class EngineError(ModelError):
 
 
 class DeviceError(VesselrtError):
-    """The device or precision asked for is not to be had here."""
+    """The device or precision asked for is not to be had here, or the device failed at work."""
 
 
 class SegmenterClosedError(VesselrtError):

@@ -26,7 +26,7 @@ import uvicorn
 
 from vesselrt.runtime.backends.fake import FakeBackend, identity
 from vesselrt.runtime.encode import FORMATS, MEDIA_TYPES, Format
-from vesselrt.runtime.errors import ModelNotFoundError, OptionError
+from vesselrt.runtime.errors import DeviceError, ModelNotFoundError, OptionError
 from vesselrt.runtime.manifest import Input, Manifest, Preparation, Tile
 from vesselrt.runtime.photo.preparation import Image
 from vesselrt.runtime.segmenter import Segmenter
@@ -558,12 +558,34 @@ def test_model_that_can_not_be_loaded(caplog: pytest.LogCaptureFixture) -> None:
 
     with running(loader, ready=False) as client:
         wait_until(lambda: client.get("/health").json()["status"] == "failed")
-        expected = {"type": "NotReadyError", "message": "The model could not be loaded; the server's log says why."}
+        expected = {
+            "type": "NotReadyError",
+            "message": "The model could not be loaded or run; the server's log says why.",
+        }
         answer = client.get("/health/live")
         assert (answer.status_code, error(answer)) == (503, expected)
         assert client.get("/health").json()["live"] is False
         assert error(post(client, "multipart")) == expected
     assert "the model could not be loaded or run" in caplog.messages
+
+
+def test_a_device_that_fails_at_work_fails_health(caplog: pytest.LogCaptureFixture) -> None:
+    failed = False
+
+    def network(pixels: Image) -> Any:
+        if failed:
+            raise DeviceError("The RTX 2080 Ti failed: an illegal memory access.")
+        return identity(pixels)
+
+    with running(segmenter(network)) as client:
+        assert post(client, "multipart").status_code == 200
+        failed = True
+        assert post(client, "multipart").status_code == 500
+        report = client.get("/health")
+        assert (report.status_code, report.json()["status"], report.json()["live"]) == (503, "failed", False)
+        assert client.get("/health/live").status_code == 503
+        assert post(client, "multipart").status_code == 503
+    assert caplog.messages.count("test does not run any more: The RTX 2080 Ti failed: an illegal memory access.") == 1
 
 
 # What is written about it

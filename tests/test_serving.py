@@ -1250,7 +1250,7 @@ def test_a_lazy_model_that_failed_is_loaded_when_its_file_was_replaced(tmp_path:
         replace("broken")
         for _ in range(2):
             answer = client.post("/predict?model=two", content=PHOTO)
-            message = "The model could not be loaded; the server's log says why."
+            message = "The model could not be loaded or run; the server's log says why."
             assert error(answer) == (503, "NotReadyError", message)
             time.sleep(0.1)
         assert loaded == ["broken"], "not tried again before the file changes"

@@ -23,9 +23,10 @@ from onnx import TensorProto, helper
 
 from vesselrt.export.modelfile import write
 from vesselrt.runtime import devices, preflight
-from vesselrt.runtime.backends.tensorrt import LANES, TensorRtBackend, sizes
+from vesselrt.runtime.backends.lanes import LANES, sizes
+from vesselrt.runtime.backends.tensorrt import TensorRtBackend
 from vesselrt.runtime.engine import Engine, Flavour, Profile, proof_of, proof_window
-from vesselrt.runtime.errors import DeviceError, EngineError, ExportError, OptionError
+from vesselrt.runtime.errors import DeviceError, EngineError, ExportError, OptionError, VesselrtError
 from vesselrt.runtime.hardware import Gpu
 from vesselrt.runtime.manifest import Manifest, Precision
 from vesselrt.runtime.modelfile import read_manifest, sha256
@@ -48,7 +49,7 @@ class FakeCuda:
         self.graphs: dict[int, list[Work]] = {}
         self.capturing: list[Work] | None = None
         self.calls: list[str] = []
-        self.last = 0
+        self.last, self.fails = 0, False
 
     @property
     def in_use(self) -> int:
@@ -83,6 +84,9 @@ class FakeCuda:
 
     def synchronize(self, stream: int) -> None:
         self.calls.append("wait")
+        if self.fails:
+            self.streams[stream].clear()
+            raise DeviceError("it fell off the bus")
         for work in self.streams[stream]:
             work()
         self.streams[stream].clear()
@@ -133,18 +137,23 @@ class Context:
 
     def set_optimization_profile_async(self, index: int, stream: int) -> bool:
         assert index == 0
-        return stream in self.trt.cuda.streams
+        return self.trt.does("profile") and stream in self.trt.cuda.streams
 
     def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
         assert name == "image"
         assert not self.captured, "a graph of this context is in use"
         self.shape = shape
-        return True
+        return self.trt.does("shape")
+
+    def get_tensor_shape(self, name: str) -> tuple[int, ...]:
+        assert name == "probability"
+        batch, _, height, width = self.shape
+        return batch, self.trt.output_channels, height, width
 
     def set_tensor_address(self, name: str, address: int) -> bool:
         assert not self.captured
         self.addresses[name] = address
-        return True
+        return self.trt.does("address")
 
     def update_device_memory_size_for_shapes(self) -> int:
         return 1000 * self.shape[0]
@@ -158,19 +167,19 @@ class Context:
         return self.trt.capturable and stream in self.trt.cuda.streams
 
     def execute_async_v3(self, stream: int) -> bool:
-        if self.trt.broken == "run":
-            self.trt.complain("out of luck")
+        if not self.trt.does("run"):
             return False
         assert self.memory in self.trt.cuda.device
         self.captured = self.trt.cuda.capturing is not None
         self.trt.cuda.calls.append(f"run {self.shape[0]}")
-        batch, _, height, width = self.shape
 
         def work() -> None:
             device = self.trt.cuda.device
             pixels = device[self.addresses["image"]][: math.prod(self.shape)].reshape(self.shape)
-            found = self.trt.network(pixels[:, :1])
-            device[self.addresses["probability"]][: batch * height * width] = found.reshape(-1)
+            found = self.trt.network(pixels[:, :1]).repeat(self.trt.output_channels, 1)
+            output = device[self.addresses["probability"]]
+            assert found.size <= output.size, "written beyond the memory that is there"
+            output[: found.size] = found.reshape(-1)
 
         self.trt.cuda.put(stream, work)
         return True
@@ -195,9 +204,15 @@ class FakeTensorRt:
             pass
 
     def __init__(self, cuda: FakeCuda, flavour: Flavour = "tensorrt_rtx", broken: str = "") -> None:
+        """`broken` names the call that fails."""
         self.cuda, self.rtx, self.broken = cuda, flavour == "tensorrt_rtx", broken
         self.capturable, self.kernels, self.configs = True, b"kernels for sm75", list[SimpleNamespace]()
-        self.output = "uint8"
+        self.output, self.output_channels = "uint8", 1
+
+    def does(self, call: str) -> bool:
+        if self.broken == call:
+            self.complain(f"no {call}")
+        return self.broken != call
 
     def network(self, pixels: Image) -> Image:
         return np.zeros_like(pixels) if self.broken == "result" else 255 - pixels
@@ -208,12 +223,13 @@ class FakeTensorRt:
 
     def Runtime(self, logger: Any) -> Any:  # noqa: N802 - TensorRT's name
         self.logger = logger
+        if not self.does("runtime"):
+            raise TypeError("pybind11::init(): factory function returned nullptr")
         return SimpleNamespace(deserialize_cuda_engine=self._deserialize)
 
     def _deserialize(self, plan: bytes) -> Any:
         assert plan == b"a plan"
-        if self.broken == "plan":
-            self.complain("the plan is not for me")
+        if not self.does("plan"):
             return None
         kinds = {"image": ("in", "uint8"), "probability": ("out", self.output)}
         return SimpleNamespace(
@@ -226,20 +242,23 @@ class FakeTensorRt:
         )
 
     def _config(self) -> Any:
+        if not self.does("config"):
+            return None
         config = SimpleNamespace(strategy="", set_execution_context_allocation_strategy=None)
         config.set_execution_context_allocation_strategy = partial(setattr, config, "strategy")
         if self.rtx:
-            config.create_runtime_cache = lambda: SimpleNamespace(
-                deserialize=lambda found: found == self.kernels, serialize=lambda: self.kernels
+            cache = SimpleNamespace(
+                deserialize=lambda found: found == self.kernels,
+                serialize=lambda: self.kernels if self.does("serialize") else None,
             )
-            config.set_runtime_cache = partial(setattr, config, "cache")
+            config.create_runtime_cache = lambda: cache if self.does("cache") else None
+            config.set_runtime_cache = lambda _: self.does("set cache")
         self.configs.append(config)
         return config
 
     def _context(self, config: Any) -> Context | None:
         assert config.strategy == "user"
-        if self.broken == "context":
-            self.complain("no context")
+        if not self.does("context"):
             return None
         return Context(self)
 
@@ -381,7 +400,7 @@ def test_a_caller_that_leaves_gives_its_lanes_back(trt: FakeTensorRt) -> None:
 
     with pytest.raises(ZeroDivisionError):
         list(backend.infer(breaks_off()))
-    assert backend._lanes.qsize() == LANES
+    assert backend._lanes.free == LANES
     backend.close()
     assert trt.cuda.in_use == 0
 
@@ -393,12 +412,12 @@ def test_a_photograph_through_tiles_is_the_whole_photograph(trt: FakeTensorRt) -
         np.testing.assert_array_equal(segmenter.segment(photo).probability, 255 - photo[:, :, 1])
 
 
-@pytest.mark.parametrize("shape", [(5, 1, 32, 32), (1, 1, 16, 32), (1, 1, 64, 64)])
+@pytest.mark.parametrize("shape", [(5, 1, 32, 32), (1, 1, 16, 32), (1, 1, 64, 64), (1, 3, 32, 32)])
 def test_windows_that_the_engine_does_not_take(trt: FakeTensorRt, shape: tuple[int, ...]) -> None:
     backend = backend_of(trt)
-    with pytest.raises(OptionError, match=r"^\d windows of .* at once\. This engine takes up to 4 of 32 × 32\."):
+    with pytest.raises(OptionError, match=r"^\d windows of .* at once\. This engine takes up to 4 of 32 × 32 pi"):
         list(backend.infer([np.zeros(shape, np.uint8)]))
-    assert backend._lanes.qsize() == LANES
+    assert backend._lanes.free == LANES
 
 
 def test_tensorrt_has_what_is_asked_of_it() -> None:
@@ -406,7 +425,7 @@ def test_tensorrt_has_what_is_asked_of_it() -> None:
     real = pytest.importorskip("tensorrt_rtx")
     for stand_in, kind in ((Context, real.IExecutionContext), (FakeTensorRt, real)):
         names = {name for name in vars(stand_in) if not name.startswith("_")}
-        assert {name for name in names if not hasattr(kind, name)} <= {"network", "complain"}
+        assert {name for name in names if not hasattr(kind, name)} <= {"network", "complain", "does"}
     assert hasattr(real.DataType, "UINT8")
     assert hasattr(real.TensorIOMode, "INPUT")
     assert hasattr(real.ExecutionContextAllocationStrategy, "USER_MANAGED")
@@ -469,9 +488,15 @@ def test_a_network_that_can_not_be_captured_runs_without_graphs_and_says_so(
 @pytest.mark.parametrize(
     ("broken", "message"),
     [
-        ("plan", r"^TensorRT for RTX 1\.2\.3\.4 does not load the engine: the plan is not for me\. Compile the model"),
-        ("context", r"^TensorRT for RTX 1\.2\.3\.4 can't prepare the engine: no context\. Compile the model again\.$"),
-        ("run", r"^TensorRT for RTX 1\.2\.3\.4 can't run the engine: out of luck\. Compile the model again\.$"),
+        ("plan", r"^TensorRT for RTX 1\.2\.3\.4 does not load the engine: no plan\. Compile the model again\.$"),
+        ("config", r"^TensorRT for RTX 1\.2\.3\.4 can't prepare the engine: no config\. Compile the model again\.$"),
+        ("cache", r"^TensorRT for RTX 1\.2\.3\.4 can't keep kernels: no cache\."),
+        ("set cache", r"^TensorRT for RTX 1\.2\.3\.4 can't keep kernels: no set cache\."),
+        ("context", r"^TensorRT for RTX 1\.2\.3\.4 can't prepare the engine: no context\."),
+        ("profile", r"^TensorRT for RTX 1\.2\.3\.4 can't prepare the engine: no profile\."),
+        ("shape", r"^TensorRT for RTX 1\.2\.3\.4 takes no windows of shape \(1, 1, 32, 32\): no shape\."),
+        ("address", r"^TensorRT for RTX 1\.2\.3\.4 can't prepare the engine: no address\."),
+        ("run", r"^TensorRT for RTX 1\.2\.3\.4 can't run the engine: no run\."),
         ("result", r"^this RTX 2080 Ti gives other probabilities .* 256 of 256 differ by more than 0\.05\. .*f32\.$"),
     ],
 )
@@ -479,6 +504,20 @@ def test_an_engine_that_does_not_do_what_it_should(broken: str, message: str) ->
     trt = FakeTensorRt(FakeCuda(), broken=broken)
     with pytest.raises(EngineError, match=message):
         backend_of(trt)
+    assert trt.cuda.in_use == 0
+
+
+def test_tensorrt_that_does_not_start() -> None:
+    trt = FakeTensorRt(FakeCuda(), broken="runtime")
+    with pytest.raises(DeviceError, match=r"^TensorRT for RTX 1\.2\.3\.4 does not start: no runtime\. See nvidia-smi"):
+        backend_of(trt)
+
+
+def test_an_output_of_more_channels_is_refused_before_it_is_written(trt: FakeTensorRt) -> None:
+    trt.output_channels = 2
+    with pytest.raises(EngineError, match=r"^of windows of shape \(1, 1, 32, 32\) the engine gives \(1, 2, 32, 32\)\."):
+        backend_of(trt)
+    assert not any(call.startswith("run") for call in trt.cuda.calls)
     assert trt.cuda.in_use == 0
 
 
@@ -531,6 +570,115 @@ def test_kernels_that_can_not_be_kept_only_cost_time(
     backend = backend_of(trt, kernels=tmp_path / "file" / "a.kernels")
     assert len(list(backend.infer(windows(1)))) == 1
     assert "compiled kernels are not kept" in caplog.text
+
+
+def test_kernels_that_tensorrt_does_not_give_only_cost_time(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    backend = backend_of(FakeTensorRt(FakeCuda(), broken="serialize"), kernels=tmp_path / "a.kernels")
+    assert len(list(backend.infer(windows(1)))) == 1
+    assert "compiled kernels are not kept" in caplog.text
+    assert list(tmp_path.iterdir()) == []
+
+
+# A GPU that fails
+
+
+class Failing:
+    """A `FakeCuda` whose call number `at` raises, and all after it where it is `dead`."""
+
+    def __init__(self, at: int, error: type[Exception], *, dead: bool) -> None:
+        self.real, self.at, self.error, self.dead, self.count = FakeCuda(), at, error, dead, 0
+
+    def __getattr__(self, name: str) -> Any:
+        real = getattr(self.real, name)
+
+        def call(*given: Any) -> Any:
+            self.count += 1
+            fails = self.count > self.at if self.dead else self.count == self.at + 1
+            if fails and name == "synchronize":
+                self.real.streams[given[0]].clear()  # what a GPU that died had to do is not done
+            if not fails:
+                return real(*given)
+            if name.startswith(("free", "destroy")):  # the driver gives back what died, and says so
+                real(*given)
+            raise self.error(f"{name} failed")
+
+        return call
+
+
+def ends(do: Callable[[], Any]) -> Any:
+    """What `do` gives, in a thread: one that waits for ever is a failure, and not a test that hangs."""
+    pool = ThreadPoolExecutor(1)
+    try:
+        return pool.submit(do).result(timeout=10)
+    finally:
+        pool.shutdown(wait=False)
+
+
+def life_of(at: int, error: type[Exception], *, dead: bool) -> tuple[Failing, list[str]]:
+    """Loads, infers twice and closes; what failed."""
+    cuda, failures = Failing(at, error, dead=dead), list[str]()
+    try:
+        backend = TensorRtBackend(engine_of(), CARD, FakeTensorRt(cuda.real), cuda)  # type: ignore[arg-type]
+    except (VesselrtError, error) as refused:
+        return cuda, [str(refused)]
+    given = windows(*(min(count, backend.batch) for count in (4, 1, 3)))
+    for _ in range(2):
+        try:
+            answers = ends(lambda: list(backend.infer(given)))
+        except DeviceError as failed:
+            failures.append(str(failed))
+        else:
+            for answer, batch in zip(answers, given, strict=True):
+                np.testing.assert_array_equal(answer, 255 - batch)
+    assert backend._lanes.free == len(cuda.real.streams)
+    backend.close()
+    backend.close()
+    return cuda, failures
+
+
+@pytest.mark.parametrize("dead", [True, False], ids=["for good", "once"])
+@pytest.mark.parametrize("error", [DeviceError, MemoryError, RuntimeError])
+def test_whichever_call_fails_nothing_is_lost_and_nobody_waits(error: type[Exception], dead: bool) -> None:
+    calls, seen = life_of(1 << 40, error, dead=dead)[0].count, set()
+    assert calls > 100
+    for at in range(calls):
+        cuda, failures = life_of(at, error, dead=dead)
+        assert cuda.real.in_use == 0, at
+        assert len(set(failures)) <= 1, failures  # once broken it stays so, for the same reason
+        seen |= set(failures)
+    assert (
+        "The RTX 2080 Ti failed: synchronize failed. It is not used any more in this process: start that again." in seen
+    )
+
+
+def test_those_who_wait_for_a_lane_learn_that_the_gpu_failed(trt: FakeTensorRt) -> None:
+    backend = backend_of(trt)
+    holding = [backend.infer(windows(1, 1, 1)) for _ in range(LANES // 2)]
+    for answers in holding:
+        next(answers)
+    with ThreadPoolExecutor(3) as pool:
+        waiting = [pool.submit(lambda: list(backend.infer(windows(1)))) for _ in range(3)]
+        trt.cuda.fails = True
+        with pytest.raises(DeviceError, match="The RTX 2080 Ti failed: it fell off the bus"):
+            next(holding[0])
+        for one in waiting:
+            with pytest.raises(DeviceError, match="The RTX 2080 Ti failed: it fell off the bus"):
+                one.result(timeout=10)
+    holding[1].close()  # type: ignore[attr-defined]
+    backend.close()
+    assert trt.cuda.in_use == 0
+
+
+def test_a_model_that_is_closed_gives_each_lane_back_when_it_is_done(trt: FakeTensorRt) -> None:
+    backend = backend_of(trt)
+    answers = backend.infer(windows(1, 1))
+    next(answers)
+    backend.close()
+    assert trt.cuda.in_use > 0
+    assert len(list(answers)) == 1
+    assert trt.cuda.in_use == 0
+    with pytest.raises(DeviceError, match=r"^The model was closed: load it again\.$"):
+        ends(lambda: list(backend.infer(windows(1))))
 
 
 # From a file to an answer: load() on a machine that seems to have a GPU
@@ -684,6 +832,18 @@ def test_onnxruntime_on_cuda(machine: FakeTensorRt, model: Path, onnxruntime_gpu
     assert onnxruntime_gpu["providers"] == [
         ("CUDAExecutionProvider", {"cudnn_conv_algo_search": "HEURISTIC", "use_tf32": "0"})
     ]
+
+
+def test_onnxruntime_whose_gpu_fails(
+    machine: FakeTensorRt, model: Path, onnxruntime_gpu: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise RuntimeError("CUDA failure 700: an illegal memory access was encountered\nand where")
+
+    with load(model, device="cuda:onnxruntime") as segmenter:
+        monkeypatch.setattr(onnxruntime.InferenceSession, "run_with_iobinding", fails)
+        with pytest.raises(DeviceError, match=r"^the RTX 2080 Ti failed: CUDA failure 700: .* was encountered$"):
+            segmenter.segment(np.full((40, 40, 3), 99, np.uint8))
 
 
 def test_onnxruntime_that_falls_back_to_the_processor_is_refused(

@@ -8,7 +8,7 @@ from typing import Literal
 import onnxruntime
 
 from vesselrt.runtime.backends import Info, to_bytes
-from vesselrt.runtime.errors import DeviceError
+from vesselrt.runtime.errors import DeviceError, first_line
 from vesselrt.runtime.hardware import Gpu, cpu_name
 from vesselrt.runtime.manifest import Manifest, Precision
 from vesselrt.runtime.photo.preparation import Image
@@ -70,8 +70,12 @@ class OnnxRuntimeGpuBackend:
         binding = self._session.io_binding()  # of this call: a session may serve several threads
         binding.bind_cpu_input(self._input, pixels)
         binding.bind_output(self._output, "cpu")
-        self._session.run_with_iobinding(binding)
-        return to_bytes(binding.get_outputs()[0].numpy())
+        try:
+            self._session.run_with_iobinding(binding)
+            probability = binding.get_outputs()[0].numpy()
+        except Exception as error:  # ONNX Runtime has no public error class
+            raise DeviceError(f"the {self.info.device_name} failed: {first_line(error)}") from error
+        return to_bytes(probability)
 
     def close(self) -> None:
         vars(self).pop("_session", None)

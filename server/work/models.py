@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import cast
 
 from vesselrt.runtime.devices import AnyPrecision, Device
-from vesselrt.runtime.errors import OptionError
+from vesselrt.runtime.errors import DeviceError, OptionError
 from vesselrt.runtime.hardware import usable_cores
 from vesselrt.runtime.modelfile import DEFAULT, find
 from vesselrt.runtime.segmenter import Segmenter, load
@@ -36,7 +36,7 @@ class State(StrEnum):
 
 _WHY_NOT = {
     State.STARTING: "The model is being loaded and warmed up. Try again in a moment.",
-    State.FAILED: "The model could not be loaded; the server's log says why.",
+    State.FAILED: "The model could not be loaded or run; the server's log says why.",
     State.STOPPED: "The server is shutting down.",
 }
 
@@ -73,7 +73,10 @@ class Model:
 
     @contextmanager
     def use(self) -> Iterator[Segmenter]:
-        """The segmenter, which is not closed before the block ends. Raises NotReadyError."""
+        """The segmenter, which is not closed before the block ends. Raises NotReadyError.
+
+        A device that fails in the block stays so until the process ends: the model is FAILED, and health says so.
+        """
         with self._lock:
             loaded = self._loaded
             if loaded is None or self.state is not State.READY:
@@ -81,6 +84,12 @@ class Model:
             loaded.users += 1
         try:
             yield loaded.segmenter
+        except DeviceError as error:
+            with self._lock:
+                if self._loaded is loaded and self.state is State.READY:
+                    self.state = State.FAILED
+                    logger.error("%s does not run any more: %s", self.name, error)  # noqa: TRY400 - whoever asked tells more
+            raise
         finally:
             with self._lock:
                 loaded.users -= 1

@@ -1,0 +1,301 @@
+"""How batches travel to a GPU and back, whatever network runs there.
+
+    window ─► page-locked ─► GPU ─► network ─► GPU ─► page-locked ─► answer
+                 └──────── one CUDA graph, one launch ────────┘
+
+A lane is everything that one batch needs on this way. Lanes run beside each other: while one computes, the next one's
+windows are cut and copied, for one photograph as for several. All memory is taken and all kernels are made when the
+lanes are made, so that what was loaded keeps running, and the first photograph is as fast as the last.
+
+A lane is always given back, whatever happens on it. When the GPU fails, CUDA refuses everything that follows in the
+process: the lanes are broken then, every call raises, and nobody waits.
+"""
+
+import contextlib
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Protocol
+
+from vesselrt.runtime.engine import Profile
+from vesselrt.runtime.errors import DeviceError, OptionError, first_line
+from vesselrt.runtime.photo.preparation import Image
+
+if TYPE_CHECKING:
+    from vesselrt.runtime.cuda import Cuda
+
+logger = logging.getLogger(__name__)
+
+LANES = 4
+"""Batches on their way at once."""
+AHEAD = 2
+"""Of them, for one photograph: the one that computes, and the one that is copied."""
+
+
+class Step(Protocol):
+    """A network made ready for batches of one size, between two addresses on the GPU."""
+
+    scratch: int
+    """Bytes on the GPU that it needs while it runs."""
+
+    def use(self, scratch: int) -> None:
+        """The address of these bytes. Others may use them between two runs."""
+        ...
+
+    def run(self, stream: int) -> None:
+        """Puts the network on the stream. Raises EngineError."""
+        ...
+
+    def is_capturable(self, stream: int) -> bool:
+        """Whether a CUDA graph may hold it; asked after the first run."""
+        ...
+
+
+class Network(Protocol):
+    """What runs on the GPU: (N, channels, tile, tile) uint8 → (N, 1, tile, tile) uint8."""
+
+    profile: Profile
+    channels: int
+
+    def prepare(self, size: int, image: int, probability: int, stream: int) -> Step:
+        """For batches of `size` windows that lie at `image`; their answers go to `probability`. Raises EngineError."""
+        ...
+
+
+class Lanes:
+    """The lanes of one network. `infer` may be called from several threads."""
+
+    def __init__(self, network: Network, cuda: "Cuda", gpu: str) -> None:
+        """As many lanes and as large a batch as the memory of `gpu` (its name, for messages) holds.
+
+        Raises DeviceError when that does not suffice for one window, EngineError when the network can't be prepared.
+        """
+        self._shape, self._gpu = (network.channels, network.profile.tile, network.profile.tile), gpu
+        self._changed = threading.Condition()
+        self._refusal, self._closed = "", False
+        self.batch, self._free = _make_lanes(network, cuda)
+
+    @property
+    def free(self) -> int:
+        """Lanes that nobody uses now."""
+        return len(self._free)
+
+    def infer(self, batches: Iterable[Image]) -> Iterator[Image]:
+        """As `Backend.infer`. Raises OptionError for a batch that the network does not take, DeviceError when the GPU
+        fails, failed before, or was given back.
+        """
+        working: deque[Lane] = deque()  # of this call, the oldest first
+        try:
+            for pixels in batches:
+                self._check(pixels)
+                lane = self._take(wait=not working) if len(working) < AHEAD else None
+                if lane is not None:
+                    working.append(lane)
+                    with self._watched():
+                        lane.start(pixels)
+                else:  # the oldest of our own serves again, and works on while its answer is used
+                    with self._watched():
+                        answer = working[0].answer()
+                        working[0].start(pixels)
+                    working.rotate(-1)
+                    yield answer
+            while working:
+                with self._watched():
+                    answer = working[0].answer()
+                self._give_back(working.popleft())
+                yield answer
+        finally:  # the caller may leave in the middle
+            with contextlib.ExitStack() as each:  # the next one is given back even if this one fails
+                for lane in working:
+                    each.callback(self._finish, lane)
+
+    def close(self) -> None:
+        """Gives everything back; a lane that works does so when it is done."""
+        with self._changed:
+            self._refusal = self._refusal or "The model was closed: load it again."
+            self._closed, free, self._free = True, self._free, deque()
+            self._changed.notify_all()
+        for lane in free:
+            lane.close()
+
+    def _check(self, pixels: Image) -> None:
+        count, *shape = pixels.shape
+        if count > self.batch or tuple(shape) != self._shape:
+            given, taken = (f"{h} × {w} pixels and {c} channel(s)" for c, h, w in (shape, self._shape))
+            raise OptionError(
+                f"{count} windows of {given} at once. This engine takes up to {self.batch} of {taken}. "
+                "Compile it with another --max-batch."
+            )
+
+    def _take(self, *, wait: bool) -> "Lane | None":
+        """A free lane; None where there is none and nobody is to wait. Raises DeviceError."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._free or self._refusal or not wait)
+            if self._refusal:
+                raise DeviceError(self._refusal)
+            return self._free.popleft() if self._free else None
+
+    def _give_back(self, lane: "Lane") -> None:
+        with self._changed:
+            if not self._closed:
+                self._free.append(lane)
+                self._changed.notify()
+                return
+        lane.close()
+
+    def _finish(self, lane: "Lane") -> None:
+        """Gives back a lane that may still work. Its error is the next call's: this one has an end already."""
+        try:
+            with contextlib.suppress(DeviceError), self._watched():
+                lane.wait()
+        finally:
+            self._give_back(lane)
+
+    @contextlib.contextmanager
+    def _watched(self) -> Iterator[None]:
+        """Around what the GPU does: an error there is the last thing that it did. Raises DeviceError."""
+        try:
+            yield
+        except Exception as error:
+            with self._changed:
+                self._refusal = self._refusal or (
+                    f"The {self._gpu} failed: {first_line(error).rstrip('.')}. "
+                    "It is not used any more in this process: start that again."
+                )
+                self._changed.notify_all()
+            raise DeviceError(self._refusal) from error
+
+
+class Lane:
+    """One batch on its way: a stream, the memory it needs, and a CUDA graph for each size that a batch may have.
+
+    Batches of other sizes run as the next larger one; what the windows beyond hold is not looked at.
+    """
+
+    def __init__(self, network: Network, cuda: "Cuda", batch: int) -> None:
+        """Raises MemoryError when the GPU has no room for it, and what `prepare` and `run` raise; then nothing of it is
+        left.
+        """
+        self._cuda, self._count = cuda, 0
+        side = network.profile.tile
+        with contextlib.ExitStack() as resources:
+            self._stream = cuda.create_stream()
+            _free_at_end(resources, cuda.destroy_stream, self._stream)
+            self._given = self._page_locked(resources, (batch, network.channels, side, side))
+            self._found = self._page_locked(resources, (batch, 1, side, side))
+            self._image = self._on_gpu(resources, self._given.nbytes)
+            self._probability = self._on_gpu(resources, self._found.nbytes)
+            # What a graph holds may not change while it is in use, so each size has its own.
+            self._steps = {
+                size: network.prepare(size, self._image, self._probability, self._stream)
+                for size in sizes(network.profile.batch[0], batch)
+            }
+            # Only one of them runs at a time.
+            scratch = self._on_gpu(resources, max(1, *(step.scratch for step in self._steps.values())))
+            # Before memory goes that it may still work on.
+            _free_at_end(resources, cuda.synchronize, self._stream)
+            self._graphs: dict[int, int | None] = {}
+            for size, step in self._steps.items():
+                step.use(scratch)
+                graph = self._graphs[size] = self._record(size)
+                if graph is not None:
+                    _free_at_end(resources, cuda.destroy_graph, graph)
+            self._resources = resources.pop_all()
+
+    def start(self, pixels: Image) -> None:
+        """Begins with a batch, (N, C, h, w) uint8."""
+        self._count = len(pixels)
+        self._given[: self._count] = pixels
+        size = next(size for size in self._graphs if size >= self._count)
+        graph = self._graphs[size]
+        if graph is None:
+            self._enqueue(size)
+        else:
+            self._cuda.launch(graph, self._stream)
+
+    def answer(self) -> Image:
+        """Waits for the batch; (N, 1, h, w) uint8."""
+        self.wait()
+        return self._found[: self._count].copy()
+
+    def wait(self) -> None:
+        """Until the lane has nothing to do."""
+        self._cuda.synchronize(self._stream)
+
+    def close(self) -> None:
+        """Gives everything back. The lane must not be used any more."""
+        del self._given, self._found
+        self._resources.close()
+        del self._steps
+
+    def _page_locked(self, resources: contextlib.ExitStack, shape: tuple[int, ...]) -> Image:
+        array = self._cuda.allocate_host(shape)
+        _free_at_end(resources, self._cuda.free_host, array)
+        return array
+
+    def _on_gpu(self, resources: contextlib.ExitStack, size: int) -> int:
+        address = self._cuda.allocate(size)
+        _free_at_end(resources, self._cuda.free, address)
+        return address
+
+    def _record(self, size: int) -> int | None:
+        """The graph of a batch; None where the network can't be captured."""
+        # Once outside of a graph: TensorRT compiles and prepares at the first run.
+        self._enqueue(size)
+        self.wait()
+        if not self._steps[size].is_capturable(self._stream):
+            logger.warning("TensorRT can't have this network captured: it runs without CUDA graphs")
+            return None
+        return self._cuda.capture(self._stream, lambda: self._enqueue(size))
+
+    def _enqueue(self, size: int) -> None:
+        self._cuda.copy_in(self._image, self._given[:size], self._stream)
+        self._steps[size].run(self._stream)
+        self._cuda.copy_out(self._found[:size], self._probability, self._stream)
+
+
+def sizes(least: int, most: int) -> list[int]:
+    """Sizes of batches that are kept ready, rising: the least, it doubled as often as it goes, and the most."""
+    rising = [least]
+    while rising[-1] * 2 < most:
+        rising.append(rising[-1] * 2)
+    return rising if most == least else [*rising, most]
+
+
+def _make_lanes(network: Network, cuda: "Cuda") -> tuple[int, deque[Lane]]:
+    """The largest batch that the GPU's memory holds, and lanes for it."""
+    least, batch = network.profile.batch[0], network.profile.batch[-1]
+    lanes: deque[Lane] = deque()
+    with contextlib.ExitStack() as undo:
+        while not lanes:
+            try:
+                while len(lanes) < LANES:
+                    lanes.append(Lane(network, cuda, batch))
+                    undo.callback(lanes[-1].close)
+            except MemoryError:
+                if lanes:
+                    logger.warning("the GPU's memory holds %d of %d lanes", len(lanes), LANES)
+                elif batch == least:
+                    raise DeviceError(
+                        f"the GPU's memory does not suffice for {batch} window(s) of {network.profile.tile} px. "
+                        "See in nvidia-smi what else uses it, or compile the model with a smaller tile."
+                    ) from None
+                else:
+                    halved = max(batch // 2, least)
+                    logger.warning("the GPU's memory does not hold batches of %d: halved to %d", batch, halved)
+                    batch = halved
+        undo.pop_all()
+    return batch, lanes
+
+
+def _free_at_end(resources: contextlib.ExitStack, free: Callable[[Any], None], resource: Any) -> None:
+    """A GPU that failed refuses this too: its driver gives everything back when the process ends."""
+
+    def release() -> None:
+        try:
+            free(resource)
+        except Exception as error:  # noqa: BLE001 - the rest is to be given back all the same
+            logger.debug("the GPU did not give %s back: %s", resource, first_line(error))
+
+    resources.callback(release)
