@@ -8,6 +8,7 @@ endif
 
 RUN := .venv
 TEST := .venv-test
+LOWEST := .venv-lowest
 # Exactly what the lock names, nothing drawn beside it. Pip checks every file against its hash.
 INSTALL := -m pip --disable-pip-version-check install --no-input --no-deps --require-hashes
 EDITABLE := -m pip --disable-pip-version-check install --no-input --no-deps --no-build-isolation --editable .
@@ -25,7 +26,7 @@ CODE := runtime export server training benchmarks examples src tests
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help run web test lint format typecheck tests web-test bench wheel lock clean
+.PHONY: help run web test lint format typecheck tests lowest web-test bench wheel lock clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | sed 's/:[^#]*##/:/' | awk -F': ' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -63,6 +64,16 @@ web-test: $(RUN)/.done ## lint and test the page, in Debian's Chromium (CHROMIUM
 tests: $(TEST)/.done ## pytest (ARGS="-k tiling"; ARGS=--cov counts the lines that ran, and takes longer)
 	$(TEST)/bin/pytest --numprocesses 2 --dist worksteal --benchmark-disable $(ARGS)
 
+# The lowest releases that pyproject.toml allows, on the lowest Python: what these tests touch works with them. They are
+# older than some that they stand on, whose deprecations say nothing of vesselrt.
+LOWEST_TESTS := import decode photograph preparation tiling segmenter encode backends cache trt annotations \
+	evaluation server
+# The words of the one that is left out are those of a later Starlette.
+LOWEST_TESTS_LEFT_OUT := tests/test_server.py::test_bad_request_gets_one_clear_message[damaged multipart]
+lowest: $(LOWEST)/.done ## the tests of runtime and server with the lowest releases allowed (Python 3.11)
+	$(LOWEST)/bin/python -m pytest -W ignore::DeprecationWarning $(LOWEST_TESTS:%=tests/test_%.py) \
+		--deselect "$(LOWEST_TESTS_LEFT_OUT)" $(ARGS)
+
 bench: $(TEST)/.done ## time vesselrt beside PyTorch with MONAI (ARGS="--device cpu")
 	$(TEST)/bin/vesselrt bench --compare $(ARGS)
 
@@ -70,10 +81,9 @@ wheel: $(RUN)/.done ## build dist/vesselrt-*.whl, with the page
 	@$(PAGE_IF_NODE)
 	rm -rf dist
 	$(RUN)/bin/python -m pip --disable-pip-version-check wheel --no-deps --no-build-isolation --wheel-dir dist .
-	rm -rf build
 
 clean: ## remove the environments and everything that was built
-	rm -rf $(RUN) $(TEST) build dist *.egg-info .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks
+	rm -rf $(RUN) $(TEST) $(LOWEST) build dist *.egg-info .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks
 	rm -rf .import_linter_cache server/static/page server/web/.next server/web/out server/web/node_modules
 	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -86,6 +96,14 @@ $(PAGE): $(PAGE_SOURCES)
 $(RUN)/.lock: requirements/run.txt
 	$(call environment,$(RUN))
 	$(RUN)/bin/python $(INSTALL) -r $<
+	touch $@
+
+$(LOWEST)/.lock: requirements/lowest.txt
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
+	{ echo "the lowest releases are those for Python 3.11: run make with PYTHON=/path/to/python3.11" >&2; exit 1; }
+	$(call environment,$(LOWEST))
+	$(LOWEST)/bin/python $(INSTALL) -r $<
+	$(LOWEST)/bin/python -m pip check
 	touch $@
 
 # The CPU build of torch first, where the package index has it: the lock is then content with it. Pip would choose the
@@ -116,15 +134,19 @@ CUDA := ^(nvidia-|cuda-toolkit|triton==)
 lock: TORCH_CPU = $(shell grep -o -- '--hash=.*' requirements/torch-cpu.txt)
 lock: | $(TEST)/.done ## resolve requirements/*.txt anew
 	mkdir -p build
-	$(COMPILE) requirements/build.in pyproject.toml --output-file build/run.txt >/dev/null
+	$(COMPILE) requirements/build.in pyproject.toml --extra serve --output-file build/run.txt >/dev/null
 	$(COMPILE) requirements/build.in requirements/dev.in pyproject.toml --extra dev --constraint build/run.txt \
 		--output-file build/dev.txt >/dev/null
-	$(COMPILE) requirements/build.in pyproject.toml --extra tensorrt --constraint build/dev.txt \
+	$(COMPILE) requirements/build.in pyproject.toml --extra serve --extra tensorrt --constraint build/dev.txt \
 		--output-file build/trt.txt >/dev/null
+	$(COMPILE) requirements/build.in requirements/lowest.in pyproject.toml --resolution lowest-direct \
+		$(addprefix --extra ,serve client evaluate engines) --output-file build/lowest.txt >/dev/null
 	@{ echo '# make lock: what `make run` installs, on every platform.'; cat build/run.txt; } >requirements/run.txt
 	@{ echo '# make lock: what `make test` installs. On Linux its torch is the CUDA build and needs torch-cuda.txt; where'; \
 	echo '# torch-cpu.txt was installed before, as make does, torch stays as it is. Install with --no-deps.'; \
 	awk '/^[^ ]/ {cuda = /$(CUDA)/} !cuda; /^torch==/ {print "    $(TORCH_CPU) \\"}' build/dev.txt; } >requirements/dev.txt
 	@{ echo '# make lock: what the image of Dockerfile.trt installs.'; cat build/trt.txt; } >requirements/trt.txt
+	@{ echo '# make lock: what `make lowest` tests, the lowest releases that pyproject.toml allows.'; \
+	cat build/lowest.txt; } >requirements/lowest.txt
 	@{ echo '# make lock: the libraries that the CUDA build of torch needs, and the CPU build does not.'; \
 	awk '/^[^ ]/ {cuda = /$(CUDA)/} cuda' build/dev.txt; } >requirements/torch-cuda.txt

@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
+from vesselrt.runtime.errors import MissingExtraError
+
 if TYPE_CHECKING:
     from vesselrt.server.http.application import create_app
     from vesselrt.server.process import serve
@@ -11,6 +13,15 @@ __all__ = ["Settings", "create_app", "serve"]
 
 
 def __getattr__(name: str) -> Any:
+    try:
+        return _import(name)
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("vesselrt"):
+            raise
+        raise MissingExtraError.of("the server", "serve") from None
+
+
+def _import(name: str) -> Any:
     if name == "create_app":
         from vesselrt.server.http.application import create_app
 

@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import sysconfig
 import threading
 import time
 import tomllib
@@ -203,6 +204,10 @@ def test_the_context_makes_the_whole_wheel(context: Path, tmp_path: Path) -> Non
     for name in page:  # as `make web` leaves them
         (tmp_path / "build" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "build" / name).write_text("built", "utf-8")
+    # What an earlier build left, to its end and not to its end, is not packed again.
+    for left in ("build/lib/vesselrt/gone.py", f"build/bdist.{sysconfig.get_platform()}/wheel/vesselrt/gone.py"):
+        (tmp_path / "build" / left).parent.mkdir(parents=True)
+        (tmp_path / "build" / left).write_text("stale", "utf-8")
     make = "import sys; from setuptools.build_meta import build_wheel; build_wheel(sys.argv[1])"
     command = [sys.executable, "-c", make, str(tmp_path)]
     subprocess.run(command, cwd=tmp_path / "build", check=True, capture_output=True)
@@ -213,6 +218,12 @@ def test_the_context_makes_the_whole_wheel(context: Path, tmp_path: Path) -> Non
     assert sources | {"vesselrt/runtime/models/fundus.onnx", "vesselrt/server/static/fallback.html"} <= held
     assert {f"vesselrt/{name}" for name in page} <= held
     assert not any("/web/" in name for name in held), "the page's sources are not shipped"
+    assert "vesselrt/gone.py" not in held
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        metadata = archive.read(name).decode()
+    assert "Description-Content-Type: text/markdown" in metadata
+    assert re.findall(r"\]\((?!https?:|#)[^)]*\)", metadata) == [], "links that lead nowhere on an index page"
 
 
 @pytest.mark.parametrize(

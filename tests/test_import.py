@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 HEAVY = {"torch", "monai", "onnx", "matplotlib", "skimage", "scipy", "shapely", "yaml"}
 WEB = {"fastapi", "starlette", "uvicorn"}
 OTHERS = {"vesselrt.cli", "vesselrt.server", "vesselrt.training", "vesselrt.export", "vesselrt.benchmarks"}
-OPTIONAL = {"vesselrt.runtime.cuda", "vesselrt.runtime.cache"}  # their libraries are an extra of their own
+OPTIONAL = {"vesselrt.runtime.cuda"}  # its library is an extra
 
 PUBLIC = [
     "Box",
@@ -73,6 +73,40 @@ def loaded_by(names: list[str]) -> set[str]:
 )
 def test_import_brings_nothing_heavy(names: list[str], forbidden: set[str]) -> None:
     assert loaded_by(names) & forbidden == set()
+
+
+def test_an_opencv_that_was_torn_apart_is_told_with_what_mends_it() -> None:
+    """As it is when one of two of its wheels was removed: a folder cv2 without code."""
+    code = (
+        "import importlib.util\n"
+        "from importlib.machinery import ModuleSpec\n"
+        "find = importlib.util.find_spec\n"
+        "importlib.util.find_spec = lambda name: ModuleSpec(name, None) if name == 'cv2' else find(name)\n"
+        "import vesselrt.runtime\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith(
+        "ImportError: OpenCV is not whole: cv2 is a folder without its code. Its wheels overwrite each"
+    )
+    assert last.endswith("opencv-python-headless; pip install opencv-python-headless")
+
+
+def test_without_the_web_framework_the_library_works_and_the_server_says_what_installs_it() -> None:
+    code = (
+        "import sys\n"
+        "for name in ('fastapi', 'starlette', 'uvicorn', 'multipart', 'python_multipart', 'prometheus_client',"
+        " 'pydantic_settings'): sys.modules[name] = None\n"
+        "import numpy, vesselrt\n"
+        "with vesselrt.load(device='cpu:onnxruntime') as loaded:\n"
+        "    assert loaded.segment(numpy.full((80, 80, 3), 99, 'uint8')).mask().shape == (80, 80)\n"
+        "from vesselrt.cli import main\n"
+        "sys.argv = ['vesselrt', 'serve']\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    expected = "error: the server needs packages that are not installed. Run: pip install 'vesselrt[serve]'"
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (1, expected)
 
 
 def test_public_names() -> None:

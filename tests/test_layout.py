@@ -1,6 +1,8 @@
 """The folders, the package list and the links are one import name: they change together."""
 
+import importlib.util
 import os
+import re
 import tomllib
 from pathlib import Path
 
@@ -46,6 +48,31 @@ def test_src_holds_no_other_links() -> None:
 )
 def test_package_data_exists(package: str, pattern: str) -> None:
     assert any(file.is_file() for file in (ROOT / FOLDERS[package]).glob(pattern))
+
+
+def index_page(readme: str, sources: str | None) -> str:
+    """setup.py's."""
+    spec = importlib.util.spec_from_file_location("setup", ROOT / "setup.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    page: str = module.index_page(readme, sources, "abc")
+    return page
+
+
+def test_on_an_index_page_pictures_and_links_lead_to_the_sources_or_are_words() -> None:
+    readme = (
+        "![An eye](docs/eye.png) [api](docs/api.md#a) [here](#top) [there](https://a.example/b) ![x](https://a/b.png)"
+    )
+    left = "[here](#top) [there](https://a.example/b) ![x](https://a/b.png)"
+    home = "https://host.example/o/n"
+    assert index_page(readme, None) == f"*An eye* api {left}"
+    assert index_page(readme, home) == (
+        f"![An eye]({home}/raw/abc/docs/eye.png) [api]({home}/blob/abc/docs/api.md#a) {left}"
+    )
+    whole = index_page((ROOT / "README.md").read_text("utf-8"), home)
+    assert re.findall(r"\]\((?!https?:|#)[^)]*\)", whole) == []
 
 
 def test_ruff_forbids_the_bare_folder_names() -> None:

@@ -1,0 +1,32 @@
+"""Whether OpenCV is whole, asked before anything needs it, and without importing it."""
+
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+
+_WHEELS = ("opencv-python-headless", "opencv-python", "opencv-contrib-python-headless", "opencv-contrib-python")
+"""All of them write into one folder, cv2: each replaces files of the others, and takes them along when it goes."""
+
+
+def check_opencv() -> None:
+    """Raises ImportError that says how to mend an OpenCV that is torn or not there."""
+    spec = find_spec("cv2")
+    if spec is not None and spec.origin is not None:  # without one it is a folder that no code is left in
+        return
+    found = _installed()
+    wheels = ", ".join(f"{name} {number}" for name, number in found.items()) or "none"
+    remove = f"pip uninstall --yes {' '.join(found)}; " if found else ""
+    state = "missing" if spec is None else "a folder without its code"
+    raise ImportError(
+        f"OpenCV is not whole: cv2 is {state}. Its wheels overwrite each other, so one alone may be installed; "
+        f"here: {wheels}. Run: {remove}pip install opencv-python-headless"
+    )
+
+
+def _installed() -> dict[str, str]:
+    found = {}
+    for name in _WHEELS:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
