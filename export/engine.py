@@ -4,7 +4,6 @@ The network is strongly typed: TensorRT computes each operation in the type that
 into the graph first, and that it arrived is read from TensorRT's own network before anything is built.
 """
 
-import importlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from vesselrt.export.parity import probability_of
 from vesselrt.export.precision import half_from_model
 from vesselrt.runtime.backends import to_bytes
 from vesselrt.runtime.backends.tensorrt import log_of
-from vesselrt.runtime.engine import MAX_BATCH, NAMES, Engine, Flavour, Profile, proof_of, proof_window
+from vesselrt.runtime.engine import MAX_BATCH, NAMES, Engine, Flavour, Profile, library_of, proof_of, proof_window
 from vesselrt.runtime.errors import DeviceError, ExportError, OptionError
 from vesselrt.runtime.hardware import find_gpu
 from vesselrt.runtime.manifest import Manifest, Precision
@@ -79,13 +78,7 @@ class _Builder:
     """TensorRT's builder of one flavour."""
 
     def __init__(self, flavour: Flavour) -> None:
-        try:
-            self.library: Any = importlib.import_module(flavour)
-        except ImportError as error:
-            raise DeviceError(
-                f"the builder {NAMES[flavour]} can't be imported ({error}). Run: pip install "
-                + ("'vesselrt[tensorrt]'" if flavour == "tensorrt_rtx" else "tensorrt")
-            ) from None
+        self.library: Any = library_of(flavour)
         self.version: str = self.library.__version__
         self.name = f"{NAMES[flavour]} {self.version}"
 
@@ -156,6 +149,12 @@ class _Builder:
         ends = (network.get_input(0).dtype, network.get_output(0).dtype)
         if ends != (types.UINT8, types.UINT8):
             raise ExportError(f"{source}: in and out are {ends[0].name} and {ends[1].name}. Expected UINT8 for both.")
+        window, answer = (tuple(end.shape)[1:] for end in (network.get_input(0), network.get_output(0)))
+        if answer != (1, *window[1:]):
+            raise ExportError(
+                f"{source}: of each window it gives {answer}. Expected {(1, *window[1:])}, one probability a pixel. "
+                "Export the network with one output channel."
+            )
 
     def _parse(self, network: Any, model: ModelProto, log: Any, source: str) -> None:
         parser = self.library.OnnxParser(network, log)

@@ -3,7 +3,8 @@
 An engine is found again by everything that it depends on: the model file's SHA-256, TensorRT's flavour and exact
 release, GPU, precision and profile. That is in its file name as a hash and in its header in full; both are checked, and
 the file is proven whole, at every use. What does not hold is compiled again. Beside FILE.engine lies FILE.kernels, what
-TensorRT for RTX compiled for the GPU itself.
+TensorRT for RTX compiled for the GPU itself; in onnxruntime-MODEL/ what ONNX Runtime compiled of a model. All of that
+counts towards the size; what was used longest ago is removed. Files of others in the folder are left alone.
 
 One process at a time changes the folder. A process that is killed leaves a draft behind, which the next change removes.
 """
@@ -12,6 +13,8 @@ import contextlib
 import hashlib
 import logging
 import os
+import re
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import astuple, dataclass
@@ -32,6 +35,8 @@ FOLDER, SIZE = "VESSELRT_CACHE", "VESSELRT_CACHE_MB"
 """Environment variables: the cache's folder, and the size in MB (10⁶ bytes) above which the least used is removed."""
 KERNELS = ".kernels"
 _SIZE_MB = 1000
+_OURS = re.compile(r"((?:onnxruntime-)?[0-9a-f]{32})(?:\.engine|\.kernels)?(?:\.[0-9a-f]+\.tmp)?")
+"""Names in the folder; the first group is the entry that a file belongs to."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +118,18 @@ class EngineCache:
             logger.info("compiled in %.1f s, kept in %s", time.monotonic() - started, path)
             return self._read(path, wanted), path
 
+    def kernels_folder(self, model_sha256: str) -> Path:
+        """A folder for what ONNX Runtime compiles of a model. Raises EngineError when it can't be written."""
+        path = self.folder / f"onnxruntime-{model_sha256[:32]}"
+        with self._alone():
+            try:
+                path.mkdir(exist_ok=True)
+                os.utime(path)
+                self._shrink(path)
+            except OSError as error:
+                raise self._unwritable(error) from None
+        return path
+
     def _read(self, path: Path, wanted: Wanted) -> Engine:
         engine = read(path)
         if not wanted.is_met_by(engine):
@@ -131,14 +148,24 @@ class EngineCache:
             raise self._unwritable(error) from None
 
     def _shrink(self, latest: Path) -> None:
-        """Removes what was used longest ago, with its kernels, until the rest is within the size; never `latest`."""
-        used = {path: path.stat().st_mtime for path in self.folder.glob("*" + SUFFIX) if path != latest}
-        for path in sorted(used, key=used.__getitem__):
-            if sum(p.stat().st_size for p in self.folder.iterdir()) <= self._most:
+        """Removes what was used longest ago until the rest is within the size; never the entry of `latest`."""
+        entries: dict[str, list[Path]] = {}
+        for path in self.folder.iterdir():
+            if ours := _OURS.fullmatch(path.name):
+                entries.setdefault(ours[1], []).append(path)
+        sizes = {name: sum(map(_size, paths)) for name, paths in entries.items()}
+        # By name: an engine, which is touched when it is used, comes before its kernels, which are not.
+        used = {name: _time_of_use(min(paths)) for name, paths in entries.items()}
+        for name in sorted(entries.keys() - {latest.name.partition(".")[0]}, key=used.__getitem__):
+            if sum(sizes.values()) <= self._most:
                 return
-            for part in (path.with_suffix(KERNELS), path):
-                part.unlink(missing_ok=True)
-            logger.info("removed from the cache, to make room: %s", path)
+            for path in entries[name]:
+                if path.is_dir():
+                    shutil.rmtree(path, ignore_errors=True)  # a process that uses it may write to it now
+                else:
+                    path.unlink(missing_ok=True)
+            del sizes[name]
+            logger.info("removed from the cache, to make room: %s", self.folder / name)
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
@@ -165,3 +192,20 @@ def _most() -> int:
     if not text.isdecimal():
         raise OptionError(f"{SIZE} is {text!r}. Expected a number of MB.")
     return int(text) * 10**6
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file, or of all in a folder; 0 for what another process has removed meanwhile."""
+    total = 0
+    for part in (path, *path.rglob("*")) if path.is_dir() else (path,):
+        with contextlib.suppress(FileNotFoundError):
+            total += part.lstat().st_size
+    return total
+
+
+def _time_of_use(path: Path) -> float:
+    """Seconds since the epoch; 0 for what another process has removed meanwhile."""
+    try:
+        return path.lstat().st_mtime
+    except FileNotFoundError:
+        return 0.0

@@ -1,4 +1,7 @@
-"""What is asked of CUDA: memory, streams, graphs, in a dozen calls. The one file that imports cuda-bindings."""
+"""What is asked of CUDA: memory, streams, graphs, in a dozen calls.
+
+Only this file of the runtime imports cuda-bindings.
+"""
 
 import ctypes
 import math

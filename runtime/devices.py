@@ -13,16 +13,15 @@
 A device that is named is taken or refused with the reason. `auto` and the families choose, and `Info` says what.
 """
 
-import importlib
 import importlib.util
 import logging
 from pathlib import Path
 from typing import Literal, cast, get_args
 
 from vesselrt.runtime.backends import Backend
-from vesselrt.runtime.engine import Engine, Flavour, Profile, is_engine
+from vesselrt.runtime.engine import Engine, Flavour, Profile, is_engine, library_of
 from vesselrt.runtime.engine import read as read_engine
-from vesselrt.runtime.errors import DeviceError, VesselrtError
+from vesselrt.runtime.errors import DeviceError, EngineError, VesselrtError
 from vesselrt.runtime.hardware import Gpu, find_gpu
 from vesselrt.runtime.manifest import Manifest, Precision
 from vesselrt.runtime.modelfile import read_manifest, sha256
@@ -111,23 +110,29 @@ def _on_gpu(path: Path, manifest: Manifest, library: str, precision: Precision |
             "Make a file that names it with: vesselrt convert"
         )
     from vesselrt.runtime.backends.onnxruntime import OnnxRuntimeGpuBackend
+
+    if library == "onnxruntime":
+        return manifest, OnnxRuntimeGpuBackend(path, manifest, gpu, "cuda")
+    return manifest, OnnxRuntimeGpuBackend(path, manifest, gpu, "tensorrt_rtx", _kernels_folder(path))
+
+
+def _kernels_folder(path: Path) -> Path | None:
+    """Where ONNX Runtime may keep what it compiles of this model; None where nothing can be kept."""
     from vesselrt.runtime.cache import EngineCache
 
-    provider: Literal["cuda", "tensorrt_rtx"] = "cuda" if library == "onnxruntime" else "tensorrt_rtx"
-    kernels = EngineCache().folder / f"onnxruntime-{sha256(path)[:32]}"
-    return manifest, OnnxRuntimeGpuBackend(path, manifest, gpu, provider, kernels)
+    try:
+        return EngineCache().kernels_folder(sha256(path))
+    except EngineError as error:
+        logger.warning("compiled kernels are not kept, the next start compiles them again: %s", error)
+        return None
 
 
 def _compiled(path: Path, manifest: Manifest, flavour: Flavour, gpu: Gpu, precision: Precision) -> tuple[Engine, Path]:
     """The model's engine for this GPU, from the cache, and its file there."""
     from vesselrt.runtime.cache import EngineCache, Wanted, installed_compiler
 
-    try:
-        version: str = importlib.import_module(flavour).__version__
-    except ImportError as error:
-        raise DeviceError(f"device cuda:{flavour}: {flavour} can't be imported ({error}). {_INSTALL}") from None
     profile = Profile.of(manifest)
-    wanted = Wanted(sha256(path), flavour, version, gpu.target, precision, profile)
+    wanted = Wanted(sha256(path), flavour, library_of(flavour).__version__, gpu.target, precision, profile)
     compiler = installed_compiler()
     return EngineCache().get(
         wanted, manifest, lambda: compiler(path, [gpu.target], precision, profile.batch[-1], flavour)
@@ -160,5 +165,5 @@ def _run(engine: Engine, file: Path, gpu: Gpu) -> tuple[Manifest, Backend]:
         raise DeviceError(f"running engines needs cuda-bindings, which is not installed. {_INSTALL}") from None
     from vesselrt.runtime.backends.tensorrt import TensorRtBackend
 
-    library = importlib.import_module(engine.header.flavour)
+    library = library_of(engine.header.flavour)
     return engine.manifest, TensorRtBackend(engine, gpu, library, Cuda(), file.with_suffix(KERNELS))

@@ -23,6 +23,7 @@ Reading needs no TensorRT and no GPU.
 """
 
 import hashlib
+import importlib
 import json
 import os
 import struct
@@ -33,7 +34,7 @@ from typing import Annotated, Any, BinaryIO, Literal
 import numpy as np
 from pydantic import Field, ValidationError, model_validator
 
-from vesselrt.runtime.errors import EngineError, ManifestError, ModelNotFoundError
+from vesselrt.runtime.errors import DeviceError, EngineError, ManifestError, ModelNotFoundError, first_line
 from vesselrt.runtime.files import atomic_write
 from vesselrt.runtime.manifest import Facts, Hash, Manifest, explain
 from vesselrt.runtime.photo.preparation import Image
@@ -47,6 +48,19 @@ _LONGEST_HEADER = 1 << 20
 Flavour = Literal["tensorrt_rtx", "tensorrt"]
 """The Python module that makes and runs the plan."""
 NAMES: dict[Flavour, str] = {"tensorrt_rtx": "TensorRT for RTX", "tensorrt": "TensorRT"}
+_INSTALL: dict[Flavour, str] = {"tensorrt_rtx": "'vesselrt[tensorrt]'", "tensorrt": "tensorrt"}
+
+
+def library_of(flavour: Flavour) -> Any:
+    """The module that makes and runs plans. Raises DeviceError, with what to install."""
+    try:
+        return importlib.import_module(flavour)
+    except (ImportError, OSError) as error:  # OSError: a library that it opens is missing
+        reason = first_line(error)
+        raise DeviceError(
+            f"{NAMES[flavour]} can't be imported ({reason}). Run: pip install {_INSTALL[flavour]}"
+        ) from None
+
 
 MAX_BATCH = 4
 """Windows at once, where nobody asks for another number."""

@@ -1,9 +1,9 @@
 """Whether this machine can run an engine, told before the engine is loaded."""
 
-import importlib
+from contextlib import suppress
 from typing import Any
 
-from vesselrt.runtime.engine import NAMES, Engine, Header
+from vesselrt.runtime.engine import NAMES, Engine, Header, library_of
 from vesselrt.runtime.errors import DeviceError
 from vesselrt.runtime.hardware import find_gpu
 
@@ -22,8 +22,9 @@ _REASONS = {
 
 def obstacles(engine: Engine) -> list[str]:
     """What keeps this machine from running the engine, in sentences; empty: nothing that shows before it is loaded."""
-    header, elsewhere, found = engine.header, "", []
-    library = _library(header)
+    header, elsewhere, found, library = engine.header, "", [], None
+    with suppress(DeviceError):  # told below, with the release that is needed
+        library = library_of(header.flavour)
     try:
         gpu = find_gpu()
     except DeviceError as error:
@@ -56,20 +57,16 @@ def _advice(header: Header, library: Any, target: str) -> str:
     return f"{NAMES[header.flavour]} builds none for {target}. Run there: vesselrt compile --builder tensorrt"
 
 
-def _library(header: Header) -> Any:
-    try:
-        return importlib.import_module(header.flavour)
-    except ImportError:
-        return None
-
-
 def _install(header: Header) -> str:
     return f"pip install '{_PACKAGES[header.flavour]}=={header.version}'"
 
 
 def _verdict(library: Any, engine: Engine) -> list[str]:
     """What TensorRT says of the plan's first bytes."""
-    runtime = library.Runtime(library.Logger(library.Logger.INTERNAL_ERROR))
+    try:
+        runtime = library.Runtime(library.Logger(library.Logger.INTERNAL_ERROR))
+    except TypeError:  # how pybind11 says that nothing was made
+        return [f"{NAMES[engine.header.flavour]} does not start: see nvidia-smi for the driver and the GPU's state."]
     validity, diagnostics = runtime.get_engine_validity(engine.plan[: runtime.engine_header_size])
     if validity != library.EngineValidity.INVALID:
         return []

@@ -9,10 +9,12 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from vesselrt.runtime import cache as cache_module
 from vesselrt.runtime.cache import EngineCache, Wanted, installed_compiler
 from vesselrt.runtime.engine import Engine, Profile, read
 from vesselrt.runtime.errors import DeviceError, EngineError, ExportError, OptionError
@@ -163,6 +165,64 @@ def test_what_was_used_longest_ago_makes_room(tmp_path: Path) -> None:
     )
     EngineCache(tmp_path, most=0).get(WANTED, MANIFEST, Build(engine_of()))
     assert names(cache) == [f"{WANTED.name}.engine"]  # the one that is needed is kept, however small the limit
+
+
+def folder_of_kernels(folder: Path, model: str, size: int, age: int) -> Path:
+    """As ONNX Runtime fills it."""
+    kernels = EngineCache(folder, most=1 << 40).kernels_folder(model * 64)
+    (kernels / "deeper").mkdir(exist_ok=True)
+    (kernels / "deeper" / "graph.bin").write_bytes(b"k" * size)
+    os.utime(kernels, (age, age))
+    return kernels
+
+
+def test_kernels_of_onnx_runtime_count_and_make_room(tmp_path: Path) -> None:
+    old, new = (folder_of_kernels(tmp_path, model, 50_000, age) for age, model in enumerate("ab"))
+    _, engine = EngineCache(tmp_path, most=1 << 40).get(WANTED, MANIFEST, Build(engine_of()))
+    os.utime(engine, (5, 5))
+    cache, other = EngineCache(tmp_path, most=80_000), replace(WANTED, target="sm86")
+    cache.get(other, MANIFEST, Build(engine_of(other)))
+    assert (old.exists(), new.exists(), engine.exists()) == (False, True, True)
+    # What ONNX Runtime has written since makes room when it is used next, and stays itself.
+    (new / "more.bin").write_bytes(b"k" * 50_000)
+    assert cache.kernels_folder("b" * 64) == new
+    assert (new / "more.bin").exists()
+    assert names(cache) == []
+    assert EngineCache(tmp_path, most=0).kernels_folder("c" * 64).is_dir()
+    assert names(cache, "*") == ["lock", f"onnxruntime-{'c' * 32}"]
+
+
+def test_kernels_whose_engine_is_gone_make_room_too(tmp_path: Path) -> None:
+    orphan = tmp_path / f"{'0' * 32}.kernels"
+    orphan.write_bytes(b"k" * 50_000)
+    os.utime(orphan, (1, 1))
+    _, engine = EngineCache(tmp_path, most=1 << 40).get(WANTED, MANIFEST, Build(engine_of()))
+    other = replace(WANTED, target="sm86")
+    EngineCache(tmp_path, most=40_000).get(other, MANIFEST, Build(engine_of(other)))
+    assert (orphan.exists(), engine.exists()) == (False, True)
+
+
+def test_what_is_not_of_the_cache_neither_counts_nor_goes(tmp_path: Path) -> None:
+    (tmp_path / "photographs").mkdir()
+    mine = [tmp_path / "photographs" / "eye.jpg", tmp_path / "fundus.engine", tmp_path / "fundus.kernels"]
+    for path in mine:
+        path.write_bytes(b"m" * 50_000)
+    _, engine = EngineCache(tmp_path, most=20_000).get(WANTED, MANIFEST, Build(engine_of()))
+    EngineCache(tmp_path, most=20_000).kernels_folder("a" * 64)
+    assert [path.exists() for path in (*mine, engine)] == [True] * 4
+
+
+def test_a_file_that_goes_while_the_cache_looks_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    draft = tmp_path / f"{'0' * 32}.kernels.07ab07ab.tmp"
+    draft.touch()
+    fullmatch = cache_module._OURS.fullmatch
+
+    def seen_and_gone(name: str) -> Any:
+        draft.unlink(missing_ok=True)  # its writer is done
+        return fullmatch(name)
+
+    monkeypatch.setattr(cache_module, "_OURS", SimpleNamespace(fullmatch=seen_and_gone))
+    EngineCache(tmp_path).kernels_folder("a" * 64)
 
 
 def test_a_folder_that_can_not_be_made(tmp_path: Path) -> None:

@@ -590,6 +590,17 @@ def test_a_network_that_can_not_be_built_says_why(tmp_path: Path) -> None:
         _Builder("tensorrt_rtx").plan(onnx.load(path), read_manifest(path), ["sm75"], profile, str(path))
 
 
+@needs_tensorrt
+def test_a_network_of_two_output_channels_is_refused(tmp_path: Path) -> None:
+    from vesselrt.export.engine import _Builder
+
+    nodes = [helper.make_node("Concat", ["value", "value"], ["probability"], axis=1)]
+    model = onnx.load(model_of(nodes, tmp_path / "two.onnx", {}))
+    profile = Profile(tile=64, batch=(1, 1, 4))
+    with pytest.raises(ExportError, match=r"^two: of each window it gives \(2, 64, 64\)\. Expected \(1, 64, 64\), one"):
+        _Builder("tensorrt_rtx").plan(model, manifest_of(), ["sm75"], profile, "two")
+
+
 # The command line
 
 
@@ -701,7 +712,7 @@ def test_without_tensorrt_the_line_that_installs_it(run: Callable[..., Done], mo
     done = run("compile", "fundus", "--target", "sm75")
     assert (done.code, done.out) == (1, "")
     assert done.err == (
-        "error: the builder TensorRT for RTX can't be imported (import of tensorrt_rtx halted; None in sys.modules). "
+        "error: TensorRT for RTX can't be imported (import of tensorrt_rtx halted; None in sys.modules). "
         "Run: pip install 'vesselrt[tensorrt]'\n"
     )
 

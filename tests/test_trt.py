@@ -1,6 +1,6 @@
-"""Running engines, on a GPU that is a few dictionaries: its streams do their work when they are waited for, no sooner.
+"""Running engines, on a GPU that is a few dictionaries (fake_cuda.py).
 
-What must not be touched while it is in use is asserted not to be; the network is an inversion, so answers are known.
+The network is an inversion, so answers are known; what must not be touched while it is in use is asserted not to be.
 """
 
 import importlib.util
@@ -19,6 +19,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from fake_cuda import FakeCuda
 from onnx import TensorProto, helper
 
 from vesselrt.export.modelfile import write
@@ -35,96 +36,6 @@ from vesselrt.runtime.segmenter import Segmenter, load
 
 TILE = 32
 CARD = Gpu("RTX 2080 Ti", "sm75")
-Work = Callable[[], None]
-
-
-class FakeCuda:
-    """`vesselrt.runtime.cuda.Cuda` without a GPU; `calls` has what was asked of it."""
-
-    def __init__(self, memory: int = 1 << 40) -> None:
-        self.room = self.memory = memory
-        self.device: dict[int, Image] = {}
-        self.host: list[Image] = []
-        self.streams: dict[int, list[Work]] = {}
-        self.graphs: dict[int, list[Work]] = {}
-        self.capturing: list[Work] | None = None
-        self.calls: list[str] = []
-        self.last, self.fails = 0, False
-
-    @property
-    def in_use(self) -> int:
-        return self.memory - self.room + len(self.host) + len(self.streams) + len(self.graphs)
-
-    def put(self, stream: int, work: Work) -> None:
-        (self.streams[stream] if self.capturing is None else self.capturing).append(work)
-
-    def allocate(self, size: int) -> int:
-        if size > self.room:
-            raise MemoryError
-        self.room -= size
-        self.device[address := self._number()] = np.zeros(size, np.uint8)
-        return address
-
-    def free(self, address: int) -> None:
-        self.room += len(self.device.pop(address))
-
-    def allocate_host(self, shape: tuple[int, ...]) -> Image:
-        self.host.append(np.full(shape, 99, np.uint8))
-        return self.host[-1]
-
-    def free_host(self, array: Image) -> None:
-        self.host = [other for other in self.host if other is not array]
-
-    def create_stream(self) -> int:
-        self.streams[stream := self._number()] = []
-        return stream
-
-    def destroy_stream(self, stream: int) -> None:
-        assert self.streams.pop(stream) == []
-
-    def synchronize(self, stream: int) -> None:
-        self.calls.append("wait")
-        if self.fails:
-            self.streams[stream].clear()
-            raise DeviceError("it fell off the bus")
-        for work in self.streams[stream]:
-            work()
-        self.streams[stream].clear()
-
-    def copy_in(self, address: int, array: Image, stream: int) -> None:
-        def work() -> None:
-            self.device[address][: array.size] = array.reshape(-1)
-
-        self.put(stream, work)
-
-    def copy_out(self, array: Image, address: int, stream: int) -> None:
-        def work() -> None:
-            array[:] = self.device[address][: array.size].reshape(array.shape)
-
-        self.put(stream, work)
-
-    def capture(self, stream: int, work: Work) -> int:
-        assert self.streams[stream] == []
-        self.capturing = recorded = list[Work]()
-        try:
-            work()
-        finally:
-            self.capturing = None
-        self.graphs[graph := self._number()] = recorded
-        self.calls.append(f"capture of {len(recorded)}")
-        return graph
-
-    def launch(self, graph: int, stream: int) -> None:
-        assert self.streams[stream] == [], "the lane is at work"
-        self.calls.append("launch")
-        self.streams[stream] += self.graphs[graph]
-
-    def destroy_graph(self, graph: int) -> None:
-        del self.graphs[graph]
-
-    def _number(self) -> int:
-        self.last += 1
-        return self.last
 
 
 class Context:
@@ -785,7 +696,7 @@ def test_an_engine_for_another_machine_is_refused_before_it_is_loaded(machine: F
     ("options", "message"),
     [
         ({"device": "cuda", "precision": "bf16"}, r"^device cuda:tensorrt_rtx computes in fp16 or f32, not bf16\."),
-        ({"device": "cuda:tensorrt"}, r"^device cuda:tensorrt: tensorrt can't be imported \(.*\)\. Run: pip install"),
+        ({"device": "cuda:tensorrt"}, r"^TensorRT can't be imported \(.*\)\. Run: pip install tensorrt$"),
         (
             {"device": "cuda:onnxruntime", "precision": "fp16"},
             r"computes in what the graph of .* names, f32, not fp16\.",
@@ -883,6 +794,9 @@ class Plugin:
         return SimpleNamespace(add_provider_for_devices=add, add_session_config_entry=self.entries.__setitem__)
 
 
+takes_plugins = pytest.mark.skipif(not hasattr(onnxruntime, "get_ep_devices"), reason="onnxruntime before 1.23")
+
+
 def use(plugin: Plugin, monkeypatch: pytest.MonkeyPatch) -> None:
     real = onnxruntime.InferenceSession
 
@@ -896,6 +810,7 @@ def use(plugin: Plugin, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime_ep_nv_tensorrt_rtx", plugin)
 
 
+@takes_plugins
 def test_onnxruntime_with_the_plug_in(
     machine: FakeTensorRt, model: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -921,6 +836,38 @@ def test_onnxruntime_with_the_plug_in(
     assert plugin.entries == {"session.disable_cpu_ep_fallback": "1"}
 
 
+@takes_plugins
+def test_onnxruntime_with_the_plug_in_and_no_place_for_its_kernels(
+    machine: FakeTensorRt,
+    model: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    plugin = Plugin()
+    use(plugin, monkeypatch)
+    read = read_manifest(model)
+    monkeypatch.setattr(devices, "read_manifest", lambda path: read)
+    monkeypatch.setattr(onnxruntime, "SessionOptions", plugin.session_options)
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("VESSELRT_CACHE", str(tmp_path / "file" / "cache"))
+    load(model, device="cuda:onnxruntime-rtx").close()
+    assert "nv_runtime_cache_path" not in plugin.options
+    assert "compiled kernels are not kept, the next start compiles them again: the cache of engines" in caplog.text
+
+
+def test_onnxruntime_that_takes_no_plug_ins(
+    machine: FakeTensorRt, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime_ep_nv_tensorrt_rtx", Plugin())
+    monkeypatch.delattr(onnxruntime, "get_ep_devices", raising=False)
+    with pytest.raises(
+        DeviceError, match=r"^onnxruntime .* takes no plug-ins\. Run: pip install 'onnxruntime>=1\.23'$"
+    ):
+        load(model, device="cuda:onnxruntime-rtx")
+
+
+@takes_plugins
 @pytest.mark.parametrize(
     ("plugin", "message"),
     [

@@ -48,17 +48,21 @@ class OnnxRuntimeGpuBackend:
     """A session on an NVIDIA GPU, that computes in the types of the model file's graph.
 
     `provider` "cuda" is the one of onnxruntime-gpu. "tensorrt_rtx" is NVIDIA's plug-in for any onnxruntime: it builds
-    its engines itself, in seconds, and keeps the kernels in the folder `kernels`.
+    its engines itself, in seconds, and keeps the kernels in the folder `kernels`, if there is one.
     """
 
     batch = 4
 
     def __init__(
-        self, path: Path, manifest: Manifest, gpu: Gpu, provider: Literal["cuda", "tensorrt_rtx"], kernels: Path
+        self,
+        path: Path,
+        manifest: Manifest,
+        gpu: Gpu,
+        provider: Literal["cuda", "tensorrt_rtx"],
+        kernels: Path | None = None,
     ) -> None:
         """Raises DeviceError when the provider is not installed or does not start here."""
-        make = {"cuda": _cuda_session, "tensorrt_rtx": _plugin_session}[provider]
-        self._session = make(path, manifest, kernels)
+        self._session = _cuda_session(path) if provider == "cuda" else _plugin_session(path, manifest, kernels)
         self._input, self._output = self._session.get_inputs()[0].name, self._session.get_outputs()[0].name
         name = "onnxruntime" if provider == "cuda" else "onnxruntime with tensorrt_rtx"
         self.info = Info(name, onnxruntime.__version__, "cuda", gpu.name, manifest.precision, 0)
@@ -81,7 +85,7 @@ class OnnxRuntimeGpuBackend:
         vars(self).pop("_session", None)
 
 
-def _cuda_session(path: Path, manifest: Manifest, kernels: Path) -> onnxruntime.InferenceSession:  # noqa: ARG001
+def _cuda_session(path: Path) -> onnxruntime.InferenceSession:
     name = "CUDAExecutionProvider"
     if name not in onnxruntime.get_available_providers():
         raise DeviceError(
@@ -101,13 +105,17 @@ def _cuda_session(path: Path, manifest: Manifest, kernels: Path) -> onnxruntime.
     return session
 
 
-def _plugin_session(path: Path, manifest: Manifest, kernels: Path) -> onnxruntime.InferenceSession:
+def _plugin_session(path: Path, manifest: Manifest, kernels: Path | None) -> onnxruntime.InferenceSession:
     try:
         plugin = importlib.import_module(_PLUGIN)
     except ImportError:
         raise DeviceError(
             "the plug-in of TensorRT for RTX is not installed. Run: pip install onnxruntime-ep-nv-tensorrt-rtx-cu13"
         ) from None
+    if not hasattr(onnxruntime, "get_ep_devices"):
+        raise DeviceError(
+            f"onnxruntime {onnxruntime.__version__} takes no plug-ins. Run: pip install 'onnxruntime>=1.23'"
+        )
     name = plugin.get_ep_name()
     if not any(device.ep_name == name for device in onnxruntime.get_ep_devices()):
         try:
@@ -117,7 +125,6 @@ def _plugin_session(path: Path, manifest: Manifest, kernels: Path) -> onnxruntim
     devices = [device for device in onnxruntime.get_ep_devices() if device.ep_name == name][:1]
     if not devices:
         raise DeviceError(f"{_PLUGIN} finds no GPU that it serves: an RTX card of the Turing generation or later.")
-    kernels.mkdir(parents=True, exist_ok=True)
     sides = (manifest.channel_count, manifest.tile.multiple, manifest.tile.multiple)
     largest = (manifest.channel_count, manifest.tile.size, manifest.tile.size)
     shapes = {"min": (1, *(largest if manifest.tile.fixed else sides)), "opt": (1, *largest)}
@@ -127,7 +134,7 @@ def _plugin_session(path: Path, manifest: Manifest, kernels: Path) -> onnxruntim
     options.add_provider_for_devices(
         devices,
         {f"nv_profile_{kind}_shapes": f"{given}:{'x'.join(map(str, shape))}" for kind, shape in shapes.items()}
-        | {"nv_runtime_cache_path": str(kernels)},
+        | ({} if kernels is None else {"nv_runtime_cache_path": str(kernels)}),
     )
     # Nothing of the network may end up on the processor unseen.
     options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
