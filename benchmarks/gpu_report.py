@@ -4,11 +4,12 @@ from dataclasses import asdict, dataclass, field
 from json import dumps
 
 from vesselrt.benchmarks.bench import Score
+from vesselrt.benchmarks.gpu_layer import Check
 from vesselrt.benchmarks.measure import Spread, Start
 from vesselrt.runtime.backends import Info
 
-SCHEMA = 1
-REFERENCE, PEER, PROBE = "reference", "torch eager fp16", "sm80 engine"
+SCHEMA = 2
+REFERENCE, PEER = "reference", "torch eager fp16"
 DEVICES = ("cuda:onnxruntime", "cuda:tensorrt_rtx", "cuda:tensorrt")
 
 MOST_AROUND, LEAST_FASTER = 1.3, 3.0
@@ -27,6 +28,8 @@ class Figures:
     """Reading the photograph and writing the mask."""
     pixels_differ: float
     """Share of the pixels at which its mask is not the reference's."""
+    runs: int
+    """That were timed."""
 
 
 @dataclass
@@ -47,15 +50,6 @@ class Row:
     """The first call there; of torch.compile with the compilation."""
     photos: dict[str, Figures] = field(default_factory=dict)
     f1: float | None = None
-
-
-@dataclass(frozen=True)
-class Tried:
-    """A command as a user types it, and what came of it."""
-
-    command: list[str]
-    code: int
-    output: str
 
 
 @dataclass(frozen=True)
@@ -84,13 +78,16 @@ class Report:
     versions: dict[str, str]
     model: dict[str, str | float]
     runs: int
+    """Of each column on each photograph, at most; see `Figures.runs`."""
     photos: dict[str, str]
     """Photograph → where its pixels come from."""
+    layer: list[Check]
+    """The way to the GPU with a network that needs no TensorRT; empty without a GPU."""
     rows: list[Row]
     scores: list[Score]
     """F1 of each column; empty without --data."""
-    probe: list[Tried]
-    """How the engine of `sm80 engine` was made and looked at; empty on other GPUs."""
+    seconds: float
+    """That the whole measurement took so far."""
     judgements: list[Judgement]
 
     def to_json(self) -> str:
@@ -102,11 +99,14 @@ class Report:
         gpu = self.gpu.get("missing") or ", ".join(self.gpu.values())
         head = [
             f"{self.model['name']} {self.model['version']}; GPU: {gpu}",
-            f"{self.machine['cpu']}, {self.machine['cores']} cores, {self.machine['os']}; {self.runs} runs each, ms",
+            f"{self.machine['cpu']}, {self.machine['cores']} cores, {self.machine['os']}",
+            f"up to {self.runs} runs each, ms; measured in {self.seconds:.0f} s",
         ]
         columns = [f"  {row.column:22}{row.info}" for row in self.rows if row.info is not None]
         refused = [f"  {row.column:22}{row.refusal}" for row in self.rows if row.refusal]
         blocks = [head, ["ran", *columns]] + ([["did not run, or not to the end", *refused]] if refused else [])
+        if self.layer:
+            blocks.append(["the way to the GPU, with a network that needs no TensorRT", *map(_checked, self.layer)])
         blocks += [_photo_block(f"{name} ({source})", name, self.rows) for name, source in self.photos.items()]
         blocks.append(_starts_block(self.rows))
         blocks.append(["judged, medians", *(_judged(found) for found in self.judgements)])
@@ -118,7 +118,7 @@ def judge(rows: list[Row], photos: list[str]) -> list[Judgement]:
     peer = next(row for row in rows if row.column == PEER)
     found = []
     for row in rows:
-        if row.column not in (*DEVICES, PROBE):
+        if row.column not in DEVICES:
             continue
         for photo in photos:
             own, other = row.photos.get(photo), peer.photos.get(photo)
@@ -153,7 +153,15 @@ def _starts_block(rows: list[Row]) -> list[str]:
     return lines
 
 
+_VERDICTS = {True: "holds", False: "FAILS", None: "not judged"}
+
+
+def _checked(found: Check) -> str:
+    figures = ", ".join(f"{name} {value:.4g}" for name, value in found.figures.items())
+    return f"  {_VERDICTS[found.holds]:12}{found.claim}{': ' * bool(figures or found.reason)}{found.reason or figures}"
+
+
 def _judged(found: Judgement) -> str:
-    verdict = {True: "holds", False: "FAILS", None: "not judged"}[found.holds]
+    verdict = _VERDICTS[found.holds]
     value = "" if found.value is None else f"{found.value:.2f}"
     return f"  {found.column:22}{found.photo:16}{found.claim:52}{value:>8}  {verdict}"

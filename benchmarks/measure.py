@@ -3,6 +3,7 @@
 A column maps the bytes of a photograph to the bytes of a mask PNG. Every timed mask must equal the first one.
 """
 
+import math
 import subprocess
 import sys
 import tempfile
@@ -30,6 +31,9 @@ Column = Callable[[bytes], bytes]
 STAGES = ("decode", "prepare", "infer", "finish", "encode")
 BURN_IN = 3
 """Calls before the first that counts: threads start, kernels are chosen, memory is drawn."""
+
+LEAST_RUNS = 3
+"""Runs that are timed however long they take."""
 
 _PAUSE = 0.02  # s, between timed calls: idle threads of the library before stop spinning and leave the cores
 
@@ -117,17 +121,20 @@ class Timed:
     """PNG; the same in every run."""
 
 
-def interleave(columns: dict[str, Column], data: bytes, runs: int) -> dict[str, Timed]:
+def interleave(columns: dict[str, Column], data: bytes, runs: int, seconds: float | None = None) -> dict[str, Timed]:
     """Times the columns run by run in turn, so that a busy moment of the machine hits all of them.
 
     Where there are several, each calls once before the call that counts: a user has one of them, and its caches and
-    threads are not another's.
+    threads are not another's. After so many `seconds` no further run begins, but at least `LEAST_RUNS` are made.
 
     Raises ColumnError when a run gives another mask than the first one did.
     """
     masks: dict[str, bytes] = {}
     times: dict[str, list[float]] = {name: [] for name in columns}
+    end = math.inf if seconds is None else time.monotonic() + seconds
     for run in range(BURN_IN + runs):
+        if run >= BURN_IN + LEAST_RUNS and time.monotonic() > end:
+            break
         for name, column in columns.items():
             time.sleep(_PAUSE)
             if len(columns) > 1:
@@ -177,10 +184,13 @@ class Start:
     """As in `Fresh`."""
 
 
-def start(options: "Options", photo: Path) -> Start:
-    """Starts a process that loads vesselrt and segments a photograph a few times. Raises VesselrtError if it fails."""
+def start(options: "Options", photo: Path, seconds: float | None = None) -> Start:
+    """Starts a process that loads vesselrt and segments a photograph a few times.
+
+    Raises VesselrtError if it fails, or does not end within so many `seconds`.
+    """
     started = time.perf_counter()
-    printed = loads(_python(["vesselrt.benchmarks.start", str(photo), *options.arguments()]))
+    printed = loads(_python(["vesselrt.benchmarks.start", str(photo), *options.arguments()], seconds))
     return Start(time.perf_counter() - started, **printed)
 
 
@@ -235,9 +245,13 @@ class Options:
         return [text for name, value in given.items() if value is not None for text in (f"--{name}", str(value))]
 
 
-def _python(arguments: list[str]) -> str:
+def _python(arguments: list[str], seconds: float | None = None) -> str:
     """The standard output of `python -m ...`."""
-    done = subprocess.run([sys.executable, "-m", *arguments], capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", *arguments]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=seconds)
+    except subprocess.TimeoutExpired:
+        raise VesselrtError(f"a fresh process was not done within {seconds:.0f} s ({arguments[0]}).") from None
     if done.returncode:
         reason = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
         raise VesselrtError(f"a fresh process failed ({arguments[0]}): {reason[-1]}")

@@ -16,7 +16,18 @@ from numpy.typing import NDArray
 from typer.testing import CliRunner
 
 from vesselrt.benchmarks import bench, photos, start
-from vesselrt.benchmarks.measure import BURN_IN, STAGES, Column, Options, Spread, Subject, Timed, fresh, interleave
+from vesselrt.benchmarks.measure import (
+    BURN_IN,
+    LEAST_RUNS,
+    STAGES,
+    Column,
+    Options,
+    Spread,
+    Subject,
+    Timed,
+    fresh,
+    interleave,
+)
 from vesselrt.benchmarks.photos import Photo
 from vesselrt.cli import app
 from vesselrt.runtime.backends.fake import FakeBackend, identity
@@ -90,6 +101,7 @@ def test_a_column_alone_is_called_once_a_run() -> None:
 
     assert len(interleave({"a": alone}, b"mask", runs=2)["a"].milliseconds) == 2
     assert calls == [b"mask"] * (BURN_IN + 2)
+    assert len(interleave({"a": alone}, b"mask", runs=50, seconds=0)["a"].milliseconds) == LEAST_RUNS
 
 
 @pytest.mark.parametrize("changed", [2, BURN_IN, BURN_IN + 3])

@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,12 @@ import cv2
 import numpy as np
 import pytest
 
-from vesselrt.benchmarks import gpu, gpu_report
-from vesselrt.benchmarks.gpu import Entrant
-from vesselrt.benchmarks.gpu_report import AROUND, FASTER, PEER, PROBE, REFERENCE, Figures, Judgement, Row, Tried, judge
-from vesselrt.benchmarks.measure import Spread
+from vesselrt.benchmarks import gpu, gpu_columns
+from vesselrt.benchmarks.bench import Score
+from vesselrt.benchmarks.gpu_columns import Clock, Entrant, Plan, measure
+from vesselrt.benchmarks.gpu_layer import Check
+from vesselrt.benchmarks.gpu_report import AROUND, FASTER, PEER, REFERENCE, Figures, Judgement, Report, Row, judge
+from vesselrt.benchmarks.measure import Options, Spread, Start
 from vesselrt.benchmarks.photos import Photo
 from vesselrt.runtime.backends.fake import FakeBackend, identity
 from vesselrt.runtime.errors import DataError, DeviceError, OptionError, VesselrtError
@@ -51,6 +52,14 @@ def column(name: str, network: Callable[[Any], Any] = identity) -> Entrant:
     return Entrant(name, lambda: Segmenter(BRIGHT, FakeBackend(network)))
 
 
+def measured(entrants: list[Entrant], photo: Photo, scored: list[Path], seconds: float = 60) -> list[Score]:
+    plan = Plan(find(None), [photo], runs=3, starts=0, scored=scored)
+    told: list[int] = []
+    scores = measure(entrants, plan, Clock(seconds), lambda: told.append(1))
+    assert len(told) == len(entrants) + 1
+    return scores
+
+
 def fail() -> Any:
     raise DeviceError("no such device here.")
 
@@ -78,7 +87,7 @@ def test_a_column_that_fails_is_a_row_and_the_others_go_on(half_bright: Photo) -
         column("wavers", Ageing(10, lambda x: 1 - identity(x))),
         column("brighter", lambda x: np.minimum(identity(x) + 0.3, 1)),
     ]
-    assert gpu.measure(entrants, [half_bright], runs=3, starts=0, scored=[]) == []
+    assert measured(entrants, half_bright, []) == []
     rows = {entrant.row.column: entrant.row for entrant in entrants}
     refusals = {name: row.refusal for name, row in rows.items()}
     assert refusals["absent"] == "no such device here."
@@ -98,19 +107,20 @@ def test_a_column_that_fails_is_a_row_and_the_others_go_on(half_bright: Photo) -
     assert all(entrant.subject is None for entrant in entrants)
 
 
-def test_f1_is_that_of_every_column_that_runs(half_bright: Photo, tmp_path: Path) -> None:
+def test_f1_is_that_of_every_column_that_runs(tmp_path: Path) -> None:
     truth = np.zeros((50, 60))
-    truth[:25] = 255
-    (tmp_path / "Image_11L.jpg").write_bytes(half_bright.data)
+    truth[:20] = 255
+    photo = Photo("bright above", "test", png(np.where(truth[..., None] > 0, [200] * 3, 100)), 60, 50)
+    (tmp_path / "Image_11L.jpg").write_bytes(photo.data)
     (tmp_path / "Image_11L_1stHO.png").write_bytes(png(truth))
     entrants = [
         column(REFERENCE),
         column("everything", lambda x: identity(x) * 0 + 1),
         column("breaks", Ageing(2 * 6 + 1, overflow)),  # the first call, all that are timed, and then no more
     ]
-    (score,) = gpu.measure(entrants, [half_bright], runs=3, starts=0, scored=[tmp_path / "Image_11L.jpg"])
-    assert score.f1 == {REFERENCE: 1.0, "everything": 2 / 3}
-    assert [entrant.row.f1 for entrant in entrants] == [1.0, 2 / 3, None]
+    (score,) = measured(entrants, photo, [tmp_path / "Image_11L.jpg"])
+    assert score.f1 == {REFERENCE: 1.0, "everything": 4 / 7}
+    assert [entrant.row.f1 for entrant in entrants] == [1.0, 4 / 7, None]
     assert [bool(entrant.row.photos) for entrant in entrants] == [True, True, True]
     assert entrants[2].row.refusal == "RuntimeError: CUDA error: out of memory"
 
@@ -118,14 +128,14 @@ def test_f1_is_that_of_every_column_that_runs(half_bright: Photo, tmp_path: Path
 @pytest.mark.parametrize("reference", [Entrant(REFERENCE, fail), column(REFERENCE, Ageing(5, overflow))])
 def test_without_a_reference_there_is_no_report(reference: Entrant, half_bright: Photo) -> None:
     with pytest.raises(VesselrtError, match=r"^reference: "):
-        gpu.measure([reference, column("other")], [half_bright], runs=3, starts=0, scored=[])
+        measured([reference, column("other")], half_bright, [])
 
 
 def row(name: str, end_to_end: float, engine: float, codec: float) -> Row:
     def spread(p50: float) -> Spread:
         return Spread(p50, 10 * p50, 20 * p50)
 
-    return Row(name, photos={"eye": Figures(spread(end_to_end), spread(engine), spread(codec), 0.0)})
+    return Row(name, photos={"eye": Figures(spread(end_to_end), spread(engine), spread(codec), 0.0, 3)})
 
 
 def test_judgements() -> None:
@@ -161,20 +171,20 @@ def benchmark(folder: Path, *options: str, **environment: str) -> tuple[str, Any
 def test_without_a_gpu_every_column_says_why(tmp_path: Path) -> None:
     printed, report = benchmark(tmp_path, "--size", "96x80", "--runs", "3", CUDA_VISIBLE_DEVICES="")
     assert list(report) == [
-        *("schema", "date", "machine", "gpu", "versions", "model", "runs", "photos", "rows", "scores", "probe"),
-        "judgements",
+        *("schema", "date", "machine", "gpu", "versions", "model", "runs", "photos", "layer", "rows", "scores"),
+        *("seconds", "judgements"),
     ]
     assert list(report["gpu"]) == ["missing"]
     assert report["model"]["sha256"] == sha256(find(None))
     assert {"vesselrt", "python", "numpy"} <= set(report["versions"])
-    assert (report["runs"], report["photos"], report["scores"], report["probe"]) == (3, {"96x80": "synthetic"}, [], [])
+    assert (report["runs"], report["photos"], report["scores"], report["layer"]) == (3, {"96x80": "synthetic"}, [], [])
     reference, *others = report["rows"]
     assert [row["column"] for row in others] == [
-        *("torch eager f32", "torch eager fp16", "torch compile fp16"),
-        *("cuda:onnxruntime", "cuda:tensorrt_rtx", "cuda:tensorrt"),
+        *("torch eager f32", "torch eager fp16"),
+        *("cuda:onnxruntime", "cuda:tensorrt_rtx", "cuda:tensorrt", "torch compile fp16"),
     ]
     assert (reference["column"], reference["refusal"], reference["info"]["precision"]) == (REFERENCE, "", "f32")
-    assert set(reference["photos"]["96x80"]) == {"end_to_end", "engine", "codec", "pixels_differ"}
+    assert set(reference["photos"]["96x80"]) == {"end_to_end", "engine", "codec", "pixels_differ", "runs"}
     for row in others:
         assert (row["info"], row["photos"], row["starts"]) == (None, {}, [])
         assert len(row["refusal"]) > 20
@@ -183,25 +193,82 @@ def test_without_a_gpu_every_column_says_why(tmp_path: Path) -> None:
     assert printed.count("not judged") == 6
 
 
-def test_an_engine_for_sm80_is_tried_on_sm90(monkeypatch: pytest.MonkeyPatch, half_bright: Photo) -> None:
-    tried: list[list[str]] = []
-
-    def refuse(command: list[str]) -> Tried:
-        tried.append(command)
-        return Tried(command, 1, "a line before\nerror: no compiler here")
-
-    monkeypatch.setattr(gpu, "_run", refuse)
+def measurement(monkeypatch: pytest.MonkeyPatch, photo: Photo, entrants: list[Entrant], seconds: float) -> Any:
+    """On a machine that seems to have a GPU; and the reports that were kept on the way."""
     monkeypatch.setattr(gpu, "describe_gpu", lambda: {"name": "H100", "target": "sm90"})
-    made = gpu.columns
-    monkeypatch.setattr(gpu, "columns", lambda *given: [column(REFERENCE), column(PEER), *made(*given)[4:]])
-    report = gpu.run(find(None), [half_bright], runs=3, starts=0, scored=[])
-    assert [row.column for row in report.rows] == [REFERENCE, PEER, PROBE, *gpu_report.DEVICES]
-    assert report.rows[2].refusal == "error: no compiler here"
-    assert [t.output for t in report.probe] == ["a line before\nerror: no compiler here"]
-    assert [command[2:5] + command[6:8] for command in tried] == [
-        ["vesselrt.cli", "compile", str(find(None)), "sm80", "-o"]
-    ]
-    assert json.loads(report.to_json())["rows"][2] == asdict(report.rows[2])
+    monkeypatch.setattr(gpu, "in_processes", lambda seconds: [Check("it holds", holds=True, figures={"a_ms": seconds})])
+    monkeypatch.setattr(gpu, "columns", lambda _: entrants)
+    kept: list[Report] = []
+    plan = Plan(find(None), [photo], runs=50, starts=0, scored=[])
+    return gpu.Measurement(plan, Clock(seconds), kept.append), kept
+
+
+def test_the_report_is_kept_after_every_part(monkeypatch: pytest.MonkeyPatch, half_bright: Photo) -> None:
+    entrants = [column(REFERENCE), column(PEER)]
+    measuring, kept = measurement(monkeypatch, half_bright, entrants, 120)
+    report = measuring.run()
+    assert [len(json.loads(part.to_json())["layer"]) for part in kept] == [1] * 5  # layer, two columns, photo, end
+    assert kept[-1].layer == report.layer == [Check("it holds", holds=True, figures={"a_ms": 30.0})]
+    assert "  holds       it holds: a_ms 30" in report.table()
+    assert report.rows[1].photos["half"].runs == 50
+
+
+class Set(Clock):
+    """A clock that is set and does not run."""
+
+    passed = 0.0
+
+
+def test_what_has_no_time_left_says_so(half_bright: Photo) -> None:
+    clock = Set(100)
+
+    def slow() -> Segmenter:
+        clock.passed = 61
+        return Segmenter(BRIGHT, FakeBackend())
+
+    entrants = [column(REFERENCE), Entrant(PEER, slow), Entrant("late", fail)]
+    plan = Plan(find(None), [half_bright], runs=3, starts=0, scored=[])
+    measure(entrants, plan, clock, lambda: None)
+    assert [entrant.row.refusal for entrant in entrants[:2]] == ["", ""]
+    assert entrants[2].row.refusal == "no time was left for it in 1.7 minutes. Give more with --minutes."
+
+
+def test_fresh_processes_are_started_while_there_is_time(monkeypatch: pytest.MonkeyPatch, half_bright: Photo) -> None:
+    clock, allowed = Set(100), list[float]()
+
+    def start(options: Options, photo: Path, seconds: float) -> Start:
+        allowed.append(seconds)
+        clock.passed += 15
+        return Start(15, 1, 1, None)
+
+    monkeypatch.setattr(gpu_columns, "start", start)
+    options = Options(None, "cpu", "auto", None)
+    assert len(gpu_columns._started(options, half_bright, 2, clock)) == 2
+    assert len(gpu_columns._started(options, half_bright, 2, clock)) == 1
+    assert allowed == [60, 45, 30]
+
+
+def test_a_library_that_does_not_come_back_is_left_behind(tmp_path: Path) -> None:
+    code = (
+        "import time\n"
+        "from vesselrt.benchmarks import gpu, gpu_columns\n"
+        "from vesselrt.benchmarks.gpu_columns import Entrant\n"
+        "from vesselrt.runtime.backends.fake import FakeBackend\n"
+        "from vesselrt.runtime.modelfile import read_manifest\n"
+        "from vesselrt.runtime.segmenter import Segmenter\n"
+        "gpu._GRACE, gpu_columns._FOR_PHOTOS = 0, 0\n"
+        "gpu.columns = lambda path: [Entrant('reference', lambda: Segmenter(read_manifest(path), FakeBackend())),"
+        " Entrant('torch eager fp16', lambda: time.sleep(600))]\n"
+        "gpu.main()\n"
+    )
+    command = [sys.executable, "-c", code, "--size", "96x80", "--runs", "3", "--minutes", "0.1"]
+    done = subprocess.run(
+        [*command, "--json", str(tmp_path / "gpu.json")], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    reason = "the time was over before it was loaded."
+    assert [row["refusal"] for row in json.loads((tmp_path / "gpu.json").read_text("utf-8"))["rows"]] == ["", reason]
+    assert reason in done.stdout
 
 
 def test_caches_are_empty_and_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
