@@ -153,6 +153,7 @@ def test_quiet_says_nothing_but_errors(run: Run, mirror: Path, tmp_path: Path) -
 INTERRUPTED = """
 import os, signal, sys
 from vesselrt.runtime.segmenter import Segmenter
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 whole, left = Segmenter.segment, [int(sys.argv.pop(1))]
 def segment(*given, **named):
     left[0] -= 1
