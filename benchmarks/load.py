@@ -11,6 +11,7 @@ is sent good and hostile requests for some minutes: each must be answered, and i
 import base64
 import http.client
 import json
+import os
 import random
 import re
 import socket
@@ -332,7 +333,8 @@ def _serving(column: str, given: Namespace) -> Iterator[tuple[int, subprocess.Po
         command = [sys.executable, "-m", "vesselrt.cli", "serve", *options, *devices]
     else:
         command = [sys.executable, "-m", "vesselrt.benchmarks.peers", column.split("+", maxsplit=1)[0], *options]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    environment = {**os.environ, "VESSELRT_MAPS_BYTES": "0"}  # the same photographs again and again
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
     try:
         _wait_for(port, process)
         yield port, process

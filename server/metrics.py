@@ -34,22 +34,38 @@ class Metrics:
         )
         self.reloads = self._counter("vesselrt_reloads", "Model files that changed, loaded or failed.", "outcome")
         self.places = self._gauge("vesselrt_places_taken", "Photographs worked on or waiting.")
-        self.held = self._gauge("vesselrt_upload_bytes", "Request bodies held in memory.")
+        self.held = self._gauge("vesselrt_held_bytes", "Held by requests: bodies, pixels, maps, answers.")
+        self.maps = self._counter("vesselrt_maps", "Photographs whose map was kept (hit) or not (miss).", "outcome")
+        self.failed = self._counter("vesselrt_failed", "Photographs that could not be segmented.", "model")
+        self.refused = self._counter("vesselrt_connections_refused", "Connections beyond those that may be open.")
+        self.last = Gauge(
+            "vesselrt_last_photograph_seconds", "When a model was done with its last one, in Unix time.", ["model"],
+            registry=self._registry, multiprocess_mode="max",
+        )  # fmt: skip
         if SHARED not in os.environ:
             ProcessCollector(registry=self._registry)
 
     def page(self, accept: str) -> tuple[bytes, str]:
         """The figures, and their media type."""
-        registry = self._registry
-        if SHARED in os.environ:
-            registry = CollectorRegistry()
-            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        registry = self._of_all()
         try:
             encode, media_type = choose_encoder(accept)
             return encode(registry), media_type
         except TypeError:  # the library compares versions, and what was asked for is none: "version=abc"
             encode, media_type = choose_encoder("")
             return encode(registry), media_type
+
+    def value(self, sample: str, **labels: str) -> float:
+        """One figure, of all workers together; 0 where nothing was counted yet."""
+        return self._of_all().get_sample_value(sample, labels) or 0.0
+
+    def _of_all(self) -> CollectorRegistry:
+        """The figures of every worker."""
+        if SHARED not in os.environ:
+            return self._registry
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        return registry
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(name, text, labels, registry=self._registry)

@@ -8,6 +8,7 @@ from typing import Any
 
 from fastapi import FastAPI, Response
 from fastapi.responses import HTMLResponse, PlainTextResponse
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.staticfiles import StaticFiles
 
 _STATIC = Path(__file__).with_name("static")
@@ -38,7 +39,8 @@ def install(app: FastAPI, built: Path = _BUILT) -> None:
             """The licences of all that is bundled."""
             return PlainTextResponse(licences)
 
-        app.mount("/_next/static", _Unchanging(directory=built / "_next" / "static"))
+        files = _Unchanging(directory=built / "_next" / "static")
+        app.mount("/_next/static", GZipMiddleware(files, compresslevel=5))
 
 
 def _policy(page: str) -> str:

@@ -3,28 +3,30 @@
 import errno
 import logging
 import os
-import re
+import resource
 import signal
 import socket
 import sys
-import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI
-from uvicorn.config import STARTUP_FAILURE
-from uvicorn.supervisors import Multiprocess
 
 from vesselrt.runtime.segmenter import Segmenter
-from vesselrt.server.http.protocol import Protocol
+from vesselrt.server.http.protocol import ADMIN_CONNECTIONS, Protocol
 from vesselrt.server.metrics import SHARED
 from vesselrt.server.settings import Settings
 from vesselrt.server.work.models import Model, from_settings
+from vesselrt.server.workers import Supervisor, folder_for_figures
+
+_OTHER_FILES = ADMIN_CONNECTIONS + 40
+"""Open files beside the connections: libraries, models, the event loop, logs."""
+_UNREAD = 120_000  # ms
 
 
 def serve(settings: Settings | None = None, segmenter: Segmenter | None = None) -> None:
@@ -33,19 +35,19 @@ def serve(settings: Settings | None = None, segmenter: Segmenter | None = None) 
     `segmenter`: this one instead of the models that the settings name. Exits the process with status 1 and a message
     when the address can't be had; raises ModelError and the like when a model can't.
     """
-    settings = settings or Settings()
-    with _stops_in_order(), listen(settings.host, settings.port) as listener:
+    settings = _fitting(settings or Settings())
+    with _stops_in_order(), _listeners(settings) as listeners:
         if settings.workers > 1:
-            _serve_by_workers(settings, listener)
+            _serve_by_workers(settings, listeners)
             return
         models = from_settings(settings) if segmenter is None else [Model(segmenter.manifest.name, segmenter)]
         loaded = models[:1] if settings.lazy else models
         milliseconds = [model.open() for model in loaded]
-        print("\n".join(_banner(settings, listener, models, milliseconds)), flush=True)
+        print("\n".join(_banner(settings, listeners, models, milliseconds)), flush=True)
         from vesselrt.server.http.application import create_app
 
         with suppress(KeyboardInterrupt):  # the usual way to stop; the server has shut down in order before it
-            uvicorn.Server(_configuration(settings, create_app(models, settings))).run(sockets=[listener])
+            uvicorn.Server(_configuration(settings, create_app(models, settings))).run(sockets=listeners)
 
 
 @dataclass(frozen=True)
@@ -58,21 +60,20 @@ class Worker:
     def __call__(self) -> FastAPI:
         logging.basicConfig(format="%(message)s")
         logging.getLogger("vesselrt").setLevel(self.log_level)
-        _forget_the_dead(Path(os.environ[SHARED]))
         from vesselrt.server.http.application import create_app
 
         # It takes no connection before its models are ready: until then the other workers answer.
         return create_app(from_settings(self.settings), self.settings, wait=True)
 
 
-def _serve_by_workers(settings: Settings, listener: socket.socket) -> None:
+def _serve_by_workers(settings: Settings, listeners: list[socket.socket]) -> None:
     models = from_settings(settings)
-    with tempfile.TemporaryDirectory(prefix="vesselrt-") as folder, _environment(SHARED, folder):
-        print("\n".join(_banner(settings, listener, models, [])), flush=True)
+    with folder_for_figures(settings.workers) as folder, _environment(SHARED, str(folder)):
+        print("\n".join(_banner(settings, listeners, models, [])), flush=True)
         worker = Worker(settings, logging.getLogger("vesselrt").level)
-        supervisor = Multiprocess(_configuration(settings, worker), sockets=[listener])
+        supervisor = Supervisor(_configuration(settings, worker), listeners, folder)
         supervisor.run()
-        if any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes):
+        if supervisor.failed:
             sys.exit("The workers could not start; the reason stands above.")
 
 
@@ -102,7 +103,39 @@ def _configuration(settings: Settings, app: FastAPI | Worker) -> uvicorn.Config:
         proxy_headers=False,
         timeout_keep_alive=15,  # s: longer than a person takes from one photograph to the next on the page
         timeout_graceful_shutdown=round(settings.drain),
+        timeout_worker_healthcheck=30,
+        backlog=_burst(),
     )
+
+
+def _burst() -> int:
+    """Connections that are accepted at once, and that may wait for it: before one is refused, it is a file too."""
+    return min(1024, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 8)
+
+
+def _fitting(settings: Settings) -> Settings:
+    """With as many connections as the system allows open files for, which are raised to what is needed if they may."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = settings.max_connections + _OTHER_FILES + min(1024, hard // 8)
+    if soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    most = max(1, soft - _OTHER_FILES - _burst())
+    return settings if most >= settings.max_connections else settings.model_copy(update={"max_connections": most})
+
+
+@contextmanager
+def _listeners(settings: Settings) -> Iterator[list[socket.socket]]:
+    """The listening sockets, first the one for photographs."""
+    with ExitStack() as stack:
+        if settings.socket is None:
+            found = [stack.enter_context(listen(settings.host, settings.port))]
+        else:
+            found = [stack.enter_context(listen_unix(settings.socket))]
+            stack.callback(settings.socket.unlink, missing_ok=True)
+        if settings.admin_port is not None:
+            found.append(stack.enter_context(listen(settings.host, settings.admin_port)))
+        yield found
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -118,6 +151,8 @@ def listen(host: str, port: int) -> socket.socket:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             # Of each connection. Where the system lets it grow to megabytes, slow reading looks like none for minutes.
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 256 * 1024)
+            if hasattr(socket, "TCP_USER_TIMEOUT"):  # the system itself closes what was written and nobody reads
+                listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNREAD)
             listener.bind(address)
             listener.listen(1024)
         except OSError:
@@ -130,14 +165,37 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
+def listen_unix(path: Path) -> socket.socket:
+    """A listening Unix socket; one that is left over is replaced. Exits as `listen` does."""
+    listener = socket.socket(socket.AF_UNIX)
+    try:
+        if path.is_socket():
+            with socket.socket(socket.AF_UNIX) as probe, suppress(ConnectionRefusedError):
+                probe.connect(str(path))
+                listener.close()
+                sys.exit(f"{path} is in use. Stop what is using it, or choose another with VESSELRT_SOCKET.")
+            path.unlink()
+        listener.bind(str(path))
+        listener.listen(1024)
+    except OSError as error:
+        listener.close()
+        sys.exit(f"Can't listen on {path}: {error.strerror or error}. Check VESSELRT_SOCKET.")
+    return listener
+
+
 def _address(listener: socket.socket) -> str:
+    if listener.family == socket.AF_UNIX:
+        return f"unix:{listener.getsockname()}"
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _banner(settings: Settings, listener: socket.socket, models: list[Model], warm: list[float]) -> Iterator[str]:
+def _banner(
+    settings: Settings, listeners: list[socket.socket], models: list[Model], warm: list[float]
+) -> Iterator[str]:
     """What is served, where, and with which settings; secrets are not told."""
-    yield f"vesselrt  {_address(listener)}  (stop with Ctrl+C)"
+    yield f"vesselrt  {_address(listeners[0])}  (stop with Ctrl+C)"
+    yield from (f"  admin   {_address(listener)}/health and /metrics" for listener in listeners[1:])
     for number, model in enumerate(models):
         if model.segmenter is None:
             yield f"  model   {model.name}, " + (
@@ -162,11 +220,3 @@ def _environment(name: str, value: str) -> Iterator[None]:
         yield
     finally:
         del os.environ[name]
-
-
-def _forget_the_dead(folder: Path) -> None:
-    """Takes away what workers that were killed had in hand; their counts stay."""
-    for file in folder.glob("gauge_live*.db"):
-        number = re.search(r"_(\d+)\.db$", file.name)
-        if number and not Path(f"/proc/{number[1]}").exists():
-            file.unlink(missing_ok=True)

@@ -40,6 +40,10 @@ class Settings(BaseSettings):
     """The address to listen on; "0.0.0.0" for all of IPv4, "::" for IPv6."""
     port: int = Field(8000, ge=0, le=65535)
     """0: any free port."""
+    admin_port: int | None = Field(None, ge=1, le=65535)
+    """A second port, for /health and /metrics alone and without the key: it answers when all connections are taken."""
+    socket: Path | None = None
+    """A Unix socket to listen on instead of host and port; its folder says who may use it."""
     workers: int = Field(1, ge=1)
     """Processes behind the one address. Each loads the models; processor cores are shared out among them."""
 
@@ -65,10 +69,16 @@ class Settings(BaseSettings):
     """Width × height of a photograph, checked before it is decoded."""
     formats: Annotated[tuple[Format, ...], NoDecode, Field(min_length=1)] = FORMATS
     """Of photographs: what need not be accepted need not be decoded."""
-    max_upload_bytes: int = Field(512 * 2**20, ge=1)
-    """Bodies that a worker holds in memory, all requests together; what comes beyond is refused at once with 503."""
+    max_memory: int | None = Field(None, ge=1)
+    """Bytes that the requests of a worker hold all together: bodies, pixels, maps, answers until they are read; what
+    comes beyond is refused at once with 503. None: 3 GiB, or where that is less, a worker's share of half of what the
+    machine, container or control group has."""
+    maps_bytes: int = Field(64 * 2**20, ge=0)
+    """Probability maps of photographs that were just analysed, kept for the next format or threshold; 0: none."""
+    maps_seconds: float = Field(300.0, gt=0)
+    """s for which such a map is kept."""
     max_connections: int = Field(512, ge=1)
-    """Open connections of a worker; the next is told 503."""
+    """Open connections of a worker; the next is told 503. Fewer where the system allows fewer open files."""
     in_flight: int | None = Field(None, ge=1)
     """Photographs worked on at once by a worker. None: 1 on a processor, where one inference already uses every core;
     as many as there are cores before a GPU, which computes one while the processor decodes the next ones."""
@@ -82,8 +92,8 @@ class Settings(BaseSettings):
     """s for the head of a request."""
     body_timeout: float = Field(60.0, gt=0)
     """s for the body of a request."""
-    write_timeout: float = Field(60.0, gt=0)
-    """s for which a client may leave an answer unread, or take less than 64 KiB of it."""
+    write_timeout: float = Field(30.0, gt=0)
+    """s in which a client takes a quarter of an answer, or of each photograph's in a batch."""
     drain: float = Field(30.0, gt=0)
     """s for which requests are finished after SIGTERM."""
 

@@ -237,4 +237,4 @@ def test_whatever_the_document_allows(client: httpx.Client) -> None:
         check()
         tried.append(operation.label)
     assert "POST /predict" in tried
-    assert len(tried) == 18
+    assert len(tried) == 24

@@ -100,6 +100,14 @@ def wait_until(done: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _every_photograph_is_analysed() -> Iterator[None]:
+    """These tests count what the network does with one photograph that is sent again and again."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VESSELRT_MAPS_BYTES", "0")
+        yield
+
+
 @pytest.fixture(scope="module")
 def client() -> Iterator[httpx.Client]:
     with running(segmenter(), Settings(max_bytes=LIMIT, max_pixels=100_000)) as client:
@@ -223,7 +231,7 @@ BAD: dict[str, tuple[dict[str, Any], tuple[int, str, str]]] = {
     ),
     "misspelt option": (
         {"params": {"treshold": "0.4"}, "files": FILE},
-        (422, "OptionError", "unknown option 'treshold'. Expected threshold, format, model, colour, opacity or scale."),
+        (422, "OptionError", "unknown option 'treshold'. Expected format, threshold, colour, opacity, scale or model."),
     ),
     "no colour": (
         {"params": {"colour": "red"}, "files": FILE},
@@ -597,7 +605,12 @@ def test_openapi_documents_every_answer(client: httpx.Client) -> None:
     assert set(document["paths"]) == {
         *("/", "/predict", "/predict/batch", "/models", "/version", "/metrics"),
         *("/health", "/health/live", "/health/ready", "/v2", "/v2/health/live", "/v2/health/ready"),
-        *(f"{model}{version}{end}" for version in ("", "/versions/{version}") for end in ("", "/ready", "/infer")),
+        *("/v2/repository/index", "/v2/models/stats"),
+        *(
+            f"{model}{version}{end}"
+            for version in ("", "/versions/{version}")
+            for end in ("", "/ready", "/infer", "/config", "/stats")
+        ),
     }
     for path, methods in document["paths"].items():
         for operation in methods.values():
@@ -714,7 +727,7 @@ def test_serve_prints_where_and_what_and_stops_in_order(tmp_path: Path, sign: si
         assert lines[2] == "  device  cpu (nothing, 1 threads), f32, fake 0\n"
         assert re.fullmatch(r"  warm    \d+ ms for one photograph\n", lines[3])
         assert lines[4] == "  set     port = 0\n"
-        assert lines[5].startswith("  default host = '127.0.0.1', workers = 1, ")
+        assert lines[5].startswith("  default host = '127.0.0.1', admin_port = None, ")
         with httpx.Client(base_url=address[1], timeout=10, trust_env=False) as client:
             wait_until(lambda: client.get("/health").status_code == 200)
             assert json.loads(client.get("/health").text)["model"] == "test"

@@ -160,6 +160,12 @@ def open_photo(data: bytes, limits: Limits) -> Encoded:
     return encoded
 
 
+def declared_pixels(data: bytes, limits: Limits) -> int:
+    """What the header says that the image has, in pixels of at most 4 bytes. Raises as `open_photo`."""
+    encoded = open_photo(data, limits)
+    return max(encoded.width * encoded.height, -(-encoded.bytes // _PIXEL))
+
+
 def decode_opened(encoded: Encoded, enough: float | None) -> Decoded:
     """The second half of `decode_photo`."""
     longer = max(encoded.width, encoded.height)

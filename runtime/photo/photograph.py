@@ -79,6 +79,11 @@ class Photograph:
             return self._content
         return cv2.imencode(".png", self.pixels[:, :, ::-1])[1].tobytes()
 
+    @property
+    def content(self) -> bytes | None:
+        """The file; None of an array."""
+        return self._content
+
     @cached_property
     def pixels(self) -> Image:
         """(H, W, 3) uint8 RGB at its own size."""

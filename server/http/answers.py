@@ -8,38 +8,50 @@ from typing import Any, cast
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from vesselrt.runtime.encode import SUFFIXES, Format
+from vesselrt.runtime.encode import MEDIA_TYPES, SUFFIXES, Format
 from vesselrt.runtime.manifest import Manifest
 from vesselrt.runtime.segmentation import Segmentation
-from vesselrt.server.http.upload import Options
-from vesselrt.server.work.service import Answer
+from vesselrt.server.http.accept import coding_from, compressed
+from vesselrt.server.http.options import Options
+from vesselrt.server.work.budget import Share
+from vesselrt.server.work.jobs import Answer, Parts
 
 _MOST_WARNED = 1000  # characters of warnings in a header: proxies allow 4 or 8 KB for all headers
 _MOST_SCALES = 8
 
 
-class Sliced(Response):
-    """A body that is sent in pieces: each is copied on its way out, and other requests get their turn between them."""
+class Parted(Response):
+    """A body in parts, each of which gives its place in the request's memory back when its client has taken it."""
 
-    PIECE = 2**20
+    def __init__(self, parts: Parts, share: Share, headers: dict[str, str], media_type: str) -> None:
+        super().__init__(headers=headers, media_type=media_type)
+        self._parts, self._share = list(reversed(parts)), share
+        self.headers["Content-Length"] = str(sum(memoryview(part).nbytes for part in parts))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        body = memoryview(self.body)
-        for start in range(0, max(len(body), 1), self.PIECE):
-            end = start + self.PIECE
-            await send({"type": "http.response.body", "body": bytes(body[start:end]), "more_body": end < len(body)})
+        while self._parts:
+            part = self._parts.pop()
+            await send({"type": "http.response.body", "body": part, "more_body": bool(self._parts)})
+            self._share.give(memoryview(part).nbytes)
 
 
-def finisher(options: Options) -> Callable[[Segmentation, Manifest], bytes]:
-    """What makes the body that `options` ask for."""
+def coding_of(form: str, accept_encoding: str) -> str | None:
+    """How an answer of this format is compressed; PNG is already."""
+    return None if MEDIA_TYPES[form] == "image/png" else coding_from(accept_encoding)
 
-    def finish(result: Segmentation, manifest: Manifest) -> bytes:
+
+def finisher(options: Options, coding: str | None = None) -> Callable[[Segmentation, Manifest], Parts]:
+    """What makes the body that `options` ask for, in the thread of the photograph's own work."""
+
+    def finish(result: Segmentation, manifest: Manifest) -> Parts:
         if options.format == "probability":
             _ = result.levels  # for the header: they are counted here, in a thread of the service, and then kept
         if options.format == "json":
-            return json.dumps(describe(result, manifest, options), separators=(",", ":")).encode()
-        return result.encode(cast(Format, options.format), options.threshold, options.colour, options.opacity)
+            body = json.dumps(describe(result, manifest, options), separators=(",", ":")).encode()
+        else:
+            body = result.encode(cast(Format, options.format), options.threshold, options.colour, options.opacity)
+        return [compressed(body, coding) if coding else body]
 
     return finish
 
@@ -56,24 +68,24 @@ def describe(result: Segmentation, manifest: Manifest, options: Options) -> dict
     }
 
 
-def headers(answer: Answer, options: Options, stem: str) -> dict[str, str]:
+def headers(answer: Answer, options: Options, stem: str, coding: str | None) -> dict[str, str]:
     """What was done, and how the file is called."""
-    result = answer.result
-    threshold = result.threshold if options.threshold is None else options.threshold
+    threshold = answer.threshold if options.threshold is None else options.threshold
     fields = {
         "Server-Timing": ", ".join(f"{stage};dur={ms:.1f}" for stage, ms in answer.timings.items()),
-        "Vary": "Accept",
+        "Vary": "Accept, Accept-Encoding",
+        **({"Content-Encoding": coding} if coding else {}),
         "X-Vesselrt-Model": f"{answer.manifest.name} {answer.manifest.version}",
-        "X-Vesselrt-Device": result.info.device,
-        "X-Vesselrt-Precision": result.info.precision,
+        "X-Vesselrt-Device": answer.info.device,
+        "X-Vesselrt-Precision": answer.info.precision,
         "X-Vesselrt-Threshold": f"{threshold:g}",
-        "X-Vesselrt-Scale": ", ".join(f"{scale.diameter:g} {scale.source}" for scale in result.scales[:_MOST_SCALES]),
+        "X-Vesselrt-Scale": ", ".join(f"{scale.diameter:g} {scale.source}" for scale in answer.scales[:_MOST_SCALES]),
         "Content-Disposition": f'inline; filename="{file_name(stem, options.format)}"',
     }
-    if result.warnings:
-        fields["X-Vesselrt-Warnings"] = in_header(result.warnings)
-    if options.format == "probability":
-        fields["X-Vesselrt-Levels"] = ",".join(str(count) for count in result.levels.tolist())
+    if answer.warnings:
+        fields["X-Vesselrt-Warnings"] = in_header(answer.warnings)
+    if answer.levels is not None:
+        fields["X-Vesselrt-Levels"] = ",".join(str(count) for count in answer.levels)
     return fields
 
 

@@ -15,14 +15,15 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from vesselrt.runtime.encode import MEDIA_TYPES
 from vesselrt.runtime.segmenter import Segmenter
 from vesselrt.server import page
-from vesselrt.server.http import answers, errors, openapi, reports, upload
-from vesselrt.server.http.edge import Edge
+from vesselrt.server.http import answers, edge, errors, openapi, reports, upload
 from vesselrt.server.metrics import Metrics
 from vesselrt.server.settings import Settings
-from vesselrt.server.v2 import infer as v2
+from vesselrt.server.v2 import addresses as v2
 from vesselrt.server.work import batch
+from vesselrt.server.work.budget import BYTES_A_PIXEL
+from vesselrt.server.work.jobs import Work
 from vesselrt.server.work.models import Model, Source, State, why_not
-from vesselrt.server.work.service import Service, Work
+from vesselrt.server.work.service import Service
 
 
 def create_app(
@@ -38,13 +39,15 @@ def create_app(
     service = Service(_models(source, warm), settings, metrics)
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
         loading = service.start()
         if wait:
             await asyncio.wrap_future(loading)
             if service.state is not State.READY:
                 raise why_not(service.state)
-        yield
+        forgetting = asyncio.create_task(service.forget_maps())
+        yield {"refused": edge.Refusals(metrics)}
+        forgetting.cancel()
         await service.stop()
 
     app = FastAPI(
@@ -58,8 +61,7 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,
     )
-    app.add_middleware(_StartWhenMounted, service=service)
-    app.add_middleware(Edge, settings=settings, metrics=metrics)
+    app.add_middleware(edge.Edge, settings=settings, metrics=metrics, budget=service.budget)
     if settings.cors_origins:
         exposed = [*openapi.PREDICT_HEADERS, "X-Request-ID", "Retry-After", "Content-Disposition"]
         app.add_middleware(
@@ -71,7 +73,7 @@ def create_app(
     _add_batch(app, service, settings)
     _add_reports(app, service, metrics)
     _add_health(app, service)
-    v2.install(app, service)
+    v2.install(app, service, metrics)
     page.install(app)
     return app
 
@@ -103,17 +105,23 @@ def _add_predict(app: FastAPI, service: Service) -> None:
         response_class=Response,
         responses={**openapi.PREDICT_ANSWER, **openapi.errors(400, 401, 404, 406, 408, 413, 415, 422, 500, 503)},
         openapi_extra=openapi.PREDICT_REQUEST,
+        dependencies=openapi.KEYS,
         tags=["vessels"],
     )
     async def predict(request: Request) -> Response:
         service.check_open(request.query_params.get("model"))  # before the body is read
         seconds = upload.seconds_from(request)
         sent = await upload.receive(request)
-        ((stem, photograph),) = sent.photographs
-        work = Work(photograph, answers.finisher(sent.options), sent.options.model, seconds, sent.options.scale)
+        stem, photograph = sent.photographs.pop()
+        share, form = request.state.share, sent.options.format
+        coding = answers.coding_of(form, request.headers.get("accept-encoding", ""))
+        finish = answers.finisher(sent.options, coding)
+        work = Work(photograph, finish, BYTES_A_PIXEL[form], sent.options.model, seconds, sent.options.scale, share)
+        del photograph  # the service lets go of it before the answer is read
         answer = await service.run(work, partial(upload.left, request))
-        headers = answers.headers(answer, sent.options, stem)
-        return answers.Sliced(answer.body, headers=headers, media_type=MEDIA_TYPES[sent.options.format])
+        return answers.Parted(
+            answer.parts, share, answers.headers(answer, sent.options, stem, coding), MEDIA_TYPES[form]
+        )
 
 
 def _add_batch(app: FastAPI, service: Service, settings: Settings) -> None:
@@ -124,6 +132,7 @@ def _add_batch(app: FastAPI, service: Service, settings: Settings) -> None:
         response_class=Response,
         responses={**openapi.BATCH_ANSWER, **openapi.errors(400, 401, 404, 408, 413, 415, 422, 500, 503)},
         openapi_extra=openapi.BATCH_REQUEST,
+        dependencies=openapi.KEYS,
         tags=["vessels"],
     )
     async def predict_batch(request: Request) -> Response:
@@ -132,13 +141,13 @@ def _add_batch(app: FastAPI, service: Service, settings: Settings) -> None:
         sent = await upload.receive(request, most=settings.max_batch)
         service.check_open(sent.options.model)
         container = batch.container_from_accept(request.headers.get("accept", ""))
-        items = batch.run(service, sent, seconds)
+        items = batch.run(service, sent, seconds, request.state.share)
         parts = await batch.begun(batch.stream(container, items, sent.options.format))
         return StreamingResponse(parts, media_type=batch.CONTAINERS[container], headers={"Vary": "Accept"})
 
 
 def _add_reports(app: FastAPI, service: Service, metrics: Metrics) -> None:
-    shared: dict[str, Any] = {"responses": openapi.errors(401), "tags": ["server"]}
+    shared: dict[str, Any] = {"responses": openapi.errors(401), "tags": ["server"], "dependencies": openapi.KEYS}
 
     @app.get("/models", summary="The models that are served", response_model_exclude_none=True, **shared)
     async def models() -> reports.Models:
@@ -155,6 +164,7 @@ def _add_reports(app: FastAPI, service: Service, metrics: Metrics) -> None:
         summary="Figures for Prometheus",
         response_class=Response,
         responses={**openapi.METRICS_ANSWER, **openapi.errors(401)},
+        dependencies=openapi.KEYS,
         tags=["server"],
     )
     async def figures(request: Request) -> Response:

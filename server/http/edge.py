@@ -13,9 +13,10 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vesselrt.runtime.errors import ImageTooLargeError
-from vesselrt.server.http.errors import BusyError, RequestError, answer
+from vesselrt.server.http.errors import RequestError, answer
 from vesselrt.server.metrics import Metrics
 from vesselrt.server.settings import Settings
+from vesselrt.server.work.budget import Budget, Share
 from vesselrt.server.work.models import State, why_not
 
 logger = logging.getLogger(__name__)
@@ -24,6 +25,7 @@ _SANE = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 # Orchestrators that ask for health have no key; the page itself is open, what it asks for is not.
 _OPEN = re.compile(r"/|/_next/.*|/licences\.txt|/health(/.*)?|/v2/health/.*")
+_ADMIN = re.compile(r"/metrics|/health(/.*)?|/v2/health/.*")
 _BATCH = "/predict/batch"
 SECURITY = {
     "X-Content-Type-Options": "nosniff",
@@ -37,49 +39,55 @@ POLICY = "default-src 'none'; frame-ancestors 'none'"
 class Edge:
     """ASGI middleware, the outermost."""
 
-    def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics) -> None:
-        self._app, self._settings, self._metrics = app, settings, metrics
-        self._held = 0
-        """Bytes of bodies in memory."""
+    def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics, budget: Budget) -> None:
+        self._app, self._settings, self._metrics, self._budget = app, settings, metrics, budget
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started, status, headers = time.perf_counter(), 0, Headers(scope=scope)
+        started, headers = time.perf_counter(), Headers(scope=scope)
         name = headers.get("x-request-id", "")
         name = name if _SANE.fullmatch(name) else new_name()
-        scope.setdefault("state", {})["request_id"] = name
-
-        async def dressed(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                milliseconds = (time.perf_counter() - started) * 1e3
-                _dress(MutableHeaders(scope=message), name, milliseconds)
-            await send(message)
-
+        # Both lengths: what stands before this server may have taken the other one, so no further request is believed.
+        doubtful = "content-length" in headers and "transfer-encoding" in headers
+        out = _Outlet(send, self._settings.write_timeout, name, started, close=doubtful)
         if scope["method"] == "HEAD":  # as GET; the server leaves the body out
             scope = {**scope, "method": "GET"}
-        body = _Body(self, headers, scope["path"] == _BATCH, receive)
-        try:
-            self._check_key(scope["path"], headers)
-            await self._app(scope, body.receive, dressed)
-        except asyncio.CancelledError:  # the server stops, and the time to finish is over
-            if status:
-                raise
-            await answer(scope, why_not(State.STOPPED))(scope, receive, dressed)
-        except Exception as error:
-            if not isinstance(error, RequestError):
-                logger.exception("request %s failed", name)
-            if status:  # half an answer can't become another one
-                raise
-            await answer(scope, error)(scope, receive, dressed)
-        finally:
-            self._hold(-body.read)
-            self._record(scope, status, time.perf_counter() - started)
+        with self._budget.share() as share:
+            abort = scope.setdefault("state", {}).pop("abort", None)
+            scope["state"] |= {"request_id": name, "share": share}
+            body = _Body(self._settings, share, headers, scope["path"] == _BATCH, receive)
+            try:
+                self._check_admitted(scope, headers)
+                await self._app(scope, body.receive, out.send)
+            except asyncio.CancelledError:  # the server stops, and the time to finish is over
+                if out.status:
+                    raise
+                await answer(scope, why_not(State.STOPPED))(scope, receive, out.send)
+            except Exception as error:  # noqa: BLE001 - each has an answer
+                if out.late and abort is not None:
+                    abort()
+                    await asyncio.sleep(0)  # the connection's own code hears of it
+                else:
+                    await self._answer_error(scope, error, receive, out)
+            finally:
+                self._record(scope, out.status, time.perf_counter() - started)
 
-    def _check_key(self, path: str, headers: Headers) -> None:
+    async def _answer_error(self, scope: Scope, error: Exception, receive: Receive, out: "_Outlet") -> None:
+        if not isinstance(error, RequestError):
+            logger.error("request %s failed", scope["state"]["request_id"], exc_info=error)
+        if out.status:  # half an answer can't become another one
+            raise error
+        await answer(scope, error)(scope, receive, out.send)
+
+    def _check_admitted(self, scope: Scope, headers: Headers) -> None:
+        path: str = scope["path"]
+        if self._settings.admin_port and (scope.get("server") or ("", 0))[1] == self._settings.admin_port:
+            if not _ADMIN.fullmatch(path):
+                message = f"there is nothing at {path[:80]} on this port: it is for /health and /metrics alone."
+                raise RequestError(HTTPStatus.NOT_FOUND, message)
+            return
         key = self._settings.api_key
         if key is None or _OPEN.fullmatch(path):
             return
@@ -91,10 +99,6 @@ class Edge:
                 f"{'another' if given else 'an'} API key is needed. Send it as X-API-Key, or as Authorization: Bearer.",
             )
 
-    def _hold(self, count: int) -> None:
-        self._held += count
-        self._metrics.held.inc(count)
-
     def _record(self, scope: Scope, status: int, seconds: float) -> None:
         method = scope["method"] if scope["method"] in _METHODS else "other"
         route = getattr(scope.get("route"), "path", "other")
@@ -104,47 +108,104 @@ class Edge:
         logger.info("%s %s %s %d %.1f ms %s", client, method, _line(scope), status, seconds * 1e3, name)
 
 
+class _Outlet:
+    """An answer on its way out: in pieces, of which a client takes a quarter of each part within the time.
+
+    A piece is copied on its way; between pieces other requests get their turn, and a part may be let go of when `send`
+    returns: its last piece is with the system then.
+    """
+
+    PIECE = 64 * 1024
+
+    def __init__(self, send: Send, seconds: float, name: str, started: float, *, close: bool) -> None:
+        self._send, self._seconds, self._name, self._started, self._close = send, seconds, name, started, close
+        self.status = 0
+        """0: the answer has not begun."""
+        self.late = False
+        """Whether the client took too little of it."""
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = MutableHeaders(scope=message)
+            _dress(headers, self._name, (time.perf_counter() - self._started) * 1e3)
+            if self._close:
+                headers["Connection"] = "close"
+        body = memoryview(message.get("body", b""))
+        if not body:
+            await self._within(message)
+            return
+        for quarter in range(0, len(body), share := max(len(body) // 4, self.PIECE)):
+            end = min(quarter + share, len(body))
+            pieces = (body[start : min(start + self.PIECE, end)] for start in range(quarter, end, self.PIECE))
+            await self._within(*({**message, "body": bytes(piece), "more_body": True} for piece in pieces))
+        # Servers wait with the next message until the last one is written.
+        await self._within({**message, "body": b"", "more_body": message.get("more_body", False)})
+
+    async def _within(self, *messages: Message) -> None:
+        try:
+            async with asyncio.timeout(self._seconds):
+                for message in messages:
+                    await self._send(message)
+        except TimeoutError:
+            self.late = True
+            raise
+
+
 class _Body:
-    """A request's body as it comes in: its bytes are counted and its time is limited.
+    """A request's body as it comes in: its bytes take their place in the budget, and its time is limited.
 
     Errors are raised where the body is read, so they are answered like any other.
     """
 
-    def __init__(self, edge: Edge, headers: Headers, batch: bool, receive: Receive) -> None:
-        self._edge, self._receive, settings = edge, receive, edge._settings  # noqa: SLF001 - one class in two parts
-        self.limit = settings.max_batch_bytes if batch else settings.max_bytes
-        self.read = 0
+    def __init__(self, settings: Settings, share: Share, headers: Headers, batch: bool, receive: Receive) -> None:
+        self._receive, self._share, self._seconds = receive, share, settings.body_timeout
+        self._limit = settings.max_batch_bytes if batch else settings.max_bytes
         declared = headers.get("content-length", "")
         self._declared = int(declared) if declared.isdigit() and len(declared) < 20 else 0
-        self._end = asyncio.get_running_loop().time() + settings.body_timeout
-        self._complete = False
+        self._end = asyncio.get_running_loop().time() + self._seconds
+        self._read, self._complete = 0, False
 
     async def receive(self) -> Message:
         if self._complete:  # what comes now is that the client leaves
             return await self._receive()
-        self._check(self._declared)
+        if self._declared:  # refused before a byte is asked for; held is only what really came
+            self._check(self._declared)
+            self._share.take(self._declared)
+            self._share.give(self._declared)
+            self._declared = 0
         try:
             async with asyncio.timeout_at(self._end):
                 message = await self._receive()
         except TimeoutError:
-            seconds = self._edge._settings.body_timeout  # noqa: SLF001
             raise RequestError(
                 HTTPStatus.REQUEST_TIMEOUT,
-                f"the body did not come within {seconds:g} s. Send it faster, or less of it.",
+                f"the body did not come within {self._seconds:g} s. Send it faster, or less of it.",
             ) from None
         count = len(message.get("body", b""))
-        self._check(self.read + count)
-        self.read += count
-        self._edge._hold(count)  # noqa: SLF001
+        self._read += count
+        self._check(self._read)
+        self._share.take(count)
         self._complete = not message.get("more_body", False)
         return message
 
     def _check(self, size: int) -> None:
-        if size > self.limit:
-            raise ImageTooLargeError(f"the body has more than {self.limit:,} bytes, the limit. Send a smaller file.")
-        most = self._edge._settings.max_upload_bytes  # noqa: SLF001
-        if self._edge._held - self.read + size > most:  # noqa: SLF001
-            raise BusyError(f"requests hold {most:,} bytes, and no more may come. Try again in a moment.")
+        if size > self._limit:
+            raise ImageTooLargeError(f"the body has more than {self._limit:,} bytes, the limit. Send a smaller file.")
+
+
+class Refusals:
+    """Connections that were refused: all are counted, and told in the log at most once a second."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics, self._untold, self._next = metrics, 0, 0.0
+
+    def __call__(self, why: str) -> None:
+        self._metrics.refused.inc()
+        self._untold += 1
+        if time.monotonic() >= self._next:
+            logger.warning("%d refused: %s", self._untold, why)
+            self._untold, self._next = 0, time.monotonic() + 1
 
 
 def new_name() -> str:

@@ -82,6 +82,7 @@ STATUS: dict[type[Exception], HTTPStatus] = {
     OptionError: HTTPStatus.UNPROCESSABLE_ENTITY,
     RequestValidationError: HTTPStatus.UNPROCESSABLE_ENTITY,
     UnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
+    MemoryError: HTTPStatus.SERVICE_UNAVAILABLE,
     ClientDisconnect: HTTPStatus.BAD_REQUEST,
     Exception: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
@@ -124,6 +125,9 @@ def describe(error: Exception, path: str = "") -> tuple[int, ErrorDetail]:
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
         message = "Something went wrong in the server; its log says what. The request may be sent again."
         return status, ErrorDetail(type="InternalError", message=message)
+    if isinstance(error, MemoryError):
+        message = "The system gives the server no more memory. Try again in a moment, or send a smaller photograph."
+        return status, ErrorDetail(type="BusyError", message=message)
     if isinstance(error, RequestValidationError):
         message = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         return status, ErrorDetail(type="RequestError", message=message)

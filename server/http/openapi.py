@@ -4,8 +4,11 @@ import json
 from http import HTTPStatus
 from typing import Any
 
-from vesselrt.runtime.encode import COLOUR, FORMATS, OPACITY
+from fastapi import Security
+from fastapi.security import APIKeyHeader, HTTPBearer
+
 from vesselrt.server.http.errors import RETRY_AFTER, ErrorBody, V2Error
+from vesselrt.server.http.options import Options
 
 DESCRIPTION = """
 Segments the blood vessels of the retina in an eye photograph.
@@ -38,47 +41,19 @@ What is doubtful about a photograph is told in its line, or in a file beside its
 """
 
 _BINARY = {"type": "string", "format": "binary"}
-_THRESHOLD = {
-    "type": "number",
-    "minimum": 0,
-    "maximum": 1,
-    "description": "The least probability of a vessel pixel. Left out: the model's own threshold.",
-}
-_FORMAT = {
-    "type": "string",
-    "enum": list(FORMATS),
-    "default": "mask",
-    "description": "mask: 8-bit grey PNG, 0 or 255. probability: 8-bit grey PNG. overlay: the photograph as RGB PNG "
-    "with the vessels coloured. svg, geojson: outlines along pixel edges, in pixels, y down. json: the mask as COCO's "
-    "RLE, vessel density in the field of view, counts, times.",
-}
-_COLOUR = {
-    "type": "string",
-    "pattern": "^#[0-9A-Fa-f]{6}$",
-    "default": COLOUR,
-    "description": "Of the vessels in overlay and svg. In an address # is written %23.",
-}
-_OPACITY = {
-    "type": "number",
-    "minimum": 0,
-    "maximum": 1,
-    "default": OPACITY,
-    "description": "How much of the vessels' colour covers the photograph in overlay.",
-}
-_SCALE = {
-    "type": "number",
-    "exclusiveMinimum": 0,
-    "description": "Diameter of the field of view in pixels of the photograph, for one that was cut inside of it. Left "
-    "out: it is found, and X-Vesselrt-Scale tells it.",
-}
-_MODEL = {"type": "string", "description": "One of /models. Left out: the first."}
+_OPTIONS = Options.schemas()
+KEYS = [
+    Security(APIKeyHeader(name="X-API-Key", scheme_name="key", auto_error=False)),
+    Security(HTTPBearer(scheme_name="bearer", auto_error=False)),
+]
+"""Either of them, where the server has a key: it is checked in vesselrt.server.http.edge, before a body is read."""
 
 
-def _parameter(name: str, schema: dict[str, Any], example: Any) -> dict[str, Any]:
-    return {"name": name, "in": "query", "required": False, "schema": schema, "example": example}
+def _parameter(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    example = {"example": schema["examples"][0]} if "examples" in schema else {}
+    return {"name": name, "in": "query", "required": False, "schema": schema, **example}
 
 
-_PICKED = {"name": "model", "in": "query", "required": False, "schema": _MODEL}
 _TIMEOUT = {
     "name": "X-Request-Timeout",
     "in": "header",
@@ -94,30 +69,14 @@ def _form(image: dict[str, Any]) -> dict[str, Any]:
         "type": "object",
         "required": ["image"],
         "additionalProperties": False,
-        "properties": {
-            "image": image,
-            "threshold": _THRESHOLD,
-            "format": _FORMAT,
-            "colour": _COLOUR,
-            "opacity": _OPACITY,
-            "scale": _SCALE,
-            "model": _MODEL,
-        },
+        "properties": {"image": image, **_OPTIONS},
     }
 
 
 _RAW = {"image/*": {"schema": _BINARY}, "application/octet-stream": {"schema": _BINARY}}
 """One photograph, without a form."""
 PREDICT_REQUEST: dict[str, Any] = {
-    "parameters": [
-        _parameter("threshold", _THRESHOLD, 0.4),
-        _parameter("format", _FORMAT, "mask"),
-        _parameter("colour", _COLOUR, "#33ccff"),
-        _parameter("opacity", _OPACITY, 0.8),
-        {"name": "scale", "in": "query", "required": False, "schema": _SCALE},
-        _PICKED,
-        _TIMEOUT,
-    ],
+    "parameters": [*(_parameter(name, schema) for name, schema in _OPTIONS.items()), _TIMEOUT],
     "requestBody": {
         "required": True,
         "content": {
@@ -290,17 +249,31 @@ def path_parameters(path: str) -> list[dict[str, Any]]:
     ]
 
 
-def infer_request(schema: dict[str, Any]) -> dict[str, Any]:
-    """The body of `infer`; `schema` is that of its JSON, whose definitions are written out in place."""
-    parts = schema.pop("$defs", {})
-    properties = schema["properties"]
-    properties["inputs"]["items"] = parts["Tensor"]
-    properties["outputs"]["anyOf"][0]["items"] = parts["Wanted"]
+def infer_request(path: str, schema: dict[str, Any]) -> dict[str, Any]:
+    """The parameters and the body of `infer`; `schema` is that of its JSON. Definitions are written out in place."""
     content: dict[str, Any] = {
-        "application/json": {"schema": schema, "example": _INFERENCE},
+        "application/json": {"schema": _written_out(schema, schema.pop("$defs", {})), "example": _INFERENCE},
         "application/octet-stream": {"schema": _BINARY},
     }
-    return {"requestBody": {"required": True, "content": content}}
+    length = {
+        "name": "Inference-Header-Content-Length",
+        "in": "header",
+        "required": False,
+        "schema": {"type": "integer", "minimum": 0, "description": "Bytes of JSON, where binary tensors follow it."},
+    }
+    parameters = [*path_parameters(path), length, _TIMEOUT]
+    return {"parameters": parameters, "requestBody": {"required": True, "content": content}}
+
+
+def _written_out(schema: Any, definitions: dict[str, Any]) -> Any:
+    if isinstance(schema, list):
+        return [_written_out(part, definitions) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "$ref" in schema:
+        named = definitions[schema["$ref"].rpartition("/")[2]]
+        return _written_out({**named, **{key: value for key, value in schema.items() if key != "$ref"}}, definitions)
+    return {key: _written_out(value, definitions) for key, value in schema.items()}
 
 
 _ERRORS: dict[int, tuple[str, str, str]] = {

@@ -13,13 +13,13 @@ from vesselrt.server.http import edge
 from vesselrt.server.http.errors import RETRY_AFTER
 from vesselrt.server.settings import Settings
 
+ADMIN_CONNECTIONS = 8
+"""At the port for health and figures."""
 MOST_HEAD = 16 * 1024
 """Bytes of request line and headers."""
 _HEAD_ENDS = re.compile(rb"\n\r?\n")
 _MANY, _SMALL = 1000, 256
 """Chunks of a body that may be of any size; bytes that more of them must have on average."""
-_LEAST_READ = 64 * 1024
-"""Bytes of an answer that a client takes in the time for which it may leave it unread, or the connection is closed."""
 
 
 class _Connection(h11.Connection):
@@ -46,18 +46,24 @@ class Protocol(H11Protocol):
         super().__init__(*args, **kwargs)
         self.conn = _Connection(h11.SERVER, MOST_HEAD)
         self._settings = settings
+        self.is_admin = False
+        """Whether it came in at the port for health and figures."""
         self._head: asyncio.TimerHandle | None = None
         """Runs while a head, or what is left of a body that was answered before its end, is to come."""
-        self._write: asyncio.TimerHandle | None = None
-        self._unread = 0
-        """Bytes of the answer, when `_write` was started."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        # From the first byte that a client leaves unread `_write` runs: closing waits until all is read.
+        # Of an answer no more than one piece is in this process's hands; vesselrt.server.http.edge times each.
         transport.set_write_buffer_limits(0)
-        if len(self.connections) > self._settings.max_connections:
-            message = f"{self._settings.max_connections} connections are open, and no more may. Try again in a moment."
+        refused = self.app_state.get("refused")
+        self.app_state = {**self.app_state, "abort": transport.abort}
+        port = self.server[1] if self.server else None
+        self.is_admin = port is not None and port == self._settings.admin_port
+        most = ADMIN_CONNECTIONS if self.is_admin else self._settings.max_connections
+        if sum(other.is_admin == self.is_admin for other in self.connections if isinstance(other, Protocol)) > most:
+            message = f"{most} connections are open, and no more may. Try again in a moment."
+            if refused is not None:
+                refused(message)
             self._refuse(503, "BusyError", message)
         else:
             self._wait_for_head(self._settings.header_timeout)
@@ -68,8 +74,7 @@ class Protocol(H11Protocol):
         # the body of a request that was answered before it was read.
         answered = self.conn.our_state is h11.DONE and self.conn.their_state is h11.SEND_BODY
         if self.conn.their_state is not h11.IDLE and not answered:
-            _stop(self._head)
-            self._head = None
+            self._stop_waiting()
         elif self._head is None and not self.transport.is_closing():
             self._wait_for_head(self._settings.body_timeout if answered else self._settings.header_timeout)
 
@@ -84,18 +89,8 @@ class Protocol(H11Protocol):
         super().handle_events()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        _stop(self._head, self._write)
-        self._head = self._write = None
+        self._stop_waiting()
         super().connection_lost(exc)
-
-    def pause_writing(self) -> None:
-        super().pause_writing()
-        self._wait_for_reader()
-
-    def resume_writing(self) -> None:
-        super().resume_writing()
-        _stop(self._write)
-        self._write = None
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - the library's reason is more to the point
         # uvicorn calls this where it handles h11's error, and does not hand that on.
@@ -113,16 +108,10 @@ class Protocol(H11Protocol):
     def _wait_for_head(self, seconds: float) -> None:
         self._head = self.loop.call_later(seconds, self._head_is_late)
 
-    def _wait_for_reader(self) -> None:
-        _stop(self._write)
-        self._unread = self.transport.get_write_buffer_size()
-        self._write = self.loop.call_later(self._settings.write_timeout, self._reader_is_late)
-
-    def _reader_is_late(self) -> None:
-        if self._unread - self.transport.get_write_buffer_size() >= _LEAST_READ:
-            self._wait_for_reader()  # slowly, but it reads
-        else:
-            self.transport.abort()
+    def _stop_waiting(self) -> None:
+        if self._head is not None:
+            self._head.cancel()
+        self._head = None
 
     def _head_is_late(self) -> None:
         self._head = None
@@ -158,9 +147,3 @@ class Protocol(H11Protocol):
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         self.transport.close()
-
-
-def _stop(*timers: asyncio.TimerHandle | None) -> None:
-    for timer in timers:
-        if timer is not None:
-            timer.cancel()

@@ -14,7 +14,9 @@ from vesselrt.runtime.encode import MEDIA_TYPES
 from vesselrt.server.http.answers import file_name, finisher
 from vesselrt.server.http.errors import DeadlineError, describe
 from vesselrt.server.http.upload import Upload
-from vesselrt.server.work.service import Answer, Service, Work
+from vesselrt.server.work.budget import BYTES_A_PIXEL, Share
+from vesselrt.server.work.jobs import Answer, Encoded, Work
+from vesselrt.server.work.service import Service
 
 Container = Literal["zip", "ndjson"]
 CONTAINERS: dict[Container, str] = {"zip": "application/zip", "ndjson": "application/x-ndjson"}
@@ -36,34 +38,41 @@ class Item:
     outcome: Answer | Exception
 
 
-async def run(service: Service, sent: Upload, seconds: float | None) -> AsyncIterator[Item]:
+async def run(service: Service, sent: Upload, seconds: float | None, share: Share) -> AsyncIterator[Item]:
     """The photographs as they finish, within `seconds` all of them; None: each within the setting.
 
     A place in the queue is taken for each, and none while the client reads: others get their turn between them.
     """
-    finish = finisher(sent.options)
+    finish, cost = finisher(sent.options), BYTES_A_PIXEL[sent.options.format]
     end = None if seconds is None else time.monotonic() + seconds
 
-    async def one(number: int, stem: str, photograph: bytes) -> Item:
+    async def one(number: int, stem: str, photograph: Encoded) -> Item:
         left = None if end is None else end - time.monotonic()
         if left is not None and left <= 0:
             late = f"the batch's {seconds:g} s were over. Send fewer photographs, or allow more time."
             return Item(number, stem, DeadlineError(late))
         try:
-            work = Work(photograph, finish, sent.options.model, left, sent.options.scale)
+            options = sent.options
+            work = Work(photograph, finish, cost, options.model, left, options.scale, share)
+            del photograph
             return Item(number, stem, await service.run(work, patient=True))
         except Exception as error:  # noqa: BLE001 - it is told in the place of the answer
             return Item(number, stem, error)
 
-    waiting = (asyncio.create_task(one(n, *named)) for n, named in enumerate(sent.photographs))
+    sent.photographs.reverse()
+    count = len(sent.photographs)
+    waiting = (asyncio.create_task(one(n, *sent.photographs.pop())) for n in range(count))
     running = set(islice(waiting, service.at_once))
     try:
         while running:
             done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
             # The next ones begin while these are sent, and no more of them: a slow client does not fill the memory.
             running |= set(islice(waiting, len(done)))
-            for task in done:
-                yield task.result()
+            while done:
+                item = done.pop().result()
+                yield item
+                if isinstance(item.outcome, Answer):  # it is sent
+                    share.give(sum(memoryview(part).nbytes for part in item.outcome.parts))
     finally:
         for task in running:
             task.cancel()
@@ -91,13 +100,18 @@ async def stream(container: Container, items: AsyncIterator[Item], form: str) ->
     with zipfile.ZipFile(cast(IO[bytes], sink), "w", zipfile.ZIP_STORED) as archive:  # PNG is compressed
         async for item in items:
             if isinstance(item.outcome, Answer):
-                archive.writestr(f"{item.number:03}-{file_name(item.stem, form)}", item.outcome.body)
-                if warnings := item.outcome.result.warnings:
+                archive.writestr(f"{item.number:03}-{file_name(item.stem, form)}", _body(item.outcome))
+                if warnings := item.outcome.warnings:
                     archive.writestr(f"{item.number:03}-{item.stem}-warnings.json", _compact({"warnings": warnings}))
             else:
                 archive.writestr(f"{item.number:03}-{item.stem}-error.json", _line(item, form))
             yield sink.take()
     yield sink.take()
+
+
+def _body(answer: Answer) -> bytes:
+    (part,) = answer.parts
+    return bytes(part)
 
 
 def _line(item: Item, form: str) -> bytes:
@@ -110,9 +124,9 @@ def _line(item: Item, form: str) -> bytes:
         "status": 200,
         "media_type": MEDIA_TYPES[form],
         "milliseconds": {stage: round(ms, 2) for stage, ms in item.outcome.timings.items()},
-        "warnings": item.outcome.result.warnings,
+        "warnings": item.outcome.warnings,
     }
-    body = item.outcome.body
+    body = _body(item.outcome)
     content = body if MEDIA_TYPES[form].endswith("json") else b'"%s"' % base64.b64encode(body)
     return b'%s,"content":%s}' % (_compact(fields)[:-1], content)
 

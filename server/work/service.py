@@ -6,77 +6,31 @@ Who comes when every place is taken is refused at once; who leaves, or waits lon
 import asyncio
 import threading
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import Any, TypeVar
 
+import cv2
 from starlette.requests import ClientDisconnect
 
 from vesselrt.runtime.hardware import usable_cores
-from vesselrt.runtime.manifest import Manifest
-from vesselrt.runtime.photo.decoding import Limits
+from vesselrt.runtime.photo.decoding import Limits, declared_pixels
 from vesselrt.runtime.photo.photograph import Photograph
-from vesselrt.runtime.photo.preparation import Image
 from vesselrt.runtime.segmentation import Segmentation
+from vesselrt.runtime.segmenter import Segmenter
 from vesselrt.server.http.errors import BusyError, DeadlineError
 from vesselrt.server.metrics import Metrics
 from vesselrt.server.settings import Settings
+from vesselrt.server.work.budget import Budget, Share, usual_budget
+from vesselrt.server.work.jobs import Answer, Pixels, Turn, Work
+from vesselrt.server.work.maps import Map, Maps, key_of
 from vesselrt.server.work.models import Model, State, choose, why_not
 
 T = TypeVar("T")
 _GLANCE = 0.02
 """s between looks at whether a place is free."""
-
-
-@dataclass(frozen=True)
-class Work:
-    """One photograph, and what to make of it; both functions run in a thread of the service."""
-
-    photograph: bytes | Callable[[], Image]
-    """An encoded image, or what gives its pixels, (H, W, 3) uint8 RGB."""
-    finish: Callable[[Segmentation, Manifest], bytes]
-    """The body of the answer."""
-    model: str | None = None
-    seconds: float | None = None
-    """Until the answer is of no more use; None: the setting."""
-    scale: float | None = None
-    """As of `Segmenter.segment`."""
-
-
-@dataclass(frozen=True)
-class Answer:
-    """A finished photograph."""
-
-    body: bytes
-    result: Segmentation
-    """Its timings are those of `timings`."""
-    timings: dict[str, float]
-    """Milliseconds of each stage: wait, decode, prepare, infer, finish, encode."""
-    manifest: Manifest
-
-
-class _Turn:
-    """A photograph's way through the queue. It is let go when nobody waits for it, though its turn comes later."""
-
-    def __init__(self, work: Work) -> None:
-        self.arrived = time.perf_counter()
-        self._work: Work | None = work
-
-    @property
-    def work(self) -> Work:
-        """What is still wanted. Raises DeadlineError when nothing is."""
-        if self._work is None:
-            raise DeadlineError("nobody waits for the answer any more.")
-        return self._work
-
-    def check(self, stage: str) -> None:  # noqa: ARG002 - whichever has ended
-        """Raises DeadlineError as `work` does."""
-        _ = self.work
-
-    def end(self) -> None:
-        self._work = None
 
 
 class Service:
@@ -85,6 +39,10 @@ class Service:
     def __init__(self, models: Sequence[Model], settings: Settings, metrics: Metrics) -> None:
         self.models = {model.name: model for model in models}
         self._settings, self._metrics = settings, metrics
+        self.budget = Budget(settings.max_memory or usual_budget(settings.workers), metrics.held.inc)
+        self._maps = Maps(
+            settings.maps_bytes, settings.maps_seconds, lambda outcome: metrics.maps.labels(outcome).inc()
+        )
         self._stopped = threading.Event()
         self._loading: Future[None] | None = None
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="vesselrt-load")
@@ -127,6 +85,12 @@ class Service:
                 threading.Thread(target=self._watch, name="vesselrt-watch", daemon=True).start()
         return self._loading
 
+    async def forget_maps(self) -> None:
+        """Keeps to the time for which maps may be kept, also when nobody asks for any; ends when it is cancelled."""
+        while True:
+            await asyncio.sleep(max(1.0, self._settings.maps_seconds / 10))
+            self._maps.expire()
+
     async def stop(self) -> None:
         """Finishes what is being worked on, refuses what waits, and closes the models."""
         self._stopped.set()
@@ -153,7 +117,7 @@ class Service:
         """
         model = choose(self.models, work.model)
         seconds = min(self._settings.deadline, work.seconds or self._settings.deadline)
-        end, turn = time.monotonic() + seconds, _Turn(work)
+        end, turn = time.monotonic() + seconds, Turn(work)
         while patient and self._full() and time.monotonic() < end:
             await asyncio.sleep(_GLANCE)
         self._take_place()
@@ -175,7 +139,7 @@ class Service:
             job.cancel()
             gone.cancel()
 
-    def _submit(self, model: Model, turn: _Turn) -> "Future[Answer]":
+    def _submit(self, model: Model, turn: Turn) -> "Future[Answer]":
         if self._pool is None:
             raise why_not(self.state)
         return self._pool.submit(self._work, model, turn)
@@ -255,17 +219,73 @@ class Service:
             self._metrics.reloads.labels("loaded" if done else "failed").inc()
             self._open_if_ready()  # where a model that had failed at start was mended
 
-    def _work(self, model: Model, turn: _Turn) -> Answer:
+    def _work(self, model: Model, turn: Turn) -> Answer:
         started = time.perf_counter()
-        given = turn.work.photograph
-        with model.use() as segmenter:
-            photograph = Photograph(given if isinstance(given, bytes) else given(), self._settings.limits)
-            result = segmenter.segment(photograph, turn.check, scale=turn.work.scale)
+        work = turn.work
+        with model.use() as segmenter, self.budget.share() as place, _refused_memory_told(), self._counted(model):
+            photograph, size = self._photograph(work, place)
+            result = self._segment(segmenter, photograph, turn)
             timings = {"wait": (started - turn.arrived) * 1e3, **result.timings}
             segmented = time.perf_counter()
             result = replace(result, timings=timings)
-            body = turn.work.finish(result, segmenter.manifest)
+            parts = work.finish(result, segmenter.manifest)
             timings["encode"] = (time.perf_counter() - segmented) * 1e3
-            for stage, milliseconds in timings.items():
-                self._metrics.stages.labels(model.name, stage).observe(milliseconds / 1e3)
-            return Answer(body, result, timings, segmenter.manifest)
+            # What is made of the photograph takes its place: from here on its pixels and its file are not held.
+            turn.end()
+            work.share.give(size)
+            place.move(sum(memoryview(part).nbytes for part in parts), work.share)
+        for stage, milliseconds in timings.items():
+            self._metrics.stages.labels(model.name, stage).observe(milliseconds / 1e3)
+        levels = result.levels.tolist() if "levels" in vars(result) else None
+        return Answer(
+            parts, result.threshold, result.info, result.scales, result.warnings, levels, timings, segmenter.manifest
+        )
+
+    def _photograph(self, work: Work, place: Share) -> tuple[Photograph, int]:
+        """The photograph, when there is memory for what is to be done with it; and bytes of its file."""
+        given, limits = work.photograph, self._settings.limits
+        if isinstance(given, Pixels):
+            place.take(given.count * (work.bytes_a_pixel + 3))
+            return Photograph(given.read(), limits), 0
+        size = memoryview(given).nbytes
+        place.take(size)  # its own copy
+        content = bytes(given)
+        place.take(declared_pixels(content, limits) * work.bytes_a_pixel)
+        return Photograph(content, limits), size
+
+    def _segment(self, segmenter: Segmenter, photograph: Photograph, turn: Turn) -> Segmentation:
+        """The segmentation, from a map that was kept where there is one."""
+        content, scale = photograph.content, turn.work.scale
+        if content is None or not self._settings.maps_bytes:
+            return segmenter.segment(photograph, turn.check, scale=scale)
+        started = time.perf_counter()
+        key = key_of(content, segmenter, scale)
+        if (found := self._maps.find(key)) is not None:
+            threshold, timings = segmenter.manifest.threshold, {"cache": (time.perf_counter() - started) * 1e3}
+            map_, info = found, segmenter.info
+            return Segmentation(map_.probability, photograph, threshold, timings, info, map_.scales, map_.warnings)
+        result = segmenter.segment(photograph, turn.check, scale=scale)
+        self._maps.keep(key, Map(result.probability, result.scales, result.warnings))
+        return result
+
+    @contextmanager
+    def _counted(self, model: Model) -> Iterator[None]:
+        try:
+            yield
+        except DeadlineError:  # told as dropped
+            raise
+        except Exception:
+            self._metrics.failed.labels(model.name).inc()
+            raise
+        self._metrics.last.labels(model.name).set_to_current_time()
+
+
+@contextmanager
+def _refused_memory_told() -> Iterator[None]:
+    """OpenCV has an error of its own for it."""
+    try:
+        yield
+    except cv2.error as error:
+        if error.code == cv2.Error.StsNoMem:
+            raise MemoryError from None
+        raise

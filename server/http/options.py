@@ -1,0 +1,135 @@
+"""How an answer shall look: one model reads query and form, and is what /openapi.json says of them."""
+
+import re
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from vesselrt.runtime.encode import COLOUR, FORMATS, MEDIA_TYPES, OPACITY
+from vesselrt.runtime.errors import OptionError
+from vesselrt.server.http.accept import weighted
+from vesselrt.server.http.errors import RequestError
+
+Pairs = list[tuple[str, str]]
+_COLOUR = r"^#[0-9A-Fa-f]{6}$"
+
+
+def _known_format(value: Any) -> Any:
+    if value not in FORMATS:
+        raise ValueError(f"one of: {', '.join(FORMATS)}")
+    return value
+
+
+def _fraction(value: Any) -> Any:
+    number = _number(value)
+    if not 0 <= number <= 1:  # also true for NaN
+        raise ValueError("a number from 0 to 1, such as 0.5")
+    return number
+
+
+def _diameter(value: Any) -> Any:
+    number = _number(value)
+    if not 0 < number < float("inf"):  # also true for NaN
+        raise ValueError("the diameter of the field of view in pixels, such as 960")
+    return number
+
+
+def _number(value: Any) -> float:
+    """NaN for what is none."""
+    try:
+        return float("nan" if "_" in str(value) else value)  # Python reads 0_1 as 1
+    except ValueError:
+        return float("nan")
+
+
+def _rgb(value: Any) -> Any:
+    if not re.fullmatch(_COLOUR, str(value)):
+        raise ValueError(f"red, green and blue, such as {COLOUR}")
+    return value
+
+
+Fraction = Annotated[float, Field(ge=0, le=1), BeforeValidator(_fraction)]
+
+
+class Options(BaseModel):
+    """The options of one photograph, or of a batch."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    format: Annotated[str, BeforeValidator(_known_format)] = Field(
+        default="mask", json_schema_extra={"enum": list(FORMATS)}, examples=["mask"]
+    )
+    """mask: 8-bit grey PNG, 0 or 255. probability: 8-bit grey PNG. overlay: the photograph as RGB PNG with the vessels
+    coloured. svg, geojson: outlines along pixel edges, in pixels, y down. json: the mask as COCO's RLE, vessel density
+    in the field of view, counts, times. Left out: the header Accept chooses, else it is a mask."""
+    threshold: Annotated[float, Field(ge=0, le=1), BeforeValidator(_fraction)] | None = Field(
+        default=None, examples=[0.4]
+    )
+    """The least probability of a vessel pixel. Left out: the model's own threshold."""
+    colour: Annotated[str, Field(pattern=_COLOUR), BeforeValidator(_rgb)] = Field(default=COLOUR, examples=["#33ccff"])
+    """Of the vessels in overlay and svg. In an address # is written %23. Left out: #00ff66."""
+    opacity: Fraction = Field(default=OPACITY, examples=[0.8])
+    """How much of the vessels' colour covers the photograph in overlay. Left out: 0.55."""
+    scale: Annotated[float, Field(gt=0), BeforeValidator(_diameter)] | None = None
+    """Diameter of the field of view in pixels of the photograph, for one that was cut inside of it. Left out: it is
+    found, and X-Vesselrt-Scale tells it."""
+    model: str | None = None
+    """One of /models. Left out: the first."""
+
+    @classmethod
+    def from_pairs(cls, pairs: Iterable[tuple[str, str]], accept: str = "") -> "Options":
+        """Reads the fields of a query or form; `accept` chooses the format where they don't.
+
+        Raises OptionError for an unknown or wrong one, or one that is given twice and not the same; RequestError when
+        nothing that `accept` names is offered.
+        """
+        given: dict[str, str] = {}
+        for name, value in pairs:
+            if name not in cls.model_fields:
+                *names, last = cls.model_fields
+                raise OptionError(f"unknown option {name[:40]!r}. Expected {', '.join(names)} or {last}.")
+            if given.setdefault(name, value) != value:
+                raise OptionError(f"{name} is given more than once. Send it once, in the query or in the form.")
+        if "format" not in given:
+            given["format"] = format_from_accept(accept)
+        try:
+            return cls.model_validate(given)
+        except ValidationError as error:
+            first = error.errors()[0]
+            name, expected = str(first["loc"][0]), first["msg"].removeprefix("Value error, ")
+            raise OptionError(f"{name} is {str(first['input'])[:40]!r}. Expected {expected}.") from None
+
+    @classmethod
+    def schemas(cls) -> dict[str, dict[str, Any]]:
+        """The JSON schema of each option, as a query or a form holds it.
+
+        Without a default: generated clients would send it, in query and form, and take the choice from Accept.
+        """
+        found = {}
+        for name, schema in cls.model_json_schema()["properties"].items():
+            either, *_ = schema.pop("anyOf", [{}])  # a query has no null
+            found[name] = either | {key: value for key, value in schema.items() if key not in ("default", "title")}
+        return found
+
+
+def format_from_accept(accept: str) -> str:
+    """The format for an Accept header (RFC 9110, 12.5.1): a mask where any image will do, or anything.
+
+    Raises RequestError when none of what it names is offered.
+    """
+    ranges = weighted(accept)
+    for weight, kind in ranges:
+        if weight and kind in _ACCEPTED:
+            return _ACCEPTED[kind]
+    if not ranges:
+        return "mask"
+    offered = ", ".join(dict.fromkeys(MEDIA_TYPES.values()))
+    raise RequestError(
+        HTTPStatus.NOT_ACCEPTABLE, f"nothing in Accept: {accept[:80]} is to be had. Accept one of: {offered}."
+    )
+
+
+_ACCEPTED = {"*/*": "mask", "image/*": "mask", "application/*": "json", "text/html": "mask"}
+_ACCEPTED |= {media: form for form, media in reversed(MEDIA_TYPES.items())}  # image/png: the first, the mask
