@@ -147,7 +147,7 @@ def both_outputs(photo: bytes) -> tuple[bytes, str]:
 def test_answers_that_nobody_reads_have_a_place_in_the_budget() -> None:
     photo = encoded(".webp", 2000, 2000)  # a few KB
     body, header = both_outputs(photo)
-    with running(max_memory=75_000_000) as client:
+    with running(max_memory=70_000_000) as client:
         with all_closed(*(send(client, "/v2/models/test/infer", body, header) for _ in range(4))):
             wait_until(lambda: held(client) > 4 * 2 * 2000 * 2000)
             refused = client.post("/predict", content=encoded(".png", 2000, 2000))
@@ -308,13 +308,15 @@ def test_refused_memory_is_told_and_survived() -> None:
         client = found.client
         wait_until(lambda: client.get("/health").status_code == 200)
         assert client.post("/predict?format=overlay", content=photo).status_code == 200
+        small = encoded(".png", 200, 200)
+        assert client.post("/predict", content=small).status_code == 200, "its decoder is loaded"
         mapped = int(Path(f"/proc/{found.process.pid}/statm").read_text().split()[0]) * 4096
         resource.prlimit(found.process.pid, resource.RLIMIT_AS, (mapped + 20 * 2**20,) * 2)
         for form in ("overlay", "mask", "json"):
             answer = client.post(f"/predict?format={form}", content=photo)
             assert answer.status_code == 503, answer.text
             assert answer.json()["error"]["message"].startswith("The system gives the server no more memory. Try again")
-        assert client.post("/predict", content=encoded(".png", 200, 200)).status_code == 200
+        assert client.post("/predict", content=small).status_code == 200
         assert client.post("/predict", content=b"\xff\xd8\xffnothing").status_code == 415
 
 
