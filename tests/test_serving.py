@@ -348,7 +348,7 @@ def test_batch_is_a_zip_of_the_librarys_files(client: httpx.Client) -> None:
         assert archive.testzip() is None
         files = {name: archive.read(name) for name in archive.namelist()}
     failed = json.loads(files.pop("002-eye_2-error.json"))
-    message = "not an image: it begins with b'no photo'. Send a JPEG, PNG, TIFF, BMP, WebP or GIF file."
+    message = "not an image: it begins with b'no photo'. Send a JPEG, PNG, TIFF, BMP, WebP, GIF, PNM or AVIF file."
     expected = {"number": 2, "name": "eye_2", "status": 415, "error": {"type": "ImageDecodeError", "message": message}}
     assert failed == expected
     assert files == {f"00{n}-eye_{n}-svg.svg": segmenter().segment(p).encode("svg") for n, p in enumerate(PHOTOS)}
@@ -909,7 +909,11 @@ def test_settings_by_argument_environment_secret_and_file(tmp_path: Path, monkey
             "api_key is too short. Expected at least 16 characters, such as those of: openssl rand -hex 16.",
         ),
         ("SECRETS", "/nowhere", "/nowhere: no such folder. VESSELRT_SECRETS names it."),
-        ("FORMATS", "jpg", "formats.0 is 'jpg'. Expected 'jpeg', 'png', 'tiff', 'bmp', 'webp' or 'gif'."),
+        (
+            "FORMATS",
+            "jpg",
+            "formats.0 is 'jpg'. Expected 'jpeg', 'png', 'tiff', 'bmp', 'webp', 'gif', 'pnm' or 'avif'.",
+        ),
         ("FORMATS", ",", "formats is []. Expected Tuple should have at least 1 item after validation, not 0."),
         (
             "CONFIG",
