@@ -88,6 +88,8 @@ class Settings(BaseSettings):
     deadline: float = Field(60.0, gt=0)
     """s from the end of a request's body to its answer, or of each photograph of a batch; else 503. The header
     X-Request-Timeout asks for less, of a batch for all of it."""
+    decode_seconds: float = Field(3.0, gt=0)
+    """s of the processor in which a photograph must be decoded (Linux, where this has processes of its own)."""
     header_timeout: float = Field(10.0, gt=0)
     """s for the head of a request."""
     body_timeout: float = Field(60.0, gt=0)

@@ -223,7 +223,7 @@ def test_an_image_of_pillow_lies_as_its_file_does() -> None:
         (PHOTO.astype(float), r"floating-point values from 0 to \d+\. Send values in 0\.\.1, or uint8: .*convert"),
         (PHOTO / np.float32("nan"), r"NaN or infinite values"),
         (Tensor(None), r"a Tensor that gives no array: can't convert cuda:0.*tensor\.detach\(\)\.cpu\(\)\.numpy\(\)"),
-        (io.StringIO("text"), r"the file gives str\. Open it in binary mode: open\(path, 'rb'\)"),
+        (io.StringIO("text"), r"the file gives text\. Open it in binary mode: open\(path, 'rb'\)"),
         (Pillow.open(io.BytesIO(jpeg(eye(700, 900, 300))[:9000])), r"truncated or damaged \(.*\)\. Open a whole file"),
         (
             {"pixels": 1},

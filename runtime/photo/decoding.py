@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -71,12 +72,19 @@ _NOT_READ = (
 """First bytes, their place, what it is, and what to do: a file that is whole and not read is named as what it is."""
 _PIXEL = 4
 """Bytes: what `Limits.pixels` takes a pixel to have at most."""
+_PIECE = 2**24
 _SLACK = 4096
 """Bytes by which a file may declare more than it can hold: of tiny ones rounding decides."""
 SUFFIXES = frozenset({
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".ppm", ".pgm", ".pbm", ".pnm",
     ".avif",
 })  # fmt: skip
+
+
+class BinaryFile(Protocol):
+    """What is open for reading in binary mode."""
+
+    def read(self, size: int, /) -> bytes: ...
 
 
 @dataclass(frozen=True)
@@ -120,14 +128,22 @@ def read_bytes(path: Path, limits: Limits | None = None) -> bytes:
     Raises ImageNotFoundError when it is not there, ImageDecodeError when it can't be read.
     """
     try:
-        # One byte over the limit is enough to refuse, so a huge file is never read whole.
         with path.open("rb") as file:
-            return file.read((limits or Limits()).bytes + 1)
+            return read_at_most(file, (limits or Limits()).bytes + 1)  # one over the limit is enough to refuse
     except FileNotFoundError:
         raise ImageNotFoundError(f"{path}: can't be read (No such file or directory). Check the path.") from None
     except (OSError, ValueError) as error:  # ValueError: the path holds a NUL
         reason = error.strerror if isinstance(error, OSError) else error
         raise ImageDecodeError(f"{path}: can't be read ({reason}). Check the path and its permissions.") from None
+
+
+def read_at_most(file: BinaryFile, most: int) -> bytes:
+    """The bytes of an open file or pipe up to `most`; memory is taken for those that there are."""
+    pieces = list[bytes]()
+    while most > 0 and (piece := file.read(min(most, _PIECE))):
+        pieces.append(piece)
+        most -= len(piece)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 def decode_photo(data: bytes, limits: Limits | None = None, enough: float | None = None) -> Decoded:

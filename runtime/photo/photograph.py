@@ -13,19 +13,13 @@ from PIL import Image as Pillow
 
 from vesselrt.runtime.errors import FieldOfViewError, ImageDecodeError, ImageTooLargeError, OptionError
 from vesselrt.runtime.manifest import Preparation
-from vesselrt.runtime.photo.decoding import Decoded, Limits, decode_photo, read_bytes
+from vesselrt.runtime.photo.decoding import BinaryFile, Decoded, Limits, decode_photo, read_at_most, read_bytes
 from vesselrt.runtime.photo.pixels import array_from, rgb_from_array, rgb_from_pillow
 from vesselrt.runtime.photo.preparation import Image, Views, prepare_views
 
 Decoder = Callable[[bytes, Limits, float | None], Decoded]
 """What `decode_photo` does, here or in a process of its own."""
 _ROOM = 1.1  # times the model's field of view: of a photograph whose field fills less of it, more has to be decoded
-
-
-class BinaryFile(Protocol):
-    """What is open for reading in binary mode."""
-
-    def read(self, size: int, /) -> bytes: ...
 
 
 class HasArray(Protocol):
@@ -121,7 +115,6 @@ class Photograph:
 
 
 def _read(file: BinaryFile, limits: Limits) -> bytes:
-    content = file.read(limits.bytes + 1)  # one byte over the limit is enough to refuse
-    if isinstance(content, bytes):
-        return content
-    raise ImageDecodeError(f"the file gives {type(content).__name__}. Open it in binary mode: open(path, 'rb').")
+    if isinstance(file.read(0), bytes):
+        return read_at_most(file, limits.bytes + 1)  # one byte over the limit is enough to refuse
+    raise ImageDecodeError("the file gives text. Open it in binary mode: open(path, 'rb').")

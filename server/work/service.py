@@ -10,14 +10,17 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 
 import cv2
 from starlette.requests import ClientDisconnect
 
 from vesselrt.runtime.hardware import usable_cores
+from vesselrt.runtime.photo import processes
 from vesselrt.runtime.photo.decoding import Limits, declared_pixels
 from vesselrt.runtime.photo.photograph import Photograph
+from vesselrt.runtime.photo.processes import DecoderPool
 from vesselrt.runtime.segmentation import Segmentation
 from vesselrt.runtime.segmenter import Segmenter
 from vesselrt.server.http.errors import BusyError, DeadlineError
@@ -47,6 +50,7 @@ class Service:
         self._loading: Future[None] | None = None
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="vesselrt-load")
         self._pool: ThreadPoolExecutor | None = None
+        self._decoders: DecoderPool | None = None
         self._taken, self._most, self._lock = 0, 0, threading.Lock()
 
     @property
@@ -97,6 +101,8 @@ class Service:
         for pool in (self._loader, self._pool):
             if pool is not None:
                 await asyncio.to_thread(pool.shutdown, cancel_futures=True)
+        if self._decoders is not None:
+            self._decoders.close()
         for model in self.models.values():
             model.close()
 
@@ -205,6 +211,8 @@ class Service:
         on_gpu = first is not None and first.info.threads == 0
         at_once = self._settings.in_flight or (usable_cores() if on_gpu else 1)
         self._most = at_once + self._settings.queue
+        if processes.SUPPORTED:
+            self._decoders = DecoderPool(at_once, self._settings.decode_seconds)
         self._pool = ThreadPoolExecutor(at_once, thread_name_prefix="vesselrt-infer")
 
     def _watch(self) -> None:
@@ -223,7 +231,7 @@ class Service:
         started = time.perf_counter()
         work = turn.work
         with model.use() as segmenter, self.budget.share() as place, _refused_memory_told(), self._counted(model):
-            photograph, size = self._photograph(work, place)
+            photograph, size = self._photograph(turn, place)
             result = self._segment(segmenter, photograph, turn)
             timings = {"wait": (started - turn.arrived) * 1e3, **result.timings}
             segmented = time.perf_counter()
@@ -241,9 +249,10 @@ class Service:
             parts, result.threshold, result.info, result.scales, result.warnings, levels, timings, segmenter.manifest
         )
 
-    def _photograph(self, work: Work, place: Share) -> tuple[Photograph, int]:
+    def _photograph(self, turn: Turn, place: Share) -> tuple[Photograph, int]:
         """The photograph, when there is memory for what is to be done with it; and bytes of its file."""
-        given, limits = work.photograph, self._settings.limits
+        work, limits = turn.work, self._settings.limits
+        given = work.photograph
         if isinstance(given, Pixels):
             place.take(given.count * (work.bytes_a_pixel + 3))
             return Photograph(given.read(), limits), 0
@@ -251,7 +260,10 @@ class Service:
         place.take(size)  # its own copy
         content = bytes(given)
         place.take(declared_pixels(content, limits) * work.bytes_a_pixel)
-        return Photograph(content, limits), size
+        if self._decoders is None:
+            return Photograph(content, limits), size
+        # Its client may leave, or the server stop, in the middle of it.
+        return Photograph(content, limits, partial(self._decoders.decode, check=lambda: turn.check("decode"))), size
 
     def _segment(self, segmenter: Segmenter, photograph: Photograph, turn: Turn) -> Segmentation:
         """The segmentation, from a map that was kept where there is one."""
