@@ -4,7 +4,8 @@
 
 A server in a process of its own is sent one photograph after another, each drawn to be hard: a retina crossed by
 thousands of thin lines, and noise. Linux tells the peak of resident memory and sets it back when asked
-(/proc/PID/clear_refs). docs/operations.md and the table in vesselrt.server.work.budget hold what was found.
+(/proc/PID/clear_refs); the peaks of the server and of its decoder process are added. docs/operations.md and the table
+in vesselrt.server.work.budget hold what was found.
 """
 
 import http.client
@@ -101,8 +102,10 @@ def _encoded(picture: Image, form: str, mode: str, options: dict[str, Any]) -> b
 
 
 def _measure(port: int, process: "subprocess.Popen[bytes]", file: str, answer: str, body: bytes, pixels: int) -> Cost:
-    rest = _memory(process.pid, "VmRSS")
-    Path(f"/proc/{process.pid}/clear_refs").write_text("5")  # the peak begins anew
+    family = _family(process.pid)
+    rest = sum(_memory(pid, "VmRSS") for pid in family)
+    for pid in family:
+        Path(f"/proc/{pid}/clear_refs").write_text("5")  # the peak begins anew
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=300)
     if answer.startswith("v2"):
         tensor = {"name": "file", "datatype": "BYTES", "shape": [1], "parameters": {"binary_data_size": len(body) + 4}}
@@ -117,8 +120,14 @@ def _measure(port: int, process: "subprocess.Popen[bytes]", file: str, answer: s
     if response.status != http.client.OK:
         raise VesselrtError(f"{file} as {answer}: {response.status} {content[:200]!r}")
     time.sleep(0.1)
-    peak = _memory(process.pid, "VmHWM")
+    peak = sum(_memory(pid, "VmHWM") for pid in family)
     return Cost(file, answer, len(body) / 1e6, len(content) / 1e6, (peak - rest - len(body)) / pixels)
+
+
+def _family(pid: int) -> list[int]:
+    """A process and its children: the server and its decoder processes."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text("utf-8").split()
+    return [pid, *map(int, children)]
 
 
 def _memory(pid: int, name: str) -> int:
