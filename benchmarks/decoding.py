@@ -25,9 +25,9 @@ from vesselrt.benchmarks.corpus.bombs import bombs
 from vesselrt.benchmarks.corpus.cost import measured_costs
 from vesselrt.benchmarks.corpus.judge import cases, damages, decode, told_of
 from vesselrt.benchmarks.photos import from_size
+from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.errors import as_command
 from vesselrt.runtime.photo.decoding import decode_photo
-from vesselrt.runtime.photo.preparation import Image
 
 VERDICTS = ("right", "refused", "misnamed", "warned", "wrong")
 OUTCOMES = ("refused", "warned", "harmless", "silent")

@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.backends.lanes import LANES, Lanes
 from vesselrt.runtime.engine import Profile
 from vesselrt.runtime.errors import DeviceError, VesselrtError, first_line
 from vesselrt.runtime.hardware import find_gpu
-from vesselrt.runtime.photo.preparation import Image
 
 if TYPE_CHECKING:
     from vesselrt.runtime.cuda import Cuda

@@ -27,9 +27,9 @@ from typing import Any
 import numpy as np
 from PIL import Image as Pillow
 
+from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.errors import VesselrtError, as_command
 from vesselrt.runtime.hardware import machine
-from vesselrt.runtime.photo.preparation import Image
 
 FILES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "jpeg": ("JPEG", "RGB", {"quality": 90}),

@@ -10,10 +10,10 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 from torch.nn import functional
 
+from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.backends import Info
 from vesselrt.runtime.errors import DeviceError, ModelError
 from vesselrt.runtime.hardware import cpu_name
-from vesselrt.runtime.photo.preparation import Image
 
 
 class Twin(nn.Module):

@@ -15,10 +15,10 @@ from torch.export import Dim
 
 from vesselrt.export.modelfile import write
 from vesselrt.export.parity import check
+from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.errors import DataError, ExportError
 from vesselrt.runtime.files import atomic_write
 from vesselrt.runtime.manifest import Manifest
-from vesselrt.runtime.photo.preparation import Image
 
 OPSET = 20
 

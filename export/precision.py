@@ -27,11 +27,11 @@ from onnx.inliner import inline_local_functions
 
 from vesselrt.export.modelfile import write
 from vesselrt.export.parity import F1, check_half, emulated
+from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.errors import ExportError, OptionError
 from vesselrt.runtime.files import atomic_write
 from vesselrt.runtime.manifest import Manifest
 from vesselrt.runtime.modelfile import read_manifest
-from vesselrt.runtime.photo.preparation import Image
 
 WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 _MOVING = frozenset(

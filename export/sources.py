@@ -26,9 +26,9 @@ from torch import nn
 
 from vesselrt.export import bundle, program, smp
 from vesselrt.export.graph import Found, Output, fill, hash_weights, load_weights
+from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.errors import DataError, ManifestError, OptionError
 from vesselrt.runtime.manifest import DataSource, Manifest, Provenance, explain
-from vesselrt.runtime.photo.preparation import Image
 from vesselrt.training.recipe import BUILT_IN, Network, Recipe
 
 _PARITY_PHOTOGRAPHS = 2  # of each data set's validation part

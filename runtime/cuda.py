@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from cuda.bindings import runtime
 
+from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.errors import DeviceError
-from vesselrt.runtime.photo.preparation import Image
 
 
 class Cuda:

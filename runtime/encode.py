@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.errors import OptionError
-from vesselrt.runtime.photo.preparation import Image
 
 Format = Literal["mask", "probability", "overlay", "svg", "geojson", "json"]
 MEDIA_TYPES = {

@@ -34,10 +34,10 @@ from typing import Annotated, Any, BinaryIO, Literal
 import numpy as np
 from pydantic import Field, ValidationError, model_validator
 
+from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.errors import DeviceError, EngineError, ManifestError, ModelNotFoundError, first_line
 from vesselrt.runtime.files import atomic_write
 from vesselrt.runtime.manifest import Facts, Hash, Manifest, explain
-from vesselrt.runtime.photo.preparation import Image
 
 FORMAT: Literal[1] = 1
 SUFFIX = ".engine"

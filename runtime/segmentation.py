@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.backends import Info
 from vesselrt.runtime.encode import (
     COLOUR,
@@ -22,7 +23,6 @@ from vesselrt.runtime.encode import (
     threshold_mask,
 )
 from vesselrt.runtime.photo.photograph import Photograph
-from vesselrt.runtime.photo.preparation import Image
 from vesselrt.runtime.photo.views import Box, Scale, mask_of
 
 _PREVIEW = 1024  # px: longest side of the picture in a notebook

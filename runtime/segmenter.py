@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from vesselrt.runtime import tiling
+from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.backends import Backend, Info
 from vesselrt.runtime.backends.shared import SharedBatches
 from vesselrt.runtime.devices import AnyPrecision, Device, open_backend
@@ -24,7 +25,7 @@ from vesselrt.runtime.manifest import Manifest
 from vesselrt.runtime.modelfile import find
 from vesselrt.runtime.photo.decoding import Limits
 from vesselrt.runtime.photo.photograph import Photograph, Source
-from vesselrt.runtime.photo.preparation import Image, Prepared, Views
+from vesselrt.runtime.photo.preparation import Prepared, Views
 from vesselrt.runtime.photo.views import Box
 from vesselrt.runtime.segmentation import Segmentation, keep_within
 

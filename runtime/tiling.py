@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.manifest import Tile
-from vesselrt.runtime.photo.preparation import Image
 from vesselrt.runtime.photo.views import Box
 
 Infer = Callable[[Iterable[Image]], Iterator[Image]]

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.errors import DeviceError
-from vesselrt.runtime.photo.preparation import Image
 
 Work = Callable[[], None]
 

@@ -25,9 +25,9 @@ import httpx
 import numpy as np
 import pytest
 
+from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.manifest import Input, Manifest, Preparation, Tile
 from vesselrt.runtime.photo.decoding import Limits
-from vesselrt.runtime.photo.preparation import Image
 from vesselrt.server.http.errors import RequestError
 from vesselrt.server.process import listen_unix
 from vesselrt.server.v2.messages import parse

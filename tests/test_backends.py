@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from vesselrt.runtime import hardware
+from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.backends import Backend, Info, to_bytes
 from vesselrt.runtime.backends.fake import FakeBackend, identity
 from vesselrt.runtime.backends.onnxruntime import OnnxRuntimeBackend
@@ -26,7 +27,6 @@ from vesselrt.runtime.backends.shared import AT_ONCE, SharedBatches
 from vesselrt.runtime.errors import DeviceError
 from vesselrt.runtime.hardware import cpu_name, gains_by_bf16, usable_cores
 from vesselrt.runtime.manifest import Precision
-from vesselrt.runtime.photo.preparation import Image
 
 Make = Callable[[Path, Precision | None, int], Backend]
 REAL: dict[str, Make] = {"onnxruntime": OnnxRuntimeBackend, "openvino": OpenVinoBackend}

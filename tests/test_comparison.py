@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.backends.fake import FakeBackend, identity
 from vesselrt.runtime.devices import PRECISIONS
 from vesselrt.runtime.errors import DataError, DeviceError, ModelNotFoundError, OptionError, VesselrtError
 from vesselrt.runtime.manifest import Input, Manifest, Preparation, Tile
-from vesselrt.runtime.photo.preparation import Image
 from vesselrt.runtime.segmenter import Segmenter
 from vesselrt.training import comparison
 from vesselrt.training.comparison import Comparison, Plan, Row, compare

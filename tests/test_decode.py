@@ -22,11 +22,11 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 from PIL import ImageOps
 
+from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.errors import ImageDecodeError, ImageError, ImageTooLargeError
 from vesselrt.runtime.photo import decoding
 from vesselrt.runtime.photo.decoding import FORMATS, Limits, decode_photo, read_photo
 from vesselrt.runtime.photo.encoded import TITLES
-from vesselrt.runtime.photo.preparation import Image
 
 KINDS = "JPEG, PNG, TIFF, BMP, WebP, GIF, PNM or AVIF"
 EMPTY = f"the file is empty. Send a {KINDS} file."

@@ -16,6 +16,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
+from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.encode import (
     FORMATS,
     MEDIA_TYPES,
@@ -30,7 +31,6 @@ from vesselrt.runtime.encode import (
     threshold_mask,
 )
 from vesselrt.runtime.errors import OptionError
-from vesselrt.runtime.photo.preparation import Image
 
 RAMP: Image = np.arange(256, dtype=np.uint8).reshape(16, 16)
 MASKS = arrays(bool, array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=24))

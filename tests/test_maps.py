@@ -11,10 +11,10 @@ import httpx
 import numpy as np
 import pytest
 
+from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.backends.fake import FakeBackend, identity
 from vesselrt.runtime.encode import FORMATS
 from vesselrt.runtime.manifest import Input, Manifest, Preparation, Tile
-from vesselrt.runtime.photo.preparation import Image
 from vesselrt.runtime.segmenter import Segmenter
 from vesselrt.server.http.application import create_app
 from vesselrt.server.settings import Settings

@@ -9,13 +9,13 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
+from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.backends.fake import FakeBackend
 from vesselrt.runtime.errors import FieldOfViewError, ImageDecodeError, ImageTooLargeError, OptionError
 from vesselrt.runtime.manifest import Input, Manifest, Preparation, Tile
 from vesselrt.runtime.photo import photograph
 from vesselrt.runtime.photo.decoding import Decoded, Limits, decode_photo
 from vesselrt.runtime.photo.photograph import Photograph
-from vesselrt.runtime.photo.preparation import Image
 from vesselrt.runtime.segmenter import Segmenter
 
 

@@ -10,10 +10,11 @@ import pytest
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.errors import FieldOfViewError
 from vesselrt.runtime.manifest import Clahe, Preparation
 from vesselrt.runtime.photo.decoding import read_photo
-from vesselrt.runtime.photo.preparation import Image, prepare, scale
+from vesselrt.runtime.photo.preparation import prepare, scale
 from vesselrt.runtime.photo.views import Box, field_of_view
 
 RETINA = (170, 80, 40)

@@ -18,11 +18,11 @@ from PIL import Image as Pillow
 
 import vesselrt
 from vesselrt.runtime import errors
+from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.backends.fake import FakeBackend
 from vesselrt.runtime.devices import Device
 from vesselrt.runtime.errors import MissingExtraError, SegmenterClosedError, VesselrtError
 from vesselrt.runtime.manifest import Input, Manifest, Preparation, Tile
-from vesselrt.runtime.photo.preparation import Image
 from vesselrt.runtime.quota import cpu_quota
 from vesselrt.runtime.segmenter import Segmenter
 

@@ -17,6 +17,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
+from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.backends import Backend
 from vesselrt.runtime.backends.fake import FakeBackend
 from vesselrt.runtime.backends.onnxruntime import OnnxRuntimeBackend
@@ -36,7 +37,6 @@ from vesselrt.runtime.hardware import cpu_name, usable_cores
 from vesselrt.runtime.manifest import Input, Manifest, Preparation, Tile
 from vesselrt.runtime.modelfile import find, models, read_manifest
 from vesselrt.runtime.photo.decoding import Limits
-from vesselrt.runtime.photo.preparation import Image
 from vesselrt.runtime.photo.views import field_of_view
 from vesselrt.runtime.segmenter import Segmenter, load
 

@@ -24,11 +24,11 @@ import numpy as np
 import pytest
 import uvicorn
 
+from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.backends.fake import FakeBackend, identity
 from vesselrt.runtime.encode import FORMATS, MEDIA_TYPES, Format
 from vesselrt.runtime.errors import DeviceError, ModelNotFoundError, OptionError
 from vesselrt.runtime.manifest import Input, Manifest, Preparation, Tile
-from vesselrt.runtime.photo.preparation import Image
 from vesselrt.runtime.segmenter import Segmenter
 from vesselrt.server.http.application import create_app
 from vesselrt.server.http.upload import safe_stem

@@ -35,11 +35,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import vesselrt
 from vesselrt.client import _wait
+from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.backends.fake import FakeBackend, identity
 from vesselrt.runtime.encode import FORMATS, MEDIA_TYPES, Format
 from vesselrt.runtime.errors import ImageDecodeError, ModelNotFoundError, OptionError, VesselrtError
 from vesselrt.runtime.manifest import Input, Manifest, Preparation, Tile
-from vesselrt.runtime.photo.preparation import Image
 from vesselrt.runtime.segmenter import Segmenter
 from vesselrt.server.http.accept import coding_from
 from vesselrt.server.http.application import create_app

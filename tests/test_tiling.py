@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.backends.fake import FakeBackend, identity
 from vesselrt.runtime.manifest import Tile
-from vesselrt.runtime.photo.preparation import Image
 from vesselrt.runtime.tiling import run, spans, window_side
 
 Blend = Literal["exact", "gaussian"]

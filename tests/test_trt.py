@@ -24,6 +24,7 @@ from onnx import TensorProto, helper
 
 from vesselrt.export.modelfile import write
 from vesselrt.runtime import devices, preflight
+from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.backends.lanes import LANES, sizes
 from vesselrt.runtime.backends.tensorrt import TensorRtBackend
 from vesselrt.runtime.engine import Engine, Flavour, Profile, proof_of, proof_window
@@ -31,7 +32,6 @@ from vesselrt.runtime.errors import DeviceError, EngineError, ExportError, Optio
 from vesselrt.runtime.hardware import Gpu
 from vesselrt.runtime.manifest import Manifest, Precision
 from vesselrt.runtime.modelfile import read_manifest, sha256
-from vesselrt.runtime.photo.preparation import Image
 from vesselrt.runtime.segmenter import Segmenter, load
 
 TILE = 32

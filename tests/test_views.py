@@ -10,10 +10,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.backends.fake import FakeBackend
 from vesselrt.runtime.errors import FieldOfViewError, OptionError
 from vesselrt.runtime.manifest import Input, Manifest, Preparation, Tile
-from vesselrt.runtime.photo.preparation import Image, prepare_views
+from vesselrt.runtime.photo.preparation import prepare_views
 from vesselrt.runtime.photo.views import Box, find_scales, mask_of
 from vesselrt.runtime.segmenter import Segmenter
 

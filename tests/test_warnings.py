@@ -20,11 +20,12 @@ import pytest
 import uvicorn
 
 from vesselrt import cli
+from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.backends.fake import FakeBackend
 from vesselrt.runtime.encode import density
 from vesselrt.runtime.manifest import Input, Manifest, Preparation, Tile
 from vesselrt.runtime.photo.decoding import read_photo
-from vesselrt.runtime.photo.preparation import Image, prepare_views
+from vesselrt.runtime.photo.preparation import prepare_views
 from vesselrt.runtime.photo.quality import BLURRED, DARK, GUESSED, OTHER, OVEREXPOSED
 from vesselrt.runtime.segmenter import Segmenter
 from vesselrt.server import Settings

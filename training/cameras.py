@@ -21,10 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator, Field
 
+from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.errors import as_command
 from vesselrt.runtime.files import atomic_write
 from vesselrt.runtime.manifest import Facts, Preparation
-from vesselrt.runtime.photo.preparation import Image, scale
+from vesselrt.runtime.photo.preparation import scale
 from vesselrt.runtime.photo.views import field_of_view
 from vesselrt.training.data.finding import check_kind, find
 from vesselrt.training.data.samples import Sample, read_pair

@@ -17,11 +17,11 @@ from typing import cast
 import numpy as np
 
 from vesselrt.runtime import hardware
+from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.backends import Info
 from vesselrt.runtime.devices import DEVICES, PRECISIONS, AnyPrecision, Device
 from vesselrt.runtime.errors import DeviceError, OptionError, VesselrtError
 from vesselrt.runtime.modelfile import find, read_manifest, sha256
-from vesselrt.runtime.photo.preparation import Image
 from vesselrt.runtime.segmenter import Segmenter, load
 from vesselrt.training import figures
 from vesselrt.training.data.samples import Sample

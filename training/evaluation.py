@@ -13,11 +13,11 @@ from statistics import median
 
 import numpy as np
 
+from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.backends import Info
 from vesselrt.runtime.encode import threshold_mask
 from vesselrt.runtime.errors import DataError, ImageError
 from vesselrt.runtime.manifest import Manifest
-from vesselrt.runtime.photo.preparation import Image
 from vesselrt.runtime.segmentation import Segmentation
 from vesselrt.runtime.segmenter import Segmenter
 from vesselrt.training import figures

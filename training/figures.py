@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.morphology import skeletonize
 
-from vesselrt.runtime.photo.preparation import Image
+from vesselrt.runtime.arrays import Image
 from vesselrt.training.data.masks import Mask
 
 THIN = 3.0

@@ -28,11 +28,11 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Dataset
 
+from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.backends import to_bytes
 from vesselrt.runtime.errors import DataError, first_line
 from vesselrt.runtime.files import atomic_write
 from vesselrt.runtime.hardware import gains_by_bf16, usable_cores
-from vesselrt.runtime.photo.preparation import Image
 from vesselrt.training.cameras import crop, source_of
 from vesselrt.training.data.finding import has_test, listed
 from vesselrt.training.data.samples import Sample, digests, read_pair

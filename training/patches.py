@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.manifest import Facts, Preparation
-from vesselrt.runtime.photo.preparation import Image, prepare, resize
+from vesselrt.runtime.photo.preparation import prepare, resize
 from vesselrt.training.cameras import Factors
 
 if TYPE_CHECKING:

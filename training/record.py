@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tensorboardX import SummaryWriter
 
+from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.files import atomic_write
-from vesselrt.runtime.photo.preparation import Image
 from vesselrt.training.evaluation import Seen
 from vesselrt.training.figures import Truth
 from vesselrt.training.report import overlay

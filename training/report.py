@@ -21,9 +21,9 @@ from xml.etree.ElementTree import Element
 import cv2
 import numpy as np
 
+from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.errors import DataError
 from vesselrt.runtime.files import atomic_write
-from vesselrt.runtime.photo.preparation import Image
 from vesselrt.training.evaluation import Evaluation, Seen
 from vesselrt.training.figures import Interval, Metrics, reaching
 from vesselrt.training.markup import Mark, Track, document, square, strips, tag

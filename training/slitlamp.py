@@ -18,10 +18,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.encode import Mask
 from vesselrt.runtime.errors import OptionError, as_command
 from vesselrt.runtime.files import atomic_write
-from vesselrt.runtime.photo.preparation import Image
 from vesselrt.training.data.tracing import encode_annotation
 
 Float = NDArray[np.float32]

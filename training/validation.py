@@ -11,8 +11,9 @@ from monai.inferers.utils import sliding_window_inference
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.backends import to_bytes
-from vesselrt.runtime.photo.preparation import Image, prepare
+from vesselrt.runtime.photo.preparation import prepare
 from vesselrt.training.cameras import HELD_OUT, source_of
 from vesselrt.training.data.masks import Mask
 from vesselrt.training.data.samples import read_inside, read_pair

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vesselrt.runtime.photo.preparation import Image
+from vesselrt.runtime.arrays import Image
 
 Verdict = Literal["right", "refused", "misnamed", "warned", "wrong"]
 _VAGUE = re.compile("truncated|damaged|corrupt|not an image|begins with", re.IGNORECASE)

@@ -10,7 +10,7 @@ from PIL import Image as Pillow
 
 from vesselrt.benchmarks.corpus.tiff import Layout, tiff
 from vesselrt.benchmarks.corpus.writers import pnm
-from vesselrt.runtime.photo.preparation import Image
+from vesselrt.runtime.arrays import Image
 
 PLACES = 20
 SIZE = 512

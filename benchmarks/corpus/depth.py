@@ -10,7 +10,7 @@ from vesselrt.benchmarks.corpus.case import Case
 from vesselrt.benchmarks.corpus.tiff import Tag, tiff_of_samples
 from vesselrt.benchmarks.corpus.undamaged import PHOTO
 from vesselrt.benchmarks.corpus.writers import chunk, png
-from vesselrt.runtime.photo.preparation import Image
+from vesselrt.runtime.arrays import Image
 
 _LARGEST = 281  # the tag MaxSampleValue
 

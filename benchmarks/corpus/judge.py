@@ -13,9 +13,9 @@ from vesselrt.benchmarks.corpus.kinds import kinds
 from vesselrt.benchmarks.corpus.pages import pages
 from vesselrt.benchmarks.corpus.tiff import layouts, tiff_case
 from vesselrt.benchmarks.corpus.undamaged import undamaged
+from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.errors import ImageError
 from vesselrt.runtime.photo.decoding import decode_photo
-from vesselrt.runtime.photo.preparation import Image
 
 ROUNDING = 2
 """Levels by which a damaged file may differ from the whole one and still be called harmless."""

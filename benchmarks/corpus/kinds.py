@@ -13,7 +13,7 @@ from vesselrt.benchmarks.corpus.case import Case, eight_bits, smooth
 from vesselrt.benchmarks.corpus.tiff import Tag, tiff_of_samples
 from vesselrt.benchmarks.corpus.undamaged import PHOTO, written
 from vesselrt.benchmarks.corpus.writers import packed_bits
-from vesselrt.runtime.photo.preparation import Image
+from vesselrt.runtime.arrays import Image
 
 _SHOWN = smooth(47, 61)
 _PIXELS: Image = eight_bits(_SHOWN)

@@ -11,7 +11,7 @@ from vesselrt.benchmarks.corpus.case import Case
 from vesselrt.benchmarks.corpus.tiff import Page, Tag, assemble, page_of_samples
 from vesselrt.benchmarks.corpus.undamaged import PHOTO, SMALL, written
 from vesselrt.benchmarks.corpus.writers import chunk, png
-from vesselrt.runtime.photo.preparation import Image
+from vesselrt.runtime.arrays import Image
 
 NAMES = ("page", "frame", "several", "pictures", "photographs", "stack", "animat", "sequence")
 TOLD = "page|frame|picture|first"

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 
 from vesselrt.benchmarks.corpus.case import Case, eight_bits, smooth
-from vesselrt.runtime.photo.preparation import Image
+from vesselrt.runtime.arrays import Image
 
 Samples = NDArray[Any]
 """(H, W, C) of the type that is stored."""

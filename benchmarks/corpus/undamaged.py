@@ -26,7 +26,7 @@ from vesselrt.benchmarks.corpus.writers import (
     with_segments,
 )
 from vesselrt.benchmarks.photos import synthetic
-from vesselrt.runtime.photo.preparation import Image
+from vesselrt.runtime.arrays import Image
 
 LOSSY = 4
 """Samples of 255 by which two decoders of one lossy file may differ."""

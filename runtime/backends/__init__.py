@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.manifest import Precision
-from vesselrt.runtime.photo.preparation import Image
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.backends import Info, to_bytes
-from vesselrt.runtime.photo.preparation import Image
 
 
 def identity(pixels: Image) -> NDArray[np.floating[Any]]:

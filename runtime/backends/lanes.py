@@ -18,9 +18,9 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
+from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.engine import Profile
 from vesselrt.runtime.errors import DeviceError, OptionError, first_line
-from vesselrt.runtime.photo.preparation import Image
 
 if TYPE_CHECKING:
     from vesselrt.runtime.cuda import Cuda

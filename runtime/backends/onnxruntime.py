@@ -7,11 +7,11 @@ from typing import Literal
 
 import onnxruntime
 
+from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.backends import Info, to_bytes
 from vesselrt.runtime.errors import DeviceError, first_line
 from vesselrt.runtime.hardware import Gpu, cpu_name
 from vesselrt.runtime.manifest import Manifest, Precision
-from vesselrt.runtime.photo.preparation import Image
 
 _PLUGIN = "onnxruntime_ep_nv_tensorrt_rtx"
 

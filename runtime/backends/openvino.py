@@ -13,12 +13,12 @@ import openvino
 from openvino import properties
 from openvino.properties import hint
 
+from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.backends import Info, to_bytes
 from vesselrt.runtime.errors import DeviceError
 from vesselrt.runtime.hardware import cpu_name, gains_by_bf16
 from vesselrt.runtime.lifetime import start_library
 from vesselrt.runtime.manifest import Precision
-from vesselrt.runtime.photo.preparation import Image
 
 _TYPES: dict[Precision, openvino.Type] = {"f32": openvino.Type.f32, "bf16": openvino.Type.bf16}
 # One for the process, never given back. Its CPU plug-in gives the thread that makes it a stack for signals, and when

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.backends import Backend
-from vesselrt.runtime.photo.preparation import Image
 
 AT_ONCE = 2
 """Batches handed to the backend: one computes while the other is copied."""

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.backends import Info
 from vesselrt.runtime.backends.lanes import Lanes
 from vesselrt.runtime.engine import NAMES, Engine, proof_of, proof_window
 from vesselrt.runtime.errors import DeviceError, EngineError
 from vesselrt.runtime.files import atomic_write
 from vesselrt.runtime.hardware import Gpu
-from vesselrt.runtime.photo.preparation import Image
 
 if TYPE_CHECKING:
     from vesselrt.runtime.cuda import Cuda

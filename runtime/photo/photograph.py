@@ -11,11 +11,12 @@ import cv2
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
+from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.errors import FieldOfViewError, ImageDecodeError, ImageTooLargeError, OptionError
 from vesselrt.runtime.manifest import Preparation
 from vesselrt.runtime.photo.decoding import BinaryFile, Decoded, Limits, decode_photo, read_at_most, read_bytes
 from vesselrt.runtime.photo.pixels import array_from, rgb_from_array, rgb_from_pillow
-from vesselrt.runtime.photo.preparation import Image, Views, prepare_views
+from vesselrt.runtime.photo.preparation import Views, prepare_views
 
 Decoder = Callable[[bytes, Limits, float | None], Decoded]
 """What `decode_photo` does, here or in a process of its own."""

@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 from PIL import ImageOps
 
+from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.errors import ImageDecodeError, ImageTooLargeError
 from vesselrt.runtime.photo.decoding import Limits
-from vesselrt.runtime.photo.preparation import Image
 
 _EXPECTED = "Expected (H, W, 3) RGB, (H, W, 4) RGBA or (H, W) grey, of uint8, uint16, or floats in 0..1"
 _ADVICE = {

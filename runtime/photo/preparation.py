@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from vesselrt.runtime.arrays import Image as Image  # noqa: PLC0414 - where most modules look for it
+from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.errors import FieldOfViewError, OptionError
 from vesselrt.runtime.manifest import Preparation
 from vesselrt.runtime.photo.quality import warnings_of

@@ -17,9 +17,9 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, ValidationError
 
+from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.errors import ImageTooLargeError
 from vesselrt.runtime.photo.decoding import Limits
-from vesselrt.runtime.photo.preparation import Image
 from vesselrt.server.http.errors import RequestError
 from vesselrt.server.work.jobs import Encoded, Pixels
 

@@ -4,9 +4,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.backends import Info
 from vesselrt.runtime.manifest import Manifest
-from vesselrt.runtime.photo.preparation import Image
 from vesselrt.runtime.photo.views import Scale
 from vesselrt.runtime.segmentation import Segmentation
 from vesselrt.server.http.errors import DeadlineError

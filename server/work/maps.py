@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
-from vesselrt.runtime.photo.preparation import Image
+from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.photo.views import Scale
 
 Key = tuple[Hashable, ...]

@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 
 from vesselrt.runtime import errors
+from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.encode import Format
 from vesselrt.runtime.photo.decoding import Limits
 from vesselrt.runtime.photo.photograph import Photograph, Source
-from vesselrt.runtime.photo.preparation import Image
 
 if TYPE_CHECKING:
     import httpx

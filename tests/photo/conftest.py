@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
-from vesselrt.runtime.photo.preparation import Image
+from vesselrt.runtime.arrays import Image
 
 Photo = tuple[NDArray[np.uint8], NDArray[np.bool_]]
 

@@ -4,7 +4,7 @@ import pytest
 
 from vesselrt.benchmarks.corpus.damage import PLACES, cut, formats, overwritten
 from vesselrt.benchmarks.corpus.judge import damages, told_of
-from vesselrt.runtime.photo.preparation import Image
+from vesselrt.runtime.arrays import Image
 
 LEAST = 0.95
 RAW = {"TIFF none strips", "TIFF none tiles", "BMP", "PPM"}

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.errors import DataError, ImageError
 from vesselrt.runtime.photo.decoding import Limits, open_photo
 from vesselrt.runtime.photo.encoded import Encoded
 from vesselrt.runtime.photo.photograph import Photograph
-from vesselrt.runtime.photo.preparation import Image
 from vesselrt.training.data.annotations import Annotation
 from vesselrt.training.data.masks import (
     MOST,
