@@ -182,6 +182,15 @@ def declared_pixels(data: bytes, limits: Limits) -> int:
     return max(encoded.width * encoded.height, -(-encoded.bytes // _PIXEL))
 
 
+def load_libraries(encoded: Encoded) -> None:
+    """Loads what `decode_opened` will need of a file, so that a limit on memory set after it is for the pixels alone.
+
+    OpenCV's own libraries take 170 MB of addresses.
+    """
+    if encoded.is_raw:
+        import cv2  # noqa: F401 - for `warn_of_torn_rows`
+
+
 def decode_opened(encoded: Encoded, enough: float | None) -> Decoded:
     """The second half of `decode_photo`."""
     longer = max(encoded.width, encoded.height)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from vesselrt.runtime.errors import ImageDecodeError, ImageTooLargeError
-from vesselrt.runtime.photo.decoding import Decoded, Limits, decode_opened, open_photo
+from vesselrt.runtime.photo.decoding import Decoded, Limits, decode_opened, load_libraries, open_photo
 from vesselrt.runtime.photo.encoded import Encoded
 
 _SPARE = 128 * 2**20
@@ -40,6 +40,7 @@ def _answer(channel: socket.socket, request: dict[str, Any], data: bytes) -> Non
     signal.setitimer(signal.ITIMER_PROF, request["seconds"])
     try:
         encoded = open_photo(data, limits)
+        load_libraries(encoded)
         _limit_memory(encoded, data)
         decoded = decode_opened(encoded, request["enough"])
         fields = {"reduction": decoded.reduction, "size": decoded.size, "warnings": decoded.warnings}

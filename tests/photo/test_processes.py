@@ -44,6 +44,17 @@ def test_it_gives_what_decoding_here_gives(pool: DecoderPool, fundus_jpeg: bytes
         )  # fmt: skip
 
 
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "TIFF", "BMP", "WEBP", "GIF", "PPM", "AVIF"])
+def test_a_new_process_reads_every_format(form: str) -> None:
+    file, pool = io.BytesIO(), DecoderPool(1)  # whose libraries are not loaded yet
+    Pillow.open(io.BytesIO(png(150, 200))).save(file, form)
+    try:
+        found = pool.decode(file.getvalue(), Limits(), None)
+        np.testing.assert_array_equal(found.pixels, decode_photo(file.getvalue()).pixels)
+    finally:
+        pool.close()
+
+
 def test_what_is_refused_is_refused_by_the_same_words(pool: DecoderPool, fundus_jpeg: bytes) -> None:
     for data, limits in ((fundus_jpeg[:3000], Limits()), (b"", Limits()), (fundus_jpeg, Limits(formats=("png",)))):
         with pytest.raises(ImageDecodeError) as here:
