@@ -41,7 +41,7 @@ def _meaningful(largest: int, encoded: Encoded) -> tuple[int, tuple[str, ...]]:
     if shown == 16:
         return 16, ()
     return shown, (
-        f"its values are stored in 16 bits and end at {largest:,}: it was read as a photograph of {shown} bits.",
+        f"The values are stored in 16 bits and end at {largest:,}: they were read as those of {shown} bits.",
     )
 
 

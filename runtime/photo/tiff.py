@@ -45,7 +45,7 @@ def open_tiff(data: bytes) -> Encoded:
     width, height = max(sizes, key=lambda size: size[0] * size[1])
     if sizes.count((width, height)) > 1 or not all(_is_copy(size, (width, height)) for size in sizes):
         raise unsupported("tiff", f"{len(whole)} pages", _ONE_EACH)
-    told = f"the TIFF has {len(whole)} pages: the largest was read, of {width:,} × {height:,} pixels."
+    told = f"The TIFF has {len(whole)} pages: the largest was read, of {width:,} × {height:,} pixels."
     return _open_page(whole[sizes.index((width, height))], (told,))
 
 
@@ -130,7 +130,7 @@ def _open_channels(pages: list[Page]) -> Encoded:
     return Encoded(
         "tiff", first.width, first.height, lambda _: np.dstack([channel.decode(1) for channel in channels]),
         depth=first.depth, orientation=first.orientation, meaningful=first.meaningful, is_raw=first.is_raw,
-        warnings=("the TIFF has 3 grey pages: they were read as red, green and blue, as ImageJ says.",),
+        warnings=("The TIFF has 3 grey pages: they were read as red, green and blue, as ImageJ says.",),
     )  # fmt: skip
 
 

@@ -31,4 +31,4 @@ def warn_of_torn_rows(samples: Samples) -> tuple[str, ...]:
         torn = torn if len(torn) == 1 else torn[:0]
     if not len(torn):
         return ()
-    return (f"row {torn[0] + 1} is torn off from those around, as where bytes of the file were overwritten.",)
+    return (f"Row {torn[0] + 1} is torn off from those around, as where bytes of the file were overwritten.",)
