@@ -21,17 +21,16 @@ export class ApiError extends Error {
   }
 }
 
-type Words = Omit<Trouble, "detail">;
+/** Without advice, the server's words are it: they name what is wrong with the file and what helps. */
+type Words = Omit<Trouble, "detail" | "advice"> & { readonly advice?: string };
 
 const WORDS: Record<string, Words> = {
   ImageDecodeError: {
     title: "This file could not be opened as a photograph",
-    advice: "It may be damaged or of another kind. Export it again as JPEG, PNG or TIFF.",
     remedy: null,
   },
   ImageTooLargeError: {
     title: "This photograph is too large",
-    advice: "It has more pixels or bytes than this server accepts. Export it at a smaller size.",
     remedy: null,
   },
   FieldOfViewError: {
@@ -80,6 +79,9 @@ const UNKNOWN: Words = {
 /** Any error in words a clinician understands. */
 export function trouble(error: unknown): Trouble {
   const type = error instanceof ApiError ? error.type : "";
-  const detail = error instanceof Error ? error.message : String(error);
-  return { ...(WORDS[type] ?? UNKNOWN), detail };
+  const said = error instanceof Error ? error.message : String(error);
+  const { title, advice, remedy } = WORDS[type] ?? UNKNOWN;
+  return advice === undefined
+    ? { title, advice: said.charAt(0).toUpperCase() + said.slice(1), detail: "", remedy }
+    : { title, advice, detail: said, remedy };
 }

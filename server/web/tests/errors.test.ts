@@ -7,8 +7,7 @@ import { ApiError, trouble } from "@/lib/errors";
 const UNKNOWN = "The photograph could not be analysed";
 
 test.each([
-  ["ImageDecodeError", "This file could not be opened as a photograph", null],
-  ["ImageTooLargeError", "This photograph is too large", null],
+  ["FieldOfViewError", "No retina could be found", null],
   ["BusyError", "The server is busy", "retry"],
   ["Unreachable", "The server could not be reached", "retry"],
   ["KeyNeeded", "This server asks for a key", "key"],
@@ -18,6 +17,15 @@ test.each([
     remedy,
     detail: "the server's words",
   });
+});
+
+test.each([
+  ["ImageDecodeError", "This file could not be opened as a photograph"],
+  ["ImageTooLargeError", "This photograph is too large"],
+])("%s is told by its cause: in the words of the server, as a sentence", (type, title) => {
+  const said = "the file is HEIC, which is not read. Save it as JPEG.";
+  const advice = "The file is HEIC, which is not read. Save it as JPEG.";
+  expect(trouble(new ApiError(type, said))).toEqual({ title, advice, detail: "", remedy: null });
 });
 
 test("whatever else happens has words too", () => {
