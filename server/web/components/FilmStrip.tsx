@@ -91,7 +91,7 @@ function told({ progress }: Photograph): string {
     case "working":
       return progress.sent < 1 ? `sending ${Math.round(progress.sent * 100)} %` : "analysing";
     case "done":
-      return duration(progress.result.totalTime) + (progress.result.warnings.length ? ", doubtful" : "");
+      return progress.result.warnings.length ? "warning" : duration(progress.result.totalTime);
     case "failed":
       return "failed";
   }

@@ -24,11 +24,6 @@ export function Reading({ result, threshold, health }: Props) {
         <strong data-testid="density">{counts ? (100 * density(counts, threshold)).toFixed(1) : "–"}</strong> %{" "}
         <span>{result?.region === "image" ? "of the image" : "of the field of view"}</span>
       </p>
-      {result?.warnings.map((warning) => (
-        <p key={warning} className={styles.warning}>
-          {warning}
-        </p>
-      ))}
       <dl>
         {model && <Pair name="Model" value={model} />}
         {device && <Pair name="Device" value={`${device}, ${precision}`} title={health?.device_name ?? ""} />}

@@ -20,6 +20,7 @@ import { Help } from "./Help";
 import { Notice } from "./Notice";
 import { Reading } from "./Reading";
 import { Viewer } from "./Viewer";
+import { Warnings } from "./Warnings";
 import styles from "./Workbench.module.css";
 
 /** The whole page: the photographs, how they are looked at, and what is told of them. */
@@ -119,6 +120,7 @@ export function Workbench() {
       )}
       {selected && (
         <aside className={styles.panel} aria-label="Result">
+          {result && result.warnings.length > 0 && <Warnings warnings={result.warnings} />}
           <ThresholdControl {...controls} />
           <ViewControl {...controls} />
           <OverlayControl {...controls} />

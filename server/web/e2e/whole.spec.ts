@@ -32,6 +32,8 @@ test("upload, slide, download: byte for byte what the API answers; nothing leave
   expect((await page.request.get("/licences.txt")).status()).toBe(200);
   await page.keyboard.press("Escape");
   await expectDownloads(page, 0.25);
+  const { statistics } = JSON.parse(String(await fromApi(page, "json", 0.25)));
+  await expect(page.getByTestId("density")).toHaveText((100 * statistics.vessel_density).toFixed(1));
   const [whole, onServer] = [
     ...(await page.getByText("of it on the server").textContent())!.matchAll(/([\d.]+) (m?s)/g),
   ].map(([, number, unit]) => Number(number) * (unit === "s" ? 1000 : 1));
@@ -89,6 +91,60 @@ test("errors are told in words, and the film strip goes on", async ({ page }) =>
   await expect(page.locator("main").getByRole("alert")).toContainText("broken.jpg");
   await page.getByRole("button", { name: "Remove broken.jpg" }).click();
   await expect(page.locator("main").getByRole("alert")).toHaveCount(0);
+});
+
+test("what is not read is called by its name, and what helps is told", async ({ page }) => {
+  await page.goto("/");
+  const heic = Buffer.from("\0\0\0\x18ftypheic\0\0\0\0mif1heic", "latin1");
+  await page
+    .locator("main input[type=file]")
+    .first()
+    .setInputFiles([
+      { name: "scan.dcm", mimeType: "", buffer: Buffer.from(`${"\0".repeat(128)}DICM`) },
+      { name: "phone.heic", mimeType: "image/heic", buffer: heic },
+    ]);
+  const alert = page.locator("main").getByRole("alert");
+  await expect(alert).toContainText("The file is DICOM, which is not read. Export");
+  await page.keyboard.press("j");
+  await expect(alert).toContainText("The file is HEIC, which is not read. Save it as JPEG");
+});
+
+test("what is doubtful is in sight: above the results, in the strip, and of its photograph alone", async ({ page }) => {
+  await page.goto("/");
+  const flat = { name: "flat.tif", mimeType: "image/tiff", buffer: smallTiff() };
+  const sample = { name: "sample.jpg", mimeType: "image/jpeg", buffer: JPEG };
+  await page.locator("main input[type=file]").first().setInputFiles([flat, sample]);
+  const strip = page.getByRole("list", { name: "Photographs" });
+  await expect(strip.getByRole("button", { name: "flat.tif: warning" })).toBeVisible();
+  await expect(strip.getByRole("button", { name: /sample.jpg: \d/ })).toBeVisible();
+  const warning = page.locator("aside").getByText("looks blurred");
+  for (const [width, height] of [
+    [1280, 800],
+    [390, 844],
+  ] as const) {
+    await page.setViewportSize({ width, height });
+    await expect(warning).toBeInViewport({ ratio: 1 });
+    expect((await new AxeBuilder({ page }).analyze()).violations).toEqual([]);
+  }
+  await page.keyboard.press("j");
+  await expect(page.getByText("2 of 2")).toBeVisible();
+  await expect(warning).toHaveCount(0);
+});
+
+test("the plain page, which takes the place of this one where it is not built, tells it too", async ({ page }) => {
+  const path = new URL("../../static/fallback.html", import.meta.url).pathname;
+  await page.route(
+    ({ pathname }) => pathname === "/",
+    (route) => route.fulfill({ path }),
+  );
+  await page.goto("/");
+  const input = page.locator("input[type=file]");
+  const warnings = page.getByRole("list", { name: "Warnings" });
+  await input.setInputFiles({ name: "flat.tif", mimeType: "image/tiff", buffer: smallTiff() });
+  await expect(warnings).toContainText("looks blurred");
+  await input.setInputFiles(SAMPLE);
+  await expect(page.locator("#status")).toContainText("Done"); // the threshold is a status too
+  await expect(warnings).toHaveCount(0);
 });
 
 test("a press that moves by a pixel leaves the whole picture, which follows the window", async ({ page }) => {
@@ -229,7 +285,7 @@ test("what the browser can't read is shown as the server reads it", async ({ pag
     return [data[0], data[1], data[2]];
   }, seen.toString("base64"));
   expect(brightest).toEqual([200, 90, 40]);
-  await expect(page.getByText("of the field of view")).toBeVisible();
+  await expect(page.getByText("of the field of view", { exact: true })).toBeVisible();
   await expect(page.getByRole("button", { name: /scan\.tif: / }).locator("img")).toBeVisible();
 });
 
