@@ -18,13 +18,14 @@ import uvicorn
 from fastapi import FastAPI
 
 from vesselrt.runtime.segmenter import Segmenter
-from vesselrt.server.http.protocol import ADMIN_CONNECTIONS, Protocol
+from vesselrt.server.admin import CONNECTIONS, add_admin
+from vesselrt.server.http.protocol import Protocol
 from vesselrt.server.metrics import SHARED
 from vesselrt.server.settings import Settings
 from vesselrt.server.work.models import Model, from_settings
 from vesselrt.server.workers import Supervisor, folder_for_figures
 
-_OTHER_FILES = ADMIN_CONNECTIONS + 40
+_OTHER_FILES = CONNECTIONS + 40
 """Open files beside the connections: libraries, models, the event loop, logs."""
 _UNREAD = 120_000  # ms
 
@@ -46,8 +47,9 @@ def serve(settings: Settings | None = None, segmenter: Segmenter | None = None) 
         print("\n".join(_banner(settings, listeners, models, milliseconds)), flush=True)
         from vesselrt.server.http.application import create_app
 
+        app = _with_admin(create_app(models, settings), settings, listeners)
         with suppress(KeyboardInterrupt):  # the usual way to stop; the server has shut down in order before it
-            uvicorn.Server(_configuration(settings, create_app(models, settings))).run(sockets=listeners)
+            uvicorn.Server(_configuration(settings, app)).run(sockets=listeners[:1])
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ class Worker:
 
     settings: Settings
     log_level: int
+    listeners: list[socket.socket]
 
     def __call__(self) -> FastAPI:
         logging.basicConfig(format="%(message)s")
@@ -63,15 +66,23 @@ class Worker:
         from vesselrt.server.http.application import create_app
 
         # It takes no connection before its models are ready: until then the other workers answer.
-        return create_app(from_settings(self.settings), self.settings, wait=True)
+        app = create_app(from_settings(self.settings), self.settings, wait=True)
+        return _with_admin(app, self.settings, self.listeners)
+
+
+def _with_admin(app: FastAPI, settings: Settings, listeners: list[socket.socket]) -> FastAPI:
+    """Answered at the second of the listeners too, where there is one."""
+    for listener in listeners[1:]:
+        add_admin(app, settings, listener)
+    return app
 
 
 def _serve_by_workers(settings: Settings, listeners: list[socket.socket]) -> None:
     models = from_settings(settings)
     with folder_for_figures(settings.workers) as folder, _environment(SHARED, str(folder)):
         print("\n".join(_banner(settings, listeners, models, [])), flush=True)
-        worker = Worker(settings, logging.getLogger("vesselrt").level)
-        supervisor = Supervisor(_configuration(settings, worker), listeners, folder)
+        worker = Worker(settings, logging.getLogger("vesselrt").level, listeners)
+        supervisor = Supervisor(_configuration(settings, worker), listeners[:1], folder)
         supervisor.run()
         if supervisor.failed:
             sys.exit("The workers could not start; the reason stands above.")

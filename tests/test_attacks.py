@@ -266,6 +266,39 @@ def test_health_has_a_port_of_its_own_when_all_connections_are_taken(files: int)
         assert log.count(" refused: ") <= 10, "told once a second"
 
 
+BUSY = """
+import time
+from vesselrt.server.http import reports
+def versions():
+    end = time.monotonic() + 5
+    while time.monotonic() < end:
+        pass
+    return reports.Version(vesselrt="", python="", libraries={})
+reports.versions = versions
+"""
+
+
+def test_health_has_a_loop_of_its_own_when_the_other_is_busy() -> None:
+    port = free_port()
+    with (
+        server(BUSY, admin_port=port) as found,
+        ThreadPoolExecutor(1) as pool,
+        httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as admin,
+    ):
+        wait_until(lambda: admin.get("/health/ready").status_code == 200)
+        busy, seconds = pool.submit(found.client.get, "/version"), []
+        time.sleep(0.2)
+        for path in ("/health", "/health/ready", "/health/live", "/metrics", "/v2/health/live") * 3:
+            started = time.monotonic()
+            assert admin.get(path).status_code == 200
+            seconds.append(time.monotonic() - started)
+        assert not busy.done()
+        assert sorted(seconds)[len(seconds) // 2] < 0.25, seconds
+        assert busy.result().status_code == 200
+        found.process.terminate()
+        assert found.process.wait(20) == 0
+
+
 def test_a_length_beside_chunks_closes_the_connection() -> None:
     head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n"
     with running() as client, socket.create_connection((client.base_url.host, client.base_url.port)) as connection:

@@ -13,8 +13,6 @@ from vesselrt.server.http import edge
 from vesselrt.server.http.errors import RETRY_AFTER
 from vesselrt.server.settings import Settings
 
-ADMIN_CONNECTIONS = 8
-"""At the port for health and figures."""
 MOST_HEAD = 16 * 1024
 """Bytes of request line and headers."""
 _HEAD_ENDS = re.compile(rb"\n\r?\n")
@@ -46,8 +44,6 @@ class Protocol(H11Protocol):
         super().__init__(*args, **kwargs)
         self.conn = _Connection(h11.SERVER, MOST_HEAD)
         self._settings = settings
-        self.is_admin = False
-        """Whether it came in at the port for health and figures."""
         self._head: asyncio.TimerHandle | None = None
         """Runs while a head, or what is left of a body that was answered before its end, is to come."""
 
@@ -57,10 +53,8 @@ class Protocol(H11Protocol):
         transport.set_write_buffer_limits(0)
         refused = self.app_state.get("refused")
         self.app_state = {**self.app_state, "abort": transport.abort}
-        port = self.server[1] if self.server else None
-        self.is_admin = port is not None and port == self._settings.admin_port
-        most = ADMIN_CONNECTIONS if self.is_admin else self._settings.max_connections
-        if sum(other.is_admin == self.is_admin for other in self.connections if isinstance(other, Protocol)) > most:
+        most = self._settings.max_connections
+        if len(self.connections) > most:
             message = f"{most} connections are open, and no more may. Try again in a moment."
             if refused is not None:
                 refused(message)
