@@ -19,6 +19,7 @@ from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.errors import DataError, ExportError
 from vesselrt.runtime.files import atomic_write
 from vesselrt.runtime.manifest import Manifest
+from vesselrt.training.networks import folded
 
 OPSET = 20
 
@@ -87,10 +88,11 @@ def export(
         raise ExportError(f"a calibration of {shift:+.3f} is for logits, and the network gives a probability.")
     module = Deployed(network, manifest, shift, output).eval()
     with atomic_write(path) as name:
-        model = onnx_from_module(module, manifest)
+        model = onnx_from_module(folded(module), manifest)
         if output != "probability":
             _check_end(model)
         write(model, manifest, name)
+        # Of the module with all its branches: that folding changed nothing is proven here too.
         parity = check(module, manifest, name, photographs)
         provenance = manifest.provenance.model_copy(update={"parity": parity})
         return write(model, manifest.model_copy(update={"provenance": provenance}), name)

@@ -10,16 +10,18 @@ from typing import Any
 from urllib.error import URLError
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 import vesselrt
 from vesselrt.export.graph import export
 from vesselrt.runtime.errors import DataError
 from vesselrt.runtime.manifest import Manifest
-from vesselrt.training.networks import BACKBONES, EfficientUNet, TransUNet
+from vesselrt.training.networks import BACKBONES, Branched, EfficientUNet, TransUNet, VesselNet, folded
 from vesselrt.training.recipe import Network
 
 B0: dict[str, Any] = {"channels": 3, "backbone": "efficientnet-b0", "widths": [16, 8, 8, 4, 4]}
@@ -108,6 +110,63 @@ def test_the_model_file_does_what_the_network_does(
     photograph = random.integers(0, 256, (150, 90, 3), dtype=np.uint8)
     with vesselrt.load(tmp_path / "net.onnx", device="cpu:onnxruntime") as segmenter:
         assert segmenter.segment(photograph).probability.shape == (150, 90)
+
+
+# Branches
+
+
+def branched() -> VesselNet:
+    """Single convolutions at all levels, and every branch of them counts."""
+    torch.manual_seed(0)
+    network = VesselNet(1, (4, 8), (1, 1), (1,))
+    for part in network.modules():
+        if isinstance(part, Branched):
+            nn.init.normal_(part.point, std=0.3)
+            nn.init.normal_(part.narrow, std=0.3)
+    lively(network, torch.randn(2, 1, 32, 32))
+    return network
+
+
+def test_branches_are_the_sum_of_their_convolutions() -> None:
+    torch.manual_seed(0)
+    branches, pixels = Branched(4), torch.randn(2, 4, 9, 7)
+    nn.init.normal_(branches.point)
+    nn.init.normal_(branches.narrow)
+    with torch.inference_mode():
+        expected = pixels + functional.conv2d(pixels, branches.weight, padding=1)
+        expected += functional.conv2d(pixels, branches.point[:, :, None, None])
+        wide = functional.conv2d(pixels, branches.wide, padding=1)  # (2, 8, 9, 7)
+        expected += functional.conv2d(wide, branches.narrow[:, :, None, None])
+        torch.testing.assert_close(branches(pixels), expected, rtol=0, atol=1e-4)
+
+
+def test_folding_leaves_one_convolution_that_does_the_same() -> None:
+    network, pixels = branched(), torch.randn(2, 1, 32, 48)
+    plain = folded(network)
+    for layers, kinds in ((network, {Branched, nn.Conv2d}), (plain, {nn.Conv2d})):
+        assert {type(part) for part in layers.modules() if isinstance(part, nn.Conv2d)} == kinds
+    with torch.inference_mode():
+        assert torch.equal(plain(pixels), network(pixels))
+
+
+def test_every_branch_is_trained() -> None:
+    network = branched()
+    network(torch.randn(2, 1, 32, 32)).square().mean().backward()
+    assert [name for name, weight in network.named_parameters() if weight.grad is None] == []
+
+
+def test_a_model_file_has_no_branches_and_the_network_keeps_them(tmp_path: Path) -> None:
+    network = branched()
+    before = network.state_dict().keys()
+    written = export(network, manifest_of(1, size=64, multiple=4), tmp_path / "net.onnx", [])
+    assert network.state_dict().keys() == before
+    assert written.provenance.parity["f32"]["largest_difference"] <= 1e-5
+    graph = onnx.load(tmp_path / "net.onnx").graph
+    kernels = [list(tensor.dims) for tensor in graph.initializer if tensor.dims[-2:] == [3, 3]]
+    assert sorted(kernels) == [[4, 4, 3, 3], [4, 4, 3, 3], [4, 4, 3, 3], [8, 4, 3, 3], [8, 8, 3, 3]]
+    assert {node.op_type for node in graph.node} <= {
+        *("Cast", "Div", "Sub", "Conv", "Relu", "ConvTranspose", "Add", "DepthToSpace", "Sigmoid")
+    }
 
 
 # EfficientUNet

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from copy import deepcopy
 from itertools import pairwise
 from pathlib import Path
 
@@ -23,19 +24,37 @@ class VesselNet(nn.Module):
     output; skips are added, not concatenated (half the multiplications in the decoder); every operation
     is local (convolution, batch norm, ReLU), so a tiled result can equal the whole-image one.
 
+    `encoder` and `decoder` are the 3×3 convolutions of each level, from the finest: 2 are a residual block, 1 trains as
+    several branches (`Branched`), 0 is none. Left out: 2 everywhere. The coarsest level belongs to the encoder.
+
     Input (N, C, H, W) float, H and W multiples of `stride`; output (N, 1, H, W) logits.
+
+    Raises ValueError for convolutions of other levels than `widths` has, or of another number.
     """
 
-    def __init__(self, channels: int = 1, widths: Sequence[int] = (16, 32, 64, 128)) -> None:
+    def __init__(
+        self,
+        channels: int = 1,
+        widths: Sequence[int] = (16, 32, 64, 128),
+        encoder: Sequence[int] | None = None,
+        decoder: Sequence[int] | None = None,
+    ) -> None:
         super().__init__()
+        encoder = [2] * len(widths) if encoder is None else encoder
+        decoder = [2] * (len(widths) - 1) if decoder is None else decoder
+        if (len(encoder), len(decoder)) != (len(widths), len(widths) - 1):
+            raise ValueError(
+                f"convolutions of {len(encoder)} and {len(decoder)} levels. Expected {len(widths)} in the encoder and "
+                f"{len(widths) - 1} in the decoder, as there are {len(widths)} widths"
+            )
         self.stride = 2 ** len(widths)
         self.stem = nn.Sequential(
             nn.Conv2d(channels, widths[0], 4, stride=2, padding=1, bias=False), nn.BatchNorm2d(widths[0]), nn.ReLU()
         )
-        self.encoder = nn.ModuleList(Residual(w) for w in widths)
+        self.encoder = nn.ModuleList(_level(w, n) for w, n in zip(widths, encoder, strict=True))
         self.down = nn.ModuleList(_conv(a, b, stride=2) for a, b in pairwise(widths))
         self.up = nn.ModuleList(nn.ConvTranspose2d(b, a, 2, stride=2) for a, b in pairwise(widths))
-        self.decoder = nn.ModuleList(Residual(w) for w in widths[:-1])
+        self.decoder = nn.ModuleList(_level(w, n) for w, n in zip(widths[:-1], decoder, strict=True))
         # Not a transposed convolution: with one output channel it fills one of eight or more vector lanes.
         self.head = nn.Sequential(nn.Conv2d(widths[0], 4, 3, padding=1), nn.PixelShuffle(2))
 
@@ -63,6 +82,47 @@ class Residual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.relu(x + self.second(self.first(x)))
+
+
+class Branched(nn.Conv2d):
+    """A square 3×3 convolution that trains as the sum of several branches (Hu et al., 2022, OREPA).
+
+    The identity, a 3×3 convolution (`weight`), a 1×1, and a 1×1 after a wider 3×3. All are linear, so they are added as
+    kernels and not as images: a training step costs what one convolution costs, and `folded` leaves that one.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__(width, width, 3, padding=1, bias=False)
+        self.identity = nn.Buffer(functional.pad(torch.eye(width)[:, :, None, None], (1, 1, 1, 1)), persistent=False)
+        self.point = nn.Parameter(torch.zeros(width, width))
+        self.wide = nn.Parameter(torch.empty(2 * width, width, 3, 3))
+        self.narrow = nn.Parameter(torch.zeros(width, 2 * width))  # 0: the product begins to count as it learns
+        nn.init.kaiming_normal_(self.wide)
+
+    def kernel(self) -> Tensor:
+        """(width, width, 3, 3) of all branches together."""
+        point = functional.pad(self.point[:, :, None, None], (1, 1, 1, 1))
+        product = torch.einsum("oe,eihw->oihw", self.narrow, self.wide)
+        return self.identity + self.weight + point + product
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.conv2d(x, self.kernel(), padding=1)
+
+    def folded(self) -> nn.Conv2d:
+        """The same as one plain convolution."""
+        plain = nn.Conv2d(self.in_channels, self.out_channels, 3, padding=1, bias=False)
+        plain.load_state_dict({"weight": self.kernel().detach()})
+        return plain
+
+
+def folded(network: nn.Module) -> nn.Module:
+    """A copy in which every `Branched` is one plain convolution."""
+    copy = deepcopy(network)
+    for part in list(copy.modules()):
+        for name, child in part.named_children():
+            if isinstance(child, Branched):
+                setattr(part, name, child.folded())
+    return copy
 
 
 class EfficientUNet(nn.Module):
@@ -260,3 +320,14 @@ def _conv(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()
     )
+
+
+def _level(width: int, convolutions: int) -> nn.Module:
+    """Raises ValueError for a number of convolutions that there is no block of."""
+    if convolutions == 2:
+        return Residual(width)
+    if convolutions == 1:
+        return nn.Sequential(Branched(width), nn.BatchNorm2d(width), nn.ReLU())
+    if convolutions == 0:
+        return nn.Identity()
+    raise ValueError(f"{convolutions} convolutions at a level. Expected 0, 1 or 2")
