@@ -43,6 +43,7 @@ class _Entry(BaseModel):
 
 _HASHES = TypeAdapter(dict[str, tuple[str, ...]])  # by data set
 _HISTORY = TypeAdapter(list[_Entry])
+_TEACHER: TypeAdapter[Manifest | None] = TypeAdapter(Manifest)
 
 
 @dataclass(frozen=True)
@@ -119,6 +120,7 @@ def from_run(run: Path, data: Path | None) -> Source:
     network: nn.Module = recipe.network.build(fresh=False)
     fill(network, weights, best)
     hashes, steps = _kept(run / "photographs.json", _HASHES, {}), _steps(run, recipe)
+    teacher = _kept(run / "teacher.json", _TEACHER, None)
     manifest = Manifest(
         name=recipe.name,
         version=recipe.version,
@@ -132,12 +134,16 @@ def from_run(run: Path, data: Path | None) -> Source:
             recipe=", ".join(
                 [
                     f"{recipe.name} {recipe.version}, seed {recipe.seed}, {steps} steps, calibration {shift:+.3f}",
+                    *([f"taught by {teacher.name} {teacher.version}"] if teacher else []),
                     *_changes(recipe),
                 ]
             ),
-            data=tuple(
-                DataSource(name=d.name, split="train", terms=d.terms, photographs=hashes.get(d.name, ()))
-                for d in recipe.data
+            data=_with_taught(
+                tuple(
+                    DataSource(name=d.name, split="train", terms=d.terms, photographs=hashes.get(d.name, ()))
+                    for d in recipe.data
+                ),
+                teacher,
             ),
             weights_sha256=hash_weights(weights),
             commit=_commit(),
@@ -148,6 +154,13 @@ def from_run(run: Path, data: Path | None) -> Source:
         for data_set in recipe.data:
             photographs += [s.read_image() for s in data_set.samples(data, "validation")[:_PARITY_PHOTOGRAPHS]]
     return Source(network, manifest, photographs, shift)
+
+
+def _with_taught(own: tuple[DataSource, ...], teacher: Manifest | None) -> tuple[DataSource, ...]:
+    """And the teacher's data sets: a network that never saw them learned from them."""
+    known = {photograph for data in own for photograph in data.photographs}
+    taught = teacher.provenance.data if teacher else ()
+    return (*own, *(data for data in taught if not data.photographs or not known.issuperset(data.photographs)))
 
 
 def from_network(factory: str, weights: Path, manifest: Path) -> Source:

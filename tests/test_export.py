@@ -737,6 +737,19 @@ def test_a_run_with_final_stages_is_exported_from_its_end(run_folder: Path) -> N
     assert all(torch.equal(v, state["network"][k] + 1) for k, v in source.network.state_dict().items())
 
 
+def test_what_a_teacher_was_shown_is_in_the_manifest(run_folder: Path) -> None:
+    def shown(name: str, *photographs: str) -> DataSource:
+        return DataSource(name=name, split="train", terms="CC0", photographs=photographs)
+
+    (run_folder / "photographs.json").write_text(json.dumps({"eyes": ["a", "b"]}))
+    known = Provenance(data=(shown("some of them", "a"), shown("others", "b", "c"), shown("untold")))
+    teacher = manifest_of().model_copy(update={"name": "wise", "version": "3.1", "provenance": known})
+    (run_folder / "teacher.json").write_text(teacher.model_dump_json())
+    provenance = sources.from_run(run_folder, None).manifest.provenance
+    assert provenance.data == (shown("eyes", "a", "b"), shown("others", "b", "c"), shown("untold"))
+    assert provenance.recipe == "tiny 0.1, seed 5, 70 steps, calibration +0.750, taught by wise 3.1"
+
+
 # Figures
 
 

@@ -145,6 +145,7 @@ SMALL = {
     "schedule.validate_every": 2,
     "held_out_cameras": "false",
     "final": "[]",
+    "distillation": "null",
 }
 
 
@@ -360,6 +361,33 @@ def test_vessel_net_keeps_the_size(channels: int, widths: tuple[int, ...]) -> No
             assert network(torch.zeros(2, channels, height, width)).shape == (2, 1, height, width)
 
 
+LEVELS = [((2, 2, 2), (2, 2)), ((1, 0, 2), (0, 1)), ((0, 1, 1), (1, 1))]
+
+
+@pytest.mark.parametrize(("encoder", "decoder"), LEVELS)
+def test_vessel_net_has_the_convolutions_it_is_told(encoder: tuple[int, ...], decoder: tuple[int, ...]) -> None:
+    network = VesselNet(1, (8, 12, 16), encoder, decoder).eval()
+    square = [m for m in network.modules() if isinstance(m, nn.Conv2d) and m.in_channels == m.out_channels]
+    assert len(square) == sum(encoder) + sum(decoder)
+    with torch.inference_mode():
+        assert network(torch.zeros(2, 1, 16, 24)).shape == (2, 1, 16, 24)
+
+
+@pytest.mark.parametrize(
+    ("encoder", "decoder", "message"),
+    [
+        ((2, 2), (2, 2), "convolutions of 2 and 2 levels. Expected 3 in the encoder and 2 in the decoder"),
+        ((2, 2, 2), (2, 2, 2), "convolutions of 3 and 3 levels. Expected 3 in the encoder and 2 in the decoder"),
+        ((2, 2, 3), (2, 2), "3 convolutions at a level. Expected 0, 1 or 2"),
+    ],
+)
+def test_convolutions_that_vessel_net_has_no_place_for(
+    encoder: tuple[int, ...], decoder: tuple[int, ...], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        VesselNet(1, (4, 8, 16), encoder, decoder)
+
+
 def test_vessel_net_sees_no_further_than_the_recipes_margin() -> None:
     checked = Recipe.read(recipe.BUILT_IN / "fundus.yaml")
     network = checked.network.build().eval()
@@ -434,6 +462,19 @@ def test_a_run_that_was_cut_off_ends_like_one_that_was_not(data: Path, whole: Pa
     assert ("resuming after step 2" in said) == (last > 2)
     assert best == run / "best.pt"
     assert same(run, whole)
+
+
+@pytest.mark.parametrize("last", [2, 4])
+def test_a_run_is_kept_between_validations_too(
+    data: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: int
+) -> None:
+    monkeypatch.setattr(loop, "SAVED_EVERY", 0)
+    with pytest.raises(PowerCutError):
+        train(recipe_of(), data, tmp_path, quiet, cut_after(last))
+    said: list[str] = []
+    train(recipe_of(), data, tmp_path, said.append)
+    assert f"resuming after step {last - 1}" in said
+    assert same(tmp_path, whole)
 
 
 def same(one: Path, other: Path) -> bool:

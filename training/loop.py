@@ -2,7 +2,8 @@
 
 RUN/recipe.json      the recipe as it was run
 RUN/photographs.json the hashes of the photographs that were trained on or chosen by
-RUN/last.pt          everything needed to go on after a kill, written every validation
+RUN/teacher.json     the manifest of the model that it learns from, where there is one
+RUN/last.pt          everything needed to go on after a kill, written every validation and every two minutes
 RUN/best.pt          weights (moving average) with the best validation score, and their calibration
 RUN/final-1.pt       weights after the first of the final stages, where there are some; RUN/final-1-last.pt to resume
 and what vesselrt.training.record writes for people.
@@ -37,6 +38,7 @@ from vesselrt.training.cameras import crop, source_of
 from vesselrt.training.data.finding import has_test, listed
 from vesselrt.training.data.samples import Sample, digests, read_pair
 from vesselrt.training.data.splits import Split
+from vesselrt.training.distillation import Teacher, inherited
 from vesselrt.training.patches import Whole
 from vesselrt.training.recipe import Recipe, Schedule, Stage
 from vesselrt.training.record import Record, draw_predictions
@@ -52,6 +54,10 @@ from vesselrt.training.validation import (
 
 THIN = 5
 """Pixels of the prepared image: vessels narrower than this are thin to the loss."""
+SAVED_EVERY = 120.0
+"""Seconds of training that an interruption may cost."""
+INHERITED = 32
+"""Crops on which a network is fitted to its teacher before it trains."""
 _PARTS: tuple[Split, ...] = ("train", "validation")
 Report = Callable[[str], None]
 Advance = Callable[[int, int, float], None]
@@ -69,23 +75,31 @@ class Crops(Dataset[tuple[Image, NDArray[np.float32]]]):
 
     def __init__(self, recipe: Recipe, sources: list[list[Draw]], start: int) -> None:
         self.recipe, self.sources, self.start = recipe, sources, start
+        self.share = recipe.distillation.share if recipe.distillation else 0.0
+        self.teacher = Teacher(recipe) if self.share else None
 
     def __len__(self) -> int:
         return self.recipe.schedule.steps * self.recipe.schedule.batch - self.start
 
     def __getitem__(self, index: int) -> tuple[Image, NDArray[np.float32]]:
-        number = index + self.start
+        pixels, truth = self.draw(index + self.start)
+        if self.teacher is not None:
+            truth = (1 - self.share) * truth + self.share * self.teacher.answer(pixels)
+        return np.ascontiguousarray(pixels.transpose(2, 0, 1)), truth[None]
+
+    def draw(self, number: int) -> tuple[Image, NDArray[np.float32]]:
+        """Crop (h, w, C) and its truth (h, w), as annotated."""
         random = np.random.default_rng((self.recipe.seed, number))
         data_set = self.sources[number % len(self.sources)]  # every set equally often, whatever its size
-        pixels, truth = data_set[random.integers(len(data_set))](random)
-        return np.ascontiguousarray(pixels.transpose(2, 0, 1)), truth[None]
+        return data_set[random.integers(len(data_set))](random)
 
 
 def train(recipe: Recipe, data: Path, run: Path, report: Report = print, advance: Advance = _ignore) -> Path:
     """Runs the recipe, or goes on where an interrupted run stopped; returns the path of the weights to export.
 
     Raises DataError when data are missing or don't fit together, a photograph of a test split is among those to train
-    on, the network does not fit the recipe, or `run` belongs to another recipe or other photographs.
+    on or the teacher's, the network or the teacher does not fit the recipe, or `run` belongs to another recipe, other
+    photographs or another teacher.
     """
     _try_network(recipe)
     torch.manual_seed(recipe.seed)  # after the trial, which may draw
@@ -130,14 +144,17 @@ def _try_network(recipe: Recipe) -> None:
 def _photographs(recipe: Recipe, data: Path) -> dict[str, list[str]]:
     """Data set → `digest` of each photograph to train on or to choose by.
 
-    Raises DataError when one of them is a photograph of a test split, under whatever name and in whatever lossless
-    file.
+    Raises DataError when one of them, or one that the teacher was trained on, is a photograph of a test split, under
+    whatever name and in whatever lossless file.
     """
+    teacher = Teacher(recipe) if recipe.distillation else None
     held_out: dict[str, Path] = {}
     for data_set in recipe.data:
         if has_test(data_set.kind, data / data_set.path):
             for sample in listed(data_set.kind, data / data_set.path, "test"):
                 held_out |= dict.fromkeys(digests(sample.image), sample.image)
+    if teacher and (known := next((held_out[d] for d in teacher.photographs if d in held_out), None)):
+        raise DataError(f"{known}: a test photograph, and {teacher.path} was trained on it. Name another teacher.")
     used: dict[str, list[str]] = {}
     for data_set in recipe.data:
         used[data_set.name] = []
@@ -164,7 +181,11 @@ def _select(
     _claim(run, recipe, photographs)
     kept = run / "last.pt"
     history: list[dict[str, Any]] = []
-    trainer = _Trainer(recipe, _device(), fresh=not kept.exists())
+    weights = None
+    if recipe.distillation and recipe.distillation.inherit and not kept.exists():
+        report(f"inheriting the weights of {recipe.distillation.teacher}")
+        weights = inherited(recipe, _windows(recipe, training))
+    trainer = _Trainer(recipe, _device(), weights, fresh=weights is None and not kept.exists())
     if kept.exists():
         history = trainer.restore(kept)
         report(f"resuming after step {trainer.step}")
@@ -182,23 +203,33 @@ def _select(
     return best
 
 
+def _windows(recipe: Recipe, sources: list[list[Draw]]) -> Tensor:
+    """(N, C, h, w) crops as the network takes them, on which it inherits."""
+    crops = Crops(recipe, sources, 0)
+    pixels = np.stack([crops.draw(number)[0] for number in range(INHERITED)])  # (N, h, w, C)
+    return normalise(torch.from_numpy(pixels.transpose(0, 3, 1, 2).copy()), recipe)
+
+
 def _train(
     trainer: "_Trainer", training: list[list[Draw]], cases: list[Case], record: Record, report: Report, advance: Advance
 ) -> None:
     """The steps that are left of the schedule, with their validations."""
-    schedule, began, first, losses = trainer.recipe.schedule, time.monotonic(), trainer.step, []
+    schedule, began, first = trainer.recipe.schedule, time.monotonic(), trainer.step
     for pixels, truth in _batches(trainer, training):
-        losses.append(trainer.update(pixels, truth))
-        advance(trainer.step, schedule.steps, losses[-1])
+        trainer.losses.append(trainer.update(pixels, truth))
+        advance(trainer.step, schedule.steps, trainer.losses[-1])
         if trainer.step % schedule.validate_every and trainer.step < schedule.steps:
+            if time.monotonic() > trainer.saved + SAVED_EVERY:
+                trainer.save(record.run / "last.pt", record.history)
             continue
         groups = summarise(validate(trainer.average, cases, trainer.recipe, trainer.device))
-        score, loss = float(np.mean([g["f1"] for g in groups.values()])), float(np.mean(losses))
+        score, loss = float(np.mean([g["f1"] for g in groups.values()])), float(np.mean(trainer.losses))
         if score > record.best:
             state = {"network": trainer.average.module.state_dict(), "step": trainer.step, "score": score}
             _save(state, record.run / "best.pt")
         record.add({"step": trainer.step, "loss": loss, "rate": trainer.rate, "score": score, "groups": groups})
         trainer.judge(score)
+        trainer.losses = []
         trainer.save(record.run / "last.pt", record.history)
         ahead = schedule.steps - trainer.step + _in_steps_of(schedule, trainer.recipe.final)
         left = ahead * (time.monotonic() - began) / (trainer.step - first) / 60
@@ -206,7 +237,6 @@ def _train(
             f"{n} {g['f1']:.4f} (best {g['best_f1']:.4f} at {g['best_threshold']:.2f})" for n, g in groups.items()
         )
         report(f"step {trainer.step}  loss {loss:.4f}  score {score:.4f}  {left:.0f} min left\n  {figures}")
-        losses = []
         if record.stale(schedule.patience):
             report(f"no better score in {schedule.patience} validations: ended after step {trainer.step}")
             break
@@ -240,6 +270,7 @@ def _finish(recipe: Recipe, number: int, data: Path, start: Path, report: Report
             "schedule": Schedule(**final.model_dump(include=set(Stage.model_fields))),
             "cameras": recipe.cameras.model_copy(update={"foreign": final.foreign}),
             "loss": recipe.loss.model_copy(update={"thin": final.thin}),
+            "distillation": recipe.distillation and recipe.distillation.model_copy(update={"share": final.distilled}),
             "seed": recipe.seed + number,
         }
     )
@@ -256,8 +287,10 @@ def _finish(recipe: Recipe, number: int, data: Path, start: Path, report: Report
     for pixels, truth in _batches(trainer, training):
         value = trainer.update(pixels, truth)
         advance(trainer.step, final.steps, value)
-        if trainer.step % final.validate_every == 0 or trainer.step == final.steps:
+        due = trainer.step % final.validate_every == 0 or trainer.step == final.steps
+        if due or time.monotonic() > trainer.saved + SAVED_EVERY:
             trainer.save(kept, [])
+        if due:
             left = (final.steps - trainer.step + later) * (time.monotonic() - began) / (trainer.step - first) / 60
             report(f"step {trainer.step}  loss {value:.4f}  {left:.0f} min left")
     path = start.with_name(f"final-{number}.pt")
@@ -340,6 +373,9 @@ class _Trainer:
     ) -> None:
         """`fresh` False: `weights` or `restore` replaces all that the network begins with."""
         self.recipe, self.device, self.step = recipe, device, 0
+        self.saved = time.monotonic()
+        self.losses: list[float] = []
+        """Of the steps since the last validation."""
         self.network: nn.Module = recipe.network.build(fresh=fresh).to(device, memory_format=torch.channels_last)
         if weights is not None:
             self.network.load_state_dict(weights)
@@ -402,9 +438,11 @@ class _Trainer:
         return float(schedule.learning_rate * 0.5 * (1 + np.cos(np.pi * done)))
 
     def save(self, path: Path, history: list[dict[str, Any]]) -> None:
+        self.saved = time.monotonic()
         _save(
             {
                 "step": self.step,
+                "losses": self.losses,
                 "network": self.network.state_dict(),
                 "average": self.average.state_dict(),
                 "optimiser": self.optimiser.state_dict(),
@@ -420,6 +458,7 @@ class _Trainer:
     def restore(self, path: Path) -> list[dict[str, Any]]:
         state = _read(path, path)
         self.step = state["step"]
+        self.losses = state.get("losses", [])
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
@@ -460,6 +499,8 @@ def _claim(run: Path, recipe: Recipe, photographs: dict[str, list[str]]) -> None
         "of another recipe": (run / "recipe.json", recipe.model_dump_json(indent=1)),
         "on other photographs": (run / "photographs.json", json.dumps(photographs, indent=1)),
     }
+    if recipe.distillation is not None:
+        texts["with another teacher"] = (run / "teacher.json", Teacher(recipe).manifest.model_dump_json(indent=1))
     if (run / "last.pt").exists():
         for other, (kept, text) in texts.items():
             if kept.exists() and kept.read_text("utf-8") != text:

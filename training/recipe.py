@@ -66,6 +66,21 @@ class Loss(Facts):
     """Further weight in the cross-entropy of the truth's thin vessels, which have few pixels."""
 
 
+class Distillation(Facts):
+    """A model that the network learns from, beside the truth (Hinton et al., 2015).
+
+    The teacher sees each crop as the network does, changed by the same simulated camera: it answers for what is to be
+    seen there. It works in the processes that draw crops.
+    """
+
+    teacher: str
+    """Name of a built-in model or path of a model file, of the recipe's preparation."""
+    share: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """Of the truth, in the first stage, that is the teacher's probability; the rest is the annotation."""
+    inherit: bool = False
+    """Begin with the teacher's weights, where both are a VesselNet of the same widths."""
+
+
 class Stage(Facts):
     """AdamW (without weight decay: Adam); the learning rate rises linearly, then falls along a cosine."""
 
@@ -108,6 +123,8 @@ class Final(Stage):
     """Share of crops seen through a simulated camera, in this stage."""
     thin: Annotated[float, Field(ge=0)] = 0.0
     """`loss.thin` of this stage."""
+    distilled: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """`distillation.share` of this stage."""
     second_observer: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Share of the crops whose truth is a second observer's, of photographs that have one. What two people see
     differently is then learned as uncertain. Tests go by the first alone."""
@@ -132,6 +149,7 @@ class Recipe(Facts):
     held_out_cameras: bool = True
     """Validate on simulated cameras too that training never draws."""
     loss: Loss = Loss()
+    distillation: Distillation | None = None
     schedule: Schedule
     final: tuple[Final, ...] = ()
     """One after the other."""
@@ -158,6 +176,8 @@ class Recipe(Facts):
         channels = 1 if self.preparation.channels == "green" else 3
         if not len(self.input.mean) == len(self.input.std) == channels:
             raise ValueError(f"input.mean and input.std need {channels} value(s), one a channel")
+        if self.distillation is None and any(stage.distilled for stage in self.final):
+            raise ValueError("final.distilled needs a teacher: name one in distillation")
         names = [data_set.name for data_set in self.data]
         if twins := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"data sets that share a name: {', '.join(twins)}. Give each its own")
