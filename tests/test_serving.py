@@ -38,7 +38,7 @@ from vesselrt.client import _wait
 from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.backends.fake import FakeBackend, identity
 from vesselrt.runtime.encode import FORMATS, MEDIA_TYPES, Format
-from vesselrt.runtime.errors import ImageDecodeError, ModelNotFoundError, OptionError, VesselrtError
+from vesselrt.runtime.errors import ImageDecodeError, ImageNotFoundError, ModelNotFoundError, OptionError, VesselrtError
 from vesselrt.runtime.manifest import Input, Manifest, Preparation, Tile
 from vesselrt.runtime.segmenter import Segmenter
 from vesselrt.server.http.accept import coding_from
@@ -409,7 +409,7 @@ def test_a_timeout_is_of_the_whole_batch() -> None:
         time.sleep(0.05)
         return identity(pixels)
 
-    with running(segmenter(slowly)) as client:
+    with running(segmenter(slowly), Settings(maps_bytes=0)) as client:
         files = [("image", PHOTO)] * 12
         accept = {"Accept": "application/x-ndjson", "X-Request-Timeout": "1"}
         started = time.monotonic()
@@ -1191,7 +1191,7 @@ def test_client_is_the_library_over_http(client: httpx.Client, tmp_path: Path) -
             remote.encode(PHOTO, threshold=2)
         with pytest.raises(VesselrtError, match=r"^no model 'other'"):
             remote.encode(PHOTO, model="other")
-        with pytest.raises(ImageDecodeError, match="can't be read"):
+        with pytest.raises(ImageNotFoundError, match="can't be read"):
             remote.encode(tmp_path / "nothing.png")
 
 

@@ -54,8 +54,9 @@ def prepare(image: Image, preparation: Preparation) -> Prepared:
 
     Raises FieldOfViewError when the model has a scale and the photograph shows nothing or next to nothing.
     """
-    scale = _scales(image, preparation, None)[0]
-    return _prepared(image, preparation, scale)
+    shape = (image.shape[0], image.shape[1])
+    seen = whole(shape) if preparation.field_of_view is None else _scales(image, preparation, None)[0]
+    return _prepared(image, preparation, seen)
 
 
 def prepare_views(image: Image, preparation: Preparation, told: float | None = None) -> Views:

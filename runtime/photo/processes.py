@@ -49,6 +49,12 @@ class DecoderPool:
         for _ in range(processes):
             self._idle.put(_Worker())
 
+    def wait_until_ready(self) -> None:
+        """Returns when every process has started: before, a photograph would wait for that."""
+        for worker in list(self._idle.queue):
+            with suppress(EOFError):  # told when a photograph comes
+                worker.wait_until_ready()
+
     def decode(
         self, data: bytes, limits: Limits, enough: float | None, check: Callable[[], None] = lambda: None
     ) -> Decoded:
@@ -101,9 +107,7 @@ class _Worker:
     ) -> Decoded:
         request = {"bytes": len(data), "limits": asdict(limits), "enough": enough, "seconds": seconds}
         try:
-            if not self._is_ready:
-                self._receive(check)
-                self._is_ready = True
+            self.wait_until_ready(check)
             self._channel.sendall(json.dumps(request).encode() + b"\n")
             self._channel.sendall(data)
             answer, descriptors = self._receive(check)
@@ -114,6 +118,12 @@ class _Worker:
         (shared,) = descriptors
         pixels = _pixels(shared, tuple(answer["shape"]))
         return Decoded(pixels, int(answer["reduction"]), tuple(answer["size"]), tuple(answer["warnings"]))
+
+    def wait_until_ready(self, check: Callable[[], None] = lambda: None) -> None:
+        """Raises EOFError when the process has ended instead."""
+        if not self._is_ready:
+            self._receive(check)
+            self._is_ready = True
 
     def _receive(self, check: Callable[[], None]) -> tuple[dict[str, Any], list[int]]:
         """The next answer, and the descriptors that came with it. Raises EOFError when the process has ended."""

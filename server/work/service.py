@@ -213,6 +213,7 @@ class Service:
         self._most = at_once + self._settings.queue
         if processes.SUPPORTED:
             self._decoders = DecoderPool(at_once, self._settings.decode_seconds)
+            self._decoders.wait_until_ready()
         self._pool = ThreadPoolExecutor(at_once, thread_name_prefix="vesselrt-infer")
 
     def _watch(self) -> None:
