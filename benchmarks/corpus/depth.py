@@ -13,6 +13,7 @@ from vesselrt.benchmarks.corpus.writers import chunk, png
 from vesselrt.runtime.arrays import Image
 
 _LARGEST = 281  # the tag MaxSampleValue
+_WHITE_IS_ZERO: tuple[Tag, ...] = ((262, 3, [0]),)
 
 
 def depths() -> Iterator[Case]:
@@ -32,6 +33,12 @@ def depths() -> Iterator[Case]:
             # The standard asks for this: scaled up to all 16 bits.
             scaled = png(samples << 16 - bits, 16, chunks=known)
             yield _case(f"PNG, {sensor}, scaled up and told by sBIT", scaled, shown, "")
+            if name == "grey":
+                turned, zero = 2**bits - 1 - samples, f"TIFF, {sensor}, white is zero"
+                yield _case(zero, tiff_of_samples(turned, tags=_WHITE_IS_ZERO), shown, told)
+                yield _case(
+                    f"{zero}, told by its tags", tiff_of_samples(turned, tags=(*_WHITE_IS_ZERO, *highest)), shown, None
+                )
             yield _case(f"TIFF, {sensor}, scaled up", tiff_of_samples(samples << 16 - bits), shown, "")
     yield _case("PNG, dark, 8 bits", png(PHOTO // 8), PHOTO // 8, "")
     yield _case("PNG, 8 bits, 5 of them told by sBIT", png(PHOTO, chunks=[chunk(b"sBIT", b"\5\5\5")]), PHOTO, "")

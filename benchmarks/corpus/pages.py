@@ -43,6 +43,14 @@ def _tiffs() -> Iterator[Case]:
         }.items():
             yield _read(f"{name}, {kind}", _greys(samples, described), PHOTO)
     yield _refused("ImageJ stack", _greys(PHOTO, "ImageJ=1.53t\nimages=3\nslices=3\nloop=false\n"))
+    # Some writers list one page, and put the others' samples behind its own.
+    for name, described in {
+        "ImageJ, two of three channels not listed": "ImageJ=1.53t\nimages=3\nchannels=3\nmode=composite\nloop=false\n",
+        "tifffile, two of three pages not listed": f'{{"shape": [3, {PHOTO.shape[0]}, {PHOTO.shape[1]}]}}',
+    }.items():
+        yield _refused(name, _greys(PHOTO, described)[:1])
+    one = [page_of_samples(PHOTO, tags=((270, 2, [*f'{{"shape": {[*PHOTO.shape]}}}'.encode(), 0]),))]
+    yield _read("one photograph, with its shape", one, PHOTO, whole=True)
     yield _refused("two photographs", [full, page_of_samples(PHOTO[::-1])])
     yield _refused("two grey photographs", _greys(PHOTO)[:2])
     yield _refused("ten grey pages", _greys(np.tile(PHOTO, (1, 1, 4))[:, :, :10]))

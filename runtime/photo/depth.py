@@ -22,9 +22,12 @@ def to_eight_bits(samples: Samples, encoded: Encoded) -> tuple[Samples, tuple[st
     flat, converted = samples.reshape(-1), result.reshape(-1)
     bands = range(0, len(flat), _BAND)
     if samples.dtype == np.uint16:
-        bits, warnings = _meaningful(int(samples.max()), encoded)
+        # Where white was zero, upper bits that were not used have become ones.
+        turned = encoded.from_white and samples.min() >= 2**16 - 2 ** max(_DEPTHS)
+        bits, warnings = _meaningful(2**16 - 1 - int(samples.min()) if turned else int(samples.max()), encoded)
+        unused = 2**16 - 2**bits if turned else 0
         for start in bands:
-            converted[start : start + _BAND] = flat[start : start + _BAND] >> (bits - 8)
+            converted[start : start + _BAND] = (flat[start : start + _BAND] - unused) >> (bits - 8)
         return result, warnings
     _check_range(samples)
     for start in bands:

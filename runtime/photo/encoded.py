@@ -43,6 +43,8 @@ class Encoded:
     """As EXIF counts: 1 is upright, 2..8 are the other ways to hold a camera."""
     meaningful: int | None = None
     """Bits that carry the picture, where the file says that they are fewer than `depth`."""
+    from_white: bool = False
+    """Whether 0 was stored for white; `decode` has turned it around, in all bits of `depth`."""
     reductions: tuple[int, ...] = ()
     """By which of 8, 4, 2 the sides can be divided while decoding."""
     most_bytes: int | None = None

@@ -1,5 +1,7 @@
 """TIFF (6.0, BigTIFF): the one photograph's page goes on to the decoder, with the tags that say what its pixels are."""
 
+import math
+import re
 import zlib
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -36,10 +38,11 @@ def open_tiff(data: bytes) -> Encoded:
     whole = [page for page in read_pages(data) if not page.is_reduced]
     if not whole:
         raise unsupported("tiff", "nothing but reduced copies, as raw files of cameras do", _INSTEAD)
+    text = whole[0].text(tags.DESCRIPTION)
+    _check_unlisted(text, whole)
     if len(whole) == 1:
         return _open_page(whole[0])
     sizes = [page.size for page in whole]
-    text = whole[0].text(tags.DESCRIPTION)
     if len(whole) == 3 and len(set(sizes)) == 1 and text.startswith("ImageJ=") and "channels=3\n" in text:
         return _open_channels(whole)
     width, height = max(sizes, key=lambda size: size[0] * size[1])
@@ -47,6 +50,23 @@ def open_tiff(data: bytes) -> Encoded:
         raise unsupported("tiff", f"{len(whole)} pages", _ONE_EACH)
     told = f"The TIFF has {len(whole)} pages: the largest was read, of {width:,} × {height:,} pixels."
     return _open_page(whole[sizes.index((width, height))], (told,))
+
+
+def _check_unlisted(text: str, pages: list[Page]) -> None:
+    """Raises ImageDecodeError where ImageJ or tifffile tell of more samples than the listed pages have.
+
+    Both may list one page and put the others' samples behind its own.
+    """
+    listed = sum(page.size[0] * page.size[1] * page.value(tags.SAMPLES, 1) for page in pages)
+    if text.startswith("ImageJ=") and (images := re.search(r"^images=(\d{1,9})$", text, re.MULTILINE)):
+        number = int(images[1])
+    elif shape := re.match(r'\{"shape": \[([\d, ]+)\]', text):
+        told = math.prod(int(side[:9]) for side in re.findall(r"\d+", shape[1]))
+        number = len(pages) * told // max(1, listed)
+    else:
+        return
+    if number > len(pages):
+        raise unsupported("tiff", f"{number:,} pages, of which {len(pages)} can be found", _ONE_EACH)
 
 
 def _is_copy(small: tuple[int, int], large: tuple[int, int]) -> bool:
@@ -81,6 +101,14 @@ class _Picture:
             return self.page.value(tags.TILE_WIDTH), self.page.value(tags.TILE_HEIGHT)
         return self.width, min(self.page.value(tags.ROWS, self.height), self.height)
 
+    def sizes(self, number: int) -> set[tuple[int, int]]:
+        """Widths and heights that block `number` may have; the last strip may be as high as the others."""
+        width, height = self.block
+        if self.is_tiled:
+            return {(width, height)}
+        above = height * (number % -(-self.height // height))
+        return {(width, min(height, self.height - above))} | ({self.block} if above + height >= self.height else set())
+
     @property
     def block_bytes(self) -> int:
         """Of a whole block, decompressed; each row ends with a whole byte."""
@@ -114,7 +142,7 @@ def _open_page(page: Page, warnings: tuple[str, ...] = ()) -> Encoded:
         samples=3 if picture.colours == _INDEXED else samples, depth=max(8, picture.bits),
         orientation=orientation if 1 <= orientation <= 8 else 1,
         meaningful=min(16, largest.bit_length()) if largest >= 256 else None,
-        most_bytes=picture.most_bytes, warnings=warnings,
+        from_white=picture.colours == _GREY_FROM_WHITE, most_bytes=picture.most_bytes, warnings=warnings,
         is_raw=picture.compression == _NO_COMPRESSION and picture.bits >= 8,
     )  # fmt: skip
     _check_blocks(picture, encoded.bytes)
@@ -125,11 +153,12 @@ def _open_channels(pages: list[Page]) -> Encoded:
     """Red, green and blue as three grey pages, which ImageJ calls a composite."""
     channels = [_open_page(page) for page in pages]
     first = channels[0]
-    if any(channel.samples != 1 or channel.depth != first.depth for channel in channels):
+    if any((c.samples, c.depth, c.from_white) != (1, first.depth, first.from_white) for c in channels):
         raise unsupported("tiff", "3 pages that are not grey", _ONE_EACH)
     return Encoded(
         "tiff", first.width, first.height, lambda _: np.dstack([channel.decode(1) for channel in channels]),
-        depth=first.depth, orientation=first.orientation, meaningful=first.meaningful, is_raw=first.is_raw,
+        depth=first.depth, orientation=first.orientation, meaningful=first.meaningful, from_white=first.from_white,
+        is_raw=first.is_raw,
         warnings=("The TIFF has 3 grey pages: they were read as red, green and blue, as ImageJ says.",),
     )  # fmt: skip
 
@@ -146,6 +175,8 @@ def _check_kind(picture: _Picture) -> None:
         what = f"the compression {name}"
     elif picture.colours not in _CHANNELS:
         what = _COLOUR_NAMES.get(picture.colours, f"colours of the kind {picture.colours}")
+    elif picture.colours == _INDEXED and tags.PALETTE not in picture.page.entries:
+        raise bad_header("tiff")
     elif not 0 <= picture.samples - _CHANNELS[picture.colours] <= 1:
         what = f"{picture.samples} samples a pixel"
     elif picture.bits not in _DEPTHS.get(picture.kind, ()) or (picture.bits < 8 and picture.samples > 1):
@@ -197,12 +228,13 @@ def _check_ends(picture: _Picture) -> None:
     data, tables = memoryview(picture.page.data), b"\xff\xd8"
     if tags.TABLES in picture.page.entries:
         tables = picture.page.values(tags.TABLES).astype(np.uint8).tobytes()[:-2]  # without the end of the image
-    for start, count in zip(*picture.places, strict=True):
+    for number, (start, count) in enumerate(zip(*picture.places, strict=True)):
         block = data[start : start + count]
         if picture.compression == _JPEG:
             stream = tables + block[2:]
-            if open_jpeg(stream).width > picture.block[0] or open_jpeg(stream).height > picture.block[1]:
-                raise damaged("tiff")
+            inner = open_jpeg(stream)
+            if (inner.width, inner.height) not in picture.sizes(number):
+                raise damaged("tiff")  # libtiff leaves what is missing black
             decode_strictly(stream, "GRAY")
             continue
         inflater = zlib.decompressobj()
