@@ -1,6 +1,7 @@
 """Decoding by libvips, which is made for files of strangers. Whatever it warns of is an error here."""
 
 import os
+import re
 from functools import cache
 from typing import Any
 
@@ -12,7 +13,8 @@ _KINDS = {"uchar": np.uint8, "ushort": np.uint16, "float": np.float32, "double":
 
 
 @cache
-def _library() -> Any:
+def load_vips() -> Any:
+    """The module pyvips, set up for files of strangers."""
     # One thread: a decoder's rows follow from each other. Its own warnings would go to stderr.
     os.environ.setdefault("VIPS_CONCURRENCY", "1")
     import pyvips
@@ -25,20 +27,22 @@ def _library() -> Any:
 def decode_with_vips(kind: Format, loader: str, data: bytes, **options: Any) -> Samples:
     """The samples of a file by one of libvips' loaders ("tiffload_buffer"), every row of them decoded.
 
-    Raises ImageDecodeError for what libvips gives up on or warns of.
+    Raises ImageDecodeError for what libvips gives up on or warns of, MemoryError where there is too little memory.
     """
-    vips = _library()
+    vips = load_vips()
     try:
         image = getattr(vips.Image, loader)(data, fail_on="warning", access="sequential", **options)
         samples = image.write_to_memory()
-    except vips.Error:
+    except vips.Error as error:
+        if re.search("out of memory|Memory allocation", str(error)):  # which nothing else tells from damage
+            raise MemoryError from None
         raise damaged(kind) from None
     return np.frombuffer(samples, _KINDS[image.format]).reshape(image.height, image.width, image.bands)
 
 
 def declared_by_vips(kind: Format, loader: str, data: bytes) -> tuple[int, int, int, int]:
     """Width, height, samples a pixel and bits a sample, no pixel being decoded. Raises ImageDecodeError."""
-    vips = _library()
+    vips = load_vips()
     try:
         image = getattr(vips.Image, loader)(data, access="sequential")
         return image.width, image.height, image.bands, np.dtype(_KINDS[image.format]).itemsize * 8

@@ -59,14 +59,19 @@ def _size(kind: bytes, stream: bytes) -> tuple[int, int]:
 
 
 def _decode(kind: bytes, stream: bytes) -> Samples:
-    pixels = decode_with_vips("webp", "webpload_buffer", _file(kind, stream))
     # There is no checksum, and overwritten bytes decode to something; but then the stream hardly ever ends where the
-    # file does. Where it ends later, the decoder noticed. Where it ends before, its last bytes are not needed.
+    # file does. Where it ends later, the decoder notices. Where it ends before, its last bytes are not needed.
+    if _is_readable(kind, stream[: -_TAIL[kind]]):
+        raise damaged("webp")
+    return decode_with_vips("webp", "webpload_buffer", _file(kind, stream))
+
+
+def _is_readable(kind: bytes, stream: bytes) -> bool:
     try:
-        decode_with_vips("webp", "webpload_buffer", _file(kind, stream[: -_TAIL[kind]]))
+        decode_with_vips("webp", "webpload_buffer", _file(kind, stream))
     except ImageDecodeError:
-        return pixels
-    raise damaged("webp")
+        return False
+    return True
 
 
 def _file(kind: bytes, stream: bytes) -> bytes:

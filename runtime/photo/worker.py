@@ -19,8 +19,8 @@ from vesselrt.runtime.photo.encoded import Encoded
 
 _SPARE = 128 * 2**20
 """Bytes of memory that any photograph may cost."""
-_TIMES = 4
-"""Times its decoded samples that a photograph may cost beside those."""
+_TIMES = 6
+"""Times its decoded samples that a photograph may reserve; lossless WebP reserves 5 and uses half of that."""
 
 
 def main() -> None:
@@ -54,15 +54,18 @@ def _answer(channel: socket.socket, request: dict[str, Any], data: bytes) -> Non
         os.close(shared)
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
-        resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.getrlimit(resource.RLIMIT_AS)[1]))
+        resource.setrlimit(resource.RLIMIT_DATA, (resource.RLIM_INFINITY, resource.getrlimit(resource.RLIMIT_DATA)[1]))
 
 
 def _limit_memory(encoded: Encoded, data: bytes) -> None:
-    """Lets this process take only so much more memory than it has."""
-    now = int(Path("/proc/self/statm").read_bytes().split()[0]) * resource.getpagesize()
-    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
-    most = now + _SPARE + _TIMES * max(encoded.bytes, 3 * encoded.width * encoded.height) + 2 * len(data)
-    resource.setrlimit(resource.RLIMIT_AS, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
+    """Lets this process take only so much more memory than it has.
+
+    Counted is what it may write to: decoders reserve addresses that they never use, several times as many.
+    """
+    now = int(Path("/proc/self/statm").read_bytes().split()[5]) * resource.getpagesize()
+    hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+    most = now + _SPARE + _TIMES * max(encoded.bytes, 4 * encoded.width * encoded.height) + 2 * len(data)
+    resource.setrlimit(resource.RLIMIT_DATA, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
 
 
 def _share(decoded: Decoded) -> int:

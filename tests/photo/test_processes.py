@@ -55,6 +55,15 @@ def test_a_new_process_reads_every_format(form: str) -> None:
         pool.close()
 
 
+@pytest.mark.parametrize("options", [{"quality": 80}, {"lossless": True, "quality": 0}], ids=["lossy", "lossless"])
+def test_the_limit_of_memory_lets_large_photographs_pass(
+    pool: DecoderPool, fundus_jpeg: bytes, options: dict[str, int]
+) -> None:
+    file = io.BytesIO()
+    Pillow.open(io.BytesIO(fundus_jpeg)).resize((5600, 5000)).save(file, "WEBP", method=0, **options)
+    assert pool.decode(file.getvalue(), Limits(), None).size == (5000, 5600)
+
+
 def test_what_is_refused_is_refused_by_the_same_words(pool: DecoderPool, fundus_jpeg: bytes) -> None:
     for data, limits in ((fundus_jpeg[:3000], Limits()), (b"", Limits()), (fundus_jpeg, Limits(formats=("png",)))):
         with pytest.raises(ImageDecodeError) as here:
