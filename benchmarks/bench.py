@@ -4,6 +4,7 @@ The JSON is a `Report`; its keys are the fields of the classes below, times are 
 otherwise.
 """
 
+import logging
 import platform
 import sys
 from collections import Counter
@@ -46,6 +47,8 @@ from vesselrt.runtime.segmenter import Segmenter
 
 if TYPE_CHECKING:
     from vesselrt.benchmarks.compare import Peers
+
+logger = logging.getLogger(__name__)
 
 SCHEMA = 1
 OURS = "vesselrt"
@@ -197,7 +200,7 @@ def bench(  # noqa: PLR0913, PLR0917 - a command's options are its parameters
         with atomic_write(json) as name:
             name.write_text(report.to_json() + "\n", "utf-8")
     if len(report.photos) < len(photos) or len(report.scores) < len(scored):
-        typer.echo(f"interrupted: {len(report.photos)} of {len(photos)} photographs were measured", err=True)
+        logger.info("interrupted: %d of %d photographs were measured", len(report.photos), len(photos))
         raise typer.Exit(INTERRUPTED)
 
 
@@ -218,7 +221,7 @@ def run(options: Options, plan: Plan) -> Report:
         scores: list[Score] = []
         try:
             for photo in plan.photos:
-                typer.echo(f"{photo.name} ({photo.source}): {plan.runs} runs", err=True)
+                logger.info("%s (%s): %d runs", photo.name, photo.source, plan.runs)
                 found, mask = measure(subject, photo, plan.runs, peers.columns(photo.data) if peers else {})
                 if plan.starts:
                     found = replace(found, fresh=fresh(options, photo, mask, plan.starts))
@@ -295,7 +298,7 @@ def score(name: str, paths: list[Path], columns: Callable[[bytes], dict[str, Col
     hits: Counter[str] = Counter()
     marked: Counter[str] = Counter()  # found + true: 2 TP + FP + FN
     for path in paths:
-        typer.echo(f"F1 on {name} {path.name}", err=True)
+        logger.info("F1 on %s %s", name, path.name)
         sample = annotated(name, path)
         truth = sample.truth & sample.inside
         for column, segment in columns(sample.data).items():

@@ -33,8 +33,9 @@ _UNREAD = 120_000  # ms
 def serve(settings: Settings | None = None, segmenter: Segmenter | None = None) -> None:
     """Serves until SIGINT or SIGTERM, finishes what is being worked on, and closes the models.
 
-    `segmenter`: this one instead of the models that the settings name. Exits the process with status 1 and a message
-    when the address can't be had; raises ModelError and the like when a model can't.
+    `segmenter`: this one instead of the models that the settings name. Ends the process with status 130 after SIGINT,
+    0 after SIGTERM, and 1 with a message when the address can't be had; raises ModelError and the like when a model
+    can't.
     """
     settings = _fitting(settings or Settings())
     with _stops_in_order(), _listeners(settings) as listeners:
@@ -48,8 +49,7 @@ def serve(settings: Settings | None = None, segmenter: Segmenter | None = None) 
         from vesselrt.server.http.application import create_app
 
         app = _with_admin(create_app(models, settings), settings, listeners)
-        with suppress(KeyboardInterrupt):  # the usual way to stop; the server has shut down in order before it
-            uvicorn.Server(_configuration(settings, app)).run(sockets=listeners[:1])
+        uvicorn.Server(_configuration(settings, app)).run(sockets=listeners[:1])
 
 
 @dataclass(frozen=True)
@@ -86,17 +86,21 @@ def _serve_by_workers(settings: Settings, listeners: list[socket.socket]) -> Non
         supervisor.run()
         if supervisor.failed:
             sys.exit("The workers could not start; the reason stands above.")
+        if supervisor.interrupted:
+            raise KeyboardInterrupt
 
 
 @contextmanager
 def _stops_in_order() -> Iterator[None]:
-    """After SIGTERM the process ends with status 0: uvicorn raises the signal again when it has shut down."""
+    """Statuses without a traceback, in the main thread: uvicorn raises the signal again when it has shut down."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # what orchestrators send is no failure
     try:
         yield
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)  # as of every command
     finally:
         signal.signal(signal.SIGTERM, before)
 

@@ -41,11 +41,18 @@ class Supervisor(Multiprocess):
         self._due: dict[int, float] = {}
         """Of each place without a worker, when the next one starts."""
         self._started: dict[int, float] = {}
+        self.interrupted = False
+        """Whether SIGINT ended it."""
 
     @property
     def failed(self) -> bool:
         """Whether no worker is left, and each ended with an error of its own: so would all that follow."""
         return all((process.exitcode or 0) > 0 for process in self.processes)
+
+    def handle_int(self) -> None:
+        """Called by uvicorn after SIGINT."""
+        self.interrupted = True
+        super().handle_int()
 
     def keep_subprocess_alive(self) -> None:
         """Called by uvicorn twice a second."""

@@ -193,13 +193,34 @@ def test_interrupted_bench_keeps_what_it_measured(mirror: Path, tmp_path: Path) 
     assert (done.code, done.out) == (130, "")
 
 
-@pytest.mark.parametrize("command", ["evaluate", "compare"])
-def test_interrupted_commands_end_as_a_shell_expects(
-    mirror: Path, measured: Path, tmp_path: Path, command: str
+def test_quiet_bench_says_its_table_alone(run: Run, mirror: Path) -> None:
+    done = run("bench", "-q", "--size", "96x80", "--runs", 3, "--starts", 0, "--model", mirror, *CPU)
+    assert (done.code, done.err) == (0, "")
+    assert "96x80 (synthetic" in done.out
+
+
+@pytest.mark.parametrize(
+    ("command", "first", "second"),
+    [("evaluate", 1, 2), ("compare", 2, 12)],  # compare warms up first; three runs of a photograph are six calls
+)
+def test_interrupted_measurements_keep_what_they_measured(
+    mirror: Path, measured: Path, tmp_path: Path, command: str, first: int, second: int
 ) -> None:
-    done = interrupted(tmp_path, 2, command, mirror, measured)
+    options = [mirror, measured, "--json", "all.json", "--device", "cpu:openvino", "--precision", "f32"]
+    done = interrupted(tmp_path, second, command, *options)
     assert done.code == 130, done.err
     assert "Traceback" not in done.err
+    assert "interrupted: 1 of 2 photographs were measured" in done.err
+    assert "PARTIAL, interrupted: 1 of 2 photographs, " in done.out
+    record = json.loads((tmp_path / "all.json").read_text())
+    (left_out,) = record["left_out"]
+    assert [*record["images" if command == "evaluate" else "photographs"], left_out] == sorted(
+        path.stem for path in (measured / "images").iterdir()
+    )
+    (tmp_path / "all.json").unlink()
+    done = interrupted(tmp_path, first, command, *options)
+    assert (done.code, done.out) == (130, "")
+    assert not (tmp_path / "all.json").exists()
 
 
 def test_an_enormous_size_is_refused_before_it_is_made(run: Run) -> None:

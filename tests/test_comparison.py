@@ -208,7 +208,7 @@ def test_the_record(machine: Machine, samples: list[Sample]) -> None:
     result = run(samples, devices=["cpu:openvino", "cuda"], precisions=["f32"], runs=1)
     record = json.loads(result.to_json())
     assert list(record) == list(Comparison.__dataclass_fields__)
-    assert record["schema"] == 1
+    assert record["schema"] == 2
     assert {"cpu", "cores", "os", "python", "vesselrt"} <= set(record["machine"])
     assert [list(row) for row in record["rows"]] == [list(Row.__dataclass_fields__)] * 2
     assert record["rows"][0]["metrics"]["f1"] == 6 / 7

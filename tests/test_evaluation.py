@@ -304,7 +304,7 @@ def test_the_record(filed: Sample) -> None:
     assert record["images"]["eye"]["f1"] == 2 / 3
     assert record["second_observer"]["auc"] is None
     assert list(record) == list(Evaluation.__dataclass_fields__)
-    assert record["schema"] == 3
+    assert record["schema"] == 4
     assert record["trained_on"] == []
     assert record["vessel_levels"] == [0] * 200 + [20] + [0] * 55
     assert record["background_levels"] == [360] + [0] * 199 + [20] + [0] * 55

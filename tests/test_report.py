@@ -78,6 +78,7 @@ def evaluation(counted: dict[str, Counts], observer: list[Counts] | None = None)
         pooled=figures.pooled(counts, 128),
         interval=figures.interval(counts, 128),
         images=dict(zip(counted, figures.each(counts, 128), strict=True)),
+        left_out=[],
         trained_on=[],
         second_observer=figures.pooled(observer, 1, ranked=False) if observer else None,
         second_observer_interval=figures.interval(observer, 1, ranked=False) if observer else None,

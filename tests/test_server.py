@@ -707,8 +707,8 @@ serve(Settings(port=0), Segmenter(Manifest.from_json(sys.argv[1], source="test")
 """
 
 
-@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
-def test_serve_prints_where_and_what_and_stops_in_order(tmp_path: Path, sign: signal.Signals) -> None:
+@pytest.mark.parametrize(("sign", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 0)])
+def test_serve_prints_where_and_what_and_stops_in_order(tmp_path: Path, sign: signal.Signals, status: int) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("VESSELRT_")}
     process = subprocess.Popen(
         [sys.executable, "-c", SERVE, MANIFEST.to_json()],
@@ -734,7 +734,7 @@ def test_serve_prints_where_and_what_and_stops_in_order(tmp_path: Path, sign: si
             assert post(client, "multipart").content == segmenter().segment(PHOTO).encode("mask")
         process.send_signal(sign)
         assert process.communicate(timeout=10) == ("", "")
-        assert process.returncode == 0
+        assert process.returncode == status
     finally:
         process.kill()
         process.wait()

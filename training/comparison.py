@@ -8,7 +8,7 @@ import contextlib
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
@@ -17,18 +17,19 @@ from typing import cast
 import numpy as np
 
 from vesselrt.runtime import hardware
-from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.backends import Info
 from vesselrt.runtime.devices import DEVICES, PRECISIONS, AnyPrecision, Device
 from vesselrt.runtime.errors import DeviceError, OptionError, VesselrtError
 from vesselrt.runtime.modelfile import find, read_manifest, sha256
+from vesselrt.runtime.segmentation import Segmentation
 from vesselrt.runtime.segmenter import Segmenter, load
 from vesselrt.training import figures
 from vesselrt.training.data.samples import Sample
-from vesselrt.training.evaluation import check, level_of, read_truth, segment
+from vesselrt.training.evaluation import check, count_photographs, level_of, read_truth, segment
 from vesselrt.training.figures import Counts, Metrics, Truth
 
-SCHEMA = 1
+SCHEMA = 2
+"""Of the JSON. 1 had no `left_out`."""
 NAMED_DEVICES = tuple(d for d in DEVICES if d not in ("auto", "cpu") and not d.startswith("cuda:"))
 """The libraries on a processor, and the GPU with the first that is installed for it."""
 NAMED_PRECISIONS = tuple(p for p in PRECISIONS if p != "auto")
@@ -74,6 +75,8 @@ class Comparison:
     data: str
     split: str
     photographs: list[str]
+    left_out: list[str]
+    """Photographs of the split that were not measured: it was interrupted."""
     runs: int
     """Timed calls on each photograph."""
     rows: list[Row]
@@ -87,11 +90,11 @@ class Comparison:
         titles = ("model", "device", "precision", "F1", "clDice", "thin", "flipped", "ms", "network ms", "remark")
         rule = ["---"] * 3 + ["---:"] * 6 + ["---"]
         lines = [_line(titles), _line(rule), *(_line(_cells(row)) for row in self.rows)]
-        machine, many = self.machine, "s" if len(self.photographs) > 1 else ""
+        machine, many = self.machine, count_photographs(len(self.photographs), len(self.left_out))
         backends = {f"{row.info.backend} {row.info.version}" for row in self.rows if row.info}
         models = {f"{row.version} (sha256 {row.model_sha256[:12]})" for row in self.rows}
         where = (
-            f"{self.data} {self.split}, {len(self.photographs)} photograph{many}, {self.runs} timed calls on each, the "
+            f"{self.data} {self.split}, {many}, {self.runs} timed calls on each, the "
             "rows in turn; median ms from file to probability map, and of the network in it, tiles included. Thin: "
             "recall of vessels under 3 px. Flipped: pixels that are vessel in this row or in the first, not in both. "
             f"{machine['cpu']}, {machine['cores']} cores, load {machine.get('load', 'unknown')} before the start; "
@@ -101,35 +104,42 @@ class Comparison:
         return "\n".join([*lines, "", where])
 
 
-@dataclass(eq=False)
+@dataclass(frozen=True, eq=False)
+class _Photograph:
+    """What a row gave on a photograph."""
+
+    counts: Counts
+    flipped: int
+    inside: int
+    """Pixels in the field of view."""
+    calls: list[dict[str, float]]
+    """Stages in milliseconds of each timed call."""
+
+
+@dataclass(frozen=True, eq=False)
 class _Column:
-    """A row that runs, and what was seen of it so far."""
+    """A row that runs."""
 
     row: Row
     segmenter: Segmenter
     level: int
-    counts: list[Counts] = field(default_factory=list)
-    flipped: int = 0
-    calls: list[dict[str, float]] = field(default_factory=list)
-    """Stages in milliseconds of each timed call."""
 
-    def call(self, sample: Sample, truth: Truth) -> Image:
-        """The probability map (H, W) of a timed call."""
+    def call(self, sample: Sample, truth: Truth) -> Segmentation:
+        """A timed call."""
         time.sleep(_PAUSE)
         segment(self.segmenter, sample, truth)  # a user has one model: caches and threads are not another row's
-        found = segment(self.segmenter, sample, truth)
-        self.calls.append(found.timings)
-        return found.probability
+        return segment(self.segmenter, sample, truth)
 
-    def finished(self, inside: int) -> Row:
-        """The row with its figures; `inside` pixels lie in the fields of view."""
+    def finished(self, photographs: Sequence[_Photograph]) -> Row:
+        """The row with its figures."""
+        calls = [stages for photograph in photographs for stages in photograph.calls]
         return replace(
             self.row,
             info=self.segmenter.info,
-            metrics=figures.pooled(self.counts, self.level),
-            flipped=self.flipped / inside,
-            milliseconds=median(sum(stages.values()) for stages in self.calls),
-            infer=median(stages["infer"] for stages in self.calls),
+            metrics=figures.pooled([photograph.counts for photograph in photographs], self.level),
+            flipped=sum(p.flipped for p in photographs) / sum(p.inside for p in photographs),
+            milliseconds=median(sum(stages.values()) for stages in calls),
+            infer=median(stages["infer"] for stages in calls),
         )
 
 
@@ -174,8 +184,9 @@ def compare(
 ) -> Comparison:
     """Measures every row on the photographs of the data set `name`; `advance` is called after each photograph.
 
-    Raises what `evaluate` does, DeviceError when this machine has none of the devices and precisions, and
-    VesselrtError when a row gives another result from call to call.
+    After Ctrl+C the figures are those of the photographs until then, and the others are `left_out`; before the first
+    one KeyboardInterrupt is raised. Raises what `evaluate` does, DeviceError when this machine has none of the devices
+    and precisions, and VesselrtError when a row gives another result from call to call.
     """
     check(samples, f"{name} {split}")
     machine = hardware.machine()  # first: its load is that of others
@@ -185,18 +196,24 @@ def compare(
         if not columns:
             reasons = dict.fromkeys(row.missing or "" for row in found if isinstance(row, Row))
             raise DeviceError(f"nothing to compare: no row can run here. {' '.join(reasons)}")
-        inside = 0
-        for sample in samples:
-            inside += _measure(columns, sample, plan.runs)
-            advance()
-        rows = [part.finished(inside) if isinstance(part, _Column) else part for part in found]
+        measured: list[list[_Photograph]] = []
+        try:
+            for sample in samples:
+                measured.append(_measure(columns, sample, plan.runs))
+                advance()
+        except KeyboardInterrupt:  # Ctrl+C: what was measured is worth its minutes
+            if not measured:
+                raise
+        by_column = zip(*measured, strict=True)
+        rows = [part.finished(next(by_column)) if isinstance(part, _Column) else part for part in found]
     return Comparison(
         schema=SCHEMA,
         date=datetime.now(UTC).isoformat(timespec="seconds"),
         machine=machine,
         data=name,
         split=split,
-        photographs=[sample.name for sample in samples],
+        photographs=[sample.name for sample in samples[: len(measured)]],
+        left_out=[sample.name for sample in samples[len(measured) :]],
         runs=plan.runs,
         rows=rows,
     )
@@ -213,22 +230,28 @@ def _open(row: Row, file: Path, threads: int | None, stack: contextlib.ExitStack
     return _Column(row, segmenter, level_of(row.threshold))
 
 
-def _measure(columns: Sequence[_Column], sample: Sample, runs: int) -> int:
-    """Times and counts a photograph in every row; the number of pixels in its field of view."""
+def _measure(columns: Sequence[_Column], sample: Sample, runs: int) -> list[_Photograph]:
+    """Times and counts a photograph in every row."""
     truth = read_truth(sample)
-    maps = [column.call(sample, truth) for column in columns]
+    results = [column.call(sample, truth) for column in columns]
+    maps = [result.probability for result in results]
+    calls = [[result.timings] for result in results]
     for _ in range(runs - 1):
-        for column, first in zip(columns, maps, strict=True):
-            if not np.array_equal(column.call(sample, truth), first):
+        for column, first, stages in zip(columns, maps, calls, strict=True):
+            again = column.call(sample, truth)
+            stages.append(again.timings)
+            if not np.array_equal(again.probability, first):
                 raise VesselrtError(
                     f"{column.row.model}, {column.row.device}, {column.row.precision}: {sample.name} gave another map "
                     "than the first time. Times of a result that changes are not reported: find out why it does."
                 )
     reference = maps[0] >= columns[0].level
-    for column, probability in zip(columns, maps, strict=True):
-        column.counts.append(truth.count(probability, column.level))
-        column.flipped += int((((probability >= column.level) != reference) & truth.inside).sum())
-    return int(truth.inside.sum())
+    inside = int(truth.inside.sum())
+    photographs = []
+    for column, probability, stages in zip(columns, maps, calls, strict=True):
+        flipped = int((((probability >= column.level) != reference) & truth.inside).sum())
+        photographs.append(_Photograph(truth.count(probability, column.level), flipped, inside, stages))
+    return photographs
 
 
 def _cells(row: Row) -> list[str]:

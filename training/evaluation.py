@@ -25,8 +25,8 @@ from vesselrt.training.data.masks import Mask
 from vesselrt.training.data.samples import Sample, agree, digest, read_inside
 from vesselrt.training.figures import Bin, Counts, Interval, Metrics, Truth
 
-SCHEMA = 3
-"""Of the JSON. 1 had no intervals, calibration and levels; 2 no `trained_on`."""
+SCHEMA = 4
+"""Of the JSON. 1 had no intervals, calibration and levels; 2 no `trained_on`; 3 no `left_out`."""
 TITLES = {
     "f1": "F1",
     "mean_dice": "Dice",
@@ -75,6 +75,9 @@ class Evaluation:
     """Of `pooled`, 95 %, photographs resampled; None for a single photograph."""
     images: dict[str, Metrics]
     """By sample name, in the order of the samples."""
+    left_out: list[str]
+    """Photographs of the split that were not measured: it was interrupted. With any of them the figures are not those
+    of the split."""
     trained_on: list[str]
     """Those of the photographs that the model was trained on or chosen by: with any of them this is no test."""
     second_observer: Metrics | None
@@ -121,7 +124,7 @@ class Evaluation:
 
     def title(self) -> str:
         """Model, data and setting in one line."""
-        many = f"{len(self.images)} photograph{'s' if len(self.images) > 1 else ''}"
+        many = count_photographs(len(self.images), len(self.left_out))
         return f"{self.model} {self.version} on {self.data} {self.split}, {many}, threshold {self.threshold:g}"
 
     def figures(self) -> dict[str, float]:
@@ -165,26 +168,27 @@ def evaluate(
 ) -> Evaluation:
     """Runs a model over the photographs of the data set `name` and holds it to their truth; `watch` sees each.
 
-    `threshold` None: the model's own. Raises OptionError for a threshold outside 0 to 1; ImageError and DataError,
-    which name the file, for a photograph or mask that can't be used, or when the two differ in size.
+    `threshold` None: the model's own. After Ctrl+C the figures are those of the photographs until then, and the others
+    are `left_out`; before the first one KeyboardInterrupt is raised. Raises OptionError for a threshold outside 0 to 1;
+    ImageError and DataError, which name the file, for a photograph or mask that can't be used, or when the two differ
+    in size.
     """
     threshold = segmenter.manifest.threshold if threshold is None else threshold
     level = level_of(threshold)
     check(samples, f"{name} {split}")
-    model: dict[str, Counts] = {}
-    observer: list[Counts] = []
-    times: list[float] = []
-    for sample in samples:
-        truth = read_truth(sample)
-        found = segment(segmenter, sample, truth)
-        model[sample.name] = truth.count(found.probability, level)
-        if (second := sample.read_second()) is not None:
-            agree(sample, truth.vessel, sample.second, second)
-            observer.append(truth.count(second.astype(np.uint8), 1))
-        times.append(sum(found.timings.values()))
-        if watch is not None:
-            watch(Seen(sample.name, found.image, truth, found.mask(threshold)))
-    counts = list(model.values())
+    measured: list[_Measured] = []
+    try:
+        for sample in samples:
+            photograph, seen = _measure(segmenter, sample, threshold)
+            if watch is not None:
+                watch(seen)
+            measured.append(photograph)
+    except KeyboardInterrupt:  # Ctrl+C: what was measured is worth its minutes
+        if not measured:
+            raise
+    done, left_out = samples[: len(measured)], samples[len(measured) :]
+    counts = [photograph.model for photograph in measured]
+    observer = [photograph.observer for photograph in measured if photograph.observer is not None]
     vessel, background = figures.pool(counts)
     best_f1, best_threshold = figures.best(vessel, background, threshold)
     return Evaluation(
@@ -197,8 +201,9 @@ def evaluate(
         threshold=threshold,
         pooled=figures.pooled(counts, level),
         interval=figures.interval(counts, level),
-        images=dict(zip(model, figures.each(counts, level), strict=True)),
-        trained_on=known(segmenter.manifest, samples),
+        images=dict(zip((sample.name for sample in done), figures.each(counts, level), strict=True)),
+        left_out=[sample.name for sample in left_out],
+        trained_on=known(segmenter.manifest, done),
         second_observer=figures.pooled(observer, 1, ranked=False) if observer else None,
         second_observer_interval=figures.interval(observer, 1, ranked=False),
         best_f1=best_f1,
@@ -206,8 +211,36 @@ def evaluate(
         reliability=figures.reliability(vessel, background),
         vessel_levels=vessel.tolist(),
         background_levels=background.tolist(),
-        milliseconds=median(times),
+        milliseconds=median(photograph.milliseconds for photograph in measured),
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Measured:
+    """What is kept of a photograph."""
+
+    model: Counts
+    observer: Counts | None
+    milliseconds: float
+
+
+def _measure(segmenter: Segmenter, sample: Sample, threshold: float) -> tuple[_Measured, Seen]:
+    truth = read_truth(sample)
+    found = segment(segmenter, sample, truth)
+    observer = None
+    if (second := sample.read_second()) is not None:
+        agree(sample, truth.vessel, sample.second, second)
+        observer = truth.count(second.astype(np.uint8), 1)
+    counts = truth.count(found.probability, level_of(threshold))
+    measured = _Measured(counts, observer, sum(found.timings.values()))
+    return measured, Seen(sample.name, found.image, truth, found.mask(threshold))
+
+
+def count_photographs(measured: int, left_out: int) -> str:
+    """How many there are, for a line of text; and that there would have been more."""
+    if left_out:
+        return f"PARTIAL, interrupted: {measured} of {measured + left_out} photographs"
+    return f"{measured} photograph{'s' if measured > 1 else ''}"
 
 
 def known(manifest: Manifest, samples: Iterable[Sample]) -> list[str]:

@@ -73,13 +73,14 @@ def evaluate(
     if measured.trained_on:
         console.print(f"not a test: {_knows(manifest, measured.trained_on)}")
     typer.echo(measured.table())
-    if keep is not None:
+    if keep is not None and not measured.left_out:
         keep(file, manifest, {f"{name} {split}": measured.figures()})
     result = replace(measured, model_sha256=sha256(file))  # of the file as it now is
     if pages is not None:
         console.print(f"report: {pages.write(result)}")
     if json is not None:
         write_output(json, result.to_json().encode("utf-8", "backslashreplace"))
+    _tell_interrupted(len(measured.images), measured.left_out)
 
 
 def compare(
@@ -109,6 +110,7 @@ def compare(
     typer.echo(result.to_markdown())
     if json is not None:
         write_output(json, result.to_json().encode("utf-8", "backslashreplace"))
+    _tell_interrupted(len(result.photographs), result.left_out)
 
 
 def bench(context: typer.Context) -> None:
@@ -118,6 +120,13 @@ def bench(context: typer.Context) -> None:
     code = bench_app(context.args, prog_name="vesselrt bench", standalone_mode=False)
     if code:  # it was interrupted
         raise typer.Exit(code)
+
+
+def _tell_interrupted(measured: int, left_out: list[str]) -> None:
+    """Goes on with the Ctrl+C that left some out, now that what was measured is told."""
+    if left_out:
+        console.print(f"interrupted: {measured} of {measured + len(left_out)} photographs were measured")
+        raise KeyboardInterrupt
 
 
 def _recorder() -> "Callable[[Path, Manifest, dict[str, dict[str, float]]], None]":
