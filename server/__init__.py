@@ -12,13 +12,15 @@ if TYPE_CHECKING:
 __all__ = ["Settings", "create_app", "serve"]
 
 
-def __getattr__(name: str) -> Any:
-    try:
-        return _import(name)
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("vesselrt"):
-            raise
-        raise MissingExtraError.of("the server", "serve") from None
+if not TYPE_CHECKING:  # for type checkers there is no name but those above
+
+    def __getattr__(name: str) -> Any:
+        try:
+            return _import(name)
+        except ModuleNotFoundError as error:
+            if (error.name or "").startswith("vesselrt"):
+                raise
+            raise MissingExtraError.of("the server", "serve") from None
 
 
 def _import(name: str) -> Any:

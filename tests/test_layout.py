@@ -3,7 +3,10 @@
 import importlib.util
 import os
 import re
+import subprocess
+import sys
 import tomllib
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -28,7 +31,18 @@ def test_every_folder_with_python_files_is_a_listed_package() -> None:
 
 def test_each_package_maps_to_its_folder() -> None:
     folders = {name: name.removeprefix("vesselrt.").replace(".", "/") for name in PACKAGES}
-    assert folders | {"vesselrt": "src/vesselrt"} | BESIDE == FOLDERS
+    assert folders | {"vesselrt": "src/vesselrt"} | BESIDE | {"": "src"} == FOLDERS
+
+
+def test_an_editable_install_is_a_path_that_type_checkers_read(tmp_path: Path) -> None:
+    # Where setuptools installs an import hook instead, pyright finds no vesselrt.
+    source = f"import sys; from setuptools import build_meta; build_meta.build_editable({str(tmp_path)!r})"
+    done = subprocess.run([sys.executable, "-c", source], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        (paths,) = (archive.read(name).decode() for name in archive.namelist() if name.endswith(".pth"))
+    assert paths.split() == [str(ROOT / "src")]
 
 
 @pytest.mark.parametrize("name", HOUSE)

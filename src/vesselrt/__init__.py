@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from vesselrt.runtime.segmentation import Segmentation
     from vesselrt.runtime.segmenter import Segmenter, load
 
+    __version__: str
+
 _HOMES = {
     "vesselrt.client": ("Client",),
     "vesselrt.runtime.backends": ("Info",),
@@ -84,14 +86,16 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    """A public name when it is first asked for: a decoder process or `vesselrt --help` needs none of the engines."""
-    if name == "__version__":
-        return version("vesselrt")
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(_HOME_OF.get(name, "vesselrt.runtime.errors")), name)
-    return value
+if not TYPE_CHECKING:  # for type checkers there is no name but those above
+
+    def __getattr__(name: str) -> Any:
+        """A public name when first asked for: a decoder process or `vesselrt --help` needs none of the engines."""
+        if name == "__version__":
+            return version("vesselrt")
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = globals()[name] = getattr(import_module(_HOME_OF.get(name, "vesselrt.runtime.errors")), name)
+        return value
 
 
 def __dir__() -> list[str]:
