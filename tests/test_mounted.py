@@ -5,9 +5,11 @@ import time
 
 import httpx
 import numpy as np
+import pytest
 from fastapi import FastAPI
 
 from vesselrt.runtime.backends.fake import FakeBackend
+from vesselrt.runtime.errors import SegmenterClosedError
 from vesselrt.runtime.manifest import Input, Manifest, Preparation, Tile
 from vesselrt.runtime.photo.decoding import Limits
 from vesselrt.runtime.photo.photograph import Photograph
@@ -45,3 +47,26 @@ def test_a_mounted_application_loads_its_model_at_the_first_request() -> None:
     assert codes[-2:] == [200, 200]
     assert set(codes[:-2]) <= {503}
     assert content == segmenter.segment(photo).encode()
+
+
+def test_its_lifespan_in_the_outer_application_starts_and_closes_it() -> None:
+    segmenter = Segmenter(MANIFEST, FakeBackend())
+    eyes = create_app(lambda: segmenter)
+    outer = FastAPI(lifespan=eyes.router.lifespan_context)
+    outer.mount("/eyes", eyes)
+    photo = np.zeros((30, 40, 3), np.uint8)
+
+    async def ask() -> int:
+        transport = httpx.ASGITransport(outer)
+        async with (
+            outer.router.lifespan_context(outer),
+            httpx.AsyncClient(transport=transport, base_url="http://outer") as client,
+        ):
+            until = time.monotonic() + 30
+            while (await client.get("/eyes/health")).status_code != 200 and time.monotonic() < until:
+                await asyncio.sleep(0.05)
+            return (await client.post("/eyes/predict", content=Photograph(photo, Limits()).encoded())).status_code
+
+    assert asyncio.run(ask()) == 200
+    with pytest.raises(SegmenterClosedError):
+        segmenter.segment(photo)

@@ -61,6 +61,7 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,
     )
+    app.add_middleware(_StartWhenMounted, service=service)
     app.add_middleware(edge.Edge, settings=settings, metrics=metrics, budget=service.budget)
     if settings.cors_origins:
         exposed = [*openapi.PREDICT_HEADERS, "X-Request-ID", "Retry-After", "Content-Disposition"]
