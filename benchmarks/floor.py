@@ -211,7 +211,7 @@ def count(path: Path, windows: Shape) -> Work:
         import onnx
         from onnx.inliner import inline_local_functions
     except ModuleNotFoundError:
-        raise MissingExtraError.of("python -m vesselrt.benchmarks.floor", "bench") from None
+        raise MissingExtraError.of("python -m vesselrt.benchmarks.floor", "engines") from None
     model = inline_local_functions(onnx.load(path))
     graph = model.graph
     unknown = sorted({node.op_type for node in graph.node} & _UNCOUNTED)

@@ -98,14 +98,6 @@ def export(
         return write(model, manifest.model_copy(update={"provenance": provenance}), name)
 
 
-def record_metrics(path: Path, manifest: Manifest, metrics: dict[str, dict[str, float]]) -> None:
-    """Adds measured figures (data set → metric → value) to the manifest of a model file; the graph stays as it is."""
-    merged = {**manifest.provenance.metrics, **metrics}
-    provenance = manifest.provenance.model_copy(update={"metrics": merged})
-    with atomic_write(path) as name:
-        write(onnx.load(path), manifest.model_copy(update={"provenance": provenance}), name)
-
-
 def onnx_from_module(module: nn.Module, manifest: Manifest) -> onnx.ModelProto:
     """Traces the module. The batch is dynamic; height and width too, in multiples, unless the tile is fixed.
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import onnx
 
+from vesselrt.runtime.files import atomic_write
 from vesselrt.runtime.manifest import METADATA_KEY, Manifest
 from vesselrt.runtime.modelfile import seal
 
@@ -18,3 +19,11 @@ def write(model: onnx.ModelProto, manifest: Manifest, path: Path) -> Manifest:
     content, digest = seal(model.SerializeToString())
     path.write_bytes(content)
     return manifest.model_copy(update={"content_sha256": digest})
+
+
+def record_metrics(path: Path, manifest: Manifest, metrics: dict[str, dict[str, float]]) -> None:
+    """Adds measured figures (data set → metric → value) to the manifest of a model file; the graph stays as it is."""
+    merged = {**manifest.provenance.metrics, **metrics}
+    provenance = manifest.provenance.model_copy(update={"metrics": merged})
+    with atomic_write(path) as name:
+        write(onnx.load(path), manifest.model_copy(update={"provenance": provenance}), name)

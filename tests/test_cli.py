@@ -809,6 +809,7 @@ main()
         (["onnx"], "export -o m.onnx --run .", "export", "export"),
         (["skimage"], "evaluate fundus .", "evaluate", "evaluate"),
         (["skimage"], "compare fundus .", "compare", "evaluate"),
+        (["torch", "onnx"], "convert fundus -o m.onnx", "convert", "engines"),
     ],
 )
 def test_a_missing_extra_is_one_line_that_installs_it(
@@ -820,6 +821,18 @@ def test_a_missing_extra_is_one_line_that_installs_it(
     assert done.stderr == (
         f"error: vesselrt {doing} needs packages that are not installed. Run: pip install 'vesselrt[{extra}]'\n"
     )
+
+
+def test_figures_are_recorded_without_torch(mirror: Path, measured: Path, tmp_path: Path) -> None:
+    arguments = ["evaluate", str(mirror), str(measured), "--record", *CPU]
+    code = BLOCKED.format(names=["torch"], arguments=arguments)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "eyes test" in read_manifest(mirror).provenance.metrics
+    code = BLOCKED.format(names=["torch", "onnx"], arguments=arguments)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 1
+    assert done.stderr.endswith("packages that are not installed. Run: pip install 'vesselrt[engines]'\n")
 
 
 def test_simplified_outlines_need_an_extra(mirror: Path, tmp_path: Path) -> None:

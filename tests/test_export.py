@@ -27,7 +27,8 @@ import vesselrt
 from vesselrt import cli
 from vesselrt.cli.models import describe_model
 from vesselrt.export import parity, sources
-from vesselrt.export.graph import Deployed, export, hash_weights, load_weights, onnx_from_module, record_metrics
+from vesselrt.export.graph import Deployed, export, hash_weights, load_weights, onnx_from_module
+from vesselrt.export.modelfile import record_metrics
 from vesselrt.runtime.devices import Device
 from vesselrt.runtime.errors import DataError, ExportError, ManifestError
 from vesselrt.runtime.manifest import DataSource, Input, Manifest, Provenance, Tile

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
-from vesselrt.export.graph import record_metrics
+from vesselrt.export.modelfile import record_metrics
 from vesselrt.export.modelfile import write as write_model
 from vesselrt.runtime.errors import ManifestError, ModelError, ModelNotFoundError
 from vesselrt.runtime.manifest import METADATA_KEY, Clahe, Input, Manifest, Preparation, Provenance, Tile

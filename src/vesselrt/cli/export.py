@@ -77,7 +77,7 @@ def convert(
     data: Annotated[Path | None, typer.Option(help="Data set for the difference in F1: its test photographs.")] = None,
 ) -> None:
     """Write a model file that computes in FP16, proven against the f32 one; uint8 in and float32 out stay."""
-    with needs_extra("vesselrt convert", "export"):
+    with needs_extra("vesselrt convert", "engines"):
         from vesselrt.export.precision import convert as write
     from vesselrt.runtime.modelfile import find
     from vesselrt.runtime.photo.decoding import read_photo

@@ -131,8 +131,8 @@ def _tell_interrupted(measured: int, left_out: list[str]) -> None:
 
 def _recorder() -> "Callable[[Path, Manifest, dict[str, dict[str, float]]], None]":
     """What writes figures into a model file. Raises MissingExtraError."""
-    with needs_extra("vesselrt evaluate --record", "export"):
-        from vesselrt.export.graph import record_metrics
+    with needs_extra("vesselrt evaluate --record", "engines"):
+        from vesselrt.export.modelfile import record_metrics
     return record_metrics
 
 
