@@ -3,13 +3,13 @@
 The kernel bounds what a file may cost there, whatever its structure: processor time and memory. What a decoder might
 be made to do by a hostile file happens where no model, no key and no other photograph in flight is.
 
-The protocol over a socket, a line of JSON each: the worker says `{}` when it is ready; a request is
-`{"bytes", "limits", "enough", "seconds"}` and the file; an answer is `{"reduction", "size", "warnings", "shape"}` with
-the descriptor of a sealed file in memory that holds the pixels, or `{"error", "message"}`. Nothing is unpickled.
+The protocol over a socket, messages of JSON with their length before them: the worker says `{}` when it is ready; a
+request is `{"bytes", "limits", "enough", "seconds"}` on a line and the file; an answer is `{"reduction", "size",
+"warnings", "shape"}` and the pixels, or `{"error", "message"}`. Nothing is unpickled. A socket moves 999 × 960 pixels
+in 0.6 ms; memory that is shared takes three times as long, as its pages are made anew for each photograph.
 """
 
 import json
-import mmap
 import os
 import queue
 import select
@@ -20,7 +20,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -28,12 +28,13 @@ from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.errors import ImageDecodeError, ImageTooLargeError
 from vesselrt.runtime.photo.decoding import Decoded, Limits
 
-SUPPORTED = hasattr(os, "memfd_create")
-"""Whether this system has files in memory that can be sealed: Linux."""
+T = TypeVar("T", bytearray, memoryview)
+SUPPORTED = sys.platform == "linux"
+"""Whether this system's limits on processes hold what is promised here."""
 SECONDS = 3.0
 """Of the processor, for one photograph."""
 _POLL_SECONDS = 0.02
-_MOST_LINE = 2**16
+_MOST_MESSAGE = 2**16
 _ERRORS: dict[str, type[Exception]] = {
     error.__name__: error for error in (ImageDecodeError, ImageTooLargeError, MemoryError)
 }
@@ -110,13 +111,12 @@ class _Worker:
             self.wait_until_ready(check)
             self._channel.sendall(json.dumps(request).encode() + b"\n")
             self._channel.sendall(data)
-            answer, descriptors = self._receive(check)
+            answer = self._receive(check)
+            if "error" in answer:
+                raise _ERRORS[answer["error"]](answer["message"])
+            pixels = self._receive_pixels(answer["shape"], limits, check)
         except (EOFError, ConnectionError):
             raise self._reason(seconds) from None
-        if "error" in answer:
-            raise _ERRORS[answer["error"]](answer["message"])
-        (shared,) = descriptors
-        pixels = _pixels(shared, tuple(answer["shape"]))
         return Decoded(pixels, int(answer["reduction"]), tuple(answer["size"]), tuple(answer["warnings"]))
 
     def wait_until_ready(self, check: Callable[[], None] = lambda: None) -> None:
@@ -125,17 +125,33 @@ class _Worker:
             self._receive(check)
             self._is_ready = True
 
-    def _receive(self, check: Callable[[], None]) -> tuple[dict[str, Any], list[int]]:
-        """The next answer, and the descriptors that came with it. Raises EOFError when the process has ended."""
-        line, descriptors = b"", list[int]()
-        while not line.endswith(b"\n"):
+    def _receive(self, check: Callable[[], None]) -> Any:
+        """The next message. Raises EOFError when the process has ended."""
+        length = int.from_bytes(self._fill(bytearray(4), check))
+        if length > _MOST_MESSAGE:
+            raise EOFError
+        return json.loads(self._fill(bytearray(length), check))
+
+    def _receive_pixels(self, shape: list[int], limits: Limits, check: Callable[[], None]) -> Image:
+        """(h, w, 3) uint8."""
+        height, width = map(int, shape[:2])
+        if not 0 < height * width <= limits.pixels:
+            raise EOFError
+        pixels: Image = np.empty((height, width, 3), np.uint8)
+        self._fill(pixels.data.cast("B"), check)
+        return pixels
+
+    def _fill(self, buffer: T, check: Callable[[], None]) -> T:
+        """Reads as many bytes as the buffer has. Raises EOFError when the process ends before."""
+        rest = memoryview(buffer)
+        while rest:
             while not select.select([self._channel], [], [], _POLL_SECONDS)[0]:
                 check()
-            piece, more, _, _ = socket.recv_fds(self._channel, _MOST_LINE, 1)
-            if not piece or len(line) > _MOST_LINE:
+            count = self._channel.recv_into(rest)
+            if not count:
                 raise EOFError
-            line, descriptors = line + piece, descriptors + more
-        return json.loads(line), descriptors
+            rest = rest[count:]
+        return buffer
 
     def _reason(self, seconds: float) -> Exception:
         """Why the process has ended."""
@@ -152,13 +168,3 @@ class _Worker:
         self._process.kill()
         self._process.wait()
         self._channel.close()
-
-
-def _pixels(shared: int, shape: tuple[int, ...]) -> Image:
-    """A view of what the worker shares; the memory is given back with the last view."""
-    try:
-        size = os.fstat(shared).st_size
-        flags = mmap.MAP_SHARED | mmap.MAP_POPULATE  # all pages at once: one by one takes longer
-        return np.frombuffer(mmap.mmap(shared, size, flags, mmap.PROT_READ), np.uint8).reshape(shape)
-    finally:
-        os.close(shared)

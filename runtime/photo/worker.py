@@ -4,17 +4,15 @@
 """
 
 import json
-import os
 import resource
 import signal
 import socket
 import sys
-from fcntl import F_ADD_SEALS, F_SEAL_GROW, F_SEAL_SHRINK, F_SEAL_WRITE, fcntl
 from pathlib import Path
 from typing import Any
 
 from vesselrt.runtime.errors import ImageDecodeError, ImageTooLargeError
-from vesselrt.runtime.photo.decoding import Decoded, Limits, decode_opened, load_libraries, open_photo
+from vesselrt.runtime.photo.decoding import Limits, decode_opened, load_libraries, open_photo
 from vesselrt.runtime.photo.encoded import Encoded
 
 _SPARE = 128 * 2**20
@@ -28,7 +26,7 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # nothing of a photograph is ever written to disk
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is for the process that started this one
     with socket.socket(fileno=int(sys.argv[1])) as channel, channel.makefile("rb") as stream:
-        channel.sendall(b"{}\n")
+        send_message(channel, {})
         while line := stream.readline():
             request = json.loads(line)
             _answer(channel, request, stream.read(request["bytes"]))
@@ -43,15 +41,14 @@ def _answer(channel: socket.socket, request: dict[str, Any], data: bytes) -> Non
         load_libraries(encoded)
         _limit_memory(encoded, data)
         decoded = decode_opened(encoded, request["enough"])
-        fields = {"reduction": decoded.reduction, "size": decoded.size, "warnings": decoded.warnings}
-        shared = _share(decoded)
     except (ImageDecodeError, ImageTooLargeError) as error:
-        _send(channel, {"error": type(error).__name__, "message": str(error)})
+        send_message(channel, {"error": type(error).__name__, "message": str(error)})
     except MemoryError:
-        _send(channel, {"error": "MemoryError", "message": ""})
+        send_message(channel, {"error": "MemoryError", "message": ""})
     else:
-        _send(channel, {**fields, "shape": decoded.pixels.shape}, shared)
-        os.close(shared)
+        told = {"reduction": decoded.reduction, "size": decoded.size, "warnings": decoded.warnings}
+        send_message(channel, {**told, "shape": decoded.pixels.shape})
+        channel.sendall(decoded.pixels.data.cast("B"))
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
         resource.setrlimit(resource.RLIMIT_DATA, (resource.RLIM_INFINITY, resource.getrlimit(resource.RLIMIT_DATA)[1]))
@@ -68,22 +65,10 @@ def _limit_memory(encoded: Encoded, data: bytes) -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
 
 
-def _share(decoded: Decoded) -> int:
-    """A file in memory that holds the pixels, and that nobody can change any more."""
-    shared = os.memfd_create("photograph", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    try:
-        rest = decoded.pixels.data.cast("B")
-        while rest:
-            rest = rest[os.write(shared, rest) :]
-        fcntl(shared, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW)
-    except OSError as error:
-        os.close(shared)
-        raise MemoryError from error
-    return shared
-
-
-def _send(channel: socket.socket, fields: dict[str, Any], *descriptors: int) -> None:
-    socket.send_fds(channel, [json.dumps(fields).encode() + b"\n"], descriptors)
+def send_message(channel: socket.socket, fields: dict[str, Any]) -> None:
+    """JSON with its length, 4 bytes big-endian, before it."""
+    message = json.dumps(fields).encode()
+    channel.sendall(len(message).to_bytes(4) + message)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from PIL import Image as Pillow
 
 from vesselrt.runtime.photo import processes
 
-pytestmark = pytest.mark.skipif(not processes.SUPPORTED, reason="this system has no sealed files in memory")
+pytestmark = pytest.mark.skipif(not processes.SUPPORTED, reason="not on Linux")
 
 ENDLESS = """
 import sys
