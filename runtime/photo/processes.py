@@ -17,6 +17,7 @@ import signal
 import socket
 import subprocess
 import sys
+import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
@@ -73,6 +74,8 @@ class DecoderPool:
                 worker = worker if self._closed else _Worker()
             raise
         finally:
+            if self._closed:
+                worker.kill()
             self._idle.put(worker)
 
     def close(self) -> None:
@@ -98,6 +101,8 @@ class _Worker:
                 env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
             )
         self._is_ready = False
+        # Also where nobody closes the pool, as in an application that is dropped.
+        self.kill = weakref.finalize(self, _end, self._process, self._channel)
 
     @property
     def is_alive(self) -> bool:
@@ -164,7 +169,8 @@ class _Worker:
             return MemoryError()
         return ImageDecodeError(f"the decoder crashed on it (code {code}). Save it again, as PNG for example.")
 
-    def kill(self) -> None:
-        self._process.kill()
-        self._process.wait()
-        self._channel.close()
+
+def _end(process: "subprocess.Popen[bytes]", channel: socket.socket) -> None:
+    process.kill()
+    process.wait()
+    channel.close()

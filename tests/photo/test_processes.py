@@ -1,5 +1,6 @@
 """Decoder processes: the same pixels, and an end for every file that costs too much."""
 
+import gc
 import io
 import os
 import signal
@@ -137,6 +138,15 @@ def test_a_process_that_dies_is_replaced(pool: DecoderPool, ended_by: signal.Sig
     with pytest.raises(error):
         pool.decode(png(20, 30), Limits(), None)
     assert pool.decode(png(20, 30), Limits(), None).size == (20, 30)
+
+
+def test_the_processes_end_with_the_pool(recwarn: pytest.WarningsRecorder) -> None:
+    pool = DecoderPool(2)
+    pids = [worker._process.pid for worker in pool._idle.queue]
+    del pool
+    gc.collect()
+    assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+    assert not list(recwarn)
 
 
 def test_the_processes_end_with_the_one_that_started_them(fundus_jpeg: bytes, tmp_path: Path) -> None:
