@@ -137,7 +137,7 @@ def test_operations_that_are_not_counted_are_named(tmp_path: Path) -> None:
 
 def test_without_onnx_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnx", None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'vesselrt\[bench\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install 'vesselrt\[engines\]'"):
         floor.count(find(None), (1, 1, 64, 64))
 
 
