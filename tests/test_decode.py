@@ -362,6 +362,7 @@ BAD = {
     ),
     "PNG magic alone": (b"\x89PNG\r\n\x1a\n", HEADER.format("PNG")),
     "PNG of no width": (png_header(0, 5) + chunk(b"IDAT", b""), HEADER.format("PNG")),
+    "PNG of no depth": (png_header(4, 5)[:24] + b"\0" + png_header(4, 5)[25:], HEADER.format("PNG")),
     "PNG without pixels": (
         png_header(40, 30) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b""),
         DAMAGED.format("PNG"),

@@ -20,7 +20,7 @@ def open_png(data: bytes) -> Encoded:
     if data[12:16] != b"IHDR" or len(header) < 13:
         raise bad_header("png")
     width, height, depth, colours, _, _, interlaced = struct.unpack_from(">IIBBBBB", header)
-    if not width or not height or colours not in _SAMPLES:
+    if not width or not height or colours not in _SAMPLES or depth not in (1, 2, 4, 8, 16):
         raise bad_header("png")
     if interlaced and width * height > _MOST_INTERLACED:
         raise unsupported("png", f"more than {_MOST_INTERLACED:,} pixels, interlaced", "without interlacing")
