@@ -66,12 +66,14 @@ tests: $(TEST)/.done ## pytest (ARGS="-k tiling"; ARGS=--cov counts the lines th
 
 # The lowest releases that pyproject.toml allows, on the lowest Python: what these tests touch works with them. They are
 # older than some that they stand on, whose deprecations say nothing of vesselrt.
-LOWEST_TESTS := import decode photograph preparation tiling segmenter encode backends cache trt annotations \
-	evaluation server
+LOWEST_TESTS := tests/package/test_import.py tests/runtime/backends tests/runtime/output \
+	$(addprefix tests/runtime/,engines/test_cache.py test_tiling.py test_segmenter.py) \
+	$(addprefix tests/runtime/photo/test_,decode.py photograph.py preparation.py) \
+	tests/training/data/test_annotations.py tests/training/evaluation/test_evaluation.py tests/server/test_server.py
 # The words of the one that is left out are those of a later Starlette.
-LOWEST_TESTS_LEFT_OUT := tests/test_server.py::test_bad_request_gets_one_clear_message[damaged multipart]
+LOWEST_TESTS_LEFT_OUT := tests/server/test_server.py::test_bad_request_gets_one_clear_message[damaged multipart]
 lowest: $(LOWEST)/.done ## the tests of runtime and server with the lowest releases allowed (Python 3.11)
-	$(LOWEST)/bin/python -m pytest -W ignore::DeprecationWarning $(LOWEST_TESTS:%=tests/test_%.py) \
+	$(LOWEST)/bin/python -m pytest -W ignore::DeprecationWarning $(LOWEST_TESTS) \
 		--deselect "$(LOWEST_TESTS_LEFT_OUT)" $(ARGS)
 
 bench: $(TEST)/.done ## time vesselrt beside PyTorch with MONAI (ARGS="--device cpu")

@@ -38,7 +38,7 @@ from vesselrt.benchmarks.measure import (
 )
 from vesselrt.benchmarks.photos import SIZES, Photo, annotated, from_file, from_size, held_out
 from vesselrt.runtime.backends import Info
-from vesselrt.runtime.engine import is_engine
+from vesselrt.runtime.engines.enginefile import is_engine
 from vesselrt.runtime.errors import MissingExtraError, OptionError, VesselrtError
 from vesselrt.runtime.files import atomic_write, check_writable
 from vesselrt.runtime.hardware import machine

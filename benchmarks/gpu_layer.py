@@ -2,8 +2,8 @@
 
     python -m vesselrt.benchmarks.gpu_layer
 
-What runs is `vesselrt.runtime.backends.lanes` and `vesselrt.runtime.cuda`, as for an engine; of TensorRT nothing. One
-check a line, as JSON, in the order in which they end, so that a process that dies has told what it saw.
+Runs `vesselrt.runtime.backends.lanes` and `vesselrt.runtime.engines.cuda`, as for an engine; nothing of TensorRT.
+One check a line, as JSON, in the order in which they end, so that a process that dies has told what it saw.
 """
 
 import subprocess
@@ -21,12 +21,12 @@ import numpy as np
 
 from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.backends.lanes import LANES, Lanes
-from vesselrt.runtime.engine import Profile
+from vesselrt.runtime.engines.enginefile import Profile
 from vesselrt.runtime.errors import DeviceError, VesselrtError, first_line
 from vesselrt.runtime.hardware import find_gpu
 
 if TYPE_CHECKING:
-    from vesselrt.runtime.cuda import Cuda
+    from vesselrt.runtime.engines.cuda import Cuda
 
 TILE, MOST = 1024, 4
 MILLISECOND = 1_500_000
@@ -281,7 +281,7 @@ def main() -> None:
     try:
         name = find_gpu().name
         from vesselrt.benchmarks.gpu_kernel import Inversion, free_memory
-        from vesselrt.runtime.cuda import Cuda
+        from vesselrt.runtime.engines.cuda import Cuda
 
         bench = Bench(Cuda(), Inversion(), free_memory, name)
         if sys.argv[1:] == ["fault"]:

@@ -17,8 +17,8 @@ from vesselrt.benchmarks.photos import jpeg, synthetic
 from vesselrt.runtime import tiling
 from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.backends.fake import FakeBackend
-from vesselrt.runtime.encode import encode
 from vesselrt.runtime.manifest import Input, Manifest, Preparation, Tile
+from vesselrt.runtime.output.encode import encode
 from vesselrt.runtime.photo.decoding import decode_photo
 from vesselrt.runtime.photo.preparation import prepare
 from vesselrt.runtime.segmenter import Segmenter, load

@@ -16,7 +16,16 @@ from vesselrt.export.parity import probability_of
 from vesselrt.export.precision import half_from_model
 from vesselrt.runtime.backends import to_bytes
 from vesselrt.runtime.backends.tensorrt import log_of
-from vesselrt.runtime.engine import MAX_BATCH, NAMES, Engine, Flavour, Profile, library_of, proof_of, proof_window
+from vesselrt.runtime.engines.enginefile import (
+    MAX_BATCH,
+    NAMES,
+    Engine,
+    Flavour,
+    Profile,
+    library_of,
+    proof_of,
+    proof_window,
+)
 from vesselrt.runtime.errors import DeviceError, ExportError, OptionError
 from vesselrt.runtime.hardware import find_gpu
 from vesselrt.runtime.manifest import Manifest, Precision

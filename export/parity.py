@@ -12,10 +12,10 @@ from onnx import ModelProto, NodeProto, TensorProto, helper
 
 from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.backends import Backend, to_bytes
-from vesselrt.runtime.encode import threshold_mask
 from vesselrt.runtime.errors import DeviceError, ExportError
 from vesselrt.runtime.hardware import usable_cores
 from vesselrt.runtime.manifest import Manifest, Precision
+from vesselrt.runtime.output.encode import threshold_mask
 from vesselrt.runtime.photo.preparation import prepare
 from vesselrt.runtime.tiling import window_side
 

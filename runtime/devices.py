@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Literal, cast, get_args
 
 from vesselrt.runtime.backends import Backend
-from vesselrt.runtime.engine import Engine, Flavour, Profile, is_engine, library_of
-from vesselrt.runtime.engine import read as read_engine
+from vesselrt.runtime.engines.enginefile import Engine, Flavour, Profile, is_engine, library_of
+from vesselrt.runtime.engines.enginefile import read as read_engine
 from vesselrt.runtime.errors import DeviceError, EngineError, VesselrtError
 from vesselrt.runtime.hardware import Gpu, find_gpu
 from vesselrt.runtime.manifest import Manifest, Precision
@@ -118,7 +118,7 @@ def _on_gpu(path: Path, manifest: Manifest, library: str, precision: Precision |
 
 def _kernels_folder(path: Path) -> Path | None:
     """Where ONNX Runtime may keep what it compiles of this model; None where nothing can be kept."""
-    from vesselrt.runtime.cache import EngineCache
+    from vesselrt.runtime.engines.cache import EngineCache
 
     try:
         return EngineCache().kernels_folder(sha256(path))
@@ -129,7 +129,7 @@ def _kernels_folder(path: Path) -> Path | None:
 
 def _compiled(path: Path, manifest: Manifest, flavour: Flavour, gpu: Gpu, precision: Precision) -> tuple[Engine, Path]:
     """The model's engine for this GPU, from the cache, and its file there."""
-    from vesselrt.runtime.cache import EngineCache, Wanted, installed_compiler
+    from vesselrt.runtime.engines.cache import EngineCache, Wanted, installed_compiler
 
     profile = Profile.of(manifest)
     wanted = Wanted(sha256(path), flavour, library_of(flavour).__version__, gpu.target, precision, profile)
@@ -153,14 +153,14 @@ def _open_engine_file(path: Path, device: str, precision: Precision | None) -> t
 
 
 def _run(engine: Engine, file: Path, gpu: Gpu) -> tuple[Manifest, Backend]:
-    from vesselrt.runtime.cache import KERNELS
-    from vesselrt.runtime.preflight import obstacles
+    from vesselrt.runtime.engines.cache import KERNELS
+    from vesselrt.runtime.engines.preflight import obstacles
 
     found = obstacles(engine)
     if found:
         raise DeviceError(f"{file} does not run here: {' '.join(found)}")
     try:
-        from vesselrt.runtime.cuda import Cuda
+        from vesselrt.runtime.engines.cuda import Cuda
     except ImportError:
         raise DeviceError(f"running engines needs cuda-bindings, which is not installed. {_INSTALL}") from None
     from vesselrt.runtime.backends.tensorrt import TensorRtBackend

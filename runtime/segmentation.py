@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.backends import Info
-from vesselrt.runtime.encode import (
+from vesselrt.runtime.output.encode import (
     COLOUR,
     OPACITY,
     Format,

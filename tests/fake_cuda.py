@@ -14,7 +14,7 @@ Work = Callable[[], None]
 
 
 class FakeCuda:
-    """`vesselrt.runtime.cuda.Cuda` without a GPU; `calls` has what was asked of it."""
+    """`vesselrt.runtime.engines.cuda.Cuda` without a GPU; `calls` has what was asked of it."""
 
     def __init__(self, memory: int = 1 << 40) -> None:
         self.room = self.memory = memory

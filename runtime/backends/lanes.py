@@ -19,11 +19,11 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
 from vesselrt.runtime.arrays import Image
-from vesselrt.runtime.engine import Profile
+from vesselrt.runtime.engines.enginefile import Profile
 from vesselrt.runtime.errors import DeviceError, OptionError, first_line
 
 if TYPE_CHECKING:
-    from vesselrt.runtime.cuda import Cuda
+    from vesselrt.runtime.engines.cuda import Cuda
 
 logger = logging.getLogger(__name__)
 

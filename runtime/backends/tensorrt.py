@@ -16,13 +16,13 @@ import numpy as np
 from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.backends import Info
 from vesselrt.runtime.backends.lanes import Lanes
-from vesselrt.runtime.engine import NAMES, Engine, proof_of, proof_window
+from vesselrt.runtime.engines.enginefile import NAMES, Engine, proof_of, proof_window
 from vesselrt.runtime.errors import DeviceError, EngineError
 from vesselrt.runtime.files import atomic_write
 from vesselrt.runtime.hardware import Gpu
 
 if TYPE_CHECKING:
-    from vesselrt.runtime.cuda import Cuda
+    from vesselrt.runtime.engines.cuda import Cuda
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")

@@ -1,8 +1,8 @@
 """What is doubtful about a photograph, told before anybody trusts its vessels. Cheap measures, wide of every good one.
 
 Each limit was set between what good photographs show (all 28 of CHASE_DB1, all 45 of HRF, and some of them through the
-three held-out cameras of `vesselrt.training.cameras`) and what was made worse on purpose. In brackets: the good ones'
-extreme, then what is caught.
+three held-out cameras of `vesselrt.training.synthetic.cameras`) and what was made worse on purpose. In brackets: the
+good ones' extreme, then what is caught.
 """
 
 from collections.abc import Sequence

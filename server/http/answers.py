@@ -8,8 +8,8 @@ from typing import Any, cast
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from vesselrt.runtime.encode import MEDIA_TYPES, SUFFIXES, Format
 from vesselrt.runtime.manifest import Manifest
+from vesselrt.runtime.output.encode import MEDIA_TYPES, SUFFIXES, Format
 from vesselrt.runtime.segmentation import Segmentation
 from vesselrt.server.http.accept import coding_from, compressed
 from vesselrt.server.http.options import Options

@@ -12,7 +12,7 @@ from fastapi.responses import StreamingResponse
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from vesselrt.runtime.encode import MEDIA_TYPES
+from vesselrt.runtime.output.encode import MEDIA_TYPES
 from vesselrt.runtime.segmenter import Segmenter
 from vesselrt.server import page
 from vesselrt.server.http import answers, edge, errors, openapi, reports, upload

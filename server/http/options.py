@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from vesselrt.runtime.encode import COLOUR, FORMATS, MEDIA_TYPES, OPACITY
 from vesselrt.runtime.errors import OptionError
+from vesselrt.runtime.output.encode import COLOUR, FORMATS, MEDIA_TYPES, OPACITY
 from vesselrt.server.http.accept import weighted
 from vesselrt.server.http.errors import RequestError
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import IO, Any, Literal, cast
 
-from vesselrt.runtime.encode import MEDIA_TYPES
+from vesselrt.runtime.output.encode import MEDIA_TYPES
 from vesselrt.server.http.answers import file_name, finisher
 from vesselrt.server.http.errors import DeadlineError, describe
 from vesselrt.server.http.upload import Upload

@@ -10,7 +10,7 @@ import numpy as np
 
 from vesselrt.runtime import errors
 from vesselrt.runtime.arrays import Image
-from vesselrt.runtime.encode import Format
+from vesselrt.runtime.output.encode import Format
 from vesselrt.runtime.photo.decoding import Limits
 from vesselrt.runtime.photo.photograph import Photograph, Source
 

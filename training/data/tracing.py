@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vesselrt.runtime.encode import geojson, polygons
 from vesselrt.runtime.errors import OptionError
+from vesselrt.runtime.output.encode import geojson, polygons
 from vesselrt.training.data.annotations import shapely_library
 from vesselrt.training.data.drawing import Points, runs
 from vesselrt.training.data.geojson import FARTHEST

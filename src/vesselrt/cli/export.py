@@ -48,9 +48,9 @@ def export(
 ) -> None:
     """Turn a trained network into one model file, proven against PyTorch."""
     with needs_extra("vesselrt export", "export"):
-        from vesselrt.export import sources
         from vesselrt.export.graph import export as write
         from vesselrt.export.precision import convert as to_half
+        from vesselrt.export.sources import networks as sources
     named = [name for name in (source, run, network) if name is not None]
     if len(named) != 1:
         raise OptionError("name one SOURCE, and the file to write with -o. See: vesselrt export --help")
@@ -109,7 +109,7 @@ def compile_model(
     """Compile a model to a TensorRT engine for named GPUs; no GPU is needed here."""
     with needs_extra("vesselrt compile", "tensorrt"):  # which brings what the extra `engines` holds
         from vesselrt.export.engine import build
-    from vesselrt.runtime.engine import SUFFIX
+    from vesselrt.runtime.engines.enginefile import SUFFIX
     from vesselrt.runtime.modelfile import find
 
     source = find(model) if out is None else _apart(find(model), out)
@@ -126,7 +126,7 @@ def _f1(data: Path) -> Callable[[Path], float]:
     """Measures the F1 of a model file on the test photographs of a data set."""
     with needs_extra("vesselrt convert --data", "evaluate"):
         from vesselrt.training.data.finding import check_kind, find
-        from vesselrt.training.evaluation import evaluate as run
+        from vesselrt.training.evaluation.evaluate import evaluate as run
     samples = find(check_kind("auto", data), data, "test")
 
     def measure(path: Path) -> float:

@@ -35,10 +35,10 @@ def evaluate(
     """Measure a model on annotated photographs, through the runtime, in the field of view."""
     with needs_extra("vesselrt evaluate", "evaluate"):
         from vesselrt.training.data.finding import check_kind, find
-        from vesselrt.training.evaluation import Seen, known
-        from vesselrt.training.evaluation import evaluate as run
-        from vesselrt.training.report import Report
-    from vesselrt.runtime.engine import is_engine
+        from vesselrt.training.evaluation.evaluate import Seen, known
+        from vesselrt.training.evaluation.evaluate import evaluate as run
+        from vesselrt.training.evaluation.report import Report
+    from vesselrt.runtime.engines.enginefile import is_engine
     from vesselrt.runtime.modelfile import find as find_model
     from vesselrt.runtime.modelfile import sha256
 
@@ -97,9 +97,9 @@ def compare(
 ) -> None:
     """Measure accuracy against latency: models x devices x precisions, in turn, as a Markdown table."""
     with needs_extra("vesselrt compare", "evaluate"):
-        from vesselrt.training.comparison import NAMED_DEVICES, NAMED_PRECISIONS, Plan
-        from vesselrt.training.comparison import compare as run
         from vesselrt.training.data.finding import check_kind, find
+        from vesselrt.training.evaluation.comparison import NAMED_DEVICES, NAMED_PRECISIONS, Plan
+        from vesselrt.training.evaluation.comparison import compare as run
 
     plan = Plan(models, device or NAMED_DEVICES, precision or NAMED_PRECISIONS, threshold, threads, runs)
     if json is not None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from vesselrt.runtime.engine import Engine
+    from vesselrt.runtime.engines.enginefile import Engine
     from vesselrt.runtime.manifest import Manifest, Preparation
 
 
@@ -20,8 +20,8 @@ def models() -> None:
 
 def engine_info(file: Annotated[Path, typer.Argument(help="Engine file.")]) -> None:
     """Say what an engine file is, and whether this machine can run it."""
-    from vesselrt.runtime.engine import read
-    from vesselrt.runtime.preflight import obstacles
+    from vesselrt.runtime.engines.enginefile import read
+    from vesselrt.runtime.engines.preflight import obstacles
 
     engine = read(file)
     typer.echo(describe_engine(engine))
@@ -59,7 +59,7 @@ def _scale(prepared: "Preparation") -> str:
 
 def describe_engine(engine: "Engine") -> str:
     """An engine for people: the model's manifest, and what was made of it."""
-    from vesselrt.runtime.engine import NAMES
+    from vesselrt.runtime.engines.enginefile import NAMES
 
     header, precision = engine.header, engine.manifest.precision
     least, tuned, most = header.profile.batch

@@ -10,9 +10,9 @@ import typer
 
 from vesselrt.cli.console import STDOUT, console, fail, photo_progress, write_output
 from vesselrt.cli.options import Device, Model, Precision, Threads, Threshold, load_model
-from vesselrt.runtime.encode import COLOUR, FORMATS, OPACITY, SUFFIXES, Format, rgb
 from vesselrt.runtime.errors import OptionError, VesselrtError
 from vesselrt.runtime.files import check_writable_folder
+from vesselrt.runtime.output.encode import COLOUR, FORMATS, OPACITY, SUFFIXES, Format, rgb
 from vesselrt.runtime.photo.decoding import SUFFIXES as IMAGE_SUFFIXES
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ def outline(
     """Write a data set of masks as GeoJSON annotations, with the same splits."""
     with needs_extra("vesselrt outline", "evaluate"):
         from vesselrt.training.data.finding import check_kind
-        from vesselrt.training.outlines import splits_of, write
+        from vesselrt.training.data.outlines import splits_of, write
     check_writable_folder(out)
     splits = splits_of(check_kind(kind, data), data)
     with photo_progress(sum(map(len, splits.values()))) as advance:
@@ -43,8 +43,8 @@ def train(
 ) -> None:
     """Train a network by a recipe; interrupted, it goes on where it stopped."""
     with needs_extra("vesselrt train", "train"):
-        from vesselrt.training.loop import train as fit
-        from vesselrt.training.recipe import Recipe
+        from vesselrt.training.fit.loop import train as fit
+        from vesselrt.training.fit.recipe import Recipe
     checked = Recipe.read(_recipe(recipe), change or [])
     sys.path.append(str(Path.cwd()))  # a recipe may name a network of the user's own
     check_writable_folder(run or Path("runs") / checked.name)
@@ -54,7 +54,7 @@ def train(
 
 
 def _recipe(name: str) -> Path:
-    from vesselrt.training.recipe import BUILT_IN
+    from vesselrt.training.fit.recipe import BUILT_IN
 
     if (BUILT_IN / f"{name}.yaml").is_file():
         return BUILT_IN / f"{name}.yaml"

@@ -1,0 +1,1 @@
+"""Networks as people hand them in."""

@@ -1,0 +1,1 @@
+"""TensorRT engines: their files, the cache that holds them, what may stop them, CUDA."""

@@ -1,0 +1,211 @@
+"""The cache of engines: what model files were compiled to, kept for the next start.
+
+An engine is found again by everything that it depends on: the model file's SHA-256, TensorRT's flavour and exact
+release, GPU, precision and profile. That is in its file name as a hash and in its header in full; both are checked, and
+the file is proven whole, at every use. What does not hold is compiled again. Beside FILE.engine lies FILE.kernels, what
+TensorRT for RTX compiled for the GPU itself; in onnxruntime-MODEL/ what ONNX Runtime compiled of a model. All of that
+counts towards the size; what was used longest ago is removed. Files of others in the folder are left alone.
+
+One process at a time changes the folder. A process that is killed leaves a draft behind, which the next change removes.
+"""
+
+import contextlib
+import hashlib
+import logging
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import astuple, dataclass
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Protocol
+
+from filelock import FileLock
+from platformdirs import user_cache_path
+
+from vesselrt.runtime.engines.enginefile import NAMES, SUFFIX, Engine, Flavour, Profile, read
+from vesselrt.runtime.errors import DeviceError, EngineError, ManifestError, ModelNotFoundError, OptionError
+from vesselrt.runtime.manifest import Manifest, Precision
+
+logger = logging.getLogger(__name__)
+
+FOLDER, SIZE = "VESSELRT_CACHE", "VESSELRT_CACHE_MB"
+"""Environment variables: the cache's folder, and the size in MB (10⁶ bytes) above which the least used is removed."""
+KERNELS = ".kernels"
+_SIZE_MB = 1000
+_OURS = re.compile(r"((?:onnxruntime-)?[0-9a-f]{32})(?:\.engine|\.kernels)?(?:\.[0-9a-f]+\.tmp)?")
+"""Names in the folder; the first group is the entry that a file belongs to."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Everything that an engine depends on."""
+
+    model_sha256: str
+    flavour: Flavour
+    version: str
+    target: str
+    precision: Precision
+    profile: Profile
+
+    @property
+    def name(self) -> str:
+        """Of the file, without suffix."""
+        return hashlib.sha256(repr(astuple(self)).encode()).hexdigest()[:32]
+
+    def is_met_by(self, engine: Engine) -> bool:
+        header = engine.header
+        found = (header.model_sha256, header.flavour, header.version, header.targets, header.profile)
+        wanted = (self.model_sha256, self.flavour, self.version, (self.target,), self.profile)
+        return found == wanted and engine.manifest.precision == self.precision
+
+
+class Compile(Protocol):
+    """What compiles a model file; TensorRT is an extra, so it is looked up among what is installed."""
+
+    def __call__(
+        self, path: Path, targets: list[str], precision: Precision, max_batch: int, flavour: Flavour
+    ) -> Engine:
+        """Raises ModelError, OptionError, DeviceError or ExportError."""
+        ...
+
+
+def installed_compiler() -> Compile:
+    """The entry point `engine` of the group `vesselrt.compilers`; vesselrt's own is `vesselrt.export.engine:build`.
+
+    Raises DeviceError when what it needs is not installed.
+    """
+    for entry in entry_points(group="vesselrt.compilers", name="engine"):
+        with contextlib.suppress(ImportError):
+            compiler: Compile = entry.load()
+            return compiler
+    raise DeviceError("nothing here compiles engines. Run: pip install 'vesselrt[tensorrt]', or name an engine file.")
+
+
+class EngineCache:
+    """A folder of engines."""
+
+    def __init__(self, folder: Path | None = None, most: int | None = None) -> None:
+        """None: what the environment says, else the system's folder for caches, and 1000 MB. Raises OptionError."""
+        self.folder = folder or Path(os.environ.get(FOLDER) or user_cache_path("vesselrt") / "engines")
+        self._most = _most() if most is None else most
+
+    def get(self, wanted: Wanted, manifest: Manifest, build: Callable[[], Engine]) -> tuple[Engine, Path]:
+        """The engine, and the file that holds it; `build` makes it where it is missing, stale or damaged.
+
+        Raises EngineError when the folder can't be written, and what `build` raises. Then nothing is changed.
+        """
+        path = self.folder / (wanted.name + SUFFIX)
+        # What is wrong with it is said below, by the process that mends it.
+        with contextlib.suppress(ModelNotFoundError, EngineError, ManifestError):
+            return self._read(path, wanted), path
+        with self._alone():
+            try:
+                return self._read(path, wanted), path  # another process made it meanwhile
+            except ModelNotFoundError:
+                pass
+            except (EngineError, ManifestError) as error:
+                logger.warning("%s It is compiled again.", error)
+            what = f"{manifest.name} {manifest.version} to {wanted.precision} for {wanted.target}"
+            logger.info("compiling %s by %s %s, once", what, NAMES[wanted.flavour], wanted.version)
+            started = time.monotonic()
+            engine = build()
+            if not wanted.is_met_by(engine):
+                raise EngineError(f"the compiler made something else than {what}. Update vesselrt.")
+            self._write(engine, path)
+            logger.info("compiled in %.1f s, kept in %s", time.monotonic() - started, path)
+            return self._read(path, wanted), path
+
+    def kernels_folder(self, model_sha256: str) -> Path:
+        """A folder for what ONNX Runtime compiles of a model. Raises EngineError when it can't be written."""
+        path = self.folder / f"onnxruntime-{model_sha256[:32]}"
+        with self._alone():
+            try:
+                path.mkdir(exist_ok=True)
+                os.utime(path)
+                self._shrink(path)
+            except OSError as error:
+                raise self._unwritable(error) from None
+        return path
+
+    def _read(self, path: Path, wanted: Wanted) -> Engine:
+        engine = read(path)
+        if not wanted.is_met_by(engine):
+            raise EngineError(f"{path}: holds an engine of something else.")
+        with contextlib.suppress(OSError):  # a folder that is only read
+            os.utime(path)
+        return engine
+
+    def _write(self, engine: Engine, path: Path) -> None:
+        try:
+            for draft in self.folder.glob(f"*{SUFFIX}.*.tmp"):  # nobody else writes engines now
+                draft.unlink()
+            engine.write(path)
+            self._shrink(path)
+        except OSError as error:
+            raise self._unwritable(error) from None
+
+    def _shrink(self, latest: Path) -> None:
+        """Removes what was used longest ago until the rest is within the size; never the entry of `latest`."""
+        entries: dict[str, list[Path]] = {}
+        for path in self.folder.iterdir():
+            if ours := _OURS.fullmatch(path.name):
+                entries.setdefault(ours[1], []).append(path)
+        sizes = {name: sum(map(_size, paths)) for name, paths in entries.items()}
+        # By name: an engine, which is touched when it is used, comes before its kernels, which are not.
+        used = {name: _time_of_use(min(paths)) for name, paths in entries.items()}
+        for name in sorted(entries.keys() - {latest.name.partition(".")[0]}, key=used.__getitem__):
+            if sum(sizes.values()) <= self._most:
+                return
+            for path in entries[name]:
+                if path.is_dir():
+                    shutil.rmtree(path, ignore_errors=True)  # a process that uses it may write to it now
+                else:
+                    path.unlink(missing_ok=True)
+            del sizes[name]
+            logger.info("removed from the cache, to make room: %s", self.folder / name)
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.folder / "lock")
+            lock.acquire()
+        except OSError as error:
+            raise self._unwritable(error) from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _unwritable(self, error: OSError) -> EngineError:
+        return EngineError(
+            f"the cache of engines can't be written: {error}. "
+            f"Name another folder in {FOLDER}, or make an engine file with vesselrt compile and name that."
+        )
+
+
+def _most() -> int:
+    text = os.environ.get(SIZE) or str(_SIZE_MB)
+    if not text.isdecimal():
+        raise OptionError(f"{SIZE} is {text!r}. Expected a number of MB.")
+    return int(text) * 10**6
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file, or of all in a folder; 0 for what another process has removed meanwhile."""
+    total = 0
+    for part in (path, *path.rglob("*")) if path.is_dir() else (path,):
+        with contextlib.suppress(FileNotFoundError):
+            total += part.lstat().st_size
+    return total
+
+
+def _time_of_use(path: Path) -> float:
+    """Seconds since the epoch; 0 for what another process has removed meanwhile."""
+    try:
+        return path.lstat().st_mtime
+    except FileNotFoundError:
+        return 0.0

@@ -1,0 +1,448 @@
+"""The benchmark itself: its arithmetic, what it refuses to report, and that every path of it runs."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from typer.testing import CliRunner
+
+from vesselrt.benchmarks import bench, photos, start
+from vesselrt.benchmarks.measure import (
+    BURN_IN,
+    LEAST_RUNS,
+    STAGES,
+    Column,
+    Options,
+    Spread,
+    Subject,
+    Timed,
+    fresh,
+    interleave,
+)
+from vesselrt.benchmarks.photos import Photo
+from vesselrt.cli import app
+from vesselrt.runtime.backends.fake import FakeBackend, identity
+from vesselrt.runtime.errors import DataError, MissingExtraError, ModelError, OptionError, VesselrtError
+from vesselrt.runtime.manifest import METADATA_KEY, Clahe, Input, Manifest, Preparation, Tile
+from vesselrt.runtime.modelfile import find, sha256
+from vesselrt.runtime.photo.decoding import decode_photo
+from vesselrt.runtime.segmenter import Segmenter
+
+ROOT = Path(__file__).resolve().parents[2]
+BRIGHT = Manifest(
+    name="bright",
+    version="1",
+    licence="none",
+    description="Takes brightness for a probability.",
+    preparation=Preparation(channels="green"),
+    input=Input(mean=(0.0,), std=(1.0,)),
+    tile=Tile(size=64, multiple=16, margin=16),
+)
+
+
+def png(green: Any) -> bytes:
+    """A photograph whose green channel is the array (H, W); the others are 0."""
+    pixels = np.zeros((*np.shape(green), 3), np.uint8)
+    pixels[:, :, 1] = green
+    return cv2.imencode(".png", pixels)[1].tobytes()
+
+
+def pixels(mask: bytes) -> NDArray[np.uint8]:
+    """A PNG as it is stored: (H, W) for a grey one."""
+    decoded = cv2.imdecode(np.frombuffer(mask, np.uint8), cv2.IMREAD_UNCHANGED)
+    assert decoded is not None
+    return decoded.astype(np.uint8)
+
+
+@pytest.fixture
+def noise() -> Photo:
+    """90 x 70 pixels (width x height)."""
+    return Photo("a", "test", png(np.random.default_rng(0).integers(0, 256, (70, 90))), 90, 70)
+
+
+def test_spread_interpolates_percentiles() -> None:
+    assert Spread.of(range(101)) == Spread(50, 95, 99)
+    assert Spread.of([10, 20]) == Spread(15, 19.5, 19.9)
+
+
+def test_columns_take_turns_and_the_burn_in_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls, seconds = [], [0.0]
+    clock = SimpleNamespace(perf_counter=lambda: seconds[0], sleep=lambda _: None)
+    monkeypatch.setattr("vesselrt.benchmarks.measure.time", clock)
+
+    def column(name: str) -> Any:
+        def run(data: bytes) -> bytes:
+            calls.append(name)
+            seconds[0] += len(calls)  # the first call takes a second, the next one two
+            return data
+
+        return run
+
+    timed = interleave({"a": column("a"), "b": column("b")}, b"mask", runs=2)
+    assert calls == ["a", "a", "b", "b"] * (BURN_IN + 2)
+    assert timed == {"a": Timed([14000, 18000], b"mask"), "b": Timed([16000, 20000], b"mask")}
+
+
+def test_a_column_alone_is_called_once_a_run() -> None:
+    calls: list[bytes] = []
+
+    def alone(data: bytes) -> bytes:
+        calls.append(data)
+        return data
+
+    assert len(interleave({"a": alone}, b"mask", runs=2)["a"].milliseconds) == 2
+    assert calls == [b"mask"] * (BURN_IN + 2)
+    assert len(interleave({"a": alone}, b"mask", runs=50, seconds=0)["a"].milliseconds) == LEAST_RUNS
+
+
+@pytest.mark.parametrize("changed", [2, BURN_IN, BURN_IN + 3])
+def test_a_mask_that_changes_is_an_error(changed: int) -> None:
+    calls = iter(range(1, 100))
+    with pytest.raises(VesselrtError, match=f"^ours: call {changed} gave another mask than the first one"):
+        interleave({"ours": lambda _: b"other" if next(calls) == changed else b"mask"}, b"", runs=3)
+
+
+def test_a_network_that_wavers_is_an_error(noise: Photo) -> None:
+    random = np.random.default_rng(0)
+    wavering = FakeBackend(lambda x: random.random(x[:, :1].shape, np.float32))
+    with pytest.raises(VesselrtError, match="vesselrt: call 2 gave another mask"):
+        bench.measure(Subject(Segmenter(BRIGHT, wavering)), noise, 3, {})
+
+
+def test_measured_figures_hang_together(noise: Photo) -> None:
+    def slow(windows: Any) -> Any:
+        time.sleep(0.01)
+        return identity(windows)
+
+    backend = FakeBackend(slow)
+    subject = Subject(Segmenter(BRIGHT, backend))
+    found, mask = bench.measure(subject, noise, 4, {})
+    windows = len(backend.shapes) / (BURN_IN + 4)
+    assert windows == 4  # 70 x 90 pixels in windows of 64 that keep 48 at an image's edge
+    assert found.network.p50 >= windows * 10
+    assert found.network.p50 <= found.stages["infer"].p50 <= found.end_to_end.p50
+    assert list(found.stages) == list(STAGES)
+    for spread in (*found.stages.values(), found.network, found.end_to_end):
+        assert 0 < spread.p50 <= spread.p95 <= spread.p99
+    assert found.images_per_second < 1e3 / (windows * 10)
+    assert found.beside_network > 0
+    assert found.peers == {}
+    parts = Spread.of(sum(call[stage] for stage in STAGES) for call in subject.calls[-4:])
+    assert parts.p50 <= found.end_to_end.p50
+    assert np.array_equal(pixels(mask), (decode_photo(noise.data).pixels[:, :, 1] >= 128) * 255)
+
+
+def test_ratios_to_another_column(noise: Photo) -> None:
+    subject = Subject(Segmenter(BRIGHT, FakeBackend()))
+    ours = subject(noise.data)
+    flipped = pixels(ours)
+    flipped[:7] = 255 - flipped[:7]  # 7 of 70 rows
+    other = cv2.imencode(".png", flipped)[1].tobytes()
+
+    def slow(_: bytes) -> bytes:
+        time.sleep(0.05)
+        return other
+
+    found, _ = bench.measure(subject, noise, 3, {"slow": slow})
+    peer = found.peers["slow"]
+    assert peer.pixels_differ == pytest.approx(0.1)
+    assert peer.ratio == pytest.approx(peer.end_to_end.p50 / found.end_to_end.p50)
+    assert peer.ratio_of_runs > 1
+
+
+def test_f1_pools_pixels_in_the_field_of_view(tmp_path: Path) -> None:
+    folder = tmp_path / "HRF"
+    inside, truth, first, second = (np.zeros((70, 90), np.uint8) for _ in range(4))
+    inside[:, :80], truth[10, :80], first[10, :40], second[10, :] = 255, 255, 255, 255
+    for name, found in {"06_dr": first, "07_h": second}.items():
+        for path, content in {
+            f"images/{name}.JPG": png(found),
+            f"manual1/{name}.tif": cv2.imencode(".tif", truth)[1].tobytes(),
+            f"mask/{name}_mask.tif": cv2.imencode(".tif", inside)[1].tobytes(),
+        }.items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_bytes(content)
+    (folder / "images" / "01_dr.JPG").write_bytes(png(first))  # of the training split
+    paths = photos.held_out(tmp_path)["HRF"]
+    nothing, everything = np.zeros_like(truth), np.full_like(truth, 255)
+    columns: dict[str, Column] = {
+        "vesselrt": Subject(Segmenter(BRIGHT, FakeBackend())),
+        "nothing": lambda _: cv2.imencode(".png", nothing)[1].tobytes(),
+        "everything": lambda _: cv2.imencode(".png", everything)[1].tobytes(),
+    }
+    score = bench.score("HRF", paths, lambda _: columns)
+    assert score.photographs == ["06_dr.JPG", "07_h.JPG"]
+    assert score.f1 == {
+        "vesselrt": 2 * (40 + 80) / ((40 + 80) + 2 * 80),
+        "nothing": 0.0,
+        "everything": 2 * (2 * 80) / (2 * 70 * 80 + 2 * 80),
+    }
+
+
+def test_command_measures_the_built_in_model(tmp_path: Path) -> None:
+    target = tmp_path / "bench.json"
+    done = CliRunner().invoke(app, ["bench", "--size", "96x80", "--runs", "3", "--starts", "1", "--json", str(target)])
+    assert done.exit_code == 0, done.output
+    report = json.loads(target.read_text("utf-8"))
+    assert list(report) == [
+        *("schema", "date", "machine", "versions", "model", "info", "runs", "photos", "scores"),
+    ]
+    assert {"cpu", "cores", "os"} <= set(report["machine"])
+    assert {"vesselrt", "python", "numpy", "opencv", report["info"]["backend"]} == set(report["versions"])
+    assert report["model"]["sha256"] == sha256(find(None))
+    assert (report["runs"], report["scores"]) == (3, [])
+    (photo,) = report["photos"]
+    assert (photo["photo"], photo["source"], photo["width"], photo["height"]) == ("96x80", "synthetic", 96, 80)
+    assert list(photo["stages"]) == list(STAGES)
+    for spread in (*photo["stages"].values(), photo["network"], photo["end_to_end"]):
+        assert 0 < spread["p50"] <= spread["p95"] <= spread["p99"]
+    assert len(photo["fresh"]["cold_start_s"]) == 1
+    assert photo["fresh"]["cold_start_s"][0] > photo["end_to_end"]["p50"] / 1e3
+    assert photo["fresh"]["peak_memory_mb"] > 30
+    for word in ("96x80", "p99", "(network)", "cold start", "images/s", report["info"]["precision"]):
+        assert word in done.output
+
+
+def test_command_measures_files_as_they_are(noise: Photo, tmp_path: Path) -> None:
+    path = tmp_path / "eye.png"
+    path.write_bytes(noise.data)
+    found = photos.from_file(path)
+    assert found == Photo("eye.png", "eye.png", noise.data, 90, 70)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--size", "big"], "size 'big'. Expected width x height in pixels, like 565x584."),
+        (["--size", "9x9"], "size '9x9'. Expected"),
+        (["--size", "96x80", "--photo", "eye.jpg"], "--size and --photo exclude each other"),
+        (["--size", "96x80", "--device", "abacus"], "unknown device 'abacus'"),
+        (
+            ["--size", "96x80", "--data", "nowhere"],
+            "nowhere: no test photographs. Expected the folder CHASE_DB1 or HRF",
+        ),
+    ],
+)
+def test_wrong_options_are_named(arguments: list[str], message: str) -> None:
+    done = CliRunner().invoke(app, ["bench", *arguments])
+    assert isinstance(done.exception, OptionError | DataError | VesselrtError)
+    assert message in str(done.exception)
+
+
+def test_less_than_three_runs_are_refused() -> None:
+    done = CliRunner().invoke(app, ["bench", "--runs", "2"])
+    assert done.exit_code == 2
+    assert "--runs" in done.output
+
+
+def test_help() -> None:
+    done = CliRunner().invoke(app, ["bench", "--help"])
+    assert done.exit_code == 0
+    assert "--compare" in done.output
+
+
+def test_a_fresh_process_with_another_mask_is_an_error() -> None:
+    photo = photos.from_size("96x80", None)
+    with pytest.raises(VesselrtError, match="96x80: a fresh process gave another mask than this one"):
+        fresh(Options(None, "auto", "auto", None), photo, b"other", starts=1)
+
+
+def test_a_fresh_process_that_fails_says_why() -> None:
+    photo = Photo("a", "test", b"not an image", 1, 1)
+    with pytest.raises(VesselrtError, match=r"a fresh process failed \(vesselrt.cli\): .+"):
+        fresh(Options(None, "auto", "auto", None), photo, b"", starts=1)
+
+
+def test_options_as_arguments() -> None:
+    assert Options(None, "cpu", "f32", 2).arguments() == ["--device", "cpu", "--precision", "f32", "--threads", "2"]
+
+
+def test_peak_memory_is_of_this_process_alone() -> None:
+    def peak() -> float:
+        found = start.peak_memory()
+        assert found is not None
+        return found
+
+    before, held = peak(), np.ones(200 * 2**20, np.uint8)
+    assert peak() >= 200 + held[0] - 1
+    code = "from vesselrt.benchmarks.start import peak_memory; print(peak_memory())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert before > 0
+    assert 5 < float(done.stdout) < peak()
+
+
+def test_torch_is_not_imported_without_compare() -> None:
+    code = "import vesselrt.benchmarks.bench, sys; print({'torch', 'monai', 'onnx'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
+
+
+def test_compare_without_its_packages_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "vesselrt.benchmarks.compare", raising=False)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    plan = bench.Plan([], 3, 0, compare=True)
+    with pytest.raises(MissingExtraError, match=r"^vesselrt bench --compare needs .* pip install 'vesselrt\[bench\]'$"):
+        bench.run(Options(None, "auto", "auto", None), plan)
+
+
+# Photographs
+
+
+def test_synthetic_photographs_repeat() -> None:
+    image, vessels = photos.synthetic(120, 100, seed=3)
+    again, _ = photos.synthetic(120, 100, seed=3)
+    other, _ = photos.synthetic(120, 100, seed=4)
+    assert (image.shape, str(image.dtype)) == ((100, 120, 3), "uint8")
+    assert (vessels.shape, str(vessels.dtype)) == ((100, 120), "bool")
+    assert np.array_equal(image, again)
+    assert not np.array_equal(image, other)
+    assert 0.02 < vessels.mean() < 0.3
+    disc = np.hypot(np.arange(120) - 60, np.arange(100)[:, None] - 50) < 40
+    assert image[:, :, 1][vessels & disc].mean() < 0.8 * image[:, :, 1][~vessels & disc].mean()
+
+
+def test_letterbox_keeps_the_aspect_ratio() -> None:
+    white = np.full((50, 100, 3), 255, np.uint8)
+    expected = np.zeros((40, 40, 3), np.uint8)
+    expected[10:30] = 255
+    assert np.array_equal(photos.letterbox(white, 40, 40), expected)
+    assert np.array_equal(photos.letterbox(white, 100, 50), white)
+
+
+def test_sizes_come_from_the_set_that_is_near(data_root: Path) -> None:
+    small, large = photos.from_size("565x584", data_root), photos.from_size("3504x2336", data_root)
+    assert small.source == "CHASE_DB1 Image_11L.jpg"
+    assert large.source == "HRF 06_dr.jpg"
+    assert decode_photo(small.data).pixels.shape == (584, 565, 3)
+
+
+def test_only_test_photographs_are_taken(data_root: Path) -> None:
+    found = photos.held_out(data_root)
+    assert {name: len(paths) for name, paths in found.items()} == {"CHASE_DB1": 8, "HRF": 30}
+    for name, paths in found.items():
+        sample = photos.annotated(name, paths[0])
+        assert 0.02 < sample.truth.mean() < 0.2 < sample.inside.mean() < 0.95
+
+
+def test_a_missing_truth_is_named(tmp_path: Path) -> None:
+    (tmp_path / "CHASE_DB1").mkdir()
+    path = tmp_path / "CHASE_DB1" / "Image_11L.jpg"
+    path.write_bytes(b"")
+    assert photos.held_out(tmp_path) == {"CHASE_DB1": [path]}
+    with pytest.raises(DataError, match=r"Image_11L_1stHO\.\*: not a readable mask"):
+        photos.annotated("CHASE_DB1", path)
+
+
+# The columns beside vesselrt
+
+
+@pytest.fixture
+def compare() -> Iterator[Any]:
+    torch = pytest.importorskip("torch", reason="the columns of --compare need the extra bench")
+    pytest.importorskip("monai", reason="the columns of --compare need the extra bench")
+    pytest.importorskip("onnx", reason="the columns of --compare need the extra bench")
+    from vesselrt.benchmarks import compare
+
+    threads = torch.get_num_threads()
+    yield compare
+    torch.set_num_threads(threads)
+
+
+def write_model(path: Path, manifest: Manifest, *, last: str = "Sigmoid", slope: float = 9.0) -> Path:
+    """A model file of four nodes: sigmoid(slope × (value − 127.5) / 255), so vessel is what is brighter than 127."""
+    onnx = pytest.importorskip("onnx")
+    helper, array = onnx.helper, onnx.numpy_helper.from_array
+    nodes = [
+        helper.make_node("Cast", ["image"], ["float"], to=onnx.TensorProto.FLOAT),
+        helper.make_node("Sub", ["float", "half"], ["centred"]),
+        helper.make_node("Conv", ["centred", "weight"], ["logit"], kernel_shape=[1, 1]),
+        helper.make_node(last, ["logit"], ["probability"]),
+    ]
+    constants = [
+        array(np.float32(127.5), "half"),
+        array(np.full((1, 1, 1, 1), slope / 255, np.float32), "weight"),
+    ]
+    shape = ["n", 1, "h", "w"]
+    graph = helper.make_graph(
+        nodes,
+        "bright",
+        [helper.make_tensor_value_info("image", onnx.TensorProto.UINT8, shape)],
+        [helper.make_tensor_value_info("probability", onnx.TensorProto.FLOAT, shape)],
+        constants,
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    helper.set_model_props(model, {METADATA_KEY: manifest.to_json()})
+    onnx.save(model, path)
+    return path
+
+
+def test_all_columns_do_the_same_work(compare: Any, noise: Photo, tmp_path: Path) -> None:
+    path = write_model(tmp_path / "bright.onnx", BRIGHT)
+    report = bench.run(Options(str(path), "auto", "f32", 1), bench.Plan([noise], 3, 0, compare=True))
+    (found,) = report.photos
+    assert set(found.peers) == {"pytorch+monai", "onnxruntime+monai"}
+    for peer in found.peers.values():
+        assert peer.pixels_differ == 0  # native resolution: not a pixel may differ
+        assert peer.ratio > 0
+        assert 0 < peer.end_to_end.p50 <= peer.end_to_end.p95 <= peer.end_to_end.p99
+    assert {"torch", "monai", "onnx", "onnxruntime", "pillow"} <= set(report.versions)
+    assert "pytorch+monai" in report.table()
+    assert compare.torch.get_num_threads() == 1
+
+
+def test_peers_scale_by_the_factor_that_vesselrt_found(compare: Any, tmp_path: Path) -> None:
+    scaled = BRIGHT.model_copy(update={"preparation": Preparation(channels="green", field_of_view=64)})
+    peers = compare.Peers(write_model(tmp_path / "scaled.onnx", scaled), scaled, 1)
+    image, _ = photos.synthetic(240, 200)
+    columns = peers.columns(photos.jpeg(image))
+    assert [column.factor for column in columns.values()] == [pytest.approx(64 / 192, rel=0.03)] * 2
+    for column in columns.values():
+        mask = pixels(column(photos.jpeg(image)))
+        assert mask.shape == (200, 240)
+        assert set(np.unique(mask)) <= {0, 255}
+
+
+def test_twin_of_the_built_in_model_gives_its_probabilities(compare: Any) -> None:
+    import onnxruntime
+
+    pixels = np.random.default_rng(1).integers(0, 256, (2, 1, 48, 80), dtype=np.uint8)
+    (expected,) = onnxruntime.InferenceSession(find(None)).run(None, {"image": pixels})
+    with compare.torch.inference_mode():
+        obtained = compare.Twin(find(None))(compare.torch.from_numpy(pixels)).numpy()
+    assert expected.std() > 0.001
+    assert np.abs(expected - obtained).max() <= compare.TOLERANCE
+
+
+def test_networks_that_differ_are_not_timed(compare: Any, tmp_path: Path) -> None:
+    one, other = (compare.Twin(write_model(tmp_path / f"{s}.onnx", BRIGHT, slope=s)) for s in (9.0, 9.1))
+    with pytest.raises(VesselrtError, match=r"differ by 0\.0\d+ in probability .* \(tolerance 0\.0001\)"):
+        compare._agree(one, other, BRIGHT)
+
+
+def test_graphs_that_the_columns_can_not_run_are_named(compare: Any, tmp_path: Path) -> None:
+    from vesselrt.benchmarks import twin
+
+    with pytest.raises(ModelError, match="PyTorch's columns do not know the operations HardSigmoid"):
+        compare.Twin(write_model(tmp_path / "hard.onnx", BRIGHT, last="HardSigmoid"))
+    with pytest.raises(ModelError, match="do not know this form of DepthToSpace"):  # ONNX's default order, DCR
+        twin._check("DepthToSpace", {"blocksize": 2}, tmp_path / "blocks.onnx")
+    equalised = BRIGHT.model_copy(update={"preparation": Preparation(clahe=Clahe(clip_limit=2, grid=8))})
+    with pytest.raises(ModelError, match="asks for CLAHE"):
+        compare.Peers(tmp_path / "hard.onnx", equalised, 1)
+
+
+def test_stage_benches_run() -> None:
+    pytest.importorskip("pytest_benchmark", reason="the stage benches need the extra bench")
+    command = [sys.executable, "-m", "pytest", "benchmarks", "--benchmark-disable", "-q", "-p", "no:cacheprovider"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "10 passed" in done.stdout

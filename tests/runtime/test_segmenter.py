@@ -1,0 +1,379 @@
+"""From a photograph to its probability: exactly, with a network that returns its input; then the built-in model."""
+
+import io
+import os
+import shutil
+import sys
+import tracemalloc
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image as Pillow
+
+from vesselrt.runtime.arrays import Image
+from vesselrt.runtime.backends import Backend
+from vesselrt.runtime.backends.fake import FakeBackend
+from vesselrt.runtime.backends.onnxruntime import OnnxRuntimeBackend
+from vesselrt.runtime.backends.openvino import OpenVinoBackend
+from vesselrt.runtime.backends.shared import SharedBatches
+from vesselrt.runtime.devices import DEVICES, PRECISIONS
+from vesselrt.runtime.errors import (
+    DeviceError,
+    FieldOfViewError,
+    ImageDecodeError,
+    ImageTooLargeError,
+    ModelNotFoundError,
+    OptionError,
+)
+from vesselrt.runtime.hardware import cpu_name, usable_cores
+from vesselrt.runtime.manifest import Input, Manifest, Preparation, Tile
+from vesselrt.runtime.modelfile import find, models, read_manifest
+from vesselrt.runtime.output.encode import FORMATS
+from vesselrt.runtime.photo.decoding import Limits
+from vesselrt.runtime.photo.views import field_of_view
+from vesselrt.runtime.segmenter import Segmenter, load
+
+MIB = 2**20
+STAGES = ["decode", "prepare", "infer", "finish"]
+NAMED = ", ".join(DEVICES)
+CORES = os.cpu_count() or 1
+NATIVE = Manifest(
+    name="native",
+    version="1",
+    licence="CC0-1.0",
+    description="Returns the red of a photograph.",
+    preparation=Preparation(channels="rgb", field_of_view=None),
+    input=Input(mean=(0, 0, 0), std=(1, 1, 1)),
+    tile=Tile(size=64, multiple=16, margin=16),
+    threshold=0.25,
+)
+PHOTO: Image = np.random.default_rng(7).integers(0, 256, (90, 150, 3), np.uint8)
+
+
+def scaled(field_of_view: int) -> Manifest:
+    """Like `fundus`: the green of the field of view, at its scale."""
+    fields = {
+        "preparation": Preparation(channels="green", field_of_view=field_of_view),
+        "input": Input(mean=(0,), std=(1,)),
+    }
+    return NATIVE.model_copy(update=fields)
+
+
+def disc(side: int, radius: int, margin: int = 0) -> Image:
+    """A field of view in the middle of a black photograph, `margin` pixels wider than high."""
+    image = np.zeros((side, side + margin, 3), np.uint8)
+    cv2.circle(image, ((side + margin) // 2, side // 2), radius, (160, 80, 40), -1)
+    return image
+
+
+def png(image: NDArray[np.uint8]) -> bytes:
+    file = io.BytesIO()
+    Pillow.fromarray(image).save(file, "PNG")
+    return file.getvalue()
+
+
+def test_bytes_paths_and_arrays_give_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "photo.png"
+    path.write_bytes(png(PHOTO))
+    segmenter = Segmenter(NATIVE, FakeBackend())
+    for image in (png(PHOTO), bytearray(png(PHOTO)), memoryview(png(PHOTO)), str(path), path, PHOTO, PHOTO.copy("F")):
+        result = segmenter.segment(image)
+        np.testing.assert_array_equal(result.probability, PHOTO[:, :, 0])
+        np.testing.assert_array_equal(result.image, PHOTO)
+        assert result.probability.dtype == np.uint8
+
+
+def test_every_stage_is_timed_and_the_device_named() -> None:
+    backend = FakeBackend()
+    segmenter = Segmenter(NATIVE, backend)
+    for image in (png(PHOTO), PHOTO):
+        result = segmenter.segment(image)
+        assert list(result.timings) == STAGES
+        assert all(0 <= t < 60_000 for t in result.timings.values())
+        assert result.info == segmenter.info == backend.info
+
+
+@pytest.mark.parametrize(
+    ("image", "found"),
+    [
+        (np.zeros((1, 5, 5, 3), np.uint8), "uint8 (1, 5, 5, 3): a batch. Expected (H, W, 3) RGB, "),
+        (np.zeros((3, 5, 5), np.uint8), "uint8 (3, 5, 5): the channels come first. Expected (H, W, 3) RGB, "),
+        (np.zeros((5, 5, 2), np.uint8), "uint8 (5, 5, 2). Expected (H, W, 3) RGB, "),
+        (np.zeros((5,), np.uint8), "uint8 (5,). Expected (H, W, 3) RGB, "),
+        (
+            np.zeros((5, 5, 3), bool),
+            "bool (5, 5, 3). Expected (H, W, 3) RGB, (H, W, 4) RGBA or (H, W) grey, of uint8, ",
+        ),
+        (
+            np.zeros((5, 5, 3), int),
+            "int64 (5, 5, 3). Expected (H, W, 3) RGB, (H, W, 4) RGBA or (H, W) grey, of uint8, ",
+        ),
+        (
+            [[1, 2, 3]],
+            "list. Expected encoded bytes, a path, a file open in binary mode,",
+        ),
+        (None, "NoneType. Expected encoded bytes, a path, "),
+        (5, "int. Expected encoded bytes, a path, "),
+    ],
+)
+def test_what_is_no_image_is_named(image: Any, found: str) -> None:
+    with pytest.raises(ImageDecodeError) as caught:
+        Segmenter(NATIVE, FakeBackend()).segment(image)
+    assert str(caught.value).startswith(f"got {found}")
+
+
+@pytest.mark.parametrize("shape", [(0, 5, 3), (5, 0, 3)])
+def test_an_array_without_pixels_is_named(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ImageDecodeError) as caught:
+        Segmenter(NATIVE, FakeBackend()).segment(np.zeros(shape, np.uint8))
+    assert str(caught.value).startswith(f"the array is empty: uint8 {shape}. Expected (H, W, 3) RGB, ")
+
+
+def test_a_bad_photograph_leaves_the_segmenter_as_it_was(tmp_path: Path) -> None:
+    segmenter = Segmenter(scaled(64), FakeBackend(), Limits(pixels=20_000))
+    good = disc(100, 40)
+    before = segmenter.segment(good).probability
+    for bad, error in (
+        (b"", ImageDecodeError),
+        (tmp_path / "none.png", FileNotFoundError),
+        (png(np.zeros((200, 200, 3), np.uint8)), ImageTooLargeError),
+        (np.zeros((100, 100, 3), np.uint8), FieldOfViewError),
+    ):
+        with pytest.raises(error):
+            segmenter.segment(bad)
+        np.testing.assert_array_equal(segmenter.segment(good).probability, before)
+
+
+def test_the_models_threshold_is_the_default_and_a_post_step() -> None:
+    backend = FakeBackend()
+    result = Segmenter(NATIVE, backend).segment(PHOTO)
+    calls = len(backend.shapes)
+    np.testing.assert_array_equal(result.mask(), PHOTO[:, :, 0] >= 64)
+    np.testing.assert_array_equal(result.mask(0.5), PHOTO[:, :, 0] >= 128)
+    assert result.mask(0).all()  # 0 is a threshold, not the default
+    for form in FORMATS:
+        assert result.encode(form) == result.encode(form, 0.25)
+    assert result.encode() == result.encode("mask")
+    np.testing.assert_array_equal(np.asarray(Pillow.open(io.BytesIO(result.encode()))), result.mask() * 255)
+    assert len(backend.shapes) == calls
+    with pytest.raises(OptionError, match=r"^threshold 1.5 is not within 0 to 1\.$"):
+        result.mask(1.5)
+
+
+def test_at_the_photographs_own_scale_the_field_of_view_is_exact_and_the_rest_0() -> None:
+    image = disc(200, 80, margin=40)
+    image[60:140, 80:160] += np.random.default_rng(8).integers(0, 40, (80, 80, 3), np.uint8)
+    image[5, 5] = 90  # a speck outside
+    box = field_of_view(image)
+    expected = np.zeros(image.shape[:2], np.uint8)
+    box.cut(expected)[:] = box.cut(image)[:, :, 1]
+    assert expected[5, 5] == 0
+    result = Segmenter(scaled(max(box.height, box.width)), FakeBackend()).segment(image)
+    np.testing.assert_array_equal(result.probability, expected)
+
+
+@pytest.mark.parametrize("shape", [(300, 400), (400, 300), (97, 211)])
+@pytest.mark.parametrize("target", [64, 500])
+def test_the_result_has_the_photographs_size_at_any_scale(shape: tuple[int, int], target: int) -> None:
+    image = np.zeros((*shape, 3), np.uint8)
+    radius = min(shape) // 3
+    cv2.circle(image, (shape[1] // 2, shape[0] // 2), radius, (160, 80, 40), -1)
+    probability = Segmenter(scaled(target), FakeBackend()).segment(image).probability
+    assert probability.shape == shape
+    inner, outer = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
+    cv2.circle(inner, (shape[1] // 2, shape[0] // 2), radius - 8, 1, -1)
+    cv2.circle(outer, (shape[1] // 2, shape[0] // 2), radius + 8, 1, -1)
+    assert (probability[inner == 1] == 80).all()
+    assert (probability[outer == 0] == 0).all()
+
+
+def test_next_to_nothing_is_refused_where_a_scale_is_needed() -> None:
+    for level, message in ((0, "the photograph is black: 95 %"), (200, "the photograph shows 1 × 1 pixels of retina")):
+        image = png(np.full((1, 1, 3), level, np.uint8))
+        assert Segmenter(NATIVE, FakeBackend()).segment(image).probability.tolist() == [[level]]
+        with pytest.raises(FieldOfViewError, match=message):
+            Segmenter(scaled(64), FakeBackend()).segment(image)
+
+
+def test_limits_hold_for_bytes_and_paths(tmp_path: Path) -> None:
+    path = tmp_path / "photo.png"
+    path.write_bytes(png(PHOTO))
+    segmenter = Segmenter(NATIVE, FakeBackend(), Limits(pixels=PHOTO[:, :, 0].size - 1))
+    for image in (path, png(PHOTO)):
+        with pytest.raises(ImageTooLargeError, match=r"declares 150 × 90 pixels, the limit is 13,499 in all\."):
+            segmenter.segment(image)
+
+
+def test_before_a_gpu_threads_share_batches_and_on_a_processor_nothing_changes() -> None:
+    backend = FakeBackend(batch=4)
+    assert Segmenter(NATIVE, backend).shared()._backend is backend
+    backend.info = replace(backend.info, device="cuda", threads=0)
+    with Segmenter(NATIVE, backend).shared() as segmenter, ThreadPoolExecutor(4) as pool:
+        assert (segmenter.info, segmenter.manifest) == (backend.info, NATIVE)
+        for result in pool.map(segmenter.segment, [PHOTO] * 8):
+            np.testing.assert_array_equal(result.probability, PHOTO[:, :, 0])
+        assert isinstance(segmenter._backend, SharedBatches)
+    assert backend.closed
+
+
+def test_leaving_the_context_closes_the_backend_even_after_an_error() -> None:
+    backend = FakeBackend()
+
+    def use() -> None:
+        with Segmenter(NATIVE, backend) as segmenter:
+            assert not backend.closed
+            segmenter.segment(b"")
+
+    with pytest.raises(ImageDecodeError):
+        use()
+    assert backend.closed
+
+
+@pytest.mark.parametrize("manifest", [NATIVE, scaled(96)], ids=["native", "scaled"])
+def test_warming_up_runs_the_usual_window_twice(manifest: Manifest) -> None:
+    backend = FakeBackend()
+    assert Segmenter(manifest, backend).warm_up() > 0
+    assert len(backend.shapes) >= 2
+    half = len(backend.shapes) // 2
+    assert backend.shapes[:half] == backend.shapes[half:]
+
+
+def test_12000_by_12000_pixels_need_little_more_than_image_and_result() -> None:
+    image = disc(12_000, 5_800)
+    segmenter = Segmenter(
+        scaled(960).model_copy(update={"tile": Tile(size=1024, multiple=16, margin=128)}), FakeBackend()
+    )
+    tracemalloc.start()
+    try:
+        probability = segmenter.segment(image).probability
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak <= probability.nbytes + 32 * MIB, f"{peak / MIB:.0f} MiB for a result of {probability.nbytes / MIB:.0f}"
+    assert probability.shape == (12_000, 12_000)
+    assert probability[6_000, [0, 100, 300, 6_000, 11_700, 11_900]].tolist() == [0, 0, 80, 80, 80, 0]
+
+
+# The built-in model. Its weights may change; what must hold for any weights is tested here.
+
+
+@pytest.fixture(scope="module")
+def retina() -> Image:
+    """A real photograph, CC0."""
+    data = pytest.importorskip("skimage.data")
+    return np.ascontiguousarray(data.retina()[:, :, :3])
+
+
+@pytest.fixture(scope="module")
+def manifest() -> Manifest:
+    return read_manifest(find(None))
+
+
+def test_auto_takes_what_it_reports() -> None:
+    with load(threads=1) as segmenter:
+        info = segmenter.info
+        assert (info.backend, info.device, info.device_name, info.threads) == ("openvino", "cpu", cpu_name(), 1)
+        assert info.precision in {"f32", "bf16"}
+        assert segmenter.manifest == models()["fundus"]
+    with load(device="cpu:onnxruntime") as segmenter:
+        info = segmenter.info
+        assert (info.backend, info.precision, info.threads) == ("onnxruntime", "f32", usable_cores())
+
+
+def test_a_model_file_is_loaded_from_its_path(tmp_path: Path) -> None:
+    path = tmp_path / "copy.onnx"
+    shutil.copy(find(None), path)
+    for model in (path, str(path)):
+        with load(model, device="cpu:onnxruntime", threads=1) as segmenter:
+            assert segmenter.manifest == models()["fundus"]
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"device": "gpu"}, DeviceError, f"unknown device 'gpu'. Expected one of: {NAMED}."),
+        ({"device": "openvino"}, DeviceError, f"unknown device 'openvino'. Expected one of: {NAMED}."),
+        (
+            {"precision": "int8"},
+            DeviceError,
+            f"unknown precision 'int8'. Expected one of: {', '.join(PRECISIONS)}.",
+        ),
+        *[
+            (
+                {"threads": threads},
+                OptionError,
+                f"threads is {threads!r}. Expected a whole number from 1 to {CORES}, the cores of this machine.",
+            )
+            for threads in (0, -1, 1.5, True, "2", CORES + 1)
+        ],
+        (
+            {"device": "cpu:onnxruntime", "precision": "bf16"},
+            DeviceError,
+            "ONNX Runtime on the CPU computes in f32, not bf16. Use device cpu:openvino, or precision f32.",
+        ),
+    ],
+)
+def test_what_is_not_to_be_had_is_named(options: dict[str, Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error) as caught:
+        load(**options)
+    assert str(caught.value) == message
+
+
+def test_a_model_that_is_not_there_is_named() -> None:
+    with pytest.raises(
+        ModelNotFoundError, match=r"^no model slitlamp: neither a file nor a built-in model\. Built-in: "
+    ):
+        load("slitlamp")
+
+
+def test_without_openvino_auto_takes_onnxruntime_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "vesselrt.runtime.backends.openvino", None)
+    with load(threads=1) as segmenter:
+        assert segmenter.info.backend == "onnxruntime"
+    with pytest.raises(DeviceError) as caught:
+        load(device="cpu:openvino")
+    assert str(caught.value) == "device cpu:openvino: OpenVINO is not installed. Run: pip install openvino"
+
+
+@pytest.mark.parametrize("make", [OnnxRuntimeBackend, OpenVinoBackend])
+def test_eight_threads_give_what_one_gives(
+    make: Callable[[Path, None, int], Backend],
+    manifest: Manifest,
+    fundus_photo: Callable[[int, int, int], tuple[Image, NDArray[np.bool_]]],
+) -> None:
+    """Small and of one shape after preparation: it is the calls that matter here, not the pixels."""
+    small = manifest.preparation.model_copy(update={"field_of_view": 128})
+    photos = [fundus_photo(150 + 10 * i, 170, i)[0] for i in range(5)]
+    with Segmenter(manifest.model_copy(update={"preparation": small}), make(find(None), None, 2)) as segmenter:
+        alone = [segmenter.segment(photo).probability.tobytes() for photo in photos]
+        assert len(set(alone)) == len(alone)
+        with ThreadPoolExecutor(8) as pool:
+            together = pool.map(lambda photo: segmenter.segment(photo).probability.tobytes(), photos * 8)
+            assert list(together) == alone * 8
+
+
+def in_f32(image: Image, manifest: Manifest, backend: Backend, size: int, margin: int) -> NDArray[np.int64]:
+    """The probability by windows of at least `size` pixels with this margin."""
+    multiple = manifest.tile.multiple
+    tile = Tile(size=-(-size // multiple) * multiple, multiple=multiple, margin=margin)
+    segmenter = Segmenter(manifest.model_copy(update={"tile": tile}), backend)
+    return segmenter.segment(image).probability.astype(np.int64)
+
+
+def test_in_f32_tiled_equals_whole_image_and_one_backend_the_other(retina: Image, manifest: Manifest) -> None:
+    """On a real photograph, with the manifest's own margin: it covers the receptive field. Without one, seams show."""
+    margin = manifest.tile.margin
+    largest = max(manifest.preparation.largest or 0, *retina.shape)
+    onnxruntime = OnnxRuntimeBackend(find(None), "f32", 2)
+    whole = in_f32(retina, manifest, onnxruntime, largest, 0)
+    assert whole.max() > 128  # there is something to compare
+    assert np.abs(in_f32(retina, manifest, onnxruntime, 2 * margin + 256, margin) - whole).max() <= 1
+    assert np.abs(in_f32(retina, manifest, onnxruntime, 2 * margin + 256, 0) - whole).max() > 10
+    assert np.abs(in_f32(retina, manifest, OpenVinoBackend(find(None), "f32", 2), largest, 0) - whole).max() <= 1

@@ -1,0 +1,243 @@
+"""A network that learns from another: that the teacher's answers arrive, and that its weights do, exactly where they
+can.
+"""
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import onnx
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from vesselrt.export.graph import export
+from vesselrt.export.modelfile import write
+from vesselrt.runtime.errors import DataError
+from vesselrt.runtime.manifest import DataSource, Manifest, Provenance
+from vesselrt.runtime.modelfile import read_manifest
+from vesselrt.training.data.samples import digest
+from vesselrt.training.fit import distillation, loop
+from vesselrt.training.fit.distillation import Teacher, inherited
+from vesselrt.training.fit.loop import Crops, train
+from vesselrt.training.fit.recipe import Recipe
+from vesselrt.training.fit.validation import normalise
+from vesselrt.training.networks import Residual, VesselNet
+
+Photo = tuple[NDArray[np.uint8], NDArray[np.bool_]]
+
+FACTS: dict[str, Any] = {
+    "version": "0.1",
+    "licence": "CC0-1.0",
+    "description": "Trained on pictures that were never taken.",
+    "preparation": {"channels": "green", "field_of_view": 96},
+    "input": {"mean": [0.3], "std": [0.2]},
+    "tile": {"size": 64, "multiple": 8, "margin": 16},
+}
+NET = "vesselrt.training.networks:VesselNet"
+
+
+def recipe_of(teacher: Path, network: dict[str, Any] | None = None, **changes: Any) -> Recipe:
+    fields = {
+        **FACTS,
+        "name": "tiny",
+        "seed": 7,
+        "data": [{"kind": "folder", "path": "eyes", "name": "eyes", "terms": "CC0-1.0"}],
+        "network": {"factory": NET, "arguments": {"channels": 1, "widths": [4, 8, 8], **(network or {})}},
+        "cameras": {"sensor": [64, 96]},
+        "held_out_cameras": False,
+        "schedule": {"steps": 2, "batch": 2, "crop": 32, "warmup": 1, "average": 0.5, "validate_every": 2},
+        "distillation": {"teacher": str(teacher), "share": 0.75},
+        "precision": "f32",
+    }
+    return Recipe.model_validate({**fields, **changes})
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def teacher(tmp_path_factory: pytest.TempPathFactory) -> tuple[VesselNet, Path]:
+    """A network whose residual blocks are something one convolution can be, and its model file, calibrated by 0.5."""
+    torch.manual_seed(0)
+    network = VesselNet(1, (4, 8, 8))
+    for part in network.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            nn.init.uniform_(part.weight, 0.5, 1.5)
+            nn.init.normal_(part.bias, 0.3, 0.1)
+    for part in network.modules():
+        if isinstance(part, Residual):  # of what is positive, its ReLU is the identity
+            for weight in part.second.parameters():
+                nn.init.zeros_(weight)
+    network.eval()
+    path = tmp_path_factory.mktemp("teacher") / "teacher.onnx"
+    manifest = Manifest.from_fields({**FACTS, "name": "teacher", "tolerance": {"f32": 1e-4}}, source="test")
+    export(network, manifest, path, [], shift=0.5)
+    return network, path
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory, fundus_photo: Callable[[int, int, int], Photo]) -> Path:
+    root = tmp_path_factory.mktemp("data")
+    for kind in ("images", "masks"):
+        (root / "eyes" / kind).mkdir(parents=True)
+    for i in range(6):
+        image, truth = fundus_photo(100, 96, i)
+        assert cv2.imwrite(str(root / "eyes" / "images" / f"{i}.png"), image[:, :, ::-1])
+        assert cv2.imwrite(str(root / "eyes" / "masks" / f"{i}.png"), truth * np.uint8(255))
+    return root
+
+
+def windows_of(recipe: Recipe) -> tuple[NDArray[np.uint8], Tensor]:
+    """Crops (N, h, w, C), and as the network takes them."""
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 32, 48, 1), dtype=np.uint8)
+    return pixels, normalise(torch.from_numpy(pixels.transpose(0, 3, 1, 2).copy()), recipe)
+
+
+def test_the_teacher_answers_as_its_network_does(teacher: tuple[VesselNet, Path]) -> None:
+    network, path = teacher
+    checked = recipe_of(path)
+    pixels, windows = windows_of(checked)
+    with torch.inference_mode():
+        expected = torch.sigmoid(network(windows) + 0.5)[:, 0].numpy()
+    assert expected.std() > 0.02
+    taught = Teacher(checked)
+    for crop, probability in zip(pixels, expected, strict=True):
+        answer = taught.answer(crop)
+        assert answer.dtype == np.float32
+        np.testing.assert_allclose(answer, probability, rtol=0, atol=0.51 / 255)
+
+
+def test_its_share_of_the_truth_is_the_teachers(teacher: tuple[VesselNet, Path], data: Path) -> None:
+    taught, alone = recipe_of(teacher[1]), recipe_of(teacher[1], distillation=None)
+    sources = [loop._draws(alone.data[0].samples(data, "train"), alone)]
+    for (pixels, mixed), (same, truth) in zip(
+        *(map(Crops(r, sources, 0).__getitem__, range(4)) for r in (taught, alone)), strict=True
+    ):
+        np.testing.assert_array_equal(pixels, same)
+        answer = Teacher(taught).answer(pixels.transpose(1, 2, 0))
+        np.testing.assert_allclose(mixed[0], 0.25 * truth[0] + 0.75 * answer, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("levels", "tolerance"),
+    [
+        ({}, 2e-3),
+        ({"encoder": [1, 1, 2], "decoder": [1, 1]}, 2e-3),
+        # A ReLU is in between: found by rounds, and not at once.
+        ({"encoder": [0, 1, 1], "decoder": [2, 1]}, 0.1),
+        ({"encoder": [1, 0, 1], "decoder": [1, 2]}, 0.1),
+    ],
+    ids=["the same", "single", "no first", "no second"],
+)
+@pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])
+def test_what_one_convolution_can_do_is_inherited(
+    teacher: tuple[VesselNet, Path], levels: dict[str, Any], tolerance: float, training: bool
+) -> None:
+    network, path = teacher
+    checked = recipe_of(path, levels)
+    _, windows = windows_of(checked)
+    heir = checked.network.build()
+    heir.load_state_dict(inherited(checked, windows))
+    with torch.inference_mode():
+        expected = network(windows) + 0.5
+        obtained = heir.train(training)(windows)
+    assert expected.std() > 0.3
+    torch.testing.assert_close(obtained, expected, rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"preparation": {"channels": "green", "field_of_view": 80}}, "Expected a teacher that sees what the network"),
+        ({"schedule": {"steps": 2, "crop": 36}}, r"can't answer for crops of 36 px. Set crop to a multiple of 8"),
+    ],
+)
+def test_a_teacher_that_does_not_fit_is_refused_before_anything_is_read(
+    teacher: tuple[VesselNet, Path], tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    checked = recipe_of(teacher[1], {"widths": [4, 8]}, **changes)  # a network that takes crops of 36 px
+    with pytest.raises(DataError, match=message):
+        train(checked, tmp_path / "nowhere", tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        ({"factory": NET, "arguments": {"channels": 1, "widths": [4, 8, 16]}}, "no VesselNet of the recipe's widths"),
+        ({"factory": "torch.nn:ReLU", "arguments": {}}, "a ReLU can't inherit. Expected a VesselNet"),
+    ],
+)
+def test_weights_that_cannot_be_inherited(
+    teacher: tuple[VesselNet, Path], network: dict[str, Any], message: str
+) -> None:
+    checked = recipe_of(teacher[1]).model_copy(
+        update={"network": recipe_of(teacher[1]).network.model_copy(update=network)}
+    )
+    with pytest.raises(DataError, match=message):
+        inherited(checked, windows_of(checked)[1])
+
+
+def test_a_run_begins_with_the_teachers_weights_and_resumes_with_its_own(
+    teacher: tuple[VesselNet, Path], data: Path, tmp_path: Path
+) -> None:
+    given = {"teacher": str(teacher[1]), "share": 0.0, "inherit": True}
+    still = {"steps": 1, "batch": 2, "crop": 32, "warmup": 0, "learning_rate": 1e-9, "average": 0.0}
+    final = {**still, "learning_rate": 1e-3, "distilled": 0.5}
+    checked = recipe_of(teacher[1], distillation=given, schedule=still, final=[final])
+    said: list[str] = []
+    train(checked, data, tmp_path, said.append)
+    assert f"inheriting the weights of {teacher[1]}" in said
+    best = torch.load(tmp_path / "best.pt", weights_only=True)["network"]
+    torch.testing.assert_close(best["head.0.weight"], teacher[0].state_dict()["head.0.weight"], rtol=0, atol=1e-6)
+    (tmp_path / "final-1.pt").unlink()
+    said.clear()
+    train(checked, data, tmp_path, said.append)
+    assert not any(line.startswith("inheriting") for line in said)
+    assert (tmp_path / "final-1.pt").exists()
+    assert Manifest.model_validate_json((tmp_path / "teacher.json").read_text()) == read_manifest(teacher[1])
+
+
+def test_a_teacher_of_several_classes_is_refused(
+    teacher: tuple[VesselNet, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    several = read_manifest(teacher[1]).model_copy(update={"classes": ("artery", "vein")})
+    monkeypatch.setattr(distillation, "read_manifest", lambda _: several)
+    with pytest.raises(DataError, match=r"has the classes artery, vein. Expected vessel alone"):
+        Teacher(recipe_of(teacher[1]))
+
+
+def test_a_teacher_that_knows_a_test_photograph_is_refused(
+    teacher: tuple[VesselNet, Path], data: Path, tmp_path: Path
+) -> None:
+    for i, name in enumerate(("Image_01L", "Image_09L", "Image_11L")):
+        image = cv2.imread(str(data / "eyes" / "images" / f"{i}.png"))
+        assert image is not None
+        assert cv2.imwrite(str(tmp_path / f"{name}.jpg"), image)
+        shutil.copy(data / "eyes" / "masks" / f"{i}.png", tmp_path / f"{name}_1stHO.png")
+    chase = {"kind": "chase_db1", "path": ".", "name": "CHASE", "terms": "none"}
+    manifest = read_manifest(teacher[1])
+    knows = Provenance(
+        data=(DataSource(name="x", split="all", terms="", photographs=(digest(tmp_path / "Image_11L.jpg"),)),)
+    )
+    model = tmp_path / "knows.onnx"
+    write(onnx.load(teacher[1]), manifest.model_copy(update={"provenance": knows}), model)
+    checked = recipe_of(model, data=[chase])
+    with pytest.raises(DataError, match=r"Image_11L.jpg: a test photograph, and .*knows.onnx was trained on it"):
+        train(checked, tmp_path, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_final_stage_needs_a_teacher_to_be_distilled() -> None:
+    with pytest.raises(ValueError, match=r"final.distilled needs a teacher: name one in distillation"):
+        recipe_of(Path("x"), distillation=None, final=[{"steps": 1, "distilled": 0.5}])

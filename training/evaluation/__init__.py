@@ -1,0 +1,1 @@
+"""A model beside the truth: figures, tables, reports."""

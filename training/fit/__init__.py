@@ -1,0 +1,1 @@
+"""From recipe and photographs to trained weights."""

@@ -1,0 +1,1 @@
+"""Photographs of devices that nobody has handed in: simulated cameras, a slit lamp."""
