@@ -12,8 +12,10 @@ import numpy as np
 import onnx
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
-from vesselrt.export.parity import probability_of
-from vesselrt.export.precision import half_from_model
+from vesselrt.export.emulation import answer_of, emulated
+from vesselrt.export.int8 import symmetric
+from vesselrt.export.parity import MOST_FLIPPED
+from vesselrt.export.precision import fp16_with_proof
 from vesselrt.runtime.backends import to_bytes
 from vesselrt.runtime.backends.tensorrt import log_of
 from vesselrt.runtime.engines.enginefile import (
@@ -29,7 +31,7 @@ from vesselrt.runtime.engines.enginefile import (
 from vesselrt.runtime.errors import DeviceError, ExportError, OptionError
 from vesselrt.runtime.hardware import find_gpu
 from vesselrt.runtime.manifest import Manifest, Precision
-from vesselrt.runtime.modelfile import read_manifest, sha256
+from vesselrt.runtime.modelfile import int8_file, read_manifest, sha256
 
 CARDS = {"rtx2080ti": "sm75"}
 """Targets by the name on the box."""
@@ -48,7 +50,8 @@ def build(
     flavour: Flavour = "tensorrt_rtx",
 ) -> Engine:
     """Compiles a model file; an f32 one is brought to FP16 first where that is asked for, and compared on noise. What
-    `convert` wrote was compared on photographs: compile that.
+    `convert` wrote was compared on photographs: compile that. For INT8 the file that `convert` made is taken, `path`
+    itself or the one beside it.
 
     `targets`: `sm75`, `rtx2080ti`, `current` (the GPU of this machine) and the like; one engine of TensorRT for RTX
     serves them all, but made for others too it loses speed on Turing (sm75). TensorRT builds for `current` alone.
@@ -61,14 +64,10 @@ def build(
     chosen = builder.targets(targets)
     if not 1 <= max_batch <= LARGEST_BATCH:
         raise OptionError(f"a batch of {max_batch}. Expected 1 to {LARGEST_BATCH}.")
-    manifest, model = read_manifest(path), onnx.load(path)
-    if (manifest.precision, precision) == ("f32", "fp16"):
-        model, manifest = half_from_model(model, manifest, [])
-    elif manifest.precision != precision:
-        raise OptionError(f"{path}: its graph is {manifest.precision}, {precision} can't be had from it. Name another.")
+    model, manifest = _in_precision(path, precision)
     profile = Profile.of(manifest, max_batch)
     window = proof_window(manifest.channel_count, profile.tile)
-    proof = proof_of(to_bytes(probability_of(model, window[None]))[0, 0])
+    proof = proof_of(to_bytes(answer_of(emulated(model), window[None]))[0, 0])
     return Engine.of(
         builder.plan(model, manifest, chosen, profile, str(path)),
         manifest.model_copy(
@@ -81,6 +80,29 @@ def build(
         model_sha256=sha256(path),
         proof=proof.tobytes().hex(),
     )
+
+
+def _in_precision(path: Path, precision: Precision) -> tuple[ModelProto, Manifest]:
+    """The graph of a model file in a precision, as TensorRT takes it. Raises OptionError, ExportError."""
+    manifest = read_manifest(path)
+    if (manifest.precision, precision) == ("f32", "fp16"):
+        return fp16_with_proof(onnx.load(path), manifest, [])
+    if (manifest.precision, precision) == ("f32", "int8"):
+        path, manifest = int8_file(path, manifest) or (path, manifest)
+    if manifest.precision != precision:
+        raise OptionError(
+            f"{path}: its graph is {manifest.precision}, and there is no {precision} one beside it. Name another file, "
+            "or make one with: vesselrt convert"
+        )
+    if precision != "int8":
+        return onnx.load(path), manifest
+    flipped = manifest.provenance.parity.get("int8", {}).get("flipped_symmetric", 1.0)
+    if flipped > MOST_FLIPPED:
+        raise ExportError(
+            f"{path}: TensorRT knows no zero points, and without them {flipped:.2%} of the pixels flip (at most "
+            f"{MOST_FLIPPED:.2%} may). Compile it with --precision fp16."
+        )
+    return symmetric(onnx.load(path)), manifest
 
 
 class _Builder:
@@ -155,6 +177,8 @@ class _Builder:
                     f"{source}: {precision} was asked for, and {kind} {layer.name} would compute in {named}. "
                     "Make the model file with: vesselrt convert"
                 )
+        if precision == "int8":
+            self._check_int8(network, source)
         ends = (network.get_input(0).dtype, network.get_output(0).dtype)
         if ends != (types.UINT8, types.UINT8):
             raise ExportError(f"{source}: in and out are {ends[0].name} and {ends[1].name}. Expected UINT8 for both.")
@@ -164,6 +188,14 @@ class _Builder:
                 f"{source}: of each window it gives {answer}. Expected {(1, *window[1:])}, one probability a pixel. "
                 "Export the network with one output channel."
             )
+
+    def _check_int8(self, network: Any, source: str) -> None:
+        """Raises ExportError where no weighted layer reads what was INT8."""
+        layers = [network.get_layer(i) for i in range(network.num_layers)]
+        dequantized = {layer.get_output(0).name for layer in layers if layer.type.name == "DEQUANTIZE"}
+        weighted = [layer for layer in layers if layer.type.name in _WEIGHTED]
+        if not any(layer.get_input(0).name in dequantized for layer in weighted):
+            raise ExportError(f"{source}: no layer of it would compute in INT8. Compile it with --precision fp16.")
 
     def _parse(self, network: Any, model: ModelProto, log: Any, source: str) -> None:
         parser = self.library.OnnxParser(network, log)

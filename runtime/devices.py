@@ -2,8 +2,8 @@
 
     auto                cuda where a GPU and TensorRT run the model, else cpu
     cpu                 the fastest installed of
-      cpu:openvino        bf16 where the processor gains by it, or f32
-      cpu:onnxruntime     f32
+      cpu:openvino        int8, bf16 or f32: see `fastest_precision`
+      cpu:onnxruntime     int8 or f32
     cuda                the first installed of
       cuda:tensorrt_rtx   an engine by TensorRT for RTX: fp16, or f32; compiled once into the cache
       cuda:tensorrt       the same by TensorRT
@@ -15,6 +15,7 @@ A device that is named is taken or refused with the reason. `auto` and the famil
 
 import importlib.util
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, cast, get_args
 
@@ -22,9 +23,9 @@ from vesselrt.runtime.backends import Backend
 from vesselrt.runtime.engines.enginefile import Engine, Flavour, Profile, is_engine, library_of
 from vesselrt.runtime.engines.enginefile import read as read_engine
 from vesselrt.runtime.errors import DeviceError, EngineError, VesselrtError
-from vesselrt.runtime.hardware import Gpu, find_gpu
+from vesselrt.runtime.hardware import Gpu, find_gpu, gains_by_bf16, gains_by_int8
 from vesselrt.runtime.manifest import Manifest, Precision
-from vesselrt.runtime.modelfile import read_manifest, sha256
+from vesselrt.runtime.modelfile import int8_file, read_manifest, sha256
 
 # Backends are imported where they are opened: each library costs a second, and one of them is used.
 
@@ -36,7 +37,7 @@ Device = Literal[
     "cuda", "cuda:tensorrt_rtx", "cuda:tensorrt", "cuda:onnxruntime", "cuda:onnxruntime-rtx",
 ]  # fmt: skip
 DEVICES: tuple[str, ...] = get_args(Device)
-AnyPrecision = Literal["auto", "f32", "bf16", "fp16"]
+AnyPrecision = Literal["auto", "f32", "bf16", "fp16", "int8"]
 PRECISIONS: tuple[str, ...] = get_args(AnyPrecision)
 
 
@@ -55,10 +56,10 @@ def open_backend(path: Path, device: str, precision: str, threads: int) -> tuple
     manifest = read_manifest(path)
     if device == "auto":
         opened = _on_gpu_if_it_runs(path, manifest, wanted)
-        return opened or (manifest, _on_cpu(path, "", wanted, threads))
+        return opened or _on_cpu(path, manifest, "", wanted, threads)
     family, _, library = device.partition(":")
     if family == "cpu":
-        return manifest, _on_cpu(path, library, wanted, threads)
+        return _on_cpu(path, manifest, library, wanted, threads)
     return _on_gpu(path, manifest, library or _installed_for_gpu(), wanted)
 
 
@@ -78,18 +79,49 @@ def _on_gpu_if_it_runs(path: Path, manifest: Manifest, precision: Precision | No
         return None
 
 
-def _on_cpu(path: Path, library: str, precision: Precision | None, threads: int) -> Backend:
+def _on_cpu(
+    path: Path, manifest: Manifest, library: str, precision: Precision | None, threads: int
+) -> tuple[Manifest, Backend]:
+    if precision == "int8" or (precision is None and gains_by_int8()):
+        path, manifest = _int8_or_itself(path, manifest, named=precision == "int8")
+    if manifest.precision == "int8" and precision not in (None, "int8"):
+        raise DeviceError(f"{path}: its graph is int8, and can't be computed in {precision}. Name the f32 model file.")
     if library != "onnxruntime":
         try:
-            from vesselrt.runtime.backends.openvino import OpenVinoBackend
+            from vesselrt.runtime.backends.openvino import OpenVinoBackend, computed_precisions
         except ImportError:
             if library:
                 raise DeviceError("device cpu:openvino: OpenVINO is not installed. Run: pip install openvino") from None
         else:
-            return OpenVinoBackend(path, precision, threads)
+            taken = precision or fastest_precision(manifest, computed_precisions())
+            return manifest, OpenVinoBackend(path, taken, threads)
     from vesselrt.runtime.backends.onnxruntime import OnnxRuntimeBackend
 
-    return OnnxRuntimeBackend(path, precision, threads)
+    return manifest, OnnxRuntimeBackend(path, precision or fastest_precision(manifest, ("f32", "int8")), threads)
+
+
+def fastest_precision(manifest: Manifest, computed: Sequence[Precision]) -> Precision:
+    """What `auto` takes of a file, of the precisions that a library computes on this processor.
+
+    An INT8 graph is INT8. Of another, bf16 where the processor gains by it and where it was proven for this file:
+    where the manifest has its parity.
+    """
+    if manifest.precision == "int8":
+        return "int8"
+    proven = "bf16" in computed and "bf16" in manifest.provenance.parity
+    return "bf16" if proven and gains_by_bf16() else "f32"
+
+
+def _int8_or_itself(path: Path, manifest: Manifest, *, named: bool) -> tuple[Path, Manifest]:
+    """The INT8 file of a model file where there is one. Raises DeviceError where there is none and it is `named`."""
+    if manifest.precision == "int8":
+        return path, manifest
+    found = int8_file(path, manifest)
+    if found is None and named:
+        raise DeviceError(
+            f"{path} has no int8 file beside it. Make one: vesselrt convert {path} --precision int8 --data DATA"
+        )
+    return found or (path, manifest)
 
 
 def _installed_for_gpu() -> str:
@@ -100,8 +132,11 @@ def _installed_for_gpu() -> str:
 def _on_gpu(path: Path, manifest: Manifest, library: str, precision: Precision | None) -> tuple[Manifest, Backend]:
     gpu = find_gpu()
     if library in FLAVOURS:
-        if precision == "bf16":
-            raise DeviceError(f"device cuda:{library} computes in fp16 or f32, not bf16. Name one of them.")
+        if precision in ("bf16", "int8"):
+            raise DeviceError(
+                f"device cuda:{library} computes a model file in fp16 or f32, not {precision}. Name one of them; for "
+                "int8 name an engine that was compiled in it."
+            )
         engine, file = _compiled(path, manifest, library, gpu, precision or "fp16")
         return _run(engine, file, gpu)
     if precision not in (None, manifest.precision):

@@ -10,11 +10,12 @@ from vesselrt.runtime.errors import ManifestError
 SCHEMA = 1
 METADATA_KEY = "vesselrt.manifest"
 
-Precision = Literal["f32", "bf16", "fp16"]
+Precision = Literal["f32", "bf16", "fp16", "int8"]
 Hash = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 """A SHA-256 in hexadecimal."""
-_USUAL: dict[Precision, float] = {"f32": 1e-4, "bf16": 0.3, "fp16": 0.05}
-"""Tolerance of a manifest that names none."""
+_USUAL: dict[Precision, float] = {"f32": 1e-4, "bf16": 0.3, "fp16": 0.05, "int8": 1.0}
+"""Tolerance of a manifest that names none. INT8 moves single pixels at the edges of vessels far: the share that flips
+is what is bounded there."""
 
 
 class Facts(BaseModel):
@@ -121,8 +122,10 @@ class Provenance(Facts):
     metrics: dict[str, dict[str, float]] = {}
     """Data set and split → metric → value, computed through the runtime on this file."""
     parity: dict[str, dict[str, float]] = {}
-    """Precision → largest probability difference and flipped pixels, against the PyTorch network; of `fp16`, against
-    the f32 model file, with the largest value inside the network (FP16 ends at 65504)."""
+    """Precision → largest probability difference and flipped pixels, against the PyTorch network; of `fp16` and `int8`,
+    against the f32 model file. `auto` takes no precision that has no entry here."""
+    float_operations: tuple[str, ...] = ()
+    """Of an INT8 file: the convolutions and matrix products that stay in FP32, because INT8 would cost too much."""
 
 
 class Manifest(Facts):
@@ -136,8 +139,8 @@ class Manifest(Facts):
     description: str
     preparation: Preparation
     input: Input
-    precision: Literal["f32", "fp16"] = "f32"
-    """What the graph itself computes in. Its input and output are uint8 and float32 in both."""
+    precision: Literal["f32", "fp16", "int8"] = "f32"
+    """What the graph itself computes in. Its input and output are uint8 and float32 in each."""
     tile: Tile
     threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
     """The default operating threshold on the probability."""

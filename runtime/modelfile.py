@@ -25,11 +25,17 @@ logger = logging.getLogger(__name__)
 
 _BUILT_IN = Path(__file__).parent / "models"
 DEFAULT = "fundus"
+INT8_SUFFIX = ".int8.onnx"
+"""`fundus.int8.onnx` is `fundus.onnx` in INT8, and is loaded by that name."""
 
 
 def models() -> dict[str, Manifest]:
     """The built-in models: name → manifest."""
-    return {path.stem: read_manifest(path) for path in sorted(_BUILT_IN.glob("*.onnx"))}
+    return {path.stem: read_manifest(path) for path in _built_in()}
+
+
+def _built_in() -> list[Path]:
+    return [path for path in sorted(_BUILT_IN.glob("*.onnx")) if not path.name.endswith(INT8_SUFFIX)]
 
 
 def find(model: str | Path | None) -> Path:
@@ -43,8 +49,31 @@ def find(model: str | Path | None) -> Path:
         return built_in
     if Path(name).is_file():
         return Path(name)
-    offered = ", ".join(p.stem for p in sorted(_BUILT_IN.glob("*.onnx")))
+    offered = ", ".join(path.stem for path in _built_in())
     raise ModelNotFoundError(f"no model {name}: neither a file nor a built-in model. Built-in: {offered}.")
+
+
+def int8_file(path: Path, manifest: Manifest) -> tuple[Path, Manifest] | None:
+    """The INT8 file that `vesselrt convert` made of this f32 one, beside it, with its manifest; None: there is none.
+
+    One that was made of another file, an older one say, is passed over with a warning. Raises ModelError for a damaged
+    one.
+    """
+    beside = path.with_name(path.name.removesuffix(".onnx") + INT8_SUFFIX)
+    if not beside.is_file():
+        return None
+    found = read_manifest(beside)
+    if found.precision != "int8" or _lasting(found) != _lasting(manifest):
+        logger.warning("%s is not used: it was not made of %s as that is now. Convert it again.", beside, path.name)
+        return None
+    return beside, found
+
+
+def _lasting(manifest: Manifest) -> Manifest:
+    """What a file in another precision has in common with the one that it was made of."""
+    provenance = manifest.provenance.model_copy(update={"metrics": {}, "parity": {}, "float_operations": ()})
+    changed = {"precision": "f32", "content_sha256": None, "provenance": provenance}
+    return manifest.model_copy(update=changed)
 
 
 def read_manifest(path: Path) -> Manifest:

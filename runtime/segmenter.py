@@ -171,7 +171,8 @@ def load(
 
     `device`: "auto", "cpu", "cuda", or one library of these ("cpu:openvino", "cuda:tensorrt_rtx", ...), see
     `vesselrt.runtime.devices`. On "cuda" a model file is compiled once, and its engine kept in a cache.
-    `precision`: "auto" takes the fastest that the device computes itself, "f32", "bf16" or "fp16" that one.
+    `precision`: "f32", "bf16", "fp16" or "int8"; "auto" takes the fastest that was proven for this model and that the
+    device gains by. On the CPU, "int8" is the file `NAME.int8.onnx` beside a model file, which `vesselrt convert` made.
     `threads`: cores to use; None: all that this process may use. What was taken is in `Segmenter.info`.
 
     Raises ModelError, DeviceError when the device or precision is not to be had here, OptionError.

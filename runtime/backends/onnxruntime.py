@@ -1,4 +1,7 @@
-"""ONNX Runtime: on the CPU it runs everywhere, in f32; on an NVIDIA GPU it is the road beside TensorRT engines."""
+"""ONNX Runtime: on the CPU it runs everywhere, in f32 or in the INT8 of the graph.
+
+On an NVIDIA GPU it is the road beside TensorRT engines.
+"""
 
 import importlib
 from collections.abc import Iterable, Iterator
@@ -21,18 +24,19 @@ class OnnxRuntimeBackend:
 
     batch = 1
 
-    def __init__(self, path: Path, precision: Precision | None, threads: int) -> None:
-        """`precision` None: f32, the only one it has. Raises DeviceError for another."""
-        if precision not in (None, "f32"):
+    def __init__(self, path: Path, precision: Precision, threads: int) -> None:
+        """`int8` is for a graph that is INT8, and no other. Raises DeviceError for a precision that it lacks."""
+        if precision not in ("f32", "int8"):
             raise DeviceError(
-                f"ONNX Runtime on the CPU computes in f32, not {precision}. Use device cpu:openvino, or precision f32."
+                f"ONNX Runtime on the CPU computes in f32 or int8, not {precision}. Use device cpu:openvino, or "
+                "precision f32."
             )
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         self._input = self._session.get_inputs()[0].name
-        self.info = Info("onnxruntime", onnxruntime.__version__, "cpu", cpu_name(), "f32", threads)
+        self.info = Info("onnxruntime", onnxruntime.__version__, "cpu", cpu_name(), precision, threads)
 
     def infer(self, batches: Iterable[Image]) -> Iterator[Image]:
         return map(self._infer, batches)

@@ -1,4 +1,4 @@
-"""OpenVINO on the CPU: the fastest there, in bf16 where the processor has it.
+"""OpenVINO on the CPU: the fastest there, in INT8 or bf16 where the model has it and the processor gains by it.
 
 The library itself is used and not its plug-in for ONNX Runtime, which refuses every processor that is not
 Intel's (microsoft/onnxruntime#31981); on Intel both take the same time.
@@ -16,11 +16,15 @@ from openvino.properties import hint
 from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.backends import Info, to_bytes
 from vesselrt.runtime.errors import DeviceError
-from vesselrt.runtime.hardware import cpu_name, gains_by_bf16
+from vesselrt.runtime.hardware import cpu_name
 from vesselrt.runtime.lifetime import start_library
 from vesselrt.runtime.manifest import Precision
 
-_TYPES: dict[Precision, openvino.Type] = {"f32": openvino.Type.f32, "bf16": openvino.Type.bf16}
+_TYPES: dict[Precision, openvino.Type] = {
+    "f32": openvino.Type.f32,
+    "bf16": openvino.Type.bf16,
+    "int8": openvino.Type.f32,  # of what the graph leaves in floating point
+}
 # One for the process, never given back. Its CPU plug-in gives the thread that makes it a stack for signals, and when
 # it ends restores the one it found. Of two that end in the order they were made, the second restores the stack of the
 # first, which is gone: the next signal ends the process with a segmentation fault (openvino#11894, so in 2026.4.1).
@@ -29,18 +33,23 @@ _SHAPES = 4
 """Window shapes kept compiled. A model compiled for one shape runs a fifth faster than one for all shapes."""
 
 
+def computed_precisions() -> tuple[Precision, ...]:
+    """Those that OpenVINO has instructions for on this processor."""
+    start_library("OpenVINO", _CORE)
+    has_bf16 = "BF16" in _CORE.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return tuple(precision for precision in _TYPES if has_bf16 or precision != "bf16")
+
+
 class OpenVinoBackend:
     """One request for each window shape, that owns all threads: two at once would only share the same cores."""
 
     batch = 1
 
-    def __init__(self, path: Path, precision: Precision | None, threads: int) -> None:
-        """`precision` None: the fastest that the processor computes itself. Raises DeviceError for one it lacks."""
+    def __init__(self, path: Path, precision: Precision, threads: int) -> None:
+        """`int8` is for a graph that is INT8, and no other. Raises DeviceError for one that the processor lacks."""
         start_library("OpenVINO", _CORE)  # in a forked child it would wait for the threads of its parent
-        has_bf16 = "BF16" in _CORE.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        precision = precision or ("bf16" if has_bf16 and gains_by_bf16() else "f32")
-        if precision not in _TYPES or (precision == "bf16" and not has_bf16):
-            offered = "f32 or bf16" if has_bf16 else "f32"
+        if precision not in computed_precisions():
+            offered = " or ".join(computed_precisions())
             raise DeviceError(f"this processor ({cpu_name()}) does not compute in {precision}. Use {offered}.")
         self._model = _CORE.read_model(path)
         self._requests: OrderedDict[tuple[int, ...], openvino.InferRequest] = OrderedDict()

@@ -15,8 +15,10 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 import vesselrt
 from vesselrt.export import parity
+from vesselrt.export.emulation import emulated
+from vesselrt.export.fp16 import fp16_from_f32
 from vesselrt.export.modelfile import write
-from vesselrt.export.precision import convert, fp16_from_f32
+from vesselrt.export.precision import convert_model
 from vesselrt.runtime.devices import Device
 from vesselrt.runtime.errors import ExportError, ModelError, OptionError
 from vesselrt.runtime.manifest import Manifest
@@ -129,7 +131,7 @@ def test_each_operation_rounds_once_and_the_ends_are_f32(level: str) -> None:
     }
     scaled = half(PIXELS.astype(np.float32) * np.float32(scale))
     logits = half(half(scaled * half(weight) + half(bias)) * half(second))
-    found = run(parity.emulated(converted), PIXELS, level)
+    found = run(emulated(converted), PIXELS, level)
     assert found == pytest.approx(1 / (1 + np.exp(-logits.astype(np.float64))), abs=1e-6)
     assert abs(found - run(model, PIXELS)).max() > 1e-5  # it does round
 
@@ -325,7 +327,7 @@ def test_a_converted_file(tmp_path: Path, fundus_photo: Callable[[int, int, int]
     known = {"parity": {"f32": {"flipped": 0.0}}, "metrics": {"elsewhere test": {"f1": 0.5}}}
     source = saved(ramp(0.01234), tmp_path / "f32.onnx", provenance=known)
     out = tmp_path / "new" / "fp16.onnx"
-    manifest = convert(source, out, [fundus_photo(40, 36, 0)[0]])
+    manifest = convert_model(source, out, "fp16", [fundus_photo(40, 36, 0)[0]])
     assert read_manifest(out) == manifest
     assert (manifest.precision, read_manifest(source).precision) == ("fp16", "f32")
     figures = manifest.provenance.parity["fp16"]
@@ -339,7 +341,7 @@ def test_a_converted_file(tmp_path: Path, fundus_photo: Callable[[int, int, int]
 
 @pytest.mark.parametrize("device", ["cpu:onnxruntime", "cpu:openvino"])
 def test_the_runtime_runs_a_converted_file(tmp_path: Path, device: Device) -> None:
-    convert(saved(ramp(0.01), tmp_path / "f32.onnx"), tmp_path / "fp16.onnx", [])
+    convert_model(saved(ramp(0.01), tmp_path / "f32.onnx"), tmp_path / "fp16.onnx", "fp16", [])
     image = np.repeat(np.arange(256, dtype=np.uint8).reshape(16, 16, 1), 3, 2)
     with vesselrt.load(tmp_path / "fp16.onnx", device=device, precision="f32", threads=1) as segmenter:
         found = segmenter.segment(image).probability.astype(float)
@@ -349,20 +351,19 @@ def test_the_runtime_runs_a_converted_file(tmp_path: Path, device: Device) -> No
 
 def test_the_difference_in_f1_is_that_of_the_new_file(tmp_path: Path) -> None:
     source, out = saved(ramp(0.01), tmp_path / "f32.onnx"), tmp_path / "fp16.onnx"
-    figures = {"f32": 0.75, "fp16": 0.5}
 
-    def f1(path: Path) -> float:
+    def judge(path: Path) -> dict[str, float]:
         rounds = any(n.op_type == "Cast" and n.output[0].endswith("_fp16") for n in onnx.load(path).graph.node)
-        return figures["fp16" if rounds else "f32"]
+        return {"f1": 0.5 if rounds else 0.75}
 
-    assert convert(source, out, [], f1).provenance.parity["fp16"]["f1_difference"] == -0.25
+    assert convert_model(source, out, "fp16", [], judge).provenance.parity["fp16"]["f1_difference"] == -0.25
     assert read_manifest(out).provenance.parity["fp16"]["f1_difference"] == -0.25
 
 
 def test_an_overflow_that_the_sigmoid_would_hide_is_named(tmp_path: Path) -> None:
     source = saved(ramp(1000), tmp_path / "f32.onnx")
     with pytest.raises(ExportError, match=r"^fp16: Conv steep overflows \(FP16 ends at 65504\)"):
-        convert(source, tmp_path / "fp16.onnx", [])
+        convert_model(source, tmp_path / "fp16.onnx", "fp16", [])
     assert tree(tmp_path) == {"f32.onnx"}
 
 
@@ -371,22 +372,22 @@ def test_a_difference_over_the_tolerance_writes_nothing(tmp_path: Path) -> None:
     out = tmp_path / "fp16.onnx"
     out.write_bytes(b"an older file")
     with pytest.raises(ExportError, match=r"^fp16: the model file differs from the f32 model file by up to .* flip"):
-        convert(source, out, [])
+        convert_model(source, out, "fp16", [])
     assert tree(tmp_path) == {"f32.onnx", "fp16.onnx"}
     assert out.read_bytes() == b"an older file"
 
 
 def test_a_file_that_is_fp16_already(tmp_path: Path) -> None:
-    convert(saved(ramp(0.01), tmp_path / "f32.onnx"), tmp_path / "fp16.onnx", [])
+    convert_model(saved(ramp(0.01), tmp_path / "f32.onnx"), tmp_path / "fp16.onnx", "fp16", [])
     with pytest.raises(OptionError, match=r"its graph is fp16 already\. Name the f32 model file\.$"):
-        convert(tmp_path / "fp16.onnx", tmp_path / "again.onnx", [])
+        convert_model(tmp_path / "fp16.onnx", tmp_path / "again.onnx", "fp16", [])
     assert tree(tmp_path) == {"f32.onnx", "fp16.onnx"}
 
 
 def test_a_file_that_is_no_model(tmp_path: Path) -> None:
     (tmp_path / "a.onnx").write_bytes(b"no model")
     with pytest.raises(ModelError, match="not a usable ONNX model"):
-        convert(tmp_path / "a.onnx", tmp_path / "b.onnx", [])
+        convert_model(tmp_path / "a.onnx", tmp_path / "b.onnx", "fp16", [])
     assert tree(tmp_path) == {"a.onnx"}
 
 

@@ -1,9 +1,8 @@
 """`vesselrt export`, `convert` and `compile`: from a trained network to a model file, FP16 and engines."""
 
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -12,6 +11,11 @@ from vesselrt.cli.models import describe_engine, describe_model
 from vesselrt.cli.options import load_model
 from vesselrt.runtime.errors import OptionError
 from vesselrt.runtime.files import check_writable
+
+if TYPE_CHECKING:
+    from vesselrt.export.precision import Judge, Scores
+    from vesselrt.training.data.samples import Sample
+    from vesselrt.training.data.splits import Split
 
 
 def export(
@@ -43,13 +47,14 @@ def export(
     ] = None,
     photos: Annotated[list[Path] | None, typer.Option(help="Photographs for the parity check.")] = None,
     precision: Annotated[
-        Literal["f32", "fp16"], typer.Option(help="What its graph is to compute in; fp16 is for GPUs.")
+        Literal["f32", "fp16", "int8"],
+        typer.Option(help="What its graph is to compute in; fp16 is for GPUs, int8 for processors."),
     ] = "f32",
 ) -> None:
     """Turn a trained network into one model file, proven against PyTorch."""
     with needs_extra("vesselrt export", "export"):
         from vesselrt.export.graph import export as write
-        from vesselrt.export.precision import convert as to_half
+        from vesselrt.export.precision import convert_model
         from vesselrt.export.sources import networks as sources
     named = [name for name in (source, run, network) if name is not None]
     if len(named) != 1:
@@ -63,29 +68,48 @@ def export(
         first = out if precision == "f32" else Path(folder) / out.name
         written = write(found.network, found.manifest, first, compared, found.shift, output or found.output)
         if precision != "f32":
-            written = to_half(first, out, compared)
+            written = convert_model(first, out, precision, compared)
     typer.echo(describe_model(written))
 
 
 def convert(
     model: Annotated[str, typer.Argument(help="Built-in model or model file, f32.")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="The model file to write.")],
-    precision: Annotated[  # noqa: ARG001 - fp16 is all that there is
-        Literal["fp16"], typer.Option(help="What its graph is to compute in.")
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", "--out", help="The model file to write; of int8 by default NAME.int8.onnx beside MODEL."),
+    ] = None,
+    precision: Annotated[
+        Literal["fp16", "int8"], typer.Option(help="What its graph is to compute in; int8 is for processors.")
     ] = "fp16",
-    photos: Annotated[list[Path] | None, typer.Option(help="Photographs for the parity check.")] = None,
-    data: Annotated[Path | None, typer.Option(help="Data set for the difference in F1: its test photographs.")] = None,
+    photos: Annotated[
+        list[Path] | None, typer.Option(help="Photographs for the parity check, and to calibrate int8 on.")
+    ] = None,
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Data sets: int8 is calibrated on the training photographs; on the test photographs of the first, the "
+            "difference in F1 is measured."
+        ),
+    ] = None,
 ) -> None:
-    """Write a model file that computes in FP16, proven against the f32 one; uint8 in and float32 out stay."""
+    """Write a model file that computes in FP16 or INT8, proven against the f32 one; uint8 in and float32 out stay."""
     with needs_extra("vesselrt convert", "engines"):
-        from vesselrt.export.precision import convert as write
-    from vesselrt.runtime.modelfile import find
+        from vesselrt.export.precision import convert_model
+    from vesselrt.runtime.modelfile import INT8_SUFFIX, find
     from vesselrt.runtime.photo.decoding import read_photo
 
-    source = _apart(find(model), out)
+    source = find(model)
+    if out is None:
+        if precision != "int8":
+            raise OptionError("name the file to write with -o. Only that of int8 has a name of its own.")
+        out = source.with_name(source.name.removesuffix(".onnx") + INT8_SUFFIX)
+    _apart(source, out)
     check_writable(out)
-    f1 = None if data is None else _f1(data)
-    typer.echo(describe_model(write(source, out, [read_photo(photo).pixels for photo in photos or []], f1)))
+    compared = [read_photo(photo).pixels for photo in photos or []]
+    if precision == "int8":
+        compared += [sample.read_image() for folder in data or [] for sample in _samples(folder, "train")]
+    written = convert_model(source, out, precision, compared, _judge(data[0]) if data else None)
+    typer.echo(f"{out}\n{describe_model(written)}")
 
 
 def compile_model(
@@ -96,7 +120,7 @@ def compile_model(
             help="rtx2080ti, sm75, sm86 and so on; default: current. Given twice: one engine for both, slower on sm75."
         ),
     ] = None,
-    precision: Annotated[Literal["f32", "fp16"], typer.Option(help="What the engine computes in.")] = "fp16",
+    precision: Annotated[Literal["f32", "fp16", "int8"], typer.Option(help="What the engine computes in.")] = "fp16",
     max_batch: Annotated[int, typer.Option(help="Largest number of tiles that it takes at once.")] = 4,
     builder: Annotated[
         Literal["tensorrt_rtx", "tensorrt"],
@@ -122,21 +146,27 @@ def compile_model(
     typer.echo(f"{path}\n{describe_engine(engine)}")
 
 
-def _f1(data: Path) -> Callable[[Path], float]:
-    """Measures the F1 of a model file on the test photographs of a data set."""
+def _samples(data: Path, split: "Split") -> "list[Sample]":
     with needs_extra("vesselrt convert --data", "evaluate"):
         from vesselrt.training.data.finding import check_kind, find
-        from vesselrt.training.evaluation.evaluate import evaluate as run
-    samples = find(check_kind("auto", data), data, "test")
+    return find(check_kind("auto", data), data, split)
 
-    def measure(path: Path) -> float:
+
+def _judge(data: Path) -> "Judge":
+    """Measures F1 and the recall of thin vessels of a model file on the test photographs of a data set."""
+    with needs_extra("vesselrt convert --data", "evaluate"):
+        from vesselrt.training.evaluation.evaluate import evaluate as run
+    samples = _samples(data, "test")
+
+    def measure(path: Path) -> "Scores":
         # ONNX Runtime takes the graph's types as they are; OpenVINO would choose its own.
         with (
             load_model(str(path), "cpu:onnxruntime", "auto", None) as segmenter,
             photo_progress(len(samples)) as advance,
         ):
             measured = run(segmenter, samples, name=data.name, split="test", watch=lambda _: advance())
-        return measured.figures()["f1"]
+        figures = measured.figures()
+        return {key: figures[key] for key in ("f1", "thin_recall") if key in figures}
 
     return measure
 

@@ -20,7 +20,7 @@ Model = Annotated[str | None, typer.Option(help="Built-in model, model file or e
 Device = Annotated[
     str, typer.Option(help="auto, cpu, cuda, or one library of these: cpu:openvino, cuda:tensorrt_rtx and so on.")
 ]
-Precision = Annotated[str, typer.Option(help="auto, f32, bf16 or fp16.")]
+Precision = Annotated[str, typer.Option(help="auto, f32, bf16, fp16 or int8.")]
 Threads = Annotated[int | None, typer.Option(help="Processor cores to use; default: all that it may.")]
 Threshold = Annotated[
     float | None, typer.Option(help="Vessel where probability >= threshold, 0 to 1; default: the model's.")

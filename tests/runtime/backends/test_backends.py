@@ -22,13 +22,13 @@ from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.backends import Backend, Info, to_bytes
 from vesselrt.runtime.backends.fake import FakeBackend, identity
 from vesselrt.runtime.backends.onnxruntime import OnnxRuntimeBackend
-from vesselrt.runtime.backends.openvino import OpenVinoBackend
+from vesselrt.runtime.backends.openvino import OpenVinoBackend, computed_precisions
 from vesselrt.runtime.backends.shared import AT_ONCE, SharedBatches
 from vesselrt.runtime.errors import DeviceError
-from vesselrt.runtime.hardware import cpu_name, gains_by_bf16, usable_cores
+from vesselrt.runtime.hardware import cpu_name, gains_by_bf16, gains_by_int8, usable_cores
 from vesselrt.runtime.manifest import Precision
 
-Make = Callable[[Path, Precision | None, int], Backend]
+Make = Callable[[Path, Precision, int], Backend]
 REAL: dict[str, Make] = {"onnxruntime": OnnxRuntimeBackend, "openvino": OpenVinoBackend}
 ALL: dict[str, Make] = {
     **REAL,
@@ -226,14 +226,29 @@ def test_info_as_text() -> None:
     assert str(Info("tensorrt_rtx", "1.7", "cuda", "A GPU", "fp16", 0)) == "cuda (A GPU), fp16, tensorrt_rtx 1.7"
 
 
-def test_the_precision_taken_unasked_is_one_that_may_be_asked_for(identity_file: Path) -> None:
-    assert OnnxRuntimeBackend(identity_file, None, 1).info.precision == "f32"
-    taken = OpenVinoBackend(identity_file, None, 1)
-    assert taken.info.precision in {"f32", "bf16"}
-    assert OpenVinoBackend(identity_file, taken.info.precision, 1).info == taken.info
+def test_openvino_computes_in_each_precision_that_it_offers(identity_file: Path) -> None:
+    assert {"f32", "int8"} <= set(computed_precisions())
     window = pixels(1, 1, 64, 64)
-    # bf16 has 8 bits: a value of 0..255 may be off by one.
-    assert np.abs(one(taken, window).astype(int) - window).max() <= (taken.info.precision == "bf16")
+    for precision in computed_precisions():
+        taken = OpenVinoBackend(identity_file, precision, 1)
+        assert taken.info.precision == precision
+        # bf16 has 8 bits: a value of 0..255 may be off by one.
+        assert np.abs(one(taken, window).astype(int) - window).max() <= (precision == "bf16")
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "expected"),
+    [
+        ("vendor_id\t: AuthenticAMD\nflags\t\t: fpu avx avx2 fma\n", True),
+        ("vendor_id\t: GenuineIntel\nflags\t\t: avx2 avx512_vnni amx_int8\n", True),
+        ("vendor_id\t: GenuineIntel\nmodel name\t: avx2\nflags\t\t: fpu avx\n", False),
+        ("processor\t: 0\nFeatures\t: fp asimd asimddp\n", False),  # ARM
+        ("", False),  # not Linux
+    ],
+)
+def test_who_gains_by_int8(monkeypatch: pytest.MonkeyPatch, cpuinfo: str, expected: bool) -> None:
+    monkeypatch.setattr(hardware, "_cpuinfo", lambda: cpuinfo)
+    assert gains_by_int8() == expected
 
 
 @pytest.mark.parametrize(
@@ -255,7 +270,7 @@ def test_onnxruntime_refuses_what_it_does_not_compute(precision: Precision, iden
     with pytest.raises(DeviceError) as caught:
         OnnxRuntimeBackend(identity_file, precision, 1)
     assert str(caught.value) == (
-        f"ONNX Runtime on the CPU computes in f32, not {precision}. Use device cpu:openvino, or precision f32."
+        f"ONNX Runtime on the CPU computes in f32 or int8, not {precision}. Use device cpu:openvino, or precision f32."
     )
 
 
@@ -263,7 +278,7 @@ def test_openvino_refuses_what_the_processor_does_not_compute(identity_file: Pat
     has_bf16 = "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     with pytest.raises(DeviceError) as caught:
         OpenVinoBackend(identity_file, "fp16", 1)
-    offered = "f32 or bf16" if has_bf16 else "f32"
+    offered = "f32 or bf16 or int8" if has_bf16 else "f32 or int8"
     assert str(caught.value) == f"this processor ({cpu_name()}) does not compute in fp16. Use {offered}."
 
 
@@ -296,7 +311,7 @@ def test_models_that_were_closed_leave_no_broken_stack_for_signals(identity_file
     code = f"""
 import gc, os, signal
 from pathlib import Path
-from vesselrt.runtime.backends.openvino import OpenVinoBackend
+from vesselrt.runtime.backends.openvino import OpenVinoBackend, computed_precisions
 from vesselrt.runtime.backends.shared import AT_ONCE, SharedBatches
 signal.signal(signal.SIGUSR1, lambda *_: print("handled"))
 first, second = (OpenVinoBackend(Path({str(identity_file)!r}), "f32", 1) for _ in range(2))

@@ -941,5 +941,5 @@ def test_the_graph_that_is_compiled_gives_the_bytes_of_the_model(model: Path) ->
     window = np.arange(256 * 256).astype(np.uint8).reshape(1, 1, 256, 256)
     (levels,) = session.run(None, {"image": window})
     assert levels.dtype == np.uint8
-    np.testing.assert_array_equal(levels, next(OnnxRuntimeBackend(model, None, 1).infer([window])))
+    np.testing.assert_array_equal(levels, next(OnnxRuntimeBackend(model, "f32", 1).infer([window])))
     assert read_manifest(model).precision == "f32"

@@ -418,7 +418,7 @@ def test_the_built_in_model_for_the_2080_ti(tmp_path: Path) -> None:
     import tensorrt_rtx
 
     from vesselrt.export.engine import build
-    from vesselrt.export.precision import fp16_from_f32
+    from vesselrt.export.fp16 import fp16_from_f32
 
     path = find("fundus")
     engine = build(path, ["rtx2080ti"])
@@ -437,7 +437,7 @@ def test_the_built_in_model_for_the_2080_ti(tmp_path: Path) -> None:
     same = {"precision": "f32", "provenance": given.provenance, "tile": given.tile}
     assert again.manifest.model_copy(update=same) == given.model_copy(update={"content_sha256": None})
     window = proof_window(1, given.tile.size)
-    (answer,) = OnnxRuntimeBackend(path, None, 2).infer([window[None]])
+    (answer,) = OnnxRuntimeBackend(path, "f32", 2).infer([window[None]])
     assert np.abs(again.header.proven.astype(int) - proof_of(answer[0, 0])).max() <= 3  # FP16 against f32
     assert again.header.proven.min() < 10  # a window that says something
     assert again.header.proven.max() > 245
@@ -468,8 +468,8 @@ def test_a_monai_unet(tmp_path: Path, norm: str) -> None:
     from monai.networks.nets import UNet
 
     from vesselrt.export.engine import build
+    from vesselrt.export.fp16 import fp16_from_f32
     from vesselrt.export.graph import Deployed, onnx_from_module
-    from vesselrt.export.precision import fp16_from_f32
 
     torch.manual_seed(0)
     manifest = manifest_of(tile={"size": 32, "multiple": 4, "margin": 0, "fixed": True})
@@ -495,8 +495,8 @@ def test_an_efficientnet_unet(tmp_path: Path) -> None:
     from monai.networks.nets import FlexibleUNet
 
     from vesselrt.export.engine import build
+    from vesselrt.export.fp16 import fp16_from_f32
     from vesselrt.export.graph import Deployed, onnx_from_module
-    from vesselrt.export.precision import fp16_from_f32
 
     torch.manual_seed(0)
     manifest = manifest_of(tile={"size": 64, "multiple": 32, "margin": 0, "fixed": True})

@@ -1,0 +1,93 @@
+"""Graphs computed on this processor as another one computes them: every rounding is written into the graph."""
+
+import numpy as np
+import onnx
+import onnxruntime
+from numpy.typing import NDArray
+from onnx import ModelProto, NodeProto, TensorProto, helper
+from onnx.inliner import inline_local_functions
+
+from vesselrt.export.fp16 import WEIGHTED, between_weighted
+from vesselrt.runtime.arrays import Image
+from vesselrt.runtime.hardware import usable_cores
+
+
+def emulated(half: ModelProto, *, probes: bool = False) -> ModelProto:
+    """A copy that does on the CPU what a GPU does that sums in FP32: each FP16 operation is computed in FP32, and its
+    result rounded to FP16.
+
+    ONNX Runtime has hardly an FP16 operation for the CPU: left alone, it computes chains of them in FP32 and rounds at
+    their ends. The roundings between are written into this graph, where it keeps them.
+
+    With `probes` there is one more output for each FP16 value `x`, `x largest`: its largest magnitude.
+    """
+    copy = onnx.shape_inference.infer_shapes(half)
+    graph = copy.graph
+    halves = {v.name for v in graph.value_info if v.type.tensor_type.elem_type == TensorProto.FLOAT16}
+    halves |= {t.name for t in graph.initializer if t.data_type == TensorProto.FLOAT16}
+    nodes = [_cast(t.name, f"{t.name} wide", TensorProto.FLOAT) for t in graph.initializer if t.name in halves]
+    for node in graph.node:
+        made = [name for name in node.output if name in halves]
+        nodes.append(node)
+        if node.op_type != "Cast":
+            node.input[:] = [f"{name} wide" if name in halves else name for name in node.input]
+            node.output[:] = [f"{name} exact" if name in halves else name for name in node.output]
+            nodes += [_cast(f"{name} exact", name, TensorProto.FLOAT16) for name in made]
+        nodes += [_cast(name, f"{name} wide", TensorProto.FLOAT) for name in made]
+        if probes and made:
+            nodes.append(helper.make_node("Abs", [f"{made[0]} wide"], [f"{made[0]} size"]))
+            nodes.append(helper.make_node("ReduceMax", [f"{made[0]} size"], [f"{made[0]} largest"], keepdims=0))
+            graph.output.append(helper.make_tensor_value_info(f"{made[0]} largest", TensorProto.FLOAT, []))
+    del graph.node[:]
+    graph.node.extend(nodes)
+    return copy
+
+
+def emulated_bf16(model: ModelProto) -> ModelProto:
+    """A copy of an f32 graph that does what a processor with bf16 does: weights are rounded to bf16, and so is every
+    value that an operation gives between the first and the last weighted one. Sums stay in FP32.
+    """
+    copy = onnx.shape_inference.infer_shapes(inline_local_functions(model))
+    graph = copy.graph
+    inside = between_weighted(graph)
+    constants = {t.name for t in graph.initializer}
+    weights = {n.input[1] for i in inside if (n := graph.node[i]).op_type in WEIGHTED and n.input[1] in constants}
+    nodes = [node for name in sorted(weights) for node in _rounding(name, f"{name} bf16", f"{name} rounded")]
+    floats = {v.name for v in graph.value_info if v.type.tensor_type.elem_type == TensorProto.FLOAT}
+    for index, node in enumerate(graph.node):
+        nodes.append(node)
+        if index not in inside:
+            continue
+        if node.op_type in WEIGHTED and node.input[1] in weights:
+            node.input[1] = f"{node.input[1]} rounded"
+        for place, name in enumerate(node.output):
+            if name in floats:
+                node.output[place] = f"{name} exact"
+                nodes += _rounding(f"{name} exact", f"{name} bf16", name)
+    del graph.node[:]
+    graph.node.extend(nodes)
+    return copy
+
+
+def _rounding(source: str, between: str, target: str) -> list[NodeProto]:
+    return [_cast(source, between, TensorProto.BFLOAT16), _cast(between, target, TensorProto.FLOAT)]
+
+
+def answer_of(model: ModelProto, pixels: Image) -> NDArray[np.float32]:
+    """What a graph gives for (N, C, h, w) uint8, computed as it is written: probability, (N, K, h, w) float32."""
+    probability: NDArray[np.float32] = session_of(model).run(None, {model.graph.input[0].name: pixels})[0]
+    return probability
+
+
+def session_of(model: ModelProto) -> onnxruntime.InferenceSession:
+    """A session that computes the graph as it is written: an optimiser may take out a Cast to FP16 and back, and the
+    rounding with it.
+    """
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.intra_op_num_threads = usable_cores()
+    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+
+def _cast(source: str, target: str, to: int) -> NodeProto:
+    return helper.make_node("Cast", [source], [target], to=to)

@@ -1,0 +1,115 @@
+"""INT8 inside the graph of a model file, by NNCF after training; what goes in and what comes out stay as they are.
+
+    image uint8 ─► scaling FP32 ─► Quantize ─► convolution INT8 … ─► Dequantize ─► sigmoid FP32 ─► probability float32
+
+- Weights have one scale a channel. Values between operations have one scale and one zero point (NNCF's preset MIXED).
+- NNCF reads the ranges of values from photographs, and adds to each bias what rounding takes away on average.
+- Where too many pixels flip, NNCF puts operations back into FP32 until few do: first the one that costs most.
+
+In the file, QuantizeLinear and DequantizeLinear stand around FP32 operations (QDQ), which OpenVINO, ONNX Runtime and
+TensorRT read. TensorRT knows no zero points: for it, `symmetric` takes them out.
+"""
+
+import contextlib
+import logging
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import ModelProto, NodeProto, numpy_helper
+from onnx.inliner import inline_local_functions
+
+from vesselrt.export.emulation import answer_of
+from vesselrt.export.fp16 import WEIGHTED
+from vesselrt.export.parity import MOST_FLIPPED, flipped_share
+from vesselrt.runtime.arrays import Image
+from vesselrt.runtime.errors import ExportError, MissingExtraError, first_line
+from vesselrt.runtime.manifest import Manifest
+
+
+def int8_from_f32(model: ModelProto, manifest: Manifest, calibration: list[Image], judged: list[Image]) -> ModelProto:
+    """The same network in INT8; the types of its inputs and outputs are the same.
+
+    `calibration` and `judged` are windows (1, C, h, w) uint8. The first give the ranges of values; the second
+    tell which operations lose too much.
+
+    Raises MissingExtraError without NNCF, ExportError when NNCF can't quantize the graph.
+    """
+    try:
+        import nncf
+    except ImportError:
+        raise MissingExtraError.of("INT8", "int8") from None
+    logging.getLogger("nncf").setLevel(logging.ERROR)
+    flat = inline_local_functions(model)
+    name = flat.graph.input[0].name
+    expected = [answer_of(flat, window) for window in judged]
+
+    def agreement(candidate: ModelProto, chosen: Iterable[int]) -> tuple[float, list[float]]:
+        """Share of pixels on the f32 file's side of the threshold: on average, and of each window."""
+        found = [
+            1 - flipped_share([expected[i]], [answer_of(candidate, judged[i])], manifest.threshold) for i in chosen
+        ]
+        return float(np.mean(found)), found
+
+    try:
+        with contextlib.redirect_stdout(sys.stderr):  # of its progress bars
+            quantized: ModelProto = nncf.quantize_with_accuracy_control(
+                flat,
+                nncf.Dataset(calibration, lambda window: {name: window}),
+                nncf.Dataset(range(len(judged)), lambda i: {name: judged[i]}),
+                agreement,
+                max_drop=MOST_FLIPPED,
+                preset=nncf.QuantizationPreset.MIXED,
+                subset_size=len(calibration),
+            )
+    except Exception as error:
+        raise ExportError(
+            f"NNCF {nncf.__version__} can't quantize the network: {first_line(error)}. Keep this model in f32."
+        ) from error
+    if not any(node.op_type == "QuantizeLinear" for node in quantized.graph.node):
+        raise ExportError("nothing of the network can be INT8 without loss. Keep this model in f32.")
+    onnx.checker.check_model(quantized, full_check=True)
+    return quantized
+
+
+def float_operations(model: ModelProto) -> tuple[str, ...]:
+    """Names of the convolutions and matrix products of a QDQ graph that stay in FP32, in the graph's order."""
+    made_by = {output: node.op_type for node in model.graph.node for output in node.output}
+    weighted = (node for node in model.graph.node if node.op_type in WEIGHTED)
+    return tuple(n.name or n.output[0] for n in weighted if made_by.get(n.input[0]) != "DequantizeLinear")
+
+
+def symmetric(model: ModelProto) -> ModelProto:
+    """A copy without zero points and unsigned integers: [low, high] of each value becomes [-m, m], m its larger end."""
+    copy = ModelProto()
+    copy.CopyFrom(model)
+    del copy.graph.value_info[:]  # which call the integers unsigned
+    constants = {t.name: t for t in copy.graph.initializer}
+    for index, node in enumerate(copy.graph.node):
+        if node.op_type in ("QuantizeLinear", "DequantizeLinear") and len(node.input) > 2:
+            scale, zero = (numpy_helper.to_array(constants[name]) for name in node.input[1:3])
+            if zero.any() or zero.dtype != np.int8:
+                _put_symmetric(copy, node, _symmetric_scale(scale, zero), f"symmetric_{index}")
+    used = {name for node in copy.graph.node for name in node.input}
+    kept = [tensor for tensor in copy.graph.initializer if tensor.name in used]
+    del copy.graph.initializer[:]
+    copy.graph.initializer.extend(kept)
+    onnx.checker.check_model(copy, full_check=True)
+    return copy
+
+
+def _symmetric_scale(scale: NDArray[np.float32], zero: NDArray[Any]) -> NDArray[np.float32]:
+    """The scale with which -127 to 127 hold all that the integers of `zero`'s type held."""
+    ends = np.iinfo(zero.dtype)
+    low, high = (float(end) - zero.astype(np.float32) for end in (ends.min, ends.max))
+    return np.asarray(np.maximum(np.abs(low), np.abs(high)) * scale / 127, np.float32)
+
+
+def _put_symmetric(model: ModelProto, node: NodeProto, scale: NDArray[np.float32], prefix: str) -> None:
+    names = f"{prefix}_scale", f"{prefix}_zero"
+    model.graph.initializer.append(numpy_helper.from_array(scale, names[0]))
+    model.graph.initializer.append(numpy_helper.from_array(np.zeros(scale.shape, np.int8), names[1]))
+    node.input[1:3] = names

@@ -1,0 +1,267 @@
+"""INT8 inside the graph: what is quantized, what is refused, and which precision a machine takes of a model."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from numpy.typing import NDArray
+from onnx import ModelProto, TensorProto, helper, numpy_helper
+
+import vesselrt
+from vesselrt.export import engine, int8, parity
+from vesselrt.export.emulation import answer_of, emulated_bf16
+from vesselrt.export.int8 import float_operations, int8_from_f32, symmetric
+from vesselrt.export.modelfile import write
+from vesselrt.export.parity import flipped_share
+from vesselrt.export.precision import convert_model
+from vesselrt.runtime import devices
+from vesselrt.runtime.devices import fastest_precision
+from vesselrt.runtime.errors import DeviceError, ExportError, MissingExtraError, OptionError
+from vesselrt.runtime.manifest import Manifest, Precision
+from vesselrt.runtime.modelfile import int8_file, read_manifest
+
+FACTS = {
+    "name": "tiny",
+    "version": "0.1",
+    "licence": "CC0-1.0",
+    "description": "Three convolutions.",
+    "preparation": {"channels": "green"},
+    "input": {"mean": [0.0], "std": [1.0]},
+    "tile": {"size": 64, "multiple": 4, "margin": 0},
+}
+
+
+def manifest_of(**fields: object) -> Manifest:
+    return Manifest.from_fields({**FACTS, **fields}, source="test")
+
+
+def three_convolutions(outlier: float = 1.0) -> ModelProto:
+    """Dark lines are probable vessel. `outlier` multiplies one channel between the first two convolutions."""
+    random = np.random.default_rng(0)
+    line = np.full((1, 1, 5, 5), 1, np.float32)
+    line[0, 0, :, 2] = -4
+    spread = np.full(8, 1, np.float32)
+    spread[3] = outlier
+    constants = {
+        "most": np.array(255, np.float32),
+        "first": line * spread[:, None, None, None],
+        "second": (random.uniform(0.9, 1.1, (8, 8, 1, 1)) / spread[None, :, None, None]).astype(np.float32),
+        "third": random.uniform(0.9, 1.1, (1, 8, 1, 1)).astype(np.float32),
+        "bias": np.array([-20], np.float32),
+    }
+    pads = [2, 2, 2, 2]
+    nodes = [
+        helper.make_node("Cast", ["image"], ["value"], to=TensorProto.FLOAT),
+        helper.make_node("Div", ["value", "most"], ["scaled"]),
+        helper.make_node("Conv", ["scaled", "first"], ["a"], "conv_1", pads=pads),
+        helper.make_node("Relu", ["a"], ["b"]),
+        helper.make_node("Conv", ["b", "second"], ["c"], "conv_2"),
+        helper.make_node("Relu", ["c"], ["d"]),
+        helper.make_node("Conv", ["d", "third", "bias"], ["e"], "conv_3"),
+        helper.make_node("Sigmoid", ["e"], ["probability"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "tiny",
+        [helper.make_tensor_value_info("image", TensorProto.UINT8, ["n", 1, "h", "w"])],
+        [helper.make_tensor_value_info("probability", TensorProto.FLOAT, ["n", 1, "h", "w"])],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+
+
+def photograph(seed: int) -> NDArray[np.uint8]:
+    """(64, 64, 3) uint8: a grey ground with dark lines."""
+    random = np.random.default_rng(seed)
+    pixels = random.normal(180, 6, (64, 64))
+    pixels[:, random.choice(60, 6)] -= 90
+    return np.repeat(pixels.clip(0, 255).astype(np.uint8)[:, :, None], 3, 2)
+
+
+def windows(count: int) -> list[NDArray[np.uint8]]:
+    return [np.ascontiguousarray(photograph(seed)[None, None, :, :, 1]) for seed in range(count)]
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A model file, and the INT8 one beside it."""
+    folder = tmp_path_factory.mktemp("int8")
+    source, out = folder / "tiny.onnx", folder / "tiny.int8.onnx"
+    write(three_convolutions(), manifest_of(), source)
+    convert_model(source, out, "int8", [photograph(seed) for seed in range(10)])
+    return source, out
+
+
+def test_every_convolution_is_int8_and_the_manifest_says_how_good_it_is(files: tuple[Path, Path]) -> None:
+    manifest, model = read_manifest(files[1]), onnx.load(files[1])
+    assert manifest.precision == "int8"
+    assert float_operations(model) == manifest.provenance.float_operations == ()
+    figures = manifest.provenance.parity["int8"]
+    assert figures["images"] == 2  # of ten photographs every fifth is kept for the proof
+    assert figures["flipped"] <= parity.MOST_FLIPPED
+    assert 0 < figures["largest_difference"] < 1
+    assert 0 < figures["flipped_symmetric"] < 0.05
+
+
+@pytest.mark.parametrize("device", ["cpu:openvino", "cpu:onnxruntime"])
+def test_both_libraries_run_the_same_file(files: tuple[Path, Path], device: devices.Device) -> None:
+    source, _ = files
+    with (
+        vesselrt.load(source, device=device, precision="f32") as exact,
+        vesselrt.load(source, device=device, precision="int8") as quantized,
+    ):
+        assert (exact.info.precision, quantized.info.precision) == ("f32", "int8")
+        maps = [s.segment(photograph(99), scale=64).probability for s in (exact, quantized)]
+    assert 0.02 < (maps[0] >= 128).mean() < 0.5
+    assert ((maps[0] >= 128) != (maps[1] >= 128)).mean() < 0.01
+
+
+def test_without_zero_points_nearly_the_same_comes_out(files: tuple[Path, Path]) -> None:
+    model = onnx.load(files[1])
+    plain = symmetric(model)
+    constants = {t.name: numpy_helper.to_array(t) for t in plain.graph.initializer}
+    zeros = [constants[n.input[2]] for n in plain.graph.node if n.op_type.endswith("eLinear") and len(n.input) > 2]
+    assert zeros
+    assert all(zero.dtype == np.int8 and not zero.any() for zero in zeros)
+    window = windows(1)[0]
+    assert flipped_share([answer_of(model, window)], [answer_of(plain, window)], 0.5) < 0.05
+
+
+def test_what_int8_would_spoil_stays_in_float_and_is_named() -> None:
+    model = three_convolutions(outlier=4000)  # beside this channel the others vanish in 8 bits
+    quantized = int8_from_f32(model, manifest_of(), windows(8), windows(3))
+    kept = float_operations(quantized)
+    assert "conv_2" in kept
+    assert len(kept) < 3
+    flips = [flipped_share([answer_of(model, w)], [answer_of(quantized, w)], 0.5) for w in windows(3)]
+    assert np.mean(flips) <= parity.MOST_FLIPPED
+
+
+def test_int8_that_flips_too_much_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    source, out = tmp_path / "f32.onnx", tmp_path / "int8.onnx"
+    write(three_convolutions(), manifest_of(), source)
+    other = three_convolutions()
+    other.graph.initializer[-1].CopyFrom(numpy_helper.from_array(np.array([-30], np.float32), "bias"))
+    monkeypatch.setattr("vesselrt.export.precision.int8_from_f32", lambda *_: other)
+    with pytest.raises(ExportError, match=r"^int8: .*% of the pixels flip against the f32 model file \(at most 0\.50%"):
+        convert_model(source, out, "int8", [photograph(0)])
+    assert not out.exists()
+
+
+def test_int8_needs_photographs_and_nncf(monkeypatch: pytest.MonkeyPatch, files: tuple[Path, Path]) -> None:
+    with pytest.raises(OptionError, match="calibrated on photographs such as the network was trained on: give"):
+        convert_model(files[0], files[1], "int8", [])
+    monkeypatch.setitem(__import__("sys").modules, "nncf", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'vesselrt\[int8\]'$"):
+        int8_from_f32(three_convolutions(), manifest_of(), windows(1), windows(1))
+
+
+def test_a_graph_that_nncf_cannot_take_is_refused_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    import nncf
+
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("no such pattern\nand pages more")
+
+    monkeypatch.setattr(nncf, "quantize_with_accuracy_control", fail)
+    with pytest.raises(ExportError, match=r"can't quantize the network: no such pattern\. Keep this model in f32\.$"):
+        int8.int8_from_f32(three_convolutions(), manifest_of(), windows(1), windows(1))
+
+
+@pytest.mark.parametrize(
+    ("gains", "asked", "taken"),
+    [(True, "auto", "int8"), (False, "auto", "f32"), (True, "f32", "f32"), (False, "int8", "int8")],
+)
+def test_auto_takes_int8_where_the_processor_gains_by_it(
+    monkeypatch: pytest.MonkeyPatch, files: tuple[Path, Path], gains: bool, asked: devices.AnyPrecision, taken: str
+) -> None:
+    monkeypatch.setattr(devices, "gains_by_int8", lambda: gains)
+    with vesselrt.load(files[0], device="cpu", precision=asked) as segmenter:
+        assert segmenter.info.precision == segmenter.manifest.precision == taken
+
+
+def test_an_int8_file_of_another_model_is_passed_over(
+    monkeypatch: pytest.MonkeyPatch, files: tuple[Path, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(devices, "gains_by_int8", lambda: True)
+    source = tmp_path / "tiny.onnx"
+    write(three_convolutions(), manifest_of(version="0.2"), source)
+    (tmp_path / "tiny.int8.onnx").write_bytes(files[1].read_bytes())
+    with vesselrt.load(source, device="cpu") as segmenter:
+        assert segmenter.info.precision == "f32"
+    assert "tiny.int8.onnx is not used: it was not made of tiny.onnx as that is now. Convert it again." in caplog.text
+
+
+def test_figures_that_are_recorded_later_do_not_part_the_two_files(files: tuple[Path, Path]) -> None:
+    manifest = read_manifest(files[0])
+    provenance = manifest.provenance.model_copy(update={"metrics": {"a test": {"f1": 0.8}}})
+    found = int8_file(files[0], manifest.model_copy(update={"provenance": provenance, "content_sha256": "0" * 64}))
+    assert found is not None
+    assert found[0] == files[1]
+
+
+def test_int8_by_name_where_there_is_no_such_file(tmp_path: Path) -> None:
+    source = tmp_path / "alone.onnx"
+    write(three_convolutions(), manifest_of(), source)
+    with pytest.raises(DeviceError, match=r"no int8 file beside it\. Make one: vesselrt convert .* --precision int8"):
+        vesselrt.load(source, device="cpu", precision="int8")
+
+
+def test_an_int8_file_is_not_computed_in_f32(files: tuple[Path, Path]) -> None:
+    with pytest.raises(DeviceError, match=r"its graph is int8, and can't be computed in f32\. Name the f32 model file"):
+        vesselrt.load(files[1], device="cpu", precision="f32")
+
+
+@pytest.mark.parametrize(
+    ("parity_of", "computed", "gains", "taken"),
+    [
+        ("f32 bf16", ("f32", "bf16"), True, "bf16"),
+        ("f32", ("f32", "bf16"), True, "f32"),  # never proven for this file
+        ("f32 bf16", ("f32", "bf16"), False, "f32"),
+        ("f32 bf16", ("f32",), True, "f32"),
+    ],
+)
+def test_auto_takes_bf16_only_where_it_was_proven_for_the_file(
+    monkeypatch: pytest.MonkeyPatch, parity_of: str, computed: tuple[Precision, ...], gains: bool, taken: str
+) -> None:
+    monkeypatch.setattr(devices, "gains_by_bf16", lambda: gains)
+    parity = {precision: {"flipped": 0.0} for precision in parity_of.split()}
+    assert fastest_precision(manifest_of(provenance={"parity": parity}), computed) == taken
+
+
+def test_an_engine_in_int8_is_built_without_a_gpu(files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("tensorrt_rtx", reason="TensorRT for RTX has no wheel here")
+    monkeypatch.setattr(engine, "MOST_FLIPPED", 0.05)
+    built = engine.build(files[0], ["rtx2080ti"], "int8", max_batch=1)
+    assert (built.manifest.precision, built.header.targets) == ("int8", ("sm75",))
+
+
+def test_an_engine_that_would_flip_too_much_without_zero_points_is_refused(files: tuple[Path, Path]) -> None:
+    pytest.importorskip("tensorrt_rtx", reason="TensorRT for RTX has no wheel here")
+    with pytest.raises(
+        ExportError, match=r"without them .*% of the pixels flip .* Compile it with --precision fp16\.$"
+    ):
+        engine.build(files[1], ["sm75"], "int8")
+
+
+def test_an_f32_file_with_no_int8_file_beside_it_makes_no_int8_engine(tmp_path: Path) -> None:
+    pytest.importorskip("tensorrt_rtx", reason="TensorRT for RTX has no wheel here")
+    source = tmp_path / "alone.onnx"
+    write(three_convolutions(), manifest_of(), source)
+    with pytest.raises(OptionError, match=r"its graph is f32, and there is no int8 one beside it"):
+        engine.build(source, ["sm75"], "int8")
+
+
+def test_bf16_is_emulated_by_rounding_every_value_to_eight_bits() -> None:
+    model = three_convolutions()
+    rounded = emulated_bf16(model)
+    window = windows(1)[0]
+    exact, found = answer_of(model, window), answer_of(rounded, window)
+    assert 1e-4 < abs(exact - found).max() < 0.2
+    probed = onnx.shape_inference.infer_shapes(rounded)
+    probed.graph.output.append(helper.make_tensor_value_info("c", TensorProto.FLOAT, None))
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(probed.SerializeToString(), providers=["CPUExecutionProvider"])
+    value = session.run(["c"], {"image": window})[0]
+    assert not (value.view(np.uint32) & 0xFFFF).any()  # bf16 is the upper half of an f32
