@@ -60,7 +60,7 @@ def build(
     Raises ModelError, OptionError, DeviceError for a target or flavour that is not to be had, ExportError when TensorRT
     can't take the network.
     """
-    builder = _Builder(flavour)
+    builder = _EngineBuilder(flavour)
     chosen = builder.targets(targets)
     if not 1 <= max_batch <= LARGEST_BATCH:
         raise OptionError(f"a batch of {max_batch}. Expected 1 to {LARGEST_BATCH}.")
@@ -105,7 +105,7 @@ def _in_precision(path: Path, precision: Precision) -> tuple[ModelProto, Manifes
     return symmetric(onnx.load(path)), manifest
 
 
-class _Builder:
+class _EngineBuilder:
     """TensorRT's builder of one flavour."""
 
     def __init__(self, flavour: Flavour) -> None:

@@ -32,13 +32,13 @@ def is_bundle(folder: Path) -> bool:
     return any((folder / "configs" / name).is_file() for name in _NAMES)
 
 
-def read(folder: Path, weights: Path | None) -> Found:
+def read_bundle(folder: Path, weights: Path | None) -> Found:
     """`weights`: other than models/model.pt.
 
     Raises DataError that names what is missing, or what can't be built without running the bundle's code.
     """
     config, source = _config(folder / "configs")
-    network = _Builder(config, source).network()
+    network = _NetworkBuilder(config, source).network()
     path = weights or folder / "models" / "model.pt"
     if not path.is_file():
         scripted = "; TorchScript (model.ts) is code" if path.with_suffix(".ts").is_file() else ""
@@ -99,7 +99,7 @@ def _facts(folder: Path) -> tuple[dict[str, Any], int | None]:
     return facts, channels
 
 
-class _Builder:
+class _NetworkBuilder:
     """Builds `network_def` of a configuration; `source` is named in messages."""
 
     def __init__(self, config: dict[str, Any], source: Path) -> None:

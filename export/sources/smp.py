@@ -31,12 +31,12 @@ _OUTPUTS: dict[str | None, Output] = {
 }
 
 
-def is_checkpoint(folder: Path) -> bool:
+def is_smp_folder(folder: Path) -> bool:
     """Whether the two files of `save_pretrained` are there."""
     return (folder / "config.json").is_file() and (folder / "model.safetensors").is_file()
 
 
-def read(folder: Path) -> Found:
+def read_smp_folder(folder: Path) -> Found:
     """Raises DataError for a configuration that is none, MissingExtraError where the library is not installed."""
     config = _config(folder / "config.json")
     arguments = {key: value for key, value in config.items() if not key.startswith("_")}

@@ -29,7 +29,9 @@ from vesselrt.cli.models import describe_model
 from vesselrt.export import parity
 from vesselrt.export.graph import Deployed, export, hash_weights, load_weights, onnx_from_module
 from vesselrt.export.modelfile import record_metrics
-from vesselrt.export.sources import networks as sources
+from vesselrt.export.sources import run as runs
+from vesselrt.export.sources.finding import source_from_callable
+from vesselrt.export.sources.run import source_from_run
 from vesselrt.runtime.devices import Device
 from vesselrt.runtime.errors import DataError, ExportError, ManifestError
 from vesselrt.runtime.manifest import DataSource, Input, Manifest, Provenance, Tile
@@ -513,7 +515,7 @@ def test_weights_of_every_kind(
     monkeypatch.syspath_prepend(tmp_path)
     weights = {k: v.to(kind) for k, v in own.state_dict().items()}
     (save_file if name.endswith(".safetensors") else torch.save)(weights, tmp_path / name)
-    source = sources.from_network("ownnets.thin:build", tmp_path / name, tmp_path / "m.yaml")
+    source = source_from_callable("ownnets.thin:build", tmp_path / name, tmp_path / "m.yaml")
     assert source.manifest.provenance.weights_sha256 == hash_weights(weights)
     assert source.manifest.model_copy(update={"provenance": Provenance()}) == manifest_of("rgb", multiple=1)
     for key, value in source.network.state_dict().items():
@@ -565,7 +567,7 @@ def test_a_manifest_that_is_wrong(
         path.write_text(text)
     torch.save({}, tmp_path / "none.pth")
     with pytest.raises(error, match=re.escape(message)):
-        sources.from_network("torch.nn:Identity", tmp_path / "none.pth", path)
+        source_from_callable("torch.nn:Identity", tmp_path / "none.pth", path)
 
 
 # From a training run
@@ -630,7 +632,7 @@ def test_a_run_becomes_a_model_file(
 def test_a_run_without_weights(run_folder: Path, missing: str, message: str) -> None:
     (run_folder / missing).unlink()
     with pytest.raises(DataError, match=message):
-        sources.from_run(run_folder, None)
+        source_from_run(run_folder, None)
 
 
 @pytest.mark.parametrize("final", [[], [{"steps": 20}]])
@@ -641,7 +643,7 @@ def test_a_run_that_was_broken_off_is_not_exported(run_folder: Path, final: list
     del state["shift"]
     torch.save(state, run_folder / ("final-1.pt" if final else "best.pt"))
     with pytest.raises(DataError, match=r"the run has not come to its end, .* not calibrated yet") as caught:
-        sources.from_run(run_folder, None)
+        source_from_run(run_folder, None)
     advice = shlex.split(str(caught.value).partition("vesselrt ")[2])
     assert advice == ["train", str(kept), "--data", "DATA", "--run", str(run_folder)]
     assert Recipe.read(Path(advice[1])) == Recipe.model_validate_json(kept.read_text())  # or it were another recipe
@@ -653,7 +655,7 @@ def test_numbers_of_a_run_stay_numbers(run_folder: Path) -> None:
     layers = {"factory": "torch.nn:GroupNorm", "arguments": {"num_groups": 1, "num_channels": 1, "eps": 1e-6}}
     kept.write_text(json.dumps({**fields, "network": layers}))  # 1e-06: to YAML a text
     torch.save({"network": nn.GroupNorm(1, 1).state_dict(), "shift": 0.0}, run_folder / "best.pt")
-    assert sources.from_run(run_folder, None).network.eps == 1e-6
+    assert source_from_run(run_folder, None).network.eps == 1e-6
 
 
 @pytest.mark.parametrize(
@@ -667,7 +669,7 @@ def test_numbers_of_a_run_stay_numbers(run_folder: Path) -> None:
 def test_a_recipe_of_a_run_that_is_damaged(run_folder: Path, text: str, message: str) -> None:
     (run_folder / "recipe.json").write_text(text)
     with pytest.raises(DataError, match=rf"run/recipe\.json: {message}"):
-        sources.from_run(run_folder, None)
+        source_from_run(run_folder, None)
 
 
 def test_a_run_of_a_network_of_the_users_own(
@@ -699,7 +701,7 @@ def test_what_was_changed_of_a_built_in_recipe_is_in_the_manifest(
     recipe = Recipe.read(BUILT_IN / "unet.yaml", changes)
     (tmp_path / "recipe.json").write_text(recipe.model_dump_json(indent=1))
     torch.save({"network": recipe.network.build(fresh=False).state_dict(), "shift": 0.0}, tmp_path / "best.pt")
-    known = sources.from_run(tmp_path, None).manifest.provenance.recipe
+    known = source_from_run(tmp_path, None).manifest.provenance.recipe
     assert known.partition("calibration +0.000")[2] == said
 
 
@@ -707,20 +709,20 @@ def test_what_was_changed_of_a_built_in_recipe_is_in_the_manifest(
 def test_a_run_whose_notes_are_damaged(run_folder: Path, name: str) -> None:
     (run_folder / name).write_text('[{"ste')
     with pytest.raises(DataError, match=rf"run/{name}: not what training writes: .*Invalid JSON"):
-        sources.from_run(run_folder, None)
+        source_from_run(run_folder, None)
 
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 def test_another_projects_commit_is_not_the_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    commit = sources._commit()
+    commit = runs._commit()
     assert re.fullmatch("[0-9a-f]{40}|", commit)
     package = tmp_path / "site-packages" / "vesselrt" / "export"
     package.mkdir(parents=True)
     git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b.c"]
     subprocess.run([*git, "init", "--quiet"], check=True)
     subprocess.run([*git, "commit", "--quiet", "--allow-empty", "--message", "another project"], check=True)
-    monkeypatch.setattr(sources, "__file__", str(package / "sources.py"))
-    assert sources._commit() == ""
+    monkeypatch.setattr(runs, "__file__", str(package / "sources" / "run.py"))
+    assert runs._commit() == ""
 
 
 def test_a_run_with_final_stages_is_exported_from_its_end(run_folder: Path) -> None:
@@ -728,13 +730,13 @@ def test_a_run_with_final_stages_is_exported_from_its_end(run_folder: Path) -> N
     fields = json.loads(kept.read_text())
     kept.write_text(json.dumps({**fields, "final": [{"steps": 20}, {"steps": 10}]}))
     with pytest.raises(DataError, match=r"the run has no final-2.pt yet. Go on with it by: vesselrt train"):
-        sources.from_run(run_folder, None)
+        source_from_run(run_folder, None)
     state = torch.load(run_folder / "best.pt", weights_only=True)
     torch.save({**state, "network": {k: v + 1 for k, v in state["network"].items()}}, run_folder / "final-2.pt")
-    source = sources.from_run(run_folder, None)
+    source = source_from_run(run_folder, None)
     assert source.manifest.provenance.recipe == "tiny 0.1, seed 5, 100 steps, calibration +0.750"
     (run_folder / "history.json").write_text(json.dumps([{"step": 10, "loss": 0.4}, {"step": 40, "loss": 0.3}]))
-    ended_early = sources.from_run(run_folder, None)
+    ended_early = source_from_run(run_folder, None)
     assert ended_early.manifest.provenance.recipe == "tiny 0.1, seed 5, 70 steps, calibration +0.750"
     assert all(torch.equal(v, state["network"][k] + 1) for k, v in source.network.state_dict().items())
 
@@ -747,7 +749,7 @@ def test_what_a_teacher_was_shown_is_in_the_manifest(run_folder: Path) -> None:
     known = Provenance(data=(shown("some of them", "a"), shown("others", "b", "c"), shown("untold")))
     teacher = manifest_of().model_copy(update={"name": "wise", "version": "3.1", "provenance": known})
     (run_folder / "teacher.json").write_text(teacher.model_dump_json())
-    provenance = sources.from_run(run_folder, None).manifest.provenance
+    provenance = source_from_run(run_folder, None).manifest.provenance
     assert provenance.data == (shown("eyes", "a", "b"), shown("others", "b", "c"), shown("untold"))
     assert provenance.recipe == "tiny 0.1, seed 5, 70 steps, calibration +0.750, taught by wise 3.1"
 

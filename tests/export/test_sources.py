@@ -25,8 +25,8 @@ from torch.export import Dim
 
 from vesselrt import cli
 from vesselrt.export.graph import Output, export, hash_weights
-from vesselrt.export.sources import bundle, program, smp
-from vesselrt.export.sources import networks as sources
+from vesselrt.export.sources import bundle, pt2, smp
+from vesselrt.export.sources.finding import find_source
 from vesselrt.runtime.errors import DataError, ExportError, ManifestError, MissingExtraError
 from vesselrt.runtime.manifest import Manifest
 from vesselrt.runtime.modelfile import read_manifest
@@ -276,7 +276,7 @@ def made(tmp_path: Path) -> Callable[..., Path]:
 )
 def test_a_bundle_is_read(made: Callable[..., Path], definition: Any, others: dict[str, Any]) -> None:
     folder = made(definition, **others)
-    found = bundle.read(folder, None)
+    found = bundle.read_bundle(folder, None)
     assert all(torch.equal(found.network.state_dict()[k], v) for k, v in found.weights.items())
     assert found.channels == 3
     assert found.facts == {
@@ -297,12 +297,12 @@ def test_a_bundle_in_yaml_with_weights_from_beside(made: Callable[..., Path]) ->
     (folder / "configs" / "metadata.json").unlink()
     weights = (folder / "models" / "model.pt").rename(folder / "best.pt")
     with pytest.raises(DataError, match=r"bundle: no model.pt. Name the weights"):
-        bundle.read(folder, None)
-    found = bundle.read(folder, weights)
+        bundle.read_bundle(folder, None)
+    found = bundle.read_bundle(folder, weights)
     assert (found.facts["name"], found.channels) == ("bundle", None)
     (folder / "models" / "model.ts").write_bytes(b"")
     with pytest.raises(DataError, match=r"no model.pt; TorchScript \(model.ts\) is code"):
-        bundle.read(folder, None)
+        bundle.read_bundle(folder, None)
 
 
 @pytest.mark.parametrize(
@@ -339,7 +339,7 @@ def test_what_would_run_code_or_cannot_be_built_is_refused(
     monkeypatch.chdir(tmp_path)
     folder = made(definition)
     with pytest.raises(DataError, match=message):
-        bundle.read(folder, None)
+        bundle.read_bundle(folder, None)
     assert not (tmp_path / "ran").exists()
 
 
@@ -348,7 +348,7 @@ def test_a_network_of_a_bundle_is_never_downloaded(made: Callable[..., Path], mo
     fields = {"in_channels": 3, "out_channels": 1, "backbone": "efficientnet-b0", "spatial_dims": 2}
     folder = made({"_target_": "FlexibleUNet", "pretrained": True, **fields})
     with pytest.raises(DataError, match=r"weights do not fit the network\. .* for FlexibleUNet: "):
-        bundle.read(folder, None)
+        bundle.read_bundle(folder, None)
 
 
 @pytest.mark.parametrize("pickled", [True, False])
@@ -364,38 +364,38 @@ def test_weights_of_a_bundle_that_run_code_or_do_not_fit(
         else "model.pt: weights do not fit the network"
     )
     with pytest.raises(DataError, match=message):
-        sources.find(str(folder))
+        find_source(str(folder))
     assert not (tmp_path / "ran").exists()
 
 
 def test_a_bundle_says_what_is_missing(made: Callable[..., Path], tmp_path: Path) -> None:
     folder = made({"_target_": "UNet", **UNET})
     with pytest.raises(ManifestError, match=r"bundle does not say: licence, tile.multiple, tile.margin. Write it in a"):
-        sources.find(str(folder))
+        find_source(str(folder))
     path = tmp_path / "m.yaml"
     path.write_text("licence: CC0-1.0\ntile: {multiple: 2}\n")
     with pytest.raises(ManifestError, match=r"m.yaml does not say: tile.margin. Add it there."):
-        sources.find(str(folder), manifest=path)
+        find_source(str(folder), manifest=path)
     path.write_text("licence: CC0-1.0\ntile: {multiple: 2, margin: 8}\nversion: '7'\n")
-    source = sources.find(str(folder), manifest=path)
+    source = find_source(str(folder), manifest=path)
     manifest = source.manifest
     assert (manifest.name, manifest.version, manifest.tile.size, manifest.tile.margin) == ("our-vessels-", "7", 96, 8)
     assert manifest.provenance.weights_sha256 == hash_weights(torch.load(folder / "models" / "model.pt"))
     path.write_text("- licence\n")
     with pytest.raises(ManifestError, match=r"m.yaml: the manifest is not valid: file: "):
-        sources.find(str(folder), manifest=path)
+        find_source(str(folder), manifest=path)
 
 
 def test_channels_and_volumes_that_do_not_fit(made: Callable[..., Path], tmp_path: Path) -> None:
     folder = made({"_target_": "UNet", **UNET}, {**IMAGE, "num_channels": 1})
     (tmp_path / "m.yaml").write_text(yaml.safe_dump(FIELDS))
     with pytest.raises(DataError, match=r"its network takes 1 channel\(s\), and preparation.channels is rgb."):
-        sources.find(str(folder), manifest=tmp_path / "m.yaml")
+        find_source(str(folder), manifest=tmp_path / "m.yaml")
     (folder / "configs" / "metadata.json").write_text(
         json.dumps({"network_data_format": {"inputs": {"image": {**IMAGE, "spatial_shape": [96, 96, 96]}}}})
     )
     with pytest.raises(DataError, match="the network takes volumes"):
-        bundle.read(folder, None)
+        bundle.read_bundle(folder, None)
 
 
 # segmentation_models_pytorch: what needs no library
@@ -422,14 +422,14 @@ def folder(tmp_path: Path) -> Path:
 def test_a_configuration_that_is_refused(folder: Path, fields: dict[str, Any], message: str) -> None:
     (folder / "config.json").write_text(json.dumps({**CONFIG, **fields}))
     with pytest.raises(DataError, match=message):
-        smp.read(folder)
+        smp.read_smp_folder(folder)
 
 
 @pytest.mark.parametrize("text", ["[1]", "{", "null"])
 def test_a_configuration_that_is_none(folder: Path, text: str) -> None:
     (folder / "config.json").write_text(text)
     with pytest.raises(DataError, match=r"config.json: (can't be read|its _model_class is None)"):
-        smp.read(folder)
+        smp.read_smp_folder(folder)
 
 
 class Library:
@@ -454,7 +454,7 @@ def test_a_checkpoint_is_read_and_nothing_is_downloaded(folder: Path, monkeypatc
     fields = {**CONFIG, "encoder_weights": "imagenet", "aux_params": {"classes": 2}, "activation": "sigmoid"}
     (folder / "config.json").write_text(json.dumps(fields))
     (folder / "m.yaml").write_text(yaml.safe_dump({**FIELDS, "tile": {"size": 64, "margin": 0}}))
-    source = sources.find(str(folder), manifest=folder / "m.yaml")
+    source = find_source(str(folder), manifest=folder / "m.yaml")
     assert library.called["encoder_weights"] is library.called["aux_params"] is None
     assert "_model_class" not in library.called
     assert source.output == "probability"
@@ -483,7 +483,7 @@ def test_a_library_that_is_not_there(
     monkeypatch.setattr(importlib, "import_module", fail)
     (folder / "config.json").write_text(json.dumps(CONFIG))
     with pytest.raises(error, match=message):
-        smp.read(folder)
+        smp.read_smp_folder(folder)
 
 
 # torch.export
@@ -541,7 +541,7 @@ def rewritten(path: Path, to: Path, change: Callable[[str, bytes], bytes]) -> Pa
 
 
 def test_a_program_computes_what_its_network_does(small: Path) -> None:
-    found, network = program.read(small), Small().eval()
+    found, network = pt2.read_pt2(small), Small().eval()
     assert (found.channels, found.output, found.facts["tile"]) == (3, "logits", {})
     assert hash_weights(found.weights) == hash_weights(network.state_dict())
     for shape in ((1, 3, 8, 12), (3, 3, 64, 20)):
@@ -552,7 +552,7 @@ def test_a_program_computes_what_its_network_does(small: Path) -> None:
 
 def test_a_program_becomes_a_model_file(small: Path, tmp_path: Path) -> None:
     (tmp_path / "m.yaml").write_text(yaml.safe_dump({**FIELDS, "tile": {"size": 64, "multiple": 4, "margin": 8}}))
-    source = sources.find(str(small), manifest=tmp_path / "m.yaml")
+    source = find_source(str(small), manifest=tmp_path / "m.yaml")
     export(source.network, source.manifest, tmp_path / "m.onnx", [], output=source.output)
     for shape in ((1, 3, 4, 20), (3, 3, 32, 8)):
         with torch.inference_mode():
@@ -561,7 +561,7 @@ def test_a_program_becomes_a_model_file(small: Path, tmp_path: Path) -> None:
 
 
 def test_a_square_is_a_fixed_tile(tmp_path: Path) -> None:
-    found = program.read(saved(tmp_path / "n.pt2", Small().eval(), {0: Dim("batch")}, (2, 3, 64, 64)))
+    found = pt2.read_pt2(saved(tmp_path / "n.pt2", Small().eval(), {0: Dim("batch")}, (2, 3, 64, 64)))
     assert found.facts["tile"] == {"size": 64, "fixed": True}
 
 
@@ -578,7 +578,7 @@ def test_a_program_that_does_not_fit(
     tmp_path: Path, network: nn.Module, sizes: Any, shape: tuple[int, ...], message: str
 ) -> None:
     with pytest.raises(DataError, match=message):
-        program.read(saved(tmp_path / "net.pt2", network, sizes, shape))
+        pt2.read_pt2(saved(tmp_path / "net.pt2", network, sizes, shape))
 
 
 @pytest.mark.parametrize(
@@ -603,7 +603,7 @@ def test_a_program_that_calls_anything_else_is_refused(small: Path, tmp_path: Pa
         return content.replace(b"torch.ops.aten.relu_.default", target.encode()) if "models/" in name else content
 
     with pytest.raises(DataError, match=rf"calls {re.escape(target)}. Expected operations of ATen"):
-        program.read(rewritten(small, tmp_path / "bad.pt2", change))
+        pt2.read_pt2(rewritten(small, tmp_path / "bad.pt2", change))
 
 
 def test_no_operation_that_is_run_takes_a_file() -> None:
@@ -612,7 +612,7 @@ def test_no_operation_that_is_run_takes_a_file() -> None:
         base, _, overload = name.partition(".")
         if space == "aten" and not base.startswith("_"):
             operation = getattr(getattr(torch.ops.aten, base), overload or "default")
-            if program._computes(operation):
+            if pt2._computes(operation):
                 names = {a.name for a in operation._schema.arguments if "str" in str(a.type)}
                 assert not {n for n in names if re.search("file|path|url|name|code|lib", n)}, full
 
@@ -642,9 +642,9 @@ def test_what_torch_would_run_does_not_run_here(small: Path, tmp_path: Path, par
     path = rewritten(small, tmp_path / "bad.pt2", change)
     if part == "weight_0":
         with pytest.raises(DataError, match=r"bad.pt2: its first.weight is a pickle, and nothing is unpickled"):
-            program.read(path)
+            pt2.read_pt2(path)
     else:
-        program.read(path).network(torch.zeros(1, 3, 8, 8))
+        pt2.read_pt2(path).network(torch.zeros(1, 3, 8, 8))
     assert not mark.exists()
 
 
@@ -656,7 +656,7 @@ def test_a_file_that_is_no_program(small: Path, tmp_path: Path, content: bytes |
     else:
         path.write_bytes(content)
     with pytest.raises(DataError, match=r"bad.pt2: (not a program that can be read|holds no program of torch.export)"):
-        program.read(path)
+        pt2.read_pt2(path)
 
 
 def test_a_program_of_another_schema(small: Path, tmp_path: Path) -> None:
@@ -668,4 +668,4 @@ def test_a_program_of_another_schema(small: Path, tmp_path: Path) -> None:
         return content
 
     with pytest.raises(DataError, match=r"has schema 9. Expected 8: write it anew"):
-        program.read(rewritten(small, tmp_path / "bad.pt2", newer))
+        pt2.read_pt2(rewritten(small, tmp_path / "bad.pt2", newer))

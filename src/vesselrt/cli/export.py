@@ -55,12 +55,12 @@ def export(
     with needs_extra("vesselrt export", "export"):
         from vesselrt.export.graph import export as write
         from vesselrt.export.precision import convert_model
-        from vesselrt.export.sources import networks as sources
+        from vesselrt.export.sources.finding import find_source
     named = [name for name in (source, run, network) if name is not None]
     if len(named) != 1:
         raise OptionError("name one SOURCE, and the file to write with -o. See: vesselrt export --help")
     check_writable(out)
-    found = sources.find(named[0], weights, manifest, data)
+    found = find_source(named[0], weights, manifest, data)
     from vesselrt.runtime.photo.decoding import read_photo
 
     compared = [*found.photographs, *(read_photo(photo).pixels for photo in photos or [])]

@@ -402,13 +402,13 @@ def layers(model: onnx.ModelProto, tile: int) -> Counter[tuple[str, str]]:
     """How many layers of each kind and type TensorRT makes of a graph."""
     import tensorrt_rtx as trt
 
-    from vesselrt.export.engine import _Builder, deployed
+    from vesselrt.export.engine import _EngineBuilder, deployed
     from vesselrt.runtime.backends.tensorrt import log_of
 
     log = log_of(trt)
     builder = trt.Builder(log)
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
-    _Builder("tensorrt_rtx")._parse(network, deployed(model, tile), log, "test")
+    _EngineBuilder("tensorrt_rtx")._parse(network, deployed(model, tile), log, "test")
     made = map(network.get_layer, range(network.num_layers))
     return Counter((layer.type.name, layer.get_output(0).dtype.name) for layer in made)
 
@@ -524,9 +524,9 @@ def test_several_targets_make_one_engine(tmp_path: Path) -> None:
 
 @needs_tensorrt
 def test_current_is_the_gpu_that_is_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    from vesselrt.export.engine import _Builder
+    from vesselrt.export.engine import _EngineBuilder
 
-    targets = _Builder("tensorrt_rtx").targets
+    targets = _EngineBuilder("tensorrt_rtx").targets
     monkeypatch.setattr(hardware, "_driver", lambda: Driver(capability=(8, 9)))
     assert targets(["current"]) == ("sm89",)
     monkeypatch.setattr(hardware, "_driver", lambda: Driver(capability=(9, 0)))
@@ -578,7 +578,7 @@ def test_a_fragile_layer_in_fp16_is_refused(tmp_path: Path) -> None:
 
 @needs_tensorrt
 def test_a_network_that_can_not_be_built_says_why(tmp_path: Path) -> None:
-    from vesselrt.export.engine import _Builder
+    from vesselrt.export.engine import _EngineBuilder
 
     nodes = [
         helper.make_node("Conv", ["value", "weight"], ["c"]),
@@ -588,18 +588,18 @@ def test_a_network_that_can_not_be_built_says_why(tmp_path: Path) -> None:
     path = model_of(nodes, tmp_path / "c.onnx", constants)
     profile = Profile(tile=64, batch=(1, 1, 4))
     with pytest.raises(ExportError, match=r"c\.onnx: TensorRT for RTX \S+ can't build it for sm75: \S+"):
-        _Builder("tensorrt_rtx").plan(onnx.load(path), read_manifest(path), ["sm75"], profile, str(path))
+        _EngineBuilder("tensorrt_rtx").plan(onnx.load(path), read_manifest(path), ["sm75"], profile, str(path))
 
 
 @needs_tensorrt
 def test_a_network_of_two_output_channels_is_refused(tmp_path: Path) -> None:
-    from vesselrt.export.engine import _Builder
+    from vesselrt.export.engine import _EngineBuilder
 
     nodes = [helper.make_node("Concat", ["value", "value"], ["probability"], axis=1)]
     model = onnx.load(model_of(nodes, tmp_path / "two.onnx", {}))
     profile = Profile(tile=64, batch=(1, 1, 4))
     with pytest.raises(ExportError, match=r"^two: of each window it gives \(2, 64, 64\)\. Expected \(1, 64, 64\), one"):
-        _Builder("tensorrt_rtx").plan(model, manifest_of(), ["sm75"], profile, "two")
+        _EngineBuilder("tensorrt_rtx").plan(model, manifest_of(), ["sm75"], profile, "two")
 
 
 # The command line

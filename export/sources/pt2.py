@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from vesselrt.export.graph import Found
 from vesselrt.runtime.errors import DataError
 
-SUFFIX = ".pt2"
+PT2_SUFFIX = ".pt2"
 _SCHEMA = 8
 _AGAIN = (
     'torch.export.export(network.eval(), (torch.zeros(2, 3, 512, 512),), dynamic_shapes=({0: torch.export.Dim("batch")'
@@ -67,7 +67,7 @@ _CHECKS = {
 Values = dict[str, Any]
 
 
-def read(path: Path) -> Found:
+def read_pt2(path: Path) -> Found:
     """The network of a program with one image as its input.
 
     Raises DataError for a file that is damaged, holds more than operations and weights, or has a fixed batch.

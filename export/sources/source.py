@@ -1,0 +1,81 @@
+"""A network ready to be exported, and what its manifest needs beyond what the source tells."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+from torch import nn
+
+from vesselrt.export.graph import Found, Output, hash_weights
+from vesselrt.runtime.arrays import Image
+from vesselrt.runtime.errors import DataError, ManifestError
+from vesselrt.runtime.manifest import Manifest
+
+
+@dataclass(frozen=True)
+class Source:
+    """A network ready to be exported."""
+
+    network: nn.Module
+    manifest: Manifest
+    photographs: list[Image]
+    shift: float = 0.0
+    """Calibration: added to the logits."""
+    output: Output = "logits"
+    """What the network gives, as far as its source tells."""
+
+
+def described_source(found: Found, manifest: Path | None, source: str) -> Source:
+    """Completes what a source tells of its manifest by what the user's YAML says, which goes before.
+
+    Raises DataError or ManifestError that names what is missing or does not fit.
+    """
+    fields = found.facts if manifest is None else _merged(found.facts, manifest_fields(manifest))
+    missing = _missing(fields)
+    if missing:
+        raise ManifestError(
+            f"{manifest or source} does not say: {', '.join(missing)}. "
+            + ("Add it there." if manifest else "Write it in a YAML file, and name that with --manifest.")
+        )
+    checked = Manifest.from_fields(fields, source=str(manifest or source))
+    if found.channels not in (None, checked.channel_count):
+        raise DataError(
+            f"{source}: its network takes {found.channels} channel(s), and preparation.channels is "
+            f"{checked.preparation.channels}. Expected rgb for 3, green for 1: say it in --manifest."
+        )
+    return Source(found.network, with_weights_hash(checked, hash_weights(found.weights)), [], output=found.output)
+
+
+def manifest_fields(manifest: Path) -> Any:
+    """What a YAML file says of a manifest, unchecked. Raises DataError."""
+    try:
+        return yaml.safe_load(manifest.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise DataError(f"{manifest}: not a readable manifest ({error})") from None
+
+
+def _merged(known: dict[str, Any], said: Any) -> Any:
+    """`said` over `known`, part by part."""
+    if not isinstance(said, dict):
+        return said
+    parts = {
+        k: {**known[k], **v} if isinstance(v, dict) and isinstance(known.get(k), dict) else v for k, v in said.items()
+    }
+    return {**known, **parts}
+
+
+def _missing(fields: Any) -> list[str]:
+    """Names of the fields that a manifest needs and that are not there."""
+    try:
+        Manifest.model_validate(fields)
+    except ValidationError as error:
+        return [".".join(map(str, e["loc"])) for e in error.errors() if e["type"] == "missing"]
+    return []
+
+
+def with_weights_hash(manifest: Manifest, digest: str) -> Manifest:
+    """The manifest of weights whose SHA-256 is `digest`."""
+    provenance = manifest.provenance.model_copy(update={"weights_sha256": digest})
+    return manifest.model_copy(update={"provenance": provenance})
