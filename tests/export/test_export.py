@@ -132,7 +132,8 @@ def test_parity_is_in_the_manifest(exported: Exported) -> None:
     assert figures["images"] == 4  # the photograph and three kinds of noise
     assert 0 <= figures["largest_difference"] < 1e-5
     assert figures["flipped"] == 0
-    assert set(exported.manifest.provenance.parity) == {"f32"}  # the only precision that the manifest allows
+    bf16 = exported.manifest.provenance.parity["bf16"]  # emulated where the processor has none
+    assert 0 < bf16["largest_difference"] < 0.3
 
 
 @pytest.mark.parametrize(
