@@ -8,6 +8,7 @@ endif
 
 RUN := .venv
 TEST := .venv-test
+DOCS := .venv-docs
 LOWEST := .venv-lowest
 # Exactly what the lock names, nothing drawn beside it. Pip checks every file against its hash.
 INSTALL := -m pip --disable-pip-version-check install --no-input --no-deps --require-hashes
@@ -22,11 +23,11 @@ NO_NODE := Node.js 20.9 or later with npm is missing: the page at / is not built
 # npm writes the file that is compared when it has installed everything.
 NPM := cd $(WEB) && { test node_modules/.package-lock.json -nt package-lock.json || npm ci; } && NEXT_TELEMETRY_DISABLED=1 npm
 PAGE_IF_NODE := if $(NODE); then $(MAKE) --no-print-directory web; elif ! $(MAKE) -q $(PAGE); then echo "$(NO_NODE)" >&2; fi
-CODE := runtime export server training benchmarks examples src tests
+CODE := runtime export server training benchmarks docs examples src tests
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help run web test lint format typecheck tests lowest web-test bench wheel lock clean
+.PHONY: help run web test lint format typecheck tests lowest web-test docs bench wheel lock clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | sed 's/:[^#]*##/:/' | awk -F': ' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -76,6 +77,10 @@ lowest: $(LOWEST)/.done ## the tests of runtime and server with the lowest relea
 	$(LOWEST)/bin/python -m pytest -W ignore::DeprecationWarning $(LOWEST_TESTS) \
 		--deselect "$(LOWEST_TESTS_LEFT_OUT)" $(ARGS)
 
+docs: $(DOCS)/.done ## build the documentation into site/; a broken link is an error
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --quiet
+	@echo "open site/index.html"
+
 bench: $(TEST)/.done ## time vesselrt beside PyTorch with MONAI (ARGS="--device cpu")
 	$(TEST)/bin/vesselrt bench --compare $(ARGS)
 
@@ -85,7 +90,7 @@ wheel: $(RUN)/.done ## build dist/vesselrt-*.whl, with the page
 	$(RUN)/bin/python -m pip --disable-pip-version-check wheel --no-deps --no-build-isolation --wheel-dir dist .
 
 clean: ## remove the environments and everything that was built
-	rm -rf $(RUN) $(TEST) $(LOWEST) build dist *.egg-info .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks
+	rm -rf $(RUN) $(TEST) $(LOWEST) $(DOCS) site build dist *.egg-info .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks
 	rm -rf .import_linter_cache server/static/page server/web/.next server/web/out server/web/node_modules
 	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -96,8 +101,10 @@ $(PAGE): $(PAGE_SOURCES)
 # An environment is made anew when its lock changes, so that nothing of the old one stays; a change of pyproject.toml
 # (entry point, package list) only installs vesselrt again.
 $(RUN)/.lock: requirements/run.txt
-	$(call environment,$(RUN))
-	$(RUN)/bin/python $(INSTALL) -r $<
+$(DOCS)/.lock: requirements/docs.txt
+$(RUN)/.lock $(DOCS)/.lock:
+	$(call environment,$(@D))
+	$(@D)/bin/python $(INSTALL) -r $<
 	touch $@
 
 $(LOWEST)/.lock: requirements/lowest.txt
@@ -143,11 +150,14 @@ lock: | $(TEST)/.done ## resolve requirements/*.txt anew
 		--output-file build/trt.txt >/dev/null
 	$(COMPILE) requirements/build.in requirements/lowest.in pyproject.toml --resolution lowest-direct \
 		$(addprefix --extra ,serve client evaluate engines) --output-file build/lowest.txt >/dev/null
+	$(COMPILE) requirements/build.in requirements/docs.in pyproject.toml --extra serve --constraint build/run.txt \
+		--output-file build/docs.txt >/dev/null
 	@{ echo '# make lock: what `make run` installs, on every platform.'; cat build/run.txt; } >requirements/run.txt
 	@{ echo '# make lock: what `make test` installs. On Linux its torch is the CUDA build and needs torch-cuda.txt; where'; \
 	echo '# torch-cpu.txt was installed before, as make does, torch stays as it is. Install with --no-deps.'; \
 	awk '/^[^ ]/ {cuda = /$(CUDA)/} !cuda; /^torch==/ {print "    $(TORCH_CPU) \\"}' build/dev.txt; } >requirements/dev.txt
 	@{ echo '# make lock: what the image of Dockerfile.trt installs.'; cat build/trt.txt; } >requirements/trt.txt
+	@{ echo '# make lock: what `make docs` builds the site with.'; cat build/docs.txt; } >requirements/docs.txt
 	@{ echo '# make lock: what `make lowest` tests, the lowest releases that pyproject.toml allows.'; \
 	cat build/lowest.txt; } >requirements/lowest.txt
 	@{ echo '# make lock: the libraries that the CUDA build of torch needs, and the CPU build does not.'; \
