@@ -1,5 +1,6 @@
-"""What docs/ promises is run or compared."""
+"""What docs/ promises is run or compared, and what its reference pages are made of is complete."""
 
+import importlib.util
 import re
 import shlex
 import shutil
@@ -7,6 +8,7 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import httpx
 import pytest
@@ -20,10 +22,17 @@ from vesselrt.server.process import listen
 from vesselrt.server.settings import Settings
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
-API, OPERATIONS, SECURITY = ((DOCS / f"{name}.md").read_text("utf-8") for name in ("api", "operations", "security"))
-CURLS = [
-    line for block in re.findall(r"```sh\n(.*?)```", API, re.DOTALL) for line in block.splitlines() if "curl" in line
-]
+SAMPLE = "server/web/assets/sample.jpg"
+PAGES = {page.relative_to(DOCS).as_posix(): page.read_text("utf-8") for page in sorted(DOCS.rglob("*.md"))}
+PAGES["the README"] = (DOCS.parent / "README.md").read_text("utf-8")
+
+
+def blocks(page: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", PAGES[page], re.DOTALL)
+
+
+def curls(page: str) -> list[str]:
+    return [line for block in blocks(page, "sh") for line in block.splitlines() if line.startswith("curl")]
 
 
 @pytest.fixture(scope="module")
@@ -50,9 +59,10 @@ def folder(tmp_path: Path, fundus_jpeg: bytes, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="no curl")
-@pytest.mark.parametrize("line", CURLS)
+@pytest.mark.parametrize("line", [*curls("api.md"), *curls("tutorial.md"), *curls("the README")])
 def test_curl_is_answered(line: str, address: str, folder: Path) -> None:
-    command = [*shlex.split(line.replace("localhost:8000", address), comments=True), "-sS", "--noproxy", "*"]
+    line = line.replace(SAMPLE, "photo.jpg").replace("localhost:8000", address)
+    command = [*shlex.split(line, comments=True), "-sS", "--noproxy", "*"]
     done = subprocess.run([*command, "-w", "\n%{http_code}"], check=True, capture_output=True)
     expected = "422" if "[1, 1, 3]" in line else "200"
     assert done.stdout.decode("utf-8", "replace").splitlines()[-1] == expected
@@ -60,29 +70,103 @@ def test_curl_is_answered(line: str, address: str, folder: Path) -> None:
         assert (folder / command[command.index("-o") + 1]).stat().st_size > 100
 
 
-def test_python_runs(address: str, folder: Path) -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", API, re.DOTALL)
+def test_the_client_of_the_tour_runs(address: str, folder: Path) -> None:
+    (code,) = blocks("api.md", "python")
     exec(compile(code.replace("127.0.0.1:8000", address), "api.md", "exec"), {})
 
 
-def test_every_setting_stands_with_its_default() -> None:
-    rows = dict(re.findall(r"^\| `VESSELRT_(\w+)` \| (.*?) \|", OPERATIONS, re.MULTILINE))
-    fields = Settings.model_fields
-    assert list(rows) == [name.upper() for name in fields]
-    for name, field in fields.items():
-        shown = rows[name.upper()]
-        assert shown == "" if field.default in (None, ()) else Settings(**{name: shown}) == Settings(), name
+@pytest.mark.parametrize("code", [*blocks("tutorial.md", "python"), *blocks("reference/manifest.md", "python")])
+def test_python_runs_in_the_folder_of_the_repository(code: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(DOCS.parent)
+    exec(compile(code, "docs", "exec"), {})
+
+
+@pytest.mark.parametrize("code", blocks("reference/python.md", "python"))
+def test_python_runs_beside_a_photograph(code: str, folder: Path) -> None:
+    exec(compile(code, "python.md", "exec"), {})
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page: str) -> None:
+    home = DOCS.parent if page == "the README" else (DOCS / page).parent
+    for target, anchor in re.findall(r"\]\((?!https?:)([^)#\s]*)(?:#([^)]*))?\)", PAGES[page]):
+        assert (home / target).exists(), target
+        if anchor:
+            headings = re.findall(
+                r"^#+ (.*)", (home / target).read_text("utf-8") if target else PAGES[page], re.MULTILINE
+            )
+            assert anchor in {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_every_page_is_in_the_site() -> None:
+    # No YAML parser knows the tags of MkDocs; the list is plain.
+    named = re.findall(r"([\w/-]+\.md)$", (DOCS.parent / "mkdocs.yml").read_text("utf-8"), re.MULTILINE)
+    assert sorted(named) == sorted(page for page in PAGES if page.endswith(".md"))
+
+
+def test_every_public_name_has_its_place() -> None:
+    named = re.findall(r"^::: vesselrt\.(\w+)$", PAGES["reference/python.md"], re.MULTILINE)
+    assert sorted(named) == sorted({*vesselrt.__all__} - {"__version__"})
+
+
+@pytest.fixture(scope="module")
+def reference() -> ModuleType:
+    """docs/tools/reference.py, which needs none of the tools that build the site."""
+    spec = importlib.util.spec_from_file_location("reference", DOCS / "tools" / "reference.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_pages_ask_for_what_can_be_generated(reference: ModuleType) -> None:
+    asked = [name for text in PAGES.values() for name in re.findall(r"<!-- generated: (.*?) -->", text)]
+    assert sorted(asked) == sorted(reference.GENERATED)
+
+
+def test_every_setting_stands_with_its_default(reference: ModuleType) -> None:
+    rows = {row.split("`")[1]: row for row in reference.settings().splitlines()[2:]}
+    assert list(rows) == [f"VESSELRT_{name.upper()}" for name in Settings.model_fields]
+    assert "| integer ≥ 0 and ≤ 65535 | `8000` | 0: any free port. |" in rows["VESSELRT_PORT"]
+    assert "| password or null |" in rows["VESSELRT_API_KEY"]
+
+
+def test_every_field_of_recipe_and_manifest_stands(reference: ModuleType) -> None:
+    recipe, manifest = reference.recipe(), reference.manifest()
+    for field in ("schedule", "learning_rate", "patience", "teacher", "crosstalk"):
+        assert f"| `{field}` | " in recipe
+    assert "[Schedule](#schedule)" in recipe
+    assert "## Schedule\n" in recipe
+    assert "| `margin` | integer ≥ 0 | required | Pixels at an inner window edge" in manifest
+
+
+def test_every_command_stands_with_its_options(reference: ModuleType) -> None:
+    page = reference.command_line()
+    for command in ("predict", "serve", "models", "evaluate", "compare", "train", "export", "bench", "engine info"):
+        assert f"## `vesselrt {command}`\n" in page
+    assert "| `--threshold` | `<float>` |" in page
+    assert "| `--compare` |" in page  # of bench, whose options are another program's
+
+
+def test_every_address_stands(reference: ModuleType) -> None:
+    page, document = reference.http(), reference.openapi()
+    addresses = {f"{m.upper()} {path}" for path, methods in document["paths"].items() for m in methods}
+    assert set(re.findall(r"^## `(.*)`$", page, re.MULTILINE)) == addresses
+    assert "`multipart/form-data` | `image`, `format`, `threshold`" in page
 
 
 def test_every_figure_stands(address: str) -> None:
     text = httpx.get(f"http://{address}/metrics", trust_env=False).text
     served = {family.name for family in text_string_to_metric_families(text) if family.name.startswith("vesselrt_")}
     served = {name for name in served if not name.endswith("_created")}
-    named = {name.removesuffix("_total") for name in re.findall(r"^\| `(vesselrt_\w+)", OPERATIONS, re.MULTILINE)}
+    named = {
+        name.removesuffix("_total") for name in re.findall(r"^\| `(vesselrt_\w+)", PAGES["operations.md"], re.MULTILINE)
+    }
     assert served == named
 
 
 def test_settings_that_are_named_exist() -> None:
-    named = set(re.findall(r"VESSELRT_([A-Z_]+)", API + OPERATIONS + SECURITY))
-    others = {"config", "secrets", "cache"}  # which are no settings of the server
+    named = {name for text in PAGES.values() for name in re.findall(r"\bVESSELRT_([A-Z_]+)", text)}
+    others = {"config", "secrets", "cache", "cache_mb", "data"}  # which are no settings of the server
     assert {name.lower() for name in named} - others <= set(Settings.model_fields)
