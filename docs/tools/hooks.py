@@ -24,12 +24,15 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
 
 
 def _filled(markdown: str, source: Path) -> str:
-    def generated(marker: re.Match[str]) -> str:
-        if marker[1] not in GENERATED:
-            raise PluginError(f"{source}: {marker[0]} names none of {', '.join(GENERATED)}")
-        return GENERATED[marker[1]]()
+    """Whole lines are replaced: what else stands in them is for those who read the repository."""
 
-    return re.sub(r"<!-- generated: (.*?) -->", generated, markdown)
+    def generated(line: re.Match[str]) -> str:
+        if line[1] not in GENERATED:
+            raise PluginError(f"{source}: there is no {line[1]!r} to generate. Expected one of {', '.join(GENERATED)}")
+        return GENERATED[line[1]]()
+
+    markdown = re.sub(r"^.*<!-- not on the site -->$", "", markdown, flags=re.MULTILINE)
+    return re.sub(r"^.*<!-- generated: (.*?) -->$", generated, markdown, flags=re.MULTILINE)
 
 
 def _on_site(link: re.Match[str], source: Path) -> str:

@@ -1,6 +1,6 @@
 """Pages of reference made from the code: settings, manifest, recipe, command line, HTTP. Each function gives Markdown.
 
-A page of docs/ says `<!-- generated: NAME -->` where it belongs (docs/tools/hooks.py).
+A line of docs/ that ends with `<!-- generated: NAME -->` is where it belongs (docs/tools/hooks.py).
 """
 
 import ast
@@ -126,7 +126,10 @@ def kind_of(schema: Schema) -> str:  # noqa: PLR0911 - one for each kind of sche
         case {"type": "object", "additionalProperties": Mapping() as values}:
             return f"map to {kind_of(values)}"
     kind = schema.get("format") if schema.get("format") in {"binary", "path", "password"} else schema.get("type")
-    bounds = [f"{sign} {_number(schema[name])}" for name, sign in _BOUNDS.items() if name in schema]
+    if {"minimum", "maximum"} <= schema.keys():
+        bounds = [f"{_number(schema['minimum'])} to {_number(schema['maximum'])}"]
+    else:
+        bounds = [f"{sign} {_number(schema[name])}" for name, sign in _BOUNDS.items() if name in schema]
     if "pattern" in schema:
         bounds.append(f"that matches `{schema['pattern']}`")
     return f"{kind or 'any'} {' and '.join(bounds)}".strip()
