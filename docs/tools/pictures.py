@@ -37,7 +37,7 @@ def main() -> None:
         plot_quality([json.loads(path.read_text("utf-8")) for path in sorted(DOCS.glob("quality-*.json"))]), "quality"
     )
     photograph = read_sample()
-    with vesselrt.load() as segmenter:
+    with vesselrt.load(precision="f32") as segmenter:  # the same on every processor
         save(np.hstack(list(panels(segmenter.segment(photograph)))), "result.jpg")
         for name, picture, scale in (*cameras(photograph), *failures(photograph)):
             result = segmenter.segment(picture, scale=scale)
