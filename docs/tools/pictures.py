@@ -4,6 +4,7 @@ The plots are drawn from docs/*.json. All else is made of one photograph, server
 and of a drawing; page.png alone is a screenshot.
 """
 
+import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,10 +33,9 @@ OURS, OTHERS = "#00796b", ("#9e9e9e", "#cfcfcf")
 def main() -> None:
     """Plots, result and gallery."""
     plt.rcParams |= {"svg.hashsalt": "vesselrt", "font.size": 10, "axes.spines.top": False, "axes.spines.right": False}
-    save_plot(plot_speed(json.loads((DOCS / "bench.json").read_text("utf-8"))), "speed")
-    save_plot(
-        plot_quality([json.loads(path.read_text("utf-8")) for path in sorted(DOCS.glob("quality-*.json"))]), "quality"
-    )
+    bench, quality = DOCS / "bench.json", sorted(DOCS.glob("quality-*.json"))
+    save_plot(plot_speed(read(bench)), "speed", [bench])
+    save_plot(plot_quality([read(file) for file in quality]), "quality", quality)
     photograph = read_sample()
     with vesselrt.load(precision="f32") as segmenter:  # the same on every processor
         save(np.hstack(list(panels(segmenter.segment(photograph)))), "result.jpg")
@@ -163,10 +163,16 @@ def save(picture: Image, name: str) -> None:
     cv2.imwrite(str(PICTURES / name), picture[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])
 
 
-def save_plot(figure: plt.Figure, name: str) -> None:
-    """As SVG with letters drawn, so that it looks the same everywhere."""
+def read(file: Path) -> Any:
+    """What a command of vesselrt wrote with --json."""
+    return json.loads(file.read_text("utf-8"))
+
+
+def save_plot(figure: plt.Figure, name: str, sources: list[Path]) -> None:
+    """As SVG with letters drawn, so that it looks the same everywhere; it names its figures, which a test compares."""
     PICTURES.mkdir(exist_ok=True)
-    figure.savefig(PICTURES / f"{name}.svg", metadata={"Date": None}, facecolor="white")
+    drawn_from = " ".join(f"{file.name}:{hashlib.sha256(file.read_bytes()).hexdigest()}" for file in sources)
+    figure.savefig(PICTURES / f"{name}.svg", metadata={"Date": None, "Description": drawn_from}, facecolor="white")
     plt.close(figure)
 
 

@@ -1,5 +1,6 @@
 """What docs/ promises is run or compared, and what its reference pages are made of is complete."""
 
+import hashlib
 import importlib.util
 import re
 import shlex
@@ -96,6 +97,14 @@ def test_links_lead_somewhere(page: str) -> None:
                 r"^#+ (.*)", (home / target).read_text("utf-8") if target else PAGES[page], re.MULTILINE
             )
             assert anchor in {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("plot", ["speed", "quality"])
+def test_plots_are_drawn_from_the_figures_that_are_here(plot: str) -> None:
+    drawn_from = re.findall(r"([\w-]+\.json):([0-9a-f]{64})", (DOCS / "pictures" / f"{plot}.svg").read_text("utf-8"))
+    assert drawn_from
+    for name, sha256 in drawn_from:
+        assert hashlib.sha256((DOCS / name).read_bytes()).hexdigest() == sha256, "run python docs/tools/pictures.py"
 
 
 def test_every_page_is_in_the_site() -> None:
