@@ -17,7 +17,7 @@ def serve(
         ),
     ] = None,
     device: Annotated[str | None, typer.Option(help="As for predict; default: auto.")] = None,
-    precision: Annotated[str | None, typer.Option(help="auto, f32, bf16 or fp16; default: auto.")] = None,
+    precision: Annotated[str | None, typer.Option(help="auto, f32, bf16, fp16 or int8; default: auto.")] = None,
     threads: Annotated[int | None, typer.Option(help="Processor cores for each worker; default: its share.")] = None,
     workers: Annotated[int | None, typer.Option(help="Processes behind the one address; default: 1.")] = None,
 ) -> None:
