@@ -1,8 +1,6 @@
 """Network + weights + manifest → one ONNX model file that carries its manifest."""
 
-import hashlib
 import logging
-import math
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +12,14 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from vesselrt.export.modelfile import write
-from vesselrt.export.parity import check
+from vesselrt.export.parity import SET_FIXED, WindowError, check
 from vesselrt.runtime.arrays import Image
-from vesselrt.runtime.errors import DataError, ExportError
+from vesselrt.runtime.errors import ExportError
 from vesselrt.runtime.files import atomic_write
 from vesselrt.runtime.manifest import Manifest
 from vesselrt.training.networks import folded
+
+logger = logging.getLogger(__name__)
 
 OPSET = 20
 
@@ -77,19 +77,36 @@ def export(
     `network` maps normalised (N, C, H, W) float to (N, K, H, W), of which `output` says what it is; `photographs` are
     (H, W, 3) uint8 RGB, on which the file is compared with the network; `shift` is added to the logits (calibration).
 
+    A file that runs in windows of one size alone is written with a fixed tile, and a warning says so.
+
     Raises ExportError when the network can't be exported or the file differs from it by more than the
     manifest's tolerance; then nothing is written.
     """
+    if len(manifest.classes) != 1:
+        raise ExportError(
+            f"the manifest names {len(manifest.classes)} classes, {', '.join(manifest.classes)}. A model file holds "
+            "one: wrap the network in a module that returns one channel, and name that."
+        )
     if manifest.precision != "f32":
         raise ExportError(
             f"the manifest says {manifest.precision}, and export writes f32. Say f32, then: vesselrt convert"
         )
     if shift and output == "probability":
         raise ExportError(f"a calibration of {shift:+.3f} is for logits, and the network gives a probability.")
-    module = Deployed(network, manifest, shift, output).eval()
+    try:
+        return _export_proven(Deployed(network, manifest, shift, output).eval(), manifest, path, photographs)
+    except WindowError as error:
+        if manifest.tile.fixed:
+            raise
+        logger.warning("%sThe tile is fixed, at %d pixels.", str(error).removesuffix(SET_FIXED), manifest.tile.size)
+        fixed = manifest.model_copy(update={"tile": manifest.tile.model_copy(update={"fixed": True})})
+        return _export_proven(Deployed(network, fixed, shift, output).eval(), fixed, path, photographs)
+
+
+def _export_proven(module: Deployed, manifest: Manifest, path: Path, photographs: list[Image]) -> Manifest:
     with atomic_write(path) as name:
         model = onnx_from_module(folded(module), manifest)
-        if output != "probability":
+        if module.output != "probability":
             _check_end(model)
         write(model, manifest, name)
         # Of the module with all its branches: that folding changed nothing is proven here too.
@@ -208,68 +225,3 @@ def _tidy(model: onnx.ModelProto) -> onnx.ModelProto:
     model.producer_name, model.producer_version = "vesselrt", ""
     onnx.checker.check_model(model, full_check=True)
     return model
-
-
-def load_weights(path: Path) -> tuple[dict[str, Tensor], float | None]:
-    """A state dict and the calibration shift beside it, if any; .safetensors, or a torch file that holds tensors only.
-
-    Raises DataError: nothing is ever unpickled.
-    """
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return load_file(path), None
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # noqa: BLE001 - what a hostile file raises inside torch is anyone's guess
-        raise DataError(
-            f"{path}: not a weights file that can be read safely ({_reason(error)}). "
-            "Save it with torch.save(network.state_dict(), ...) or as safetensors."
-        ) from None
-    if not isinstance(state, dict):
-        raise DataError(f"{path}: holds a {type(state).__name__}. Save it with torch.save(network.state_dict(), ...).")
-    for key in ("network", "state_dict", "model"):
-        if isinstance(state.get(key), dict):
-            return _named(state[key], path), _shift(state, path)
-    return _named(state, path), None  # a shift among weights is a weight
-
-
-def _named(weights: dict[Any, Any], path: Path) -> dict[str, Tensor]:
-    """The same. Raises DataError for keys that can't be of a state dict."""
-    if strange := [key for key in weights if not isinstance(key, str)]:
-        raise DataError(
-            f"{path}: names a weight {strange[0]!r}. Expected names of parameters: save it with "
-            "torch.save(network.state_dict(), ...)."
-        )
-    return weights
-
-
-def _shift(state: dict[str, Any], path: Path) -> float | None:
-    """The calibration. Raises DataError where it is no number."""
-    if "shift" not in state:
-        return None
-    try:
-        shift = float(state["shift"])
-    except (TypeError, ValueError, RuntimeError):
-        shift = math.nan
-    if not math.isfinite(shift):
-        said = " ".join(str(state["shift"]).split())[:40]
-        raise DataError(f"{path}: its shift is {said}. Expected a number, which is added to the logits, or none.")
-    return shift
-
-
-def fill(network: nn.Module, weights: dict[str, Tensor], source: Path) -> None:
-    """Loads the weights. Raises DataError that names keys which are missing, unexpected or of another shape."""
-    try:
-        network.load_state_dict(weights)
-    except RuntimeError as error:
-        raise DataError(f"{source}: weights do not fit the network. {' '.join(str(error).split())[:400]}") from None
-
-
-def hash_weights(weights: dict[str, Tensor]) -> str:
-    """sha256 over names and values, in name order."""
-    digest = hashlib.sha256()
-    for name in sorted(weights):
-        digest.update(name.encode())
-        digest.update(weights[name].cpu().reshape(-1).view(torch.uint8).numpy().tobytes())  # bf16 has no numpy type
-    return digest.hexdigest()

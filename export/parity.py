@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import math
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -24,7 +25,7 @@ from vesselrt.runtime.photo.preparation import prepare
 from vesselrt.runtime.tiling import window_side
 
 if TYPE_CHECKING:
-    from torch import nn
+    from vesselrt.export.graph import Deployed
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +34,7 @@ MOST_FLIPPED = 0.005
 """Largest share of pixels that INT8 may move over the threshold."""
 
 
-def check(module: "nn.Module", manifest: Manifest, path: Path, photographs: list[Image]) -> dict[str, dict[str, float]]:
+def check(module: "Deployed", manifest: Manifest, path: Path, photographs: list[Image]) -> dict[str, dict[str, float]]:
     """Compares the file with the module, on the photographs and on noise of awkward sizes and batches.
 
     Returns precision → `largest_difference` of probability, `flipped` share of pixels on the other side of
@@ -49,8 +50,10 @@ def check(module: "nn.Module", manifest: Manifest, path: Path, photographs: list
     with torch.inference_mode():
         expected = [_answer(lambda b: module(torch.from_numpy(b)).numpy(), b, manifest) for b in batches]
     _check_probability(batches, expected)
+    if module.output == "logits":
+        check_logits(expected, module.shift)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    figures = {"f32": _compare("f32", expected, [session.run(None, {"image": b})[0] for b in batches], manifest)}
+    figures = {"f32": _compare("f32", expected, [_file_answer(session, b) for b in batches], manifest)}
     try:
         figures["bf16"] = _compare("bf16", expected, _bf16_answers(path, batches), manifest)
     except ExportError as error:
@@ -58,6 +61,39 @@ def check(module: "nn.Module", manifest: Manifest, path: Path, photographs: list
             raise
         logger.warning("bf16 is not proven, so `auto` takes f32: %s", error)
     return figures
+
+
+SET_FIXED = "Set tile.fixed in the manifest."
+
+
+class WindowError(ExportError):
+    """The file that torch exported fails on windows of another size than that of the example."""
+
+
+def _file_answer(session: onnxruntime.InferenceSession, window: Image) -> NDArray[np.float32]:
+    try:
+        answer: NDArray[np.float32] = session.run(None, {"image": window})[0]
+    except Exception as error:  # noqa: BLE001 - ONNX Runtime has no public error class
+        raise WindowError(
+            f"the exported file fails on a window of {window.shape[3]} × {window.shape[2]} pixels: "
+            f"{' '.join(str(error).split())[:200]}. {SET_FIXED}"
+        ) from None
+    return answer
+
+
+def check_logits(probabilities: list[NDArray[np.float32]], shift: float) -> None:
+    """Raises ExportError where what was called logits, and went through a sigmoid, lay within 0 to 1 everywhere.
+
+    It is a probability then, by a sigmoid that the graph does not end with: clamped or resized after it, say.
+    `probabilities` were made of logits + `shift`.
+    """
+    low, high = (1 / (1 + math.exp(-(end + shift))) for end in (0, 1))
+    ends = min(float(p.min()) for p in probabilities), max(float(p.max()) for p in probabilities)
+    if low - 1e-6 <= ends[0] < ends[1] - 1e-6 and ends[1] <= high + 1e-6:
+        raise ExportError(
+            "the network gives values from 0 to 1 on every window, so it ends with an activation of its own. "
+            "Say --output probability."
+        )
 
 
 def _bf16_answers(path: Path, batches: list[Image]) -> list[NDArray[np.float32]]:

@@ -17,7 +17,8 @@ from typing import Any
 import yaml
 from torch import nn
 
-from vesselrt.export.graph import Found, fill, load_weights
+from vesselrt.export.graph import Found
+from vesselrt.export.weights import fill_network, load_weights
 from vesselrt.runtime.errors import DataError, MissingExtraError
 
 _NAMES = [f"{stem}.{suffix}" for stem in ("inference", "train") for suffix in ("json", "yaml", "yml")]
@@ -47,7 +48,7 @@ def read_bundle(folder: Path, weights: Path | None) -> Found:
             "with --weights."
         )
     state, _ = load_weights(path)
-    fill(network, state, path)
+    fill_network(network, state, path)
     return Found(network, state, *_facts(folder))
 
 

@@ -17,12 +17,12 @@ from pathlib import Path
 
 from torch import nn
 
-from vesselrt.export.graph import fill, hash_weights, load_weights
 from vesselrt.export.sources.bundle import is_bundle, read_bundle
 from vesselrt.export.sources.pt2 import PT2_SUFFIX, read_pt2
 from vesselrt.export.sources.run import source_from_run
 from vesselrt.export.sources.smp import is_smp_folder, read_smp_folder
 from vesselrt.export.sources.source import Source, described_source, manifest_fields, with_weights_hash
+from vesselrt.export.weights import fill_network, hash_weights, load_weights
 from vesselrt.runtime.errors import DataError, OptionError
 from vesselrt.runtime.manifest import Manifest
 from vesselrt.training.fit.recipe import Network
@@ -81,6 +81,6 @@ def source_from_callable(factory: str, weights: Path, manifest: Path) -> Source:
     if not isinstance(network, nn.Module):
         raise DataError(f"network {factory} gives a {type(network).__name__}. Expected a torch.nn.Module.")
     state, shift = load_weights(weights)
-    fill(network, state, weights)
+    fill_network(network, state, weights)
     checked = Manifest.from_fields(manifest_fields(manifest), source=str(manifest))
     return Source(network, with_weights_hash(checked, hash_weights(state)), [], shift or 0.0)

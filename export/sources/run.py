@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from torch import nn
 
-from vesselrt.export.graph import fill, hash_weights, load_weights
 from vesselrt.export.sources.source import Source
+from vesselrt.export.weights import fill_network, hash_weights, load_weights
 from vesselrt.runtime.errors import DataError
 from vesselrt.runtime.manifest import DataSource, Manifest, Provenance, explain
 from vesselrt.training.fit.recipe import BUILT_IN, Recipe
@@ -47,7 +47,7 @@ def source_from_run(run: Path, data: Path | None) -> Source:
     if shift is None:  # what training writes last
         raise DataError(f"{run}: the run has not come to its end, its {best.name} is not calibrated yet. {further}")
     network: nn.Module = recipe.network.build(fresh=False)
-    fill(network, weights, best)
+    fill_network(network, weights, best)
     manifest = _manifest(run, recipe, hash_weights(weights), shift)
     photographs = []
     if data is not None:

@@ -13,7 +13,8 @@ from typing import Any
 
 from torch import nn
 
-from vesselrt.export.graph import Found, Output, fill, load_weights
+from vesselrt.export.graph import Found, Output
+from vesselrt.export.weights import fill_network, load_weights
 from vesselrt.runtime.errors import DataError, MissingExtraError
 
 LIBRARY = "segmentation_models_pytorch"
@@ -59,7 +60,7 @@ def read_smp_folder(folder: Path) -> Found:
     }
     path = folder / "model.safetensors"
     weights = {k: v for k, v in load_weights(path)[0].items() if not k.startswith("classification_head.")}
-    fill(network, weights, path)
+    fill_network(network, weights, path)
     return Found(network, weights, facts, channels, _OUTPUTS[activation])
 
 
