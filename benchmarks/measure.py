@@ -18,11 +18,10 @@ import cv2
 import numpy as np
 
 from vesselrt.benchmarks.photos import Photo
-from vesselrt.runtime.arrays import Image
+from vesselrt.runtime.arrays import Image, Mask
 from vesselrt.runtime.backends import Backend
 from vesselrt.runtime.devices import AnyPrecision, Device
 from vesselrt.runtime.errors import VesselrtError
-from vesselrt.runtime.output.encode import Mask
 from vesselrt.runtime.segmenter import Segmenter, load
 
 Column = Callable[[bytes], bytes]

@@ -8,9 +8,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from vesselrt.runtime.arrays import Image
+from vesselrt.runtime.arrays import Image, Mask
 from vesselrt.runtime.errors import DataError, OptionError
-from vesselrt.runtime.output.encode import Mask
 from vesselrt.runtime.photo.decoding import Limits, read_photo
 from vesselrt.training.data.finding import Kind, listed
 from vesselrt.training.data.samples import read_inside

@@ -18,7 +18,7 @@ from vesselrt.runtime import tiling
 from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.backends.fake import FakeBackend
 from vesselrt.runtime.manifest import Input, Manifest, Preparation, Tile
-from vesselrt.runtime.output.encode import encode
+from vesselrt.runtime.output.formats import FORMATS, OutputFormat, Rendering, Style
 from vesselrt.runtime.photo.decoding import decode_photo
 from vesselrt.runtime.photo.preparation import prepare
 from vesselrt.runtime.segmenter import Segmenter, load
@@ -63,13 +63,14 @@ def test_tiling(benchmark: BenchmarkFixture) -> None:
 
 
 @pytest.mark.parametrize("form", ["mask", "probability", "overlay", "svg", "geojson"])
-def test_encode(benchmark: BenchmarkFixture, photo: Image, form: str) -> None:
+def test_encode(benchmark: BenchmarkFixture, photo: Image, form: OutputFormat) -> None:
     vessels = synthetic(WIDTH, HEIGHT)[1].astype(np.uint8) * np.uint8(255)
-    encoded = benchmark(encode, vessels, photo, form, 0.5)
+    result = Rendering(vessels, lambda: photo, dict, 0.5, Style())
+    encoded = benchmark(FORMATS[form].write, result)
     if form in ("mask", "probability"):
         assert np.array_equal(np.asarray(Pillow.open(io.BytesIO(encoded))), vessels)
     else:
-        assert encoded == encode(vessels, photo, form, 0.5)
+        assert encoded == FORMATS[form].write(result)
 
 
 def test_all_around_the_network(benchmark: BenchmarkFixture, data: bytes) -> None:

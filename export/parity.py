@@ -20,7 +20,7 @@ from vesselrt.runtime.backends import to_bytes
 from vesselrt.runtime.errors import DeviceError, ExportError
 from vesselrt.runtime.hardware import usable_cores
 from vesselrt.runtime.manifest import Manifest, Precision
-from vesselrt.runtime.output.encode import threshold_mask
+from vesselrt.runtime.output.statistics import threshold_mask
 from vesselrt.runtime.photo.preparation import prepare
 from vesselrt.runtime.tiling import window_side
 

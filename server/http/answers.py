@@ -9,7 +9,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from vesselrt.runtime.manifest import Manifest
-from vesselrt.runtime.output.encode import MEDIA_TYPES, SUFFIXES, Format
+from vesselrt.runtime.output.formats import OutputFormat, format_spec, output_name
 from vesselrt.runtime.segmentation import Segmentation
 from vesselrt.server.http.accept import coding_from, compressed
 from vesselrt.server.http.options import Options
@@ -38,7 +38,7 @@ class Parted(Response):
 
 def coding_of(form: str, accept_encoding: str) -> str | None:
     """How an answer of this format is compressed; PNG is already."""
-    return None if MEDIA_TYPES[form] == "image/png" else coding_from(accept_encoding)
+    return None if format_spec(form).media_type == "image/png" else coding_from(accept_encoding)
 
 
 def finisher(options: Options, coding: str | None = None) -> Callable[[Segmentation, Manifest], Parts]:
@@ -50,7 +50,7 @@ def finisher(options: Options, coding: str | None = None) -> Callable[[Segmentat
         if options.format == "json":
             body = json.dumps(describe(result, manifest, options), separators=(",", ":")).encode()
         else:
-            body = result.encode(cast(Format, options.format), options.threshold, options.colour, options.opacity)
+            body = result.encode(cast(OutputFormat, options.format), options.threshold, options.colour, options.opacity)
         return [compressed(body, coding) if coding else body]
 
     return finish
@@ -80,7 +80,7 @@ def headers(answer: Answer, options: Options, stem: str, coding: str | None) -> 
         "X-Vesselrt-Precision": answer.info.precision,
         "X-Vesselrt-Threshold": f"{threshold:g}",
         "X-Vesselrt-Scale": ", ".join(f"{scale.diameter:g} {scale.source}" for scale in answer.scales[:_MOST_SCALES]),
-        "Content-Disposition": f'inline; filename="{file_name(stem, options.format)}"',
+        "Content-Disposition": f'inline; filename="{output_name(stem, options.format)}"',
     }
     if answer.warnings:
         fields["X-Vesselrt-Warnings"] = in_header(answer.warnings)
@@ -93,8 +93,3 @@ def in_header(warnings: Sequence[str]) -> str:
     """Sentences as a header can carry them: printable ASCII, `|` between them, and no more than fit."""
     plain = (re.sub(r"[^ -{}~]+", "?", warning.replace("×", "x")) for warning in warnings)
     return " | ".join(plain)[:_MOST_WARNED]
-
-
-def file_name(stem: str, form: str) -> str:
-    """As the command line names its files."""
-    return f"{stem}-{form}{SUFFIXES[form]}"

@@ -12,7 +12,7 @@ from fastapi.responses import StreamingResponse
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from vesselrt.runtime.output.encode import MEDIA_TYPES
+from vesselrt.runtime.output.formats import format_spec
 from vesselrt.runtime.segmenter import Segmenter
 from vesselrt.server import page
 from vesselrt.server.http import answers, edge, errors, openapi, reports, upload
@@ -121,7 +121,7 @@ def _add_predict(app: FastAPI, service: Service) -> None:
         del photograph  # the service lets go of it before the answer is read
         answer = await service.run(work, partial(upload.left, request))
         return answers.Parted(
-            answer.parts, share, answers.headers(answer, sent.options, stem, coding), MEDIA_TYPES[form]
+            answer.parts, share, answers.headers(answer, sent.options, stem, coding), format_spec(form).media_type
         )
 
 

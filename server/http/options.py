@@ -8,7 +8,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from vesselrt.runtime.errors import OptionError
-from vesselrt.runtime.output.encode import COLOUR, FORMATS, MEDIA_TYPES, OPACITY
+from vesselrt.runtime.output.formats import FORMATS
+from vesselrt.runtime.output.pictures import COLOUR, OPACITY
 from vesselrt.server.http.accept import weighted
 from vesselrt.server.http.errors import RequestError
 
@@ -125,11 +126,11 @@ def format_from_accept(accept: str) -> str:
             return _ACCEPTED[kind]
     if not ranges:
         return "mask"
-    offered = ", ".join(dict.fromkeys(MEDIA_TYPES.values()))
+    offered = ", ".join(dict.fromkeys(spec.media_type for spec in FORMATS.values()))
     raise RequestError(
         HTTPStatus.NOT_ACCEPTABLE, f"nothing in Accept: {accept[:80]} is to be had. Accept one of: {offered}."
     )
 
 
 _ACCEPTED = {"*/*": "mask", "image/*": "mask", "application/*": "json", "text/html": "mask"}
-_ACCEPTED |= {media: form for form, media in reversed(MEDIA_TYPES.items())}  # image/png: the first, the mask
+_ACCEPTED |= {spec.media_type: form for form, spec in reversed(FORMATS.items())}  # image/png: the first, the mask

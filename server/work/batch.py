@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import IO, Any, Literal, cast
 
-from vesselrt.runtime.output.encode import MEDIA_TYPES
-from vesselrt.server.http.answers import file_name, finisher
+from vesselrt.runtime.output.formats import format_spec, output_name
+from vesselrt.server.http.answers import finisher
 from vesselrt.server.http.errors import DeadlineError, describe
 from vesselrt.server.http.upload import Upload
 from vesselrt.server.work.budget import BYTES_A_PIXEL, Share
@@ -100,7 +100,7 @@ async def stream(container: Container, items: AsyncIterator[Item], form: str) ->
     with zipfile.ZipFile(cast(IO[bytes], sink), "w", zipfile.ZIP_STORED) as archive:  # PNG is compressed
         async for item in items:
             if isinstance(item.outcome, Answer):
-                archive.writestr(f"{item.number:03}-{file_name(item.stem, form)}", _body(item.outcome))
+                archive.writestr(f"{item.number:03}-{output_name(item.stem, form)}", _body(item.outcome))
                 if warnings := item.outcome.warnings:
                     archive.writestr(f"{item.number:03}-{item.stem}-warnings.json", _compact({"warnings": warnings}))
             else:
@@ -122,12 +122,12 @@ def _line(item: Item, form: str) -> bytes:
         return _compact({**fields, "status": status, "error": detail.model_dump(exclude_none=True)})
     fields |= {
         "status": 200,
-        "media_type": MEDIA_TYPES[form],
+        "media_type": format_spec(form).media_type,
         "milliseconds": {stage: round(ms, 2) for stage, ms in item.outcome.timings.items()},
         "warnings": item.outcome.warnings,
     }
     body = _body(item.outcome)
-    content = body if MEDIA_TYPES[form].endswith("json") else b'"%s"' % base64.b64encode(body)
+    content = body if format_spec(form).media_type.endswith("json") else b'"%s"' % base64.b64encode(body)
     return b'%s,"content":%s}' % (_compact(fields)[:-1], content)
 
 

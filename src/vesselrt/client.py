@@ -10,7 +10,7 @@ import numpy as np
 
 from vesselrt.runtime import errors
 from vesselrt.runtime.arrays import Image
-from vesselrt.runtime.output.encode import Format
+from vesselrt.runtime.output.formats import OutputFormat
 from vesselrt.runtime.photo.decoding import Limits
 from vesselrt.runtime.photo.photograph import Photograph, Source
 
@@ -48,12 +48,13 @@ class Client:
     def encode(  # noqa: PLR0913, PLR0917 - one for each option of /predict
         self,
         image: Source,
-        format: Format = "mask",  # noqa: A002 - the usual word
+        format: OutputFormat = "mask",  # noqa: A002 - the usual word
         threshold: float | None = None,
         model: str | None = None,
         colour: str | None = None,
         opacity: float | None = None,
         scale: float | None = None,
+        simplify: float | None = None,
     ) -> bytes:
         """The content of a file, as of `Segmentation.encode`; `image` and `scale` as for `Segmenter.segment`.
 
@@ -66,6 +67,7 @@ class Client:
             "colour": colour,
             "opacity": opacity,
             "scale": scale,
+            "simplify": simplify,
         }
         query = {name: value for name, value in options.items() if value is not None}
         return self._ask("POST", "/predict", params=query, content=Photograph(image, _UNLIMITED).encoded()).content

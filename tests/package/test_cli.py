@@ -23,10 +23,10 @@ from vesselrt import cli
 from vesselrt.cli.models import describe_model
 from vesselrt.runtime.manifest import METADATA_KEY, DataSource, Input, Manifest, Preparation, Provenance, Tile
 from vesselrt.runtime.modelfile import read_manifest, sha256
-from vesselrt.runtime.output.encode import Format
+from vesselrt.runtime.output.formats import OutputFormat
+from vesselrt.runtime.output.outlines import geojson_from_mask
 from vesselrt.training.data.finding import Kind
 from vesselrt.training.data.samples import digest
-from vesselrt.training.data.tracing import encode_annotation
 
 KINDS = ", ".join(get_args(Kind))
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -346,7 +346,7 @@ def test_folders_and_globs(run: Run, mirror: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("form", ["mask", "probability", "overlay", "svg", "geojson"])
-def test_every_format_is_the_librarys(run: Run, mirror: Path, tmp_path: Path, form: Format) -> None:
+def test_every_format_is_the_librarys(run: Run, mirror: Path, tmp_path: Path, form: OutputFormat) -> None:
     photo = save(tmp_path / "eye.png", levels(3))
     paint = ["--colour", "#33ccff", "--opacity", 0.8]
     assert run("predict", photo, "--format", form, "--threshold", 0.7, *paint, "--model", mirror, *CPU).code == 0
@@ -374,7 +374,7 @@ def test_outlines_are_simplified_as_the_library_does(
     assert done.code == 0
     with vesselrt.load(mirror, device="cpu:onnxruntime") as segmenter:
         result = segmenter.segment(photo)
-    expected = encode_annotation(result.mask(threshold), simplify, result.threshold if threshold is None else threshold)
+    expected = geojson_from_mask(result.mask(threshold), result.threshold if threshold is None else threshold, simplify)
     assert (tmp_path / "eye-geojson.geojson").read_bytes() == expected
     if simplify == 0:
         assert expected == result.encode("geojson", threshold)
@@ -441,7 +441,9 @@ def test_a_write_that_breaks_off_leaves_the_old_file(
 @pytest.mark.parametrize(
     ("name", "form"), [("x.svg", "svg"), ("x.GEOJSON", "geojson"), ("x.json", "json"), ("x.png", "mask")]
 )
-def test_the_name_of_the_file_says_its_format(run: Run, mirror: Path, tmp_path: Path, name: str, form: Format) -> None:
+def test_the_name_of_the_file_says_its_format(
+    run: Run, mirror: Path, tmp_path: Path, name: str, form: OutputFormat
+) -> None:
     photo = save(tmp_path / "eye.png", levels(3))
     assert run("predict", photo, "-o", name, "--model", mirror, *CPU).code == 0
     with vesselrt.load(mirror, device="cpu:onnxruntime") as segmenter:
@@ -486,7 +488,7 @@ def test_folders_keep_their_tree(run: Run, mirror: Path, tmp_path: Path) -> None
         ("a/eye.png --threshold 1.5", "threshold 1.5 is not within 0 to 1."),
         ("a/eye.png --threshold -0.1", "threshold -0.1 is not within 0 to 1."),
         ("a/eye.png --threshold nan", "threshold nan is not within 0 to 1."),
-        ("a/eye.png --simplify 1", "--simplify is for --format geojson, and the format is mask."),
+        ("a/eye.png --simplify 1", "--simplify is for --format svg and geojson, and the format is mask."),
         ("a/eye.png --format geojson --simplify -1", "simplify is -1.0. Expected a distance in pixels, 0 or more."),
     ],
 )
@@ -842,7 +844,7 @@ def test_simplified_outlines_need_an_extra(mirror: Path, tmp_path: Path) -> None
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
-        "error: GeoJSON of annotations needs packages that are not installed. Run: pip install 'vesselrt[evaluate]'\n"
+        "error: simplifying outlines needs packages that are not installed. Run: pip install 'vesselrt[outlines]'\n"
     )
 
 

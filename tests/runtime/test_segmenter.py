@@ -35,7 +35,7 @@ from vesselrt.runtime.errors import (
 from vesselrt.runtime.hardware import cpu_name, usable_cores
 from vesselrt.runtime.manifest import Input, Manifest, Preparation, Tile
 from vesselrt.runtime.modelfile import find, models, read_manifest
-from vesselrt.runtime.output.encode import FORMATS
+from vesselrt.runtime.output.formats import FORMATS
 from vesselrt.runtime.photo.decoding import Limits
 from vesselrt.runtime.photo.views import field_of_view
 from vesselrt.runtime.segmenter import Segmenter, load

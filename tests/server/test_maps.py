@@ -14,7 +14,7 @@ import pytest
 from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.backends.fake import FakeBackend, identity
 from vesselrt.runtime.manifest import Input, Manifest, Preparation, Tile
-from vesselrt.runtime.output.encode import FORMATS
+from vesselrt.runtime.output.formats import FORMATS
 from vesselrt.runtime.segmenter import Segmenter
 from vesselrt.server.http.application import create_app
 from vesselrt.server.settings import Settings

@@ -28,7 +28,7 @@ from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.backends.fake import FakeBackend, identity
 from vesselrt.runtime.errors import DeviceError, ModelNotFoundError, OptionError
 from vesselrt.runtime.manifest import Input, Manifest, Preparation, Tile
-from vesselrt.runtime.output.encode import FORMATS, MEDIA_TYPES, Format
+from vesselrt.runtime.output.formats import FORMATS, OutputFormat, format_spec
 from vesselrt.runtime.segmenter import Segmenter
 from vesselrt.server.http.application import create_app
 from vesselrt.server.http.upload import safe_stem
@@ -148,7 +148,7 @@ def test_mask_is_the_librarys_mask(client: httpx.Client, way: str, threshold: fl
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("form", FORMATS)
-def test_every_format_is_the_librarys_file(client: httpx.Client, way: str, form: Format) -> None:
+def test_every_format_is_the_librarys_file(client: httpx.Client, way: str, form: OutputFormat) -> None:
     answer = post(client, way, format=form, threshold=0.6)
     expected = segmenter().segment(PHOTO).encode(form, 0.6)
     if form == "json":  # the server adds the model, the device and times
@@ -159,7 +159,7 @@ def test_every_format_is_the_librarys_file(client: httpx.Client, way: str, form:
         assert document == json.loads(expected)
     else:
         assert answer.content == expected
-    assert answer.headers["content-type"] == MEDIA_TYPES[form]
+    assert answer.headers["content-type"] == format_spec(form).media_type
 
 
 def test_options_may_come_as_form_fields(client: httpx.Client) -> None:
@@ -619,7 +619,7 @@ def test_openapi_documents_every_answer(client: httpx.Client) -> None:
             assert operation["responses"]["200"]["description"]
     predict = document["paths"]["/predict"]["post"]
     assert set(predict["responses"]) == {*("200", "400", "401", "404", "406", "408", "413", "415", "422", "500", "503")}
-    assert set(predict["responses"]["200"]["content"]) == set(MEDIA_TYPES.values())
+    assert set(predict["responses"]["200"]["content"]) == {spec.media_type for spec in FORMATS.values()}
     for status in {status for _, (status, _, _) in BAD.values()} | {500, 503}:
         content = predict["responses"][str(status)]["content"]["application/json"]
         assert content["schema"] == {"$ref": "#/components/schemas/ErrorBody"}

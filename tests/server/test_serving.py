@@ -39,7 +39,7 @@ from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.backends.fake import FakeBackend, identity
 from vesselrt.runtime.errors import ImageDecodeError, ImageNotFoundError, ModelNotFoundError, OptionError, VesselrtError
 from vesselrt.runtime.manifest import Input, Manifest, Preparation, Tile
-from vesselrt.runtime.output.encode import FORMATS, MEDIA_TYPES, Format
+from vesselrt.runtime.output.formats import FORMATS, OutputFormat, format_spec
 from vesselrt.runtime.segmenter import Segmenter
 from vesselrt.server.http.accept import coding_from
 from vesselrt.server.http.application import create_app
@@ -301,7 +301,7 @@ def test_text_is_compressed_for_who_asks(client: httpx.Client, form: str, coding
     address, headers = f"/predict?format={form}", {"Accept-Encoding": coding}
     with client.stream("POST", address, content=PHOTO, headers=headers) as answer:
         raw = b"".join(answer.iter_raw())
-    text = MEDIA_TYPES[form] != "image/png"
+    text = format_spec(form).media_type != "image/png"
     wanted = "gzip" if text and coding.endswith(("gzip", "q=0.5")) else None
     if coding == "zstd" and text and coding_from("zstd"):
         assert answer.headers["content-encoding"] == "zstd"
@@ -355,7 +355,7 @@ def test_batch_is_a_zip_of_the_librarys_files(client: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("form", ["mask", "geojson"])
-def test_batch_as_lines_of_json(client: httpx.Client, form: Format) -> None:
+def test_batch_as_lines_of_json(client: httpx.Client, form: OutputFormat) -> None:
     answer = batch(client, [*PHOTOS, b""[:0] + b"x"], "application/x-ndjson", format=form)
     assert answer.headers["content-type"] == "application/x-ndjson"
     lines = sorted(map(json.loads, answer.text.splitlines()), key=lambda line: line["number"])
@@ -363,7 +363,7 @@ def test_batch_as_lines_of_json(client: httpx.Client, form: Format) -> None:
     for line, photo in zip(lines, PHOTOS, strict=False):
         file = segmenter().segment(photo).encode(form)
         assert line["content"] == (json.loads(file) if form == "geojson" else base64.b64encode(file).decode())
-        assert line["media_type"] == MEDIA_TYPES[form]
+        assert line["media_type"] == format_spec(form).media_type
         assert list(line["milliseconds"]) == ["wait", "decode", "prepare", "infer", "finish", "encode"]
 
 

@@ -17,16 +17,17 @@ Where coordinates are multiples of ½, centres on an edge are decided exactly; o
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field
 
-from vesselrt.runtime.errors import DataError, MissingExtraError
+from vesselrt.runtime.arrays import Mask
+from vesselrt.runtime.errors import DataError
 from vesselrt.runtime.manifest import Facts
+from vesselrt.runtime.output.outlines import import_shapely
 from vesselrt.training.data.drawing import Points, fill, stroke
 from vesselrt.training.data.geojson import FARTHEST, Feature, Line, MultiPolygon, Polygon, read_features
-from vesselrt.training.data.masks import Mask
 
 FREE = 'where such photographs show no vessels, set "unannotated": "empty" in dataset.json'
 """What a message may advise."""
@@ -99,15 +100,6 @@ def classes(path: Path) -> set[str]:
     return {name for feature in read_features(path) for name in feature.classes()}
 
 
-def shapely_library() -> Any:
-    """Raises MissingExtraError. Imported late: whoever has no GeoJSON needs no geometry library."""
-    try:
-        import shapely
-    except ImportError:
-        raise MissingExtraError.of("GeoJSON of annotations", "evaluate") from None
-    return shapely
-
-
 @dataclass(frozen=True, eq=False)
 class _Part:
     """A polygon or a line of a file."""
@@ -164,7 +156,7 @@ def _width(where: str, line: list[list[float]], feature: Feature, rules: Rules) 
 
 def _check_rings(where: str, rings: tuple[Points, ...]) -> None:
     """Raises DataError for rings that are open, too short, or cross themselves or one another."""
-    shapely = shapely_library()
+    shapely = import_shapely("GeoJSON of annotations")
     for ring in rings:
         if len(ring) < 4:
             raise DataError(f"{where}: a ring of {len(ring)} position(s). Expected four or more, the last the first.")

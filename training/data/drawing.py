@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vesselrt.training.data.masks import Mask
+from vesselrt.runtime.arrays import Mask
 
 Points = NDArray[np.float64]
 """(K, 2) x, y in pixels."""

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 from pydantic import Field
 
+from vesselrt.runtime.arrays import Mask
 from vesselrt.runtime.errors import DataError
 
-Mask = NDArray[np.bool_]
 Colour = Annotated[str, Field(pattern="^#[0-9a-f]{6}$")]
 """#rrggbb, in small letters."""
 Vessels = tuple[str, ...] | Literal["any colour"] | None

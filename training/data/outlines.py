@@ -17,11 +17,11 @@ from pathlib import Path
 import numpy as np
 
 from vesselrt.runtime.errors import DataError
+from vesselrt.runtime.output.outlines import MAX_LOSSLESS_SIMPLIFY, check_simplify, geojson_from_mask
 from vesselrt.training.data.annotations import Annotation, Rules
 from vesselrt.training.data.finding import Kind, find, has_test, listed
 from vesselrt.training.data.samples import Sample, agree
 from vesselrt.training.data.splits import Parts, Settings, Split
-from vesselrt.training.data.tracing import SMOOTH, check_simplify, encode_annotation
 
 
 def splits_of(kind: Kind, root: Path) -> Parts:
@@ -42,11 +42,13 @@ def splits_of(kind: Kind, root: Path) -> Parts:
     return found
 
 
-def write(splits: Parts, out: Path, simplify: float = SMOOTH, advance: Callable[[], None] = lambda: None) -> None:
+def write(
+    splits: Parts, out: Path, simplify: float = MAX_LOSSLESS_SIMPLIFY, advance: Callable[[], None] = lambda: None
+) -> None:
     """Writes photographs and their truth to the new folder `out`, which appears whole or not at all.
 
-    `simplify` is that of `encode_annotation`. Up to SMOOTH pixels each mask comes back exactly: every file is read
-    again, and compared. `advance` is called after each photograph.
+    `simplify` is that of `geojson_from_mask`. Up to MAX_LOSSLESS_SIMPLIFY pixels each mask comes back exactly: every
+    file is read again, and compared. `advance` is called after each photograph.
 
     Raises DataError where `out` is there already or a mask does not fit its photograph, and what `check_simplify` does.
     """
@@ -74,9 +76,9 @@ def _write(sample: Sample, folder: Path, simplify: float) -> bool:
     truth = sample.read_truth()
     image, path = folder / "images" / sample.image.name, folder / "annotations" / f"{sample.name}.geojson"
     shutil.copyfile(sample.image, image)
-    path.write_bytes(encode_annotation(truth, simplify))
+    path.write_bytes(geojson_from_mask(truth, simplify=simplify))
     again = Sample(sample.name, image, path, annotation=Annotation(path, Rules(unannotated="empty"))).read_truth()
     agree(sample, truth, sample.image, again)
-    if simplify <= SMOOTH and not np.array_equal(again, truth):
+    if simplify <= MAX_LOSSLESS_SIMPLIFY and not np.array_equal(again, truth):
         raise DataError(f"{sample.truth}: its outlines don't give it back, at simplify {simplify}. Say simplify 0.")
     return bool(truth.any())

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vesselrt.runtime.arrays import Image
+from vesselrt.runtime.arrays import Image, Mask
 from vesselrt.runtime.errors import DataError, ImageError
 from vesselrt.runtime.photo.decoding import Limits, open_photo
 from vesselrt.runtime.photo.encoded import Encoded
@@ -20,7 +20,6 @@ from vesselrt.runtime.photo.photograph import Photograph
 from vesselrt.training.data.annotations import Annotation
 from vesselrt.training.data.masks import (
     MOST,
-    Mask,
     Vessels,
     check_share,
     read_bytes,

@@ -13,14 +13,13 @@ from statistics import median
 
 import numpy as np
 
-from vesselrt.runtime.arrays import Image
+from vesselrt.runtime.arrays import Image, Mask
 from vesselrt.runtime.backends import Info
 from vesselrt.runtime.errors import DataError, ImageError
 from vesselrt.runtime.manifest import Manifest
-from vesselrt.runtime.output.encode import threshold_mask
+from vesselrt.runtime.output.statistics import threshold_mask
 from vesselrt.runtime.segmentation import Segmentation
 from vesselrt.runtime.segmenter import Segmenter
-from vesselrt.training.data.masks import Mask
 from vesselrt.training.data.samples import Sample, agree, digest, read_inside
 from vesselrt.training.evaluation import figures
 from vesselrt.training.evaluation.figures import Bin, Counts, Interval, Metrics, Truth

@@ -22,8 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.morphology import skeletonize
 
-from vesselrt.runtime.arrays import Image
-from vesselrt.training.data.masks import Mask
+from vesselrt.runtime.arrays import Image, Mask
 
 THIN = 3.0
 """Pixels: a vessel narrower than this is thin."""

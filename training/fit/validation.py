@@ -11,10 +11,9 @@ from monai.inferers.utils import sliding_window_inference
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from vesselrt.runtime.arrays import Image
+from vesselrt.runtime.arrays import Image, Mask
 from vesselrt.runtime.backends import to_bytes
 from vesselrt.runtime.photo.preparation import prepare
-from vesselrt.training.data.masks import Mask
 from vesselrt.training.data.samples import read_inside, read_pair
 from vesselrt.training.evaluation.figures import f1_by_level
 from vesselrt.training.fit.recipe import Recipe

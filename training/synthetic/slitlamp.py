@@ -18,11 +18,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vesselrt.runtime.arrays import Image
+from vesselrt.runtime.arrays import Image, Mask
 from vesselrt.runtime.errors import OptionError, as_command
 from vesselrt.runtime.files import atomic_write
-from vesselrt.runtime.output.encode import Mask
-from vesselrt.training.data.tracing import encode_annotation
+from vesselrt.runtime.output.outlines import MAX_LOSSLESS_SIMPLIFY, geojson_from_mask
 
 Float = NDArray[np.float32]
 Random = np.random.Generator
@@ -65,7 +64,10 @@ def write(folder: Path, count: int, seed: int = 0, height: int = _HEIGHT, width:
         done, png = cv2.imencode(".png", image[:, :, ::-1])
         if not done:
             raise OptionError(f"a photograph of {width} × {height} pixels can't be written as PNG.")
-        for suffix, content in ((".png", png.tobytes()), (".geojson", encode_annotation(truth))):
+        for suffix, content in (
+            (".png", png.tobytes()),
+            (".geojson", geojson_from_mask(truth, simplify=MAX_LOSSLESS_SIMPLIFY)),
+        ):
             with atomic_write(folder / f"{number}{suffix}") as name:
                 name.write_bytes(content)
 

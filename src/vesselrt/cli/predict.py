@@ -12,11 +12,14 @@ from vesselrt.cli.console import STDOUT, console, fail, photo_progress, write_ou
 from vesselrt.cli.options import Device, Model, Precision, Threads, Threshold, load_model
 from vesselrt.runtime.errors import OptionError, VesselrtError
 from vesselrt.runtime.files import check_writable_folder
-from vesselrt.runtime.output.encode import COLOUR, FORMATS, OPACITY, SUFFIXES, Format, rgb
+from vesselrt.runtime.output.formats import FORMATS, OutputFormat, output_name
+from vesselrt.runtime.output.outlines import check_simplify
+from vesselrt.runtime.output.pictures import COLOUR, OPACITY, rgb_from_colour
 from vesselrt.runtime.photo.decoding import SUFFIXES as IMAGE_SUFFIXES
 
 if TYPE_CHECKING:
     from vesselrt.runtime.segmentation import Segmentation
+    from vesselrt.runtime.segmenter import Segmenter
 
 
 def predict(
@@ -30,14 +33,17 @@ def predict(
     ] = False,
     threshold: Threshold = None,
     format: Annotated[  # noqa: A002 - the option's name
-        Format | None, typer.Option(help="What to write; default: as -o is named (.svg, .geojson, .json), else mask.")
+        OutputFormat | None,
+        typer.Option(help="What to write; default: as -o is named (.svg, .geojson, .json), else mask."),
     ] = None,
     colour: Annotated[str, typer.Option(help="Of the vessels in overlay and svg.")] = COLOUR,
     opacity: Annotated[float, typer.Option(min=0, max=1, help="Of the vessels in overlay.")] = OPACITY,
     simplify: Annotated[
-        float | None,
-        typer.Option(help="With geojson: pixels by which outlines may move; up to 0.35 no pixel of the mask changes."),
-    ] = None,
+        float,
+        typer.Option(
+            help="Pixels by which outlines in svg and geojson may move; up to 0.35 no pixel of a mask changes."
+        ),
+    ] = 0.0,
     scale: Annotated[
         float | None,
         typer.Option(help="Diameter of the field of view in pixels, for photographs cut inside of it; default: found."),
@@ -48,21 +54,36 @@ def predict(
     threads: Threads = None,
 ) -> None:
     """Segment photographs and write a file for each; what is doubtful about a photograph is told on stderr."""
-    form = _format(format, out)
-    targets = _targets(_expand(photos, recursive), out, form)
+    form = _choose_format(format, out)
+    targets = _choose_targets(_expand_photos(photos, recursive), out, form)
     if threshold is not None and not 0 <= threshold <= 1:
         raise OptionError(f"threshold {threshold} is not within 0 to 1.")
-    rgb(colour)
-    encode = _encoder(form, simplify, colour, opacity)
+    rgb_from_colour(colour)
+    if simplify and form not in ("svg", "geojson"):
+        raise OptionError(f"--simplify is for --format svg and geojson, and the format is {form}.")
+    check_simplify(simplify)
     for folder in {target.parent for target in targets.values() if target != STDOUT}:
         check_writable_folder(folder)
-    failures, times = [], []
-    with load_model(model, device, precision, threads) as segmenter, photo_progress(len(targets)) as advance:
+
+    def encode(result: "Segmentation") -> bytes:
+        return result.encode(form, threshold, colour, opacity, simplify)
+
+    with load_model(model, device, precision, threads) as segmenter:
         console.print(f"{segmenter.manifest.name} {segmenter.manifest.version} on {segmenter.info}")
+        _write_results(segmenter, targets, scale, encode)
+
+
+def _write_results(
+    segmenter: "Segmenter", targets: dict[Path, Path], scale: float | None, encode: "Callable[[Segmentation], bytes]"
+) -> None:
+    """Segments each photograph and writes its file; exit code 1 at the end if some failed."""
+    failures: list[str] = []
+    times: list[float] = []
+    with photo_progress(len(targets)) as advance:
         for photo, target in targets.items():
             try:
                 result = segmenter.segment(photo, scale=scale)
-                write_output(target, encode(result, threshold))
+                write_output(target, encode(result))
                 if result.warnings:
                     console.print(f"{photo}: {' '.join(result.warnings)}", style="yellow")
                 times.append(sum(result.timings.values()))
@@ -79,39 +100,24 @@ def predict(
         fail(f"{len(failures)} of {len(targets)} photographs failed")
 
 
-def _encoder(
-    form: Format, simplify: float | None, colour: str, opacity: float
-) -> "Callable[[Segmentation, float | None], bytes]":
-    """What makes a file of a segmentation and a threshold (None: the model's)."""
-    if simplify is None:
-        return lambda result, threshold: result.encode(form, threshold, colour, opacity)
-    if form != "geojson":
-        raise OptionError(f"--simplify is for --format geojson, and the format is {form}.")
-    from vesselrt.training.data.tracing import check_simplify, encode_annotation
-
-    check_simplify(simplify)
-    return lambda result, threshold: encode_annotation(
-        result.mask(threshold), simplify, result.threshold if threshold is None else threshold
-    )
-
-
-def _format(named: Format | None, out: Path | None) -> Format:
+def _choose_format(named: OutputFormat | None, out: Path | None) -> OutputFormat:
     """The format that is named, or that of the file to write. Raises OptionError where the two contradict."""
     is_file = out is not None and out != STDOUT and out.suffix != "" and not out.is_dir()
     suffix = out.suffix.lower() if is_file and out is not None else ""
+    suffixes = {form: spec.suffix for form, spec in FORMATS.items()}
     if named is None:
-        named = next((form for form in FORMATS if suffix in {"", SUFFIXES[form]}), None)
+        named = next((form for form in FORMATS if suffix in {"", suffixes[form]}), None)
         if named is None:
-            known = ", ".join(sorted(set(SUFFIXES.values())))
+            known = ", ".join(sorted(set(suffixes.values())))
             raise OptionError(f"{out} names no format. Expected one of {known}, or --format.")
-    elif suffix in SUFFIXES.values() and suffix != SUFFIXES[named]:
+    elif suffix in suffixes.values() and suffix != suffixes[named]:
         raise OptionError(
-            f"{out} is to be {suffix}, and the format is {named} ({SUFFIXES[named]}). Leave out --format."
+            f"{out} is to be {suffix}, and the format is {named} ({suffixes[named]}). Leave out --format."
         )
     return named
 
 
-def _expand(photos: list[str], recursive: bool) -> dict[Path, Path]:
+def _expand_photos(photos: list[str], recursive: bool) -> dict[Path, Path]:
     """Photograph → the folder below the output that its file belongs to: the tree of `recursive` folders, else none.
 
     Files as named; the images of folders and of globs that the shell left alone. Raises OptionError for nothing.
@@ -125,7 +131,7 @@ def _expand(photos: list[str], recursive: bool) -> dict[Path, Path]:
             if not inside:
                 raise OptionError(f"{photo}: the folder holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}).")
             # What an earlier run wrote beside its photographs is not a photograph.
-            written = {p.parent / _name(p, form) for p in inside for form in FORMATS}
+            written = {p.parent / output_name(p.stem, form) for p in inside for form in FORMATS}
             for image in (p for p in inside if p not in written):
                 found.setdefault(image, image.parent.relative_to(path))
         elif not path.exists() and glob.has_magic(photo):
@@ -139,30 +145,25 @@ def _expand(photos: list[str], recursive: bool) -> dict[Path, Path]:
     return found
 
 
-def _name(photo: Path, form: Format) -> str:
-    """Of the file that is written for a photograph."""
-    return f"{photo.stem}-{form}{SUFFIXES[form]}"
-
-
-def _targets(photos: dict[Path, Path], out: Path | None, form: Format) -> dict[Path, Path]:
+def _choose_targets(photos: dict[Path, Path], out: Path | None, form: OutputFormat) -> dict[Path, Path]:
     """Photograph → file to write. Raises OptionError when two would be written to one."""
     if out is not None and (out == STDOUT or (out.suffix and not out.is_dir())):
         if len(photos) > 1:
             raise OptionError(f"{out} is one file, and there are {len(photos)} photographs. Name a folder with -o.")
-        return _sparing(dict.fromkeys(photos, out))
+        return _check_overwritten(dict.fromkeys(photos, out))
     targets: dict[Path, Path] = {}
     for photo, below in photos.items():
-        target = (out or Path()) / below / _name(photo, form)
+        target = (out or Path()) / below / output_name(photo.stem, form)
         if target in targets.values():
             other = next(p for p, t in targets.items() if t == target)
             raise OptionError(
                 f"{photo} and {other} would both be written to {target}. Run them apart, with different -o."
             )
         targets[photo] = target
-    return _sparing(targets)
+    return _check_overwritten(targets)
 
 
-def _sparing(targets: dict[Path, Path]) -> dict[Path, Path]:
+def _check_overwritten(targets: dict[Path, Path]) -> dict[Path, Path]:
     """The same. Raises OptionError when a photograph would be written over."""
     photos = {photo.resolve() for photo in targets}
     lost = [str(target) for target in targets.values() if target.resolve() in photos]

@@ -23,7 +23,7 @@ from vesselrt import cli
 from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.backends.fake import FakeBackend
 from vesselrt.runtime.manifest import Input, Manifest, Preparation, Tile
-from vesselrt.runtime.output.encode import density
+from vesselrt.runtime.output.statistics import density
 from vesselrt.runtime.photo.decoding import read_photo
 from vesselrt.runtime.photo.preparation import prepare_views
 from vesselrt.runtime.photo.quality import BLURRED, DARK, GUESSED, OTHER, OVEREXPOSED

@@ -12,12 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
+from vesselrt.runtime.arrays import Mask
 from vesselrt.runtime.errors import DataError, OptionError
-from vesselrt.runtime.output.encode import Mask
-from vesselrt.runtime.output.encode import encode as encode_by_runtime
+from vesselrt.runtime.output.outlines import MAX_LOSSLESS_SIMPLIFY, geojson_from_mask
 from vesselrt.training.data.annotations import Annotation, Rules, images
 from vesselrt.training.data.masks import read_mask
-from vesselrt.training.data.tracing import SMOOTH, encode_annotation
 
 UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 MASKS = arrays(bool, array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=24))
@@ -150,30 +149,28 @@ def test_polygons_against_a_library(tmp_path: Path, points: Any, unit: float) ->
 @UNHURRIED
 @given(MASKS)
 def test_what_the_runtime_writes_gives_the_mask_back(tmp_path: Path, mask: Mask) -> None:
-    probability, image = mask.astype(np.uint8) * np.uint8(255), np.zeros((*mask.shape, 3), np.uint8)
-    content = encode_by_runtime(probability, image, "geojson", 0.5)
+    content = geojson_from_mask(mask, 0.5)
     np.testing.assert_array_equal(mask_of(tmp_path, content, *shape_of(mask), rules=EMPTY), mask)
-    assert json.loads(encode_annotation(mask, 0, threshold=0.5)) == json.loads(content)
 
 
 @UNHURRIED
-@given(MASKS, st.sampled_from([0.01, 0.2, SMOOTH]))
+@given(MASKS, st.sampled_from([0.01, 0.2, MAX_LOSSLESS_SIMPLIFY]))
 def test_a_little_simplified_it_gives_the_mask_back(tmp_path: Path, mask: Mask, simplify: float) -> None:
     np.testing.assert_array_equal(
-        mask_of(tmp_path, encode_annotation(mask, simplify), *shape_of(mask), rules=EMPTY), mask
+        mask_of(tmp_path, geojson_from_mask(mask, simplify=simplify), *shape_of(mask), rules=EMPTY), mask
     )
 
 
 @UNHURRIED
 @given(MASKS, st.sampled_from([0.5, 1, 2, 50]))
 def test_much_simplified_it_is_still_valid(mask: Mask, simplify: float) -> None:
-    geometry = json.loads(encode_annotation(mask, simplify))["features"][0]["geometry"]
+    geometry = json.loads(geojson_from_mask(mask, simplify=simplify))["features"][0]["geometry"]
     assert shapely.is_valid(shapely.from_geojson(json.dumps(geometry)))
 
 
 def test_simplified_outlines_by_hand() -> None:
     # A bar of 1 × 3 pixels: through the middles of its ten edges, less those that lie between others.
-    content = json.loads(encode_annotation(drawn("... ### ..."), 0.1, threshold=0.25))
+    content = json.loads(geojson_from_mask(drawn("... ### ..."), 0.25, 0.1))
     ((ring,),) = content["features"][0]["geometry"]["coordinates"]
     assert sorted(map(tuple, ring[:-1])) == [(0, 1.5), (0.5, 1), (0.5, 2), (2.5, 1), (2.5, 2), (3, 1.5)]
     assert ring[0] == ring[-1]
@@ -187,7 +184,7 @@ def test_simplified_outlines_by_hand() -> None:
 @pytest.mark.parametrize("simplify", [-1, float("nan"), float("inf")])
 def test_a_distance_that_is_none_is_refused(simplify: float) -> None:
     with pytest.raises(OptionError, match=rf"simplify is {simplify}\. Expected a distance in pixels, 0 or more"):
-        encode_annotation(drawn("##"), simplify)
+        geojson_from_mask(drawn("##"), simplify=simplify)
 
 
 @pytest.mark.parametrize(
@@ -461,9 +458,9 @@ def test_a_file_is_read_again_when_it_has_changed(tmp_path: Path) -> None:
 def test_a_real_annotation_survives(name: str, least: tuple[float, ...], data_root: Path, tmp_path: Path) -> None:
     """Simplified by default it loses no pixel; simplified more it loses few, and how few is its own measure."""
     mask = read_mask(data_root / name)[:1000, :1000]
-    exact, default = encode_annotation(mask, 0), encode_annotation(mask)
+    exact, default = geojson_from_mask(mask), geojson_from_mask(mask, simplify=MAX_LOSSLESS_SIMPLIFY)
     for content in (exact, default):
         np.testing.assert_array_equal(mask_of(tmp_path, content, *shape_of(mask)), mask)
     assert len(default) < 0.65 * len(exact)
     for simplify, bound in zip((0.5, 1, 2), least, strict=True):
-        assert iou(mask_of(tmp_path, encode_annotation(mask, simplify), *shape_of(mask)), mask) > bound
+        assert iou(mask_of(tmp_path, geojson_from_mask(mask, simplify=simplify), *shape_of(mask)), mask) > bound

@@ -17,11 +17,11 @@ from PIL import Image as Pillow
 
 from vesselrt.cli.options import MASK_KINDS
 from vesselrt.runtime.errors import DataError
+from vesselrt.runtime.output.outlines import MAX_LOSSLESS_SIMPLIFY, geojson_from_mask
 from vesselrt.training.data.finding import Kind, check_kind, find, has_test
 from vesselrt.training.data.masks import read_mask
 from vesselrt.training.data.samples import Sample, digest, digests, read_inside, read_pair
 from vesselrt.training.data.splits import Split
-from vesselrt.training.data.tracing import encode_annotation
 
 SHAPE = (12, 10)
 VESSEL = np.zeros(SHAPE, bool)
@@ -97,7 +97,7 @@ def geojson(root: Path, count: int = 30, where: str = "") -> Path:
     annotations.mkdir(parents=True, exist_ok=True)
     for number in range(1, count + 1):
         photograph(pictures / f"{number}.png")
-        (annotations / f"{number}.geojson").write_bytes(encode_annotation(VESSEL))
+        (annotations / f"{number}.geojson").write_bytes(geojson_from_mask(VESSEL, simplify=MAX_LOSSLESS_SIMPLIFY))
     return root
 
 

@@ -11,8 +11,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
+from vesselrt.runtime.arrays import Mask
 from vesselrt.runtime.errors import DataError
-from vesselrt.training.data.masks import Mask, check_share, read_mask
+from vesselrt.training.data.masks import check_share, read_mask
 
 RED, GREEN, BLUE, WHITE, YELLOW = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (255, 255, 0)
 

@@ -10,10 +10,10 @@ import pytest
 from PIL import Image as Pillow
 
 from vesselrt.runtime.errors import DataError
+from vesselrt.runtime.output.outlines import MAX_LOSSLESS_SIMPLIFY, geojson_from_mask
 from vesselrt.training.data.finding import check_kind, find
 from vesselrt.training.data.samples import Sample
 from vesselrt.training.data.splits import Split
-from vesselrt.training.data.tracing import encode_annotation
 
 SHAPE = (12, 10)
 VESSEL = np.zeros(SHAPE, bool)
@@ -28,7 +28,7 @@ def geojson(root: Path, count: int = 30, where: str = "") -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     for number in range(1, count + 1):
         assert cv2.imwrite(str(pictures / f"{number}.png"), np.full((*SHAPE, 3), (10, 20, 200), np.uint8))
-        (annotations / f"{number}.geojson").write_bytes(encode_annotation(VESSEL))
+        (annotations / f"{number}.geojson").write_bytes(geojson_from_mask(VESSEL, simplify=MAX_LOSSLESS_SIMPLIFY))
     return root
 
 
@@ -44,7 +44,7 @@ def shared(root: Path, *names: str) -> None:
     """One file for all the photographs named, in place of one for each."""
     for single in root.glob("*.geojson"):
         single.unlink()
-    files = [json.loads(encode_annotation(VESSEL)) for _ in names]
+    files = [json.loads(geojson_from_mask(VESSEL, simplify=MAX_LOSSLESS_SIMPLIFY)) for _ in names]
     for file, name in zip(files, names, strict=True):
         file["features"][0]["properties"]["image"] = name
     features = [feature for file in files for feature in file["features"]]
@@ -159,7 +159,7 @@ def test_annotations_of_photographs_that_are_not_there(one_file: bool, tmp_path:
 def test_a_rectangle_around_everything_is_no_vessel(tmp_path: Path) -> None:
     """QuPath's, drawn to tell it where to look, and of no class."""
     root = geojson(tmp_path, 3)
-    content = json.loads(encode_annotation(VESSEL))
+    content = json.loads(geojson_from_mask(VESSEL, simplify=MAX_LOSSLESS_SIMPLIFY))
     corners = [[0, 0], [10, 0], [10, 12], [0, 12], [0, 0]]
     content["features"].append(
         {"type": "Feature", "geometry": {"type": "Polygon", "coordinates": [corners]}, "properties": {}}
@@ -176,7 +176,7 @@ def test_a_photograph_that_is_stored_turned_is_refused(tmp_path: Path) -> None:
     picture, turned = Pillow.new("RGB", (10, 12)), Pillow.Exif()
     turned[0x0112] = 6
     picture.save(tmp_path / "1.jpg", exif=turned)
-    (tmp_path / "1.geojson").write_bytes(encode_annotation(VESSEL))
+    (tmp_path / "1.geojson").write_bytes(geojson_from_mask(VESSEL, simplify=MAX_LOSSLESS_SIMPLIFY))
     (sample,) = find("geojson", tmp_path, "train")
     with pytest.raises(DataError, match=r"1\.jpg: stored turned \(EXIF orientation 6\)"):
         sample.read_truth()
@@ -186,7 +186,9 @@ def test_a_fundus_data_set_as_geojson_is_the_same_data_set(data_root: Path, tmp_
     masks = {s.name: s for s in find("chase_db1", data_root / "CHASE_DB1", "validation")}
     for sample in masks.values():
         (tmp_path / sample.image.name).symlink_to(sample.image)
-        (tmp_path / f"{sample.name}.geojson").write_bytes(encode_annotation(sample.read_truth()))
+        (tmp_path / f"{sample.name}.geojson").write_bytes(
+            geojson_from_mask(sample.read_truth(), simplify=MAX_LOSSLESS_SIMPLIFY)
+        )
     settings(tmp_path, splits={"test": ["*"]})
     found = find(check_kind("auto", tmp_path), tmp_path, "test")
     assert names(found) == list(masks)

@@ -19,14 +19,13 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from vesselrt.runtime.arrays import Image
+from vesselrt.runtime.arrays import Image, Mask
 from vesselrt.runtime.backends.fake import FakeBackend
 from vesselrt.runtime.errors import DataError, FieldOfViewError, ImageDecodeError, OptionError
 from vesselrt.runtime.manifest import Input, Manifest, Preparation, Tile
 from vesselrt.runtime.photo.photograph import Photograph
 from vesselrt.runtime.segmenter import Segmenter
 from vesselrt.training.data.finding import find
-from vesselrt.training.data.masks import Mask
 from vesselrt.training.data.samples import LIMITS, Sample
 from vesselrt.training.evaluation.evaluate import Evaluation, Seen, evaluate
 from vesselrt.training.evaluation.figures import Metrics

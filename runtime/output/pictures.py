@@ -1,0 +1,52 @@
+"""Masks, probability maps and overlays as PNG."""
+
+import re
+from typing import Any
+
+import cv2
+import numpy as np
+
+from vesselrt.runtime.arrays import Image, Mask
+from vesselrt.runtime.errors import OptionError
+
+COLOUR = "#00ff66"
+"""Of vessels, where none is asked for: the green that a red retina has least of."""
+OPACITY = 0.55
+
+_BAND_PIXELS = 2**20  # blended at once: a second overlay would be the largest thing in memory
+
+
+def encode_png(pixels: Any) -> bytes:
+    """(H, W) uint8 grey, or (H, W, 3) uint8 BGR, as the content of an 8-bit PNG."""
+    done, data = cv2.imencode(".png", np.ascontiguousarray(pixels))
+    if not done:
+        raise OptionError(f"an image of {pixels.shape} pixels can't be written as PNG.")
+    return data.tobytes()
+
+
+def rgb_from_colour(colour: str) -> tuple[int, int, int]:
+    """Red, green and blue, 0..255 each, from "#rrggbb". Raises OptionError for anything else."""
+    if not re.fullmatch(r"#[0-9A-Fa-f]{6}", colour):
+        raise OptionError(f"colour is {colour[:40]!r}. Expected red, green and blue, such as {COLOUR}.")
+    red, green, blue = bytes.fromhex(colour[1:])
+    return red, green, blue
+
+
+def draw_overlay(image: Image, mask: Mask, colour: str, opacity: float) -> Image:
+    """The photograph (H, W, 3) uint8 RGB with the vessels of the mask (H, W) in a colour: (H, W, 3) uint8 BGR.
+
+    `colour` "#rrggbb"; `opacity`: its share of a vessel pixel, 0..1. Raises OptionError for another of either.
+    """
+    if not 0 <= opacity <= 1:  # also false for NaN
+        raise OptionError(f"opacity {opacity} is not within 0 to 1.")
+    # Lookup table: what each of the 256 values becomes, in blue, green and red.
+    values = (
+        np.arange(256)[:, None] * (1 - opacity) + np.array(rgb_from_colour(colour)[::-1]) * opacity + 0.5
+    )  # (256, 3)
+    table = values.astype(np.uint8)[None]
+    result = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    pixels, covered = result.reshape(1, -1, 3), mask.view(np.uint8).reshape(1, -1)
+    for start in range(0, mask.size, _BAND_PIXELS):
+        band = pixels[:, start : start + _BAND_PIXELS]
+        cv2.copyTo(cv2.LUT(band, table), covered[:, start : start + _BAND_PIXELS], band)
+    return np.asarray(result, np.uint8)
