@@ -18,7 +18,8 @@ Polygon = list[NDArray[np.int32]]
 MAX_LOSSLESS_SIMPLIFY = 0.35
 """Pixels by which an outline may move and still give the same mask: below √2/4, the least distance from a pixel's
 centre to an outline through the middles of pixel edges."""
-_MAX_SIMPLIFY = 1e6  # px: no photograph is as large
+MAX_SIMPLIFY = 1e6
+"""Pixels: no photograph is as large."""
 
 
 def svg_from_mask(mask: Mask, colour: str = COLOUR, simplify: float = 0.0) -> bytes:
@@ -83,7 +84,7 @@ def check_simplify(simplify: float) -> None:
     """Raises OptionError unless it is a distance in pixels, MissingExtraError where it needs shapely and that is not
     installed.
     """
-    if not 0 <= simplify < _MAX_SIMPLIFY:  # also false for NaN
+    if not 0 <= simplify < MAX_SIMPLIFY:  # also false for NaN
         raise OptionError(f"simplify is {simplify}. Expected a distance in pixels, 0 or more.")
     if simplify:
         import_shapely("simplifying outlines")

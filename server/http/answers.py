@@ -50,7 +50,8 @@ def finisher(options: Options, coding: str | None = None) -> Callable[[Segmentat
         if options.format == "json":
             body = json.dumps(describe(result, manifest, options), separators=(",", ":")).encode()
         else:
-            body = result.encode(cast(OutputFormat, options.format), options.threshold, options.colour, options.opacity)
+            form = cast(OutputFormat, options.format)
+            body = result.encode(form, options.threshold, options.colour, options.opacity, options.simplify)
         return [compressed(body, coding) if coding else body]
 
     return finish

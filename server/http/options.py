@@ -9,6 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from vesselrt.runtime.errors import OptionError
 from vesselrt.runtime.output.formats import FORMATS
+from vesselrt.runtime.output.outlines import MAX_SIMPLIFY
 from vesselrt.runtime.output.pictures import COLOUR, OPACITY
 from vesselrt.server.http.accept import weighted
 from vesselrt.server.http.errors import RequestError
@@ -34,6 +35,13 @@ def _diameter(value: Any) -> Any:
     number = _number(value)
     if not 0 < number < float("inf"):  # also true for NaN
         raise ValueError("the diameter of the field of view in pixels, such as 960")
+    return number
+
+
+def _pixels(value: Any) -> Any:
+    number = _number(value)
+    if not 0 <= number < MAX_SIMPLIFY:  # also true for NaN
+        raise ValueError("a distance in pixels, such as 0.35")
     return number
 
 
@@ -63,8 +71,8 @@ class Options(BaseModel):
         default="mask", json_schema_extra={"enum": list(FORMATS)}, examples=["mask"]
     )
     """mask: 8-bit grey PNG, 0 or 255. probability: 8-bit grey PNG. overlay: the photograph as RGB PNG with the vessels
-    coloured. svg, geojson: outlines along pixel edges, in pixels, y down. json: the mask as COCO's RLE, vessel density
-    in the field of view, counts, times. Left out: the header Accept chooses, else it is a mask."""
+    coloured. svg, geojson: outlines in pixels, y down, along pixel edges or simplified. json: the mask as COCO's RLE,
+    vessel density in the field of view, counts, times. Left out: the header Accept chooses, else it is a mask."""
     threshold: Annotated[float, Field(ge=0, le=1), BeforeValidator(_fraction)] | None = Field(
         default=None, examples=[0.4]
     )
@@ -73,6 +81,10 @@ class Options(BaseModel):
     """Of the vessels in overlay and svg. In an address # is written %23. Left out: #00ff66."""
     opacity: Fraction = Field(default=OPACITY, examples=[0.8])
     """How much of the vessels' colour covers the photograph in overlay. Left out: 0.55."""
+    simplify: Annotated[float, Field(ge=0, lt=MAX_SIMPLIFY), BeforeValidator(_pixels)] = Field(
+        default=0.0, examples=[0.35]
+    )
+    """Pixels by which outlines may move in svg and geojson: fewer points, and up to 0.35 the same mask. Left out: 0."""
     scale: Annotated[float, Field(gt=0), BeforeValidator(_diameter)] | None = None
     """Diameter of the field of view in pixels of the photograph, for one that was cut inside of it. Left out: it is
     found, and X-Vesselrt-Scale tells it."""

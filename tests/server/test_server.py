@@ -167,6 +167,14 @@ def test_options_may_come_as_form_fields(client: httpx.Client) -> None:
     assert answer.content == segmenter().segment(PHOTO).encode("svg", 0.6)
 
 
+@pytest.mark.parametrize("form", ["svg", "geojson"])
+def test_outlines_are_simplified_as_the_library_does(client: httpx.Client, form: OutputFormat) -> None:
+    answer = post(client, "image/png", format=form, simplify=0.35)
+    expected = segmenter().segment(PHOTO).encode(form, simplify=0.35)
+    assert answer.content == expected
+    assert expected != segmenter().segment(PHOTO).encode(form)
+
+
 def test_headers_say_what_was_done(client: httpx.Client) -> None:
     headers = post(client, "multipart").headers
     assert headers["x-vesselrt-model"] == "test 1.2.3"
@@ -231,7 +239,11 @@ BAD: dict[str, tuple[dict[str, Any], tuple[int, str, str]]] = {
     ),
     "misspelt option": (
         {"params": {"treshold": "0.4"}, "files": FILE},
-        (422, "OptionError", "unknown option 'treshold'. Expected format, threshold, colour, opacity, scale or model."),
+        (
+            422,
+            "OptionError",
+            "unknown option 'treshold'. Expected format, threshold, colour, opacity, simplify, scale or model.",
+        ),
     ),
     "no colour": (
         {"params": {"colour": "red"}, "files": FILE},
@@ -240,6 +252,10 @@ BAD: dict[str, tuple[dict[str, Any], tuple[int, str, str]]] = {
     "opacity over 1": (
         {"data": {"opacity": "2"}, "files": FILE},
         (422, "OptionError", "opacity is '2'. Expected a number from 0 to 1, such as 0.5."),
+    ),
+    "simplify below 0": (
+        {"params": {"simplify": "-1"}, "files": FILE},
+        (422, "OptionError", "simplify is '-1'. Expected a distance in pixels, such as 0.35."),
     ),
     "no body": ({}, (422, "RequestError", f"the photograph is empty: 0 bytes came. {HINT}.")),
     "empty file": ({"files": {"image": b""}}, (422, "RequestError", f"the photograph is empty: 0 bytes came. {HINT}.")),
@@ -634,7 +650,7 @@ def test_openapi_examples_work(client: httpx.Client) -> None:
     predict = client.get("/openapi.json").json()["paths"]["/predict"]["post"]
     query = {parameter["name"]: parameter["example"] for parameter in predict["parameters"] if "example" in parameter}
     timeout = query.pop("X-Request-Timeout")
-    assert query.keys() == {"threshold", "format", "colour", "opacity"}
+    assert query.keys() == {"threshold", "format", "colour", "opacity", "simplify"}
     answer = client.post("/predict", params=query, content=PHOTO, headers={"X-Request-Timeout": str(timeout)})
     assert answer.status_code == 200
     assert post(client, "multipart", **query).status_code == 200
