@@ -42,7 +42,7 @@ from vesselrt.runtime.engines.enginefile import is_engine
 from vesselrt.runtime.errors import MissingExtraError, OptionError, VesselrtError
 from vesselrt.runtime.files import atomic_write, check_writable
 from vesselrt.runtime.hardware import machine
-from vesselrt.runtime.modelfile import find, sha256
+from vesselrt.runtime.modelfile import find_model_file, sha256
 from vesselrt.runtime.segmenter import Segmenter
 
 if TYPE_CHECKING:
@@ -211,7 +211,7 @@ def run(options: Options, plan: Plan) -> Report:
     from run to run, MissingExtraError when `--compare` lacks PyTorch.
     """
     where = machine()  # first: its load is that of others
-    path = find(options.model)
+    path = find_model_file(options.model)
     if plan.compare and is_engine(path):
         raise OptionError(f"{path} is an engine: --compare needs the model file, with --device cuda.")
     with options.load() as segmenter:

@@ -31,7 +31,7 @@ from vesselrt.runtime.backends.fake import FakeBackend
 from vesselrt.runtime.errors import MissingExtraError, ModelError, VesselrtError
 from vesselrt.runtime.files import atomic_write
 from vesselrt.runtime.manifest import Manifest
-from vesselrt.runtime.modelfile import find, read_manifest, sha256
+from vesselrt.runtime.modelfile import find_model_file, read_manifest, sha256
 from vesselrt.runtime.segmenter import Segmenter
 
 if TYPE_CHECKING:
@@ -266,7 +266,7 @@ def floor(
     json: Annotated[Path | None, typer.Option(help="Write all figures, of every layer too, to this file.")] = None,
 ) -> None:
     """Compute what an RTX 2080 Ti needs for an image at the least. Nothing is run: no GPU is needed."""
-    report = Report.of(find(model), photo)
+    report = Report.of(find_model_file(model), photo)
     typer.echo(report.table())
     if json is not None:
         with atomic_write(json) as name:

@@ -45,7 +45,7 @@ from vesselrt.benchmarks.photos import from_file, from_size, held_out
 from vesselrt.runtime.errors import DataError, DeviceError, OptionError, VesselrtError
 from vesselrt.runtime.files import atomic_write
 from vesselrt.runtime.hardware import find_gpu, machine
-from vesselrt.runtime.modelfile import find, read_manifest, sha256
+from vesselrt.runtime.modelfile import find_model_file, read_manifest, sha256
 
 SIZES = ("999x960", "3504x2336")
 """Width x height: CHASE_DB1, HRF."""
@@ -101,7 +101,7 @@ def gpu(  # noqa: PLR0913, PLR0917 - a command's options are its parameters
             with atomic_write(json) as name:
                 name.write_text(report.to_json() + "\n", "utf-8")
 
-    plan = Plan(find(model), photos, runs, starts, scored)
+    plan = Plan(find_model_file(model), photos, runs, starts, scored)
     typer.echo(Measurement(plan, clock, keep).run().table())
 
 

@@ -58,14 +58,14 @@ class _NotTriedError(Exception):
 
 
 class StandIn:
-    """An inversion as the `Network` of lanes."""
+    """An inversion as the `GpuNetwork` of lanes."""
 
     def __init__(self, kernel: Kernel, cycles: int = 0, *, captured: bool = True, most: int = MOST) -> None:
         self.profile, self.channels = Profile(tile=TILE, batch=(1, 1, most)), 1
         self.kernel, self.cycles, self.captured = kernel, cycles, captured
 
     def prepare(self, size: int, image: int, probability: int, stream: int) -> "_StandInStep":  # noqa: ARG002 - as TensorRT
-        """As `Network.prepare`."""
+        """As `GpuNetwork.prepare`."""
         return _StandInStep(self, (image, probability, size * TILE * TILE))
 
 

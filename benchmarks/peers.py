@@ -15,7 +15,7 @@ from fastapi import FastAPI, Response, UploadFile
 from vesselrt.benchmarks.compare import UserPath
 from vesselrt.benchmarks.twin import Twin
 from vesselrt.runtime.hardware import usable_cores
-from vesselrt.runtime.modelfile import find, read_manifest
+from vesselrt.runtime.modelfile import find_model_file, read_manifest
 
 
 class Model:
@@ -25,7 +25,7 @@ class Model:
         import torch
 
         torch.set_num_threads(threads)
-        path = find(model)
+        path = find_model_file(model)
         self._network, self._manifest = Twin(path).eval(), read_manifest(path)
 
     def __call__(self, data: bytes, factor: float) -> bytes:

@@ -58,7 +58,9 @@ def test_prepare(benchmark: BenchmarkFixture, photo: Image) -> None:
 def test_tiling(benchmark: BenchmarkFixture) -> None:
     """A photograph of four windows by four; the network takes no time."""
     pixels = np.random.default_rng(0).integers(0, 256, (1400, 1400, 1), dtype=np.uint8)
-    result = benchmark(tiling.run, pixels, MANIFEST.tile, lambda batches: (windows[:, :1] for windows in batches))
+    result = benchmark(
+        tiling.infer_tiles, pixels, MANIFEST.tile, lambda batches: (windows[:, :1] for windows in batches)
+    )
     assert np.array_equal(result, pixels[:, :, 0])
 
 

@@ -17,15 +17,15 @@ from vesselrt.export.int8 import symmetric
 from vesselrt.export.parity import MOST_FLIPPED
 from vesselrt.export.precision import fp16_with_proof
 from vesselrt.runtime.backends import to_bytes
-from vesselrt.runtime.backends.tensorrt import log_of
+from vesselrt.runtime.backends.tensorrt import make_logger
 from vesselrt.runtime.engines.enginefile import (
     MAX_BATCH,
     NAMES,
     Engine,
     Flavour,
     Profile,
-    library_of,
-    proof_of,
+    import_tensorrt,
+    proof_from_probability,
     proof_window,
 )
 from vesselrt.runtime.errors import DeviceError, ExportError, OptionError
@@ -67,7 +67,7 @@ def build(
     model, manifest = _in_precision(path, precision)
     profile = Profile.of(manifest, max_batch)
     window = proof_window(manifest.channel_count, profile.tile)
-    proof = proof_of(to_bytes(answer_of(emulated(model), window[None]))[0, 0])
+    proof = proof_from_probability(to_bytes(answer_of(emulated(model), window[None]))[0, 0])
     return Engine.of(
         builder.plan(model, manifest, chosen, profile, str(path)),
         manifest.model_copy(
@@ -109,7 +109,7 @@ class _EngineBuilder:
     """TensorRT's builder of one flavour."""
 
     def __init__(self, flavour: Flavour) -> None:
-        self.library: Any = library_of(flavour)
+        self.library: Any = import_tensorrt(flavour)
         self.version: str = self.library.__version__
         self.name = f"{NAMES[flavour]} {self.version}"
 
@@ -133,7 +133,7 @@ class _EngineBuilder:
         self, model: ModelProto, manifest: Manifest, targets: Sequence[str], profile: Profile, source: str
     ) -> bytes:
         """The serialized plan; `source` names the model in messages. Raises ExportError."""
-        trt, log = self.library, log_of(self.library)
+        trt, log = self.library, make_logger(self.library)
         try:
             builder = trt.Builder(log)
         except TypeError:  # how pybind11 says that nothing was made

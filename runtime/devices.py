@@ -20,8 +20,7 @@ from pathlib import Path
 from typing import Literal, cast, get_args
 
 from vesselrt.runtime.backends import Backend
-from vesselrt.runtime.engines.enginefile import Engine, Flavour, Profile, is_engine, library_of
-from vesselrt.runtime.engines.enginefile import read as read_engine
+from vesselrt.runtime.engines.enginefile import Engine, Flavour, Profile, import_tensorrt, is_engine, read_engine
 from vesselrt.runtime.errors import DeviceError, EngineError, VesselrtError
 from vesselrt.runtime.hardware import Gpu, find_gpu, gains_by_bf16, gains_by_int8
 from vesselrt.runtime.manifest import Manifest, Precision
@@ -55,31 +54,31 @@ def open_backend(path: Path, device: str, precision: str, threads: int) -> tuple
         return _open_engine_file(path, device, wanted)
     manifest = read_manifest(path)
     if device == "auto":
-        opened = _on_gpu_if_it_runs(path, manifest, wanted)
-        return opened or _on_cpu(path, manifest, "", wanted, threads)
+        opened = _try_gpu(path, manifest, wanted)
+        return opened or _open_on_cpu(path, manifest, "", wanted, threads)
     family, _, library = device.partition(":")
     if family == "cpu":
-        return _on_cpu(path, manifest, library, wanted, threads)
-    return _on_gpu(path, manifest, library or _installed_for_gpu(), wanted)
+        return _open_on_cpu(path, manifest, library, wanted, threads)
+    return _open_on_gpu(path, manifest, library or _find_gpu_library(), wanted)
 
 
-def _on_gpu_if_it_runs(path: Path, manifest: Manifest, precision: Precision | None) -> tuple[Manifest, Backend] | None:
+def _try_gpu(path: Path, manifest: Manifest, precision: Precision | None) -> tuple[Manifest, Backend] | None:
     """A GPU that is there and not used is said, with the reason."""
     try:
         gpu = find_gpu()
     except DeviceError:
         return None
-    library = _installed_for_gpu()
+    library = _find_gpu_library()
     try:
         if library not in FLAVOURS:
-            raise DeviceError(f"TensorRT is not installed. {_INSTALL}")
-        return _on_gpu(path, manifest, library, precision)
+            raise DeviceError(f"TensorRT is not installed. {_INSTALL_TENSORRT}")
+        return _open_on_gpu(path, manifest, library, precision)
     except VesselrtError as error:
         logger.warning("the %s is not used: %s", gpu.name, error)
         return None
 
 
-def _on_cpu(
+def _open_on_cpu(
     path: Path, manifest: Manifest, library: str, precision: Precision | None, threads: int
 ) -> tuple[Manifest, Backend]:
     if precision == "int8" or (precision is None and gains_by_int8()):
@@ -124,12 +123,12 @@ def _int8_or_itself(path: Path, manifest: Manifest, *, named: bool) -> tuple[Pat
     return found or (path, manifest)
 
 
-def _installed_for_gpu() -> str:
+def _find_gpu_library() -> str:
     """The library that `cuda` takes. ONNX Runtime is always there, and says itself when it is the one for the CPU."""
     return next((flavour for flavour in FLAVOURS if importlib.util.find_spec(flavour)), "onnxruntime")
 
 
-def _on_gpu(path: Path, manifest: Manifest, library: str, precision: Precision | None) -> tuple[Manifest, Backend]:
+def _open_on_gpu(path: Path, manifest: Manifest, library: str, precision: Precision | None) -> tuple[Manifest, Backend]:
     gpu = find_gpu()
     if library in FLAVOURS:
         if precision in ("bf16", "int8"):
@@ -137,8 +136,8 @@ def _on_gpu(path: Path, manifest: Manifest, library: str, precision: Precision |
                 f"device cuda:{library} computes a model file in fp16 or f32, not {precision}. Name one of them; for "
                 "int8 name an engine that was compiled in it."
             )
-        engine, file = _compiled(path, manifest, library, gpu, precision or "fp16")
-        return _run(engine, file, gpu)
+        engine, file = _cached_engine(path, manifest, library, gpu, precision or "fp16")
+        return _open_engine(engine, file, gpu)
     if precision not in (None, manifest.precision):
         raise DeviceError(
             f"device cuda:{library} computes in what the graph of {path} names, {manifest.precision}, not {precision}. "
@@ -162,19 +161,19 @@ def _kernels_folder(path: Path) -> Path | None:
         return None
 
 
-def _compiled(path: Path, manifest: Manifest, flavour: Flavour, gpu: Gpu, precision: Precision) -> tuple[Engine, Path]:
+def _cached_engine(
+    path: Path, manifest: Manifest, flavour: Flavour, gpu: Gpu, precision: Precision
+) -> tuple[Engine, Path]:
     """The model's engine for this GPU, from the cache, and its file there."""
-    from vesselrt.runtime.engines.cache import EngineCache, Wanted, installed_compiler
+    from vesselrt.runtime.engines.cache import EngineCache, EngineKey, installed_compiler
 
     profile = Profile.of(manifest)
-    wanted = Wanted(sha256(path), flavour, library_of(flavour).__version__, gpu.target, precision, profile)
+    key = EngineKey(sha256(path), flavour, import_tensorrt(flavour).__version__, gpu.target, precision, profile)
     compiler = installed_compiler()
-    return EngineCache().get(
-        wanted, manifest, lambda: compiler(path, [gpu.target], precision, profile.batch[-1], flavour)
-    )
+    return EngineCache().get(key, manifest, lambda: compiler(path, [gpu.target], precision, profile.batch[-1], flavour))
 
 
-_INSTALL = "Run: pip install 'vesselrt[tensorrt]'"
+_INSTALL_TENSORRT = "Run: pip install 'vesselrt[tensorrt]'"
 
 
 def _open_engine_file(path: Path, device: str, precision: Precision | None) -> tuple[Manifest, Backend]:
@@ -184,21 +183,21 @@ def _open_engine_file(path: Path, device: str, precision: Precision | None) -> t
         raise DeviceError(f"{path} is an engine for device cuda:{flavour}, not {device}. Name its model file instead.")
     if precision not in (None, computed):
         raise DeviceError(f"{path} is an engine in {computed}, not {precision}. Compile the model again for another.")
-    return _run(engine, path, find_gpu())
+    return _open_engine(engine, path, find_gpu())
 
 
-def _run(engine: Engine, file: Path, gpu: Gpu) -> tuple[Manifest, Backend]:
+def _open_engine(engine: Engine, file: Path, gpu: Gpu) -> tuple[Manifest, Backend]:
     from vesselrt.runtime.engines.cache import KERNELS
-    from vesselrt.runtime.engines.preflight import obstacles
+    from vesselrt.runtime.engines.preflight import find_obstacles
 
-    found = obstacles(engine)
+    found = find_obstacles(engine)
     if found:
         raise DeviceError(f"{file} does not run here: {' '.join(found)}")
     try:
         from vesselrt.runtime.engines.cuda import Cuda
     except ImportError:
-        raise DeviceError(f"running engines needs cuda-bindings, which is not installed. {_INSTALL}") from None
+        raise DeviceError(f"running engines needs cuda-bindings, which is not installed. {_INSTALL_TENSORRT}") from None
     from vesselrt.runtime.backends.tensorrt import TensorRtBackend
 
-    library = library_of(engine.header.flavour)
+    library = import_tensorrt(engine.header.flavour)
     return engine.manifest, TensorRtBackend(engine, gpu, library, Cuda(), file.with_suffix(KERNELS))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from vesselrt.runtime.errors import OptionError
 
-_MOST_LINKS = 40  # as Linux
+_MAX_LINKS = 40  # as Linux
 
 
 @contextmanager
@@ -22,9 +22,9 @@ def atomic_write(path: Path) -> Iterator[Path]:
     A link is followed, and the file it names keeps its permissions. What can't be replaced (a pipe, a device,
     /dev/stdout, a file that is mounted alone) is written into, when the block has ended.
     """
-    target = _followed(path)
+    target = _resolve_links(path)
     if target is None:
-        with _copied_into(path) as name:
+        with _write_into(path) as name:
             yield name
         return
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -38,7 +38,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
         except OSError as error:
             if error.errno != errno.EBUSY:  # a mount point, as of `docker run -v $PWD/x.json:/x.json`
                 raise
-            _copy(name, target)
+            _copy_content(name, target)
     finally:
         name.unlink(missing_ok=True)
 
@@ -48,17 +48,17 @@ def check_writable(path: Path) -> None:
 
     Raises OptionError.
     """
-    _check(path, path)
+    _check_target(path, path)
 
 
 def check_writable_folder(path: Path) -> None:
     """The same for a folder that is to hold files, and may be missing. Raises OptionError."""
-    _check(path / "file", path)
+    _check_target(path / "file", path)
 
 
-def _check(path: Path, named: Path) -> None:
+def _check_target(path: Path, named: Path) -> None:
     try:
-        target = _followed(path)
+        target = _resolve_links(path)
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         if target is not None:
@@ -71,11 +71,11 @@ def _check(path: Path, named: Path) -> None:
         raise OptionError(f"{named} can't be written: {error.strerror}. Name another place.") from None
 
 
-def _followed(path: Path) -> Path | None:
+def _resolve_links(path: Path) -> Path | None:
     """The file that links lead to, which may be missing. None for what is there and can't be replaced by a file."""
     if path.exists() and not path.is_file() and not path.is_dir():
         return None
-    for _ in range(_MOST_LINKS):
+    for _ in range(_MAX_LINKS):
         if not path.is_symlink():
             alone = path.is_file() and not os.access(path.parent, os.W_OK)  # nothing can be put beside it
             return None if alone else path
@@ -86,13 +86,13 @@ def _followed(path: Path) -> Path | None:
 
 
 @contextmanager
-def _copied_into(path: Path) -> Iterator[Path]:
+def _write_into(path: Path) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="vesselrt.") as folder:
         name = Path(folder) / path.name
         yield name
-        _copy(name, path)
+        _copy_content(name, path)
 
 
-def _copy(source: Path, target: Path) -> None:
+def _copy_content(source: Path, target: Path) -> None:
     with source.open("rb") as file, target.open("wb") as into:
         shutil.copyfileobj(file, into)

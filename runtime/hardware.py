@@ -17,7 +17,7 @@ from vesselrt.runtime.quota import cpu_quota
 
 
 @cache
-def _cpuinfo() -> str:
+def _read_cpuinfo() -> str:
     """What Linux tells of the processors; empty elsewhere."""
     try:
         return Path("/proc/cpuinfo").read_text("utf-8")
@@ -28,7 +28,7 @@ def _cpuinfo() -> str:
 @cache
 def cpu_name() -> str:
     """The processor's name as its maker gives it."""
-    lines = _cpuinfo().splitlines()
+    lines = _read_cpuinfo().splitlines()
     named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(named, "") or platform.processor() or platform.machine()
 
@@ -39,7 +39,7 @@ def gains_by_bf16() -> bool:
     AMD's are, and Intel's with AMX. An Emerald Rapids whose virtual machine hides AMX and leaves AVX512-BF16 took 1.6
     times as long in bf16 (OpenVINO 2026.4.1), and 1.2 times to train (torch 2.13.0).
     """
-    return "GenuineIntel" not in _cpuinfo() or "amx_bf16" in _cpuinfo()
+    return "GenuineIntel" not in _read_cpuinfo() or "amx_bf16" in _read_cpuinfo()
 
 
 def gains_by_int8() -> bool:
@@ -87,7 +87,7 @@ def find_gpu() -> Gpu:
 
     Raises DeviceError that says what is missing, the driver or the GPU; ForkError in a child of a process that used it.
     """
-    driver = _driver()
+    driver = _load_driver()
     if driver is None:
         raise DeviceError(
             f"no NVIDIA driver here ({_DRIVER} is missing). Install it; give a container its GPU with: --gpus all"
@@ -102,7 +102,7 @@ def find_gpu() -> Gpu:
     driver.cuDeviceGet(ctypes.byref(device), 0)
     driver.cuDeviceGetName(name, len(name), device)
     digits = []
-    for attribute in _CAPABILITY:
+    for attribute in _CAPABILITY_ATTRIBUTES:
         driver.cuDeviceGetAttribute(ctypes.byref(value), attribute, device)
         digits.append(str(value.value))
     return Gpu(name.value.decode(), "sm" + "".join(digits))
@@ -110,10 +110,10 @@ def find_gpu() -> Gpu:
 
 _DRIVER = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
 _NO_DEVICE = 100  # CUDA_ERROR_NO_DEVICE
-_CAPABILITY = (75, 76)  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, _MINOR
+_CAPABILITY_ATTRIBUTES = (75, 76)  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, _MINOR
 
 
-def _driver() -> Any:
+def _load_driver() -> Any:
     """The driver itself, which tells more than a library with CUDA support: that may be there without a GPU."""
     try:
         return ctypes.CDLL(_DRIVER)

@@ -13,7 +13,7 @@ METADATA_KEY = "vesselrt.manifest"
 Precision = Literal["f32", "bf16", "fp16", "int8"]
 Hash = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 """A SHA-256 in hexadecimal."""
-_USUAL: dict[Precision, float] = {"f32": 1e-4, "bf16": 0.3, "fp16": 0.05, "int8": 1.0}
+_DEFAULT_TOLERANCE: dict[Precision, float] = {"f32": 1e-4, "bf16": 0.3, "fp16": 0.05, "int8": 1.0}
 """Tolerance of a manifest that names none. INT8 moves single pixels at the edges of vessels far: the share that flips
 is what is bounded there."""
 
@@ -164,7 +164,7 @@ class Manifest(Facts):
 
     def allowed(self, precision: Precision) -> float:
         """Largest difference in probability that a precision may show."""
-        return self.tolerance.get(precision, _USUAL[precision])
+        return self.tolerance.get(precision, _DEFAULT_TOLERANCE[precision])
 
     def to_json(self) -> str:
         return self.model_dump_json()

@@ -29,7 +29,7 @@ INT8_SUFFIX = ".int8.onnx"
 """`fundus.int8.onnx` is `fundus.onnx` in INT8, and is loaded by that name."""
 
 
-def models() -> dict[str, Manifest]:
+def list_models() -> dict[str, Manifest]:
     """The built-in models: name → manifest."""
     return {path.stem: read_manifest(path) for path in _built_in()}
 
@@ -38,7 +38,7 @@ def _built_in() -> list[Path]:
     return [path for path in sorted(_BUILT_IN.glob("*.onnx")) if not path.name.endswith(INT8_SUFFIX)]
 
 
-def find(model: str | Path | None) -> Path:
+def find_model_file(model: str | Path | None) -> Path:
     """The file of a built-in model, named without suffix (None: the default one), or a path as given.
 
     Raises ModelNotFoundError.
@@ -83,19 +83,19 @@ def read_manifest(path: Path) -> Manifest:
     """
     proven = _check_content(path)
     try:
-        session = _open(path)
+        session = _open_session(path)
         text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
-        found = _signature(session)
+        found = _tensor_types(session)
     except Exception as error:  # noqa: BLE001 - ONNX Runtime has no public error class
         reason = str(error).splitlines()[0][:200]
-        raise ModelError(f"{path}: not a usable ONNX model, or damaged ({reason}). {_AGAIN}") from None
+        raise ModelError(f"{path}: not a usable ONNX model, or damaged ({reason}). {_ADVICE}") from None
     if text is None:
         raise ManifestError(
             f"{path}: an ONNX model without a vesselrt manifest. Make model files with: vesselrt export"
         )
     manifest = Manifest.from_json(text, source=str(path))
     if manifest.content_sha256 != proven:  # its JSON has other spaces, say
-        raise ModelError(f"{path}: its manifest was changed by another program. {_AGAIN}")
+        raise ModelError(f"{path}: its manifest was changed by another program. {_ADVICE}")
     if proven is None:
         logger.warning(
             "%s: its manifest has no SHA-256 of the file, so damage would not be found. Export it again, or write "
@@ -110,9 +110,9 @@ def read_manifest(path: Path) -> Manifest:
     return manifest
 
 
-_AGAIN = "Export or copy it again."
-_PLACE = re.compile(rb'"content_sha256":"([0-9a-f]{64})"')
-_EXTERNAL = b"\x0a\x08location\x12"  # how an entry of a tensor's `external_data` begins
+_ADVICE = "Export or copy it again."
+_HASH_PATTERN = re.compile(rb'"content_sha256":"([0-9a-f]{64})"')
+_EXTERNAL_DATA = b"\x0a\x08location\x12"  # how an entry of a tensor's `external_data` begins
 
 
 def _check_content(path: Path) -> str | None:
@@ -123,21 +123,21 @@ def _check_content(path: Path) -> str | None:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise ModelError(f"{path}: can't be read ({error.strerror}). {_AGAIN}") from None
-    if _EXTERNAL in content:
+        raise ModelError(f"{path}: can't be read ({error.strerror}). {_ADVICE}") from None
+    if _EXTERNAL_DATA in content:
         raise ModelError(f"{path}: keeps weights in other files. Make one file with: vesselrt export")
-    place = _PLACE.search(content)
+    place = _HASH_PATTERN.search(content)
     if place is None:
         return None
     digest = _content_sha256(content, *place.span(1))
     if place[1] != digest.encode():
-        raise ModelError(f"{path}: damaged, or changed since it was written: its SHA-256 is another. {_AGAIN}")
+        raise ModelError(f"{path}: damaged, or changed since it was written: its SHA-256 is another. {_ADVICE}")
     return digest
 
 
 def seal(content: bytes) -> tuple[bytes, str]:
     """A model file's content with its hash in its manifest, in place of what 64 digits are there; and the hash."""
-    place = _PLACE.search(content)
+    place = _HASH_PATTERN.search(content)
     if place is None:
         raise ValueError("the manifest has no content_sha256 of 64 digits")
     start, end = place.span(1)
@@ -154,14 +154,14 @@ def _content_sha256(content: bytes, start: int, end: int) -> str:
     return digest.hexdigest()
 
 
-def _open(path: Path) -> onnxruntime.InferenceSession:
+def _open_session(path: Path) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.log_severity_level = 4
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
-def _signature(session: onnxruntime.InferenceSession) -> list[tuple[str, int | str | None]]:
+def _tensor_types(session: onnxruntime.InferenceSession) -> list[tuple[str, int | str | None]]:
     """Type and channels of each input and output of a graph; None for one that is not (N, C, H, W)."""
     values = (*session.get_inputs(), *session.get_outputs())
     return [(v.type, v.shape[1] if len(v.shape) == 4 else None) for v in values]

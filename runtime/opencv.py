@@ -12,7 +12,7 @@ def check_opencv() -> None:
     spec = find_spec("cv2")
     if spec is not None and spec.origin is not None:  # without one it is a folder that no code is left in
         return
-    found = _installed()
+    found = _installed_wheels()
     wheels = ", ".join(f"{name} {number}" for name, number in found.items()) or "none"
     remove = f"pip uninstall --yes {' '.join(found)}; " if found else ""
     state = "missing" if spec is None else "a folder without its code"
@@ -22,7 +22,7 @@ def check_opencv() -> None:
     )
 
 
-def _installed() -> dict[str, str]:
+def _installed_wheels() -> dict[str, str]:
     found = {}
     for name in _WHEELS:
         try:

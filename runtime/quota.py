@@ -21,13 +21,13 @@ def cpu_quota(proc: Path = Path("/proc/self")) -> float:
         if not controllers or "cpu" in controllers.split(","):  # version 2 names none
             groups["cgroup" if controllers else "cgroup2"] = PurePosixPath(group)
     quotas = [math.inf]
-    for root, folder, kind, options in map(_mount, mounts):
+    for root, folder, kind, options in map(_parse_mount, mounts):
         if kind in groups and (kind == "cgroup2" or "cpu" in options):
-            quotas += map(_quota, _folders(folder, root, groups[kind]))
+            quotas += map(_read_quota, _group_folders(folder, root, groups[kind]))
     return min(quotas)
 
 
-def _mount(line: str) -> tuple[PurePosixPath, Path, str, set[str]]:
+def _parse_mount(line: str) -> tuple[PurePosixPath, Path, str, set[str]]:
     """Of a line of mountinfo: the group that is mounted, where, the file system's kind and its options."""
     before, _, after = line.partition(" - ")
     root, folder = (part.encode().decode("unicode_escape") for part in before.split()[3:5])  # a blank is \\040
@@ -35,7 +35,7 @@ def _mount(line: str) -> tuple[PurePosixPath, Path, str, set[str]]:
     return PurePosixPath(root), Path(folder), kind, set(options.split(","))
 
 
-def _folders(mounted: Path, root: PurePosixPath, group: PurePosixPath) -> Iterator[Path]:
+def _group_folders(mounted: Path, root: PurePosixPath, group: PurePosixPath) -> Iterator[Path]:
     """Those of the process's group and of all groups around it that are seen here.
 
     A container may see the whole tree, its own group alone as `root`, or that of the host under another name.
@@ -48,7 +48,7 @@ def _folders(mounted: Path, root: PurePosixPath, group: PurePosixPath) -> Iterat
     yield mounted
 
 
-def _quota(folder: Path) -> float:
+def _read_quota(folder: Path) -> float:
     try:
         if (folder / "cpu.max").is_file():
             quota, period = (folder / "cpu.max").read_text("utf-8").split()

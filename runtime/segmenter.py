@@ -22,7 +22,7 @@ from vesselrt.runtime.errors import OptionError
 from vesselrt.runtime.hardware import usable_cores
 from vesselrt.runtime.lifetime import Lifetime
 from vesselrt.runtime.manifest import Manifest
-from vesselrt.runtime.modelfile import find
+from vesselrt.runtime.modelfile import find_model_file
 from vesselrt.runtime.photo.decoding import Limits
 from vesselrt.runtime.photo.photograph import Photograph, Source
 from vesselrt.runtime.photo.preparation import Prepared, Views
@@ -115,8 +115,8 @@ class Segmenter:
         """The probability at the model's scale: (h, w) uint8, of which only `part` of the photograph is to be used."""
         tile, infer, batch = self.manifest.tile, self._backend.infer, self._backend.batch
         if part is None:
-            return tiling.run(view.pixels, tile, infer, batch)
-        return tiling.run_part(view.pixels, _scaled_part(view, part), tile, infer, batch)
+            return tiling.infer_tiles(view.pixels, tile, infer, batch)
+        return tiling.infer_part(view.pixels, _scaled_part(view, part), tile, infer, batch)
 
     @_running
     def shared(self) -> "Segmenter":
@@ -177,7 +177,7 @@ def load(
 
     Raises ModelError, DeviceError when the device or precision is not to be had here, OptionError.
     """
-    path = find(model)
+    path = find_model_file(model)
     manifest, backend = open_backend(path, device, precision, usable_cores() if threads is None else _counted(threads))
     return Segmenter(manifest, backend, limits)
 

@@ -31,7 +31,7 @@ class Span:
     stop: int
 
 
-def spans(length: int, size: int, margin: int, multiple: int) -> list[Span]:
+def window_spans(length: int, size: int, margin: int, multiple: int) -> list[Span]:
     """Windows of `size` that cover `length` pixels, in order; all numbers in pixels, `size` a multiple of `multiple`.
 
     Kept ranges join without gap or overlap, and stay `margin` away from a window's inner edges.
@@ -45,7 +45,7 @@ def spans(length: int, size: int, margin: int, multiple: int) -> list[Span]:
     return [Span(o, a, b) for o, a, b in zip(origins, cuts[:-1], cuts[1:], strict=True) if a < b]
 
 
-def run(pixels: Image, tile: Tile, infer: Infer, batch: int = 1) -> Image:
+def infer_tiles(pixels: Image, tile: Tile, infer: Infer, batch: int = 1) -> Image:
     """The probability of every pixel: (h, w, C) uint8 → (h, w) uint8, by windows of at most `tile.size`.
 
     `infer` is given up to `batch` windows of one shape at once, in an array that is reused for the next ones.
@@ -54,8 +54,8 @@ def run(pixels: Image, tile: Tile, infer: Infer, batch: int = 1) -> Image:
     result = np.empty((height, width), np.uint8)
     # Averaging needs overlap: half a window, or what the margin asks for.
     margin = tile.margin if tile.blend == "exact" else max(tile.margin, tile.size // 4 // tile.multiple * tile.multiple)
-    rows = spans(height, tile.size, margin, tile.multiple)
-    columns = spans(width, tile.size, margin, tile.multiple)
+    rows = window_spans(height, tile.size, margin, tile.multiple)
+    columns = window_spans(width, tile.size, margin, tile.multiple)
     window = (window_side(height, tile), window_side(width, tile))
     windows = [(row, column) for row in rows for column in columns]
     groups = [windows[first : first + batch] for first in range(0, len(windows), batch)]
@@ -64,10 +64,10 @@ def run(pixels: Image, tile: Tile, infer: Infer, batch: int = 1) -> Image:
     def batches() -> Iterator[Image]:
         for group in groups:
             for slot, (row, column) in zip(buffer, group, strict=False):
-                _cut(pixels, row.origin, column.origin, slot)
+                _copy_window(pixels, row.origin, column.origin, slot)
             yield buffer[: len(group)]
 
-    collect = _Exact(result) if tile.blend == "exact" else _Gaussian(result, window)
+    collect = _ExactBlend(result) if tile.blend == "exact" else _GaussianBlend(result, window)
     for group, answer in zip(groups, infer(batches()), strict=True):
         for (row, column), probability in zip(group, answer, strict=True):
             collect.add(row, column, probability[0])
@@ -75,24 +75,24 @@ def run(pixels: Image, tile: Tile, infer: Infer, batch: int = 1) -> Image:
     return result
 
 
-def run_part(pixels: Image, part: Box, tile: Tile, infer: Infer, batch: int = 1) -> Image:
-    """What `run` gives in the pixels of `part`; what it gives elsewhere is not to be used.
+def infer_part(pixels: Image, part: Box, tile: Tile, infer: Infer, batch: int = 1) -> Image:
+    """What `infer_tiles` gives in the pixels of `part`; what it gives elsewhere is not to be used.
 
     Only `part` and a margin around it are run. The cut lies on the network's multiple, as every window does.
     """
     result = np.zeros(pixels.shape[:2], np.uint8)
     if part.height > 0 and part.width > 0:
         cut = Box(
-            _down(part.top - tile.margin, tile.multiple),
-            _down(part.left - tile.margin, tile.multiple),
+            _round_down(part.top - tile.margin, tile.multiple),
+            _round_down(part.left - tile.margin, tile.multiple),
             min(part.bottom + tile.margin, pixels.shape[0]),
             min(part.right + tile.margin, pixels.shape[1]),
         )
-        cut.cut(result)[:] = run(cut.cut(pixels), tile, infer, batch)
+        cut.cut(result)[:] = infer_tiles(cut.cut(pixels), tile, infer, batch)
     return result
 
 
-def _down(place: int, multiple: int) -> int:
+def _round_down(place: int, multiple: int) -> int:
     return max(0, place) // multiple * multiple
 
 
@@ -101,7 +101,7 @@ def window_side(length: int, tile: Tile) -> int:
     return tile.size if tile.fixed else min(tile.size, -(-length // tile.multiple) * tile.multiple)
 
 
-def _cut(pixels: Image, top: int, left: int, slot: Image) -> None:
+def _copy_window(pixels: Image, top: int, left: int, slot: Image) -> None:
     """Copies a window into `slot` (C, h, w), zero where it reaches over the image."""
     _, height, width = slot.shape
     part = pixels[top : top + height, left : left + width]
@@ -110,7 +110,7 @@ def _cut(pixels: Image, top: int, left: int, slot: Image) -> None:
     slot[:, :, part.shape[1] :] = 0
 
 
-class _Exact:
+class _ExactBlend:
     """Writes each pixel once."""
 
     def __init__(self, result: Image) -> None:
@@ -125,7 +125,7 @@ class _Exact:
         pass
 
 
-class _Gaussian:
+class _GaussianBlend:
     """Averages overlapping windows with weights that fall from the centre.
 
     Their standard deviation is an eighth of the window, as in nnU-Net.
@@ -133,7 +133,7 @@ class _Gaussian:
 
     def __init__(self, result: Image, window: tuple[int, int]) -> None:
         self.result, self.top = result, 0
-        self.weight = np.outer(*(_bell(side) for side in window))
+        self.weight = np.outer(*(_gaussian_weights(side) for side in window))
         width = result.shape[1] + window[1]
         self.sums, self.weights = (np.zeros((window[0], width), np.float32) for _ in range(2))
 
@@ -162,6 +162,6 @@ class _Gaussian:
         self.result[self.top : self.top + count] = cv2.convertScaleAbs(mean)
 
 
-def _bell(side: int) -> NDArray[Any]:
+def _gaussian_weights(side: int) -> NDArray[Any]:
     offset = (np.arange(side) - (side - 1) / 2) / (side / 8)
     return np.asarray(np.maximum(np.exp(-0.5 * offset**2), 1e-3), np.float32)

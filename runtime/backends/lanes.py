@@ -29,11 +29,11 @@ logger = logging.getLogger(__name__)
 
 LANES = 4
 """Batches on their way at once."""
-AHEAD = 2
+MAX_LANES_PER_CALL = 2
 """Of them, for one photograph: the one that computes, and the one that is copied."""
 
 
-class Step(Protocol):
+class GpuStep(Protocol):
     """A network made ready for batches of one size, between two addresses on the GPU."""
 
     scratch: int
@@ -52,13 +52,13 @@ class Step(Protocol):
         ...
 
 
-class Network(Protocol):
+class GpuNetwork(Protocol):
     """What runs on the GPU: (N, channels, tile, tile) uint8 → (N, 1, tile, tile) uint8."""
 
     profile: Profile
     channels: int
 
-    def prepare(self, size: int, image: int, probability: int, stream: int) -> Step:
+    def prepare(self, size: int, image: int, probability: int, stream: int) -> GpuStep:
         """For batches of `size` windows that lie at `image`; their answers go to `probability`. Raises EngineError."""
         ...
 
@@ -66,14 +66,14 @@ class Network(Protocol):
 class Lanes:
     """The lanes of one network. `infer` may be called from several threads."""
 
-    def __init__(self, network: Network, cuda: "Cuda", gpu: str) -> None:
+    def __init__(self, network: GpuNetwork, cuda: "Cuda", gpu: str) -> None:
         """As many lanes and as large a batch as the memory of `gpu` (its name, for messages) holds.
 
         Raises DeviceError when that does not suffice for one window, EngineError when the network can't be prepared.
         """
-        self._shape, self._gpu = (network.channels, network.profile.tile, network.profile.tile), gpu
-        self._changed = threading.Condition()
-        self._refusal, self._closed = "", False
+        self._window_shape, self._gpu = (network.channels, network.profile.tile, network.profile.tile), gpu
+        self._condition = threading.Condition()
+        self._failure, self._closed = "", False
         self.batch, self._free = _make_lanes(network, cuda)
 
     @property
@@ -88,22 +88,22 @@ class Lanes:
         working: deque[Lane] = deque()  # of this call, the oldest first
         try:
             for pixels in batches:
-                self._check(pixels)
-                lane = self._take(wait=not working) if len(working) < AHEAD else None
+                self._check_batch(pixels)
+                lane = self._acquire(wait=not working) if len(working) < MAX_LANES_PER_CALL else None
                 if lane is not None:
                     working.append(lane)
-                    with self._watched():
+                    with self._breaking_on_error():
                         lane.start(pixels)
                 else:  # the oldest of our own serves again, and works on while its answer is used
-                    with self._watched():
+                    with self._breaking_on_error():
                         answer = working[0].answer()
                         working[0].start(pixels)
                     working.rotate(-1)
                     yield answer
             while working:
-                with self._watched():
+                with self._breaking_on_error():
                     answer = working[0].answer()
-                self._give_back(working.popleft())
+                self._release(working.popleft())
                 yield answer
         finally:  # the caller may leave in the middle
             with contextlib.ExitStack() as each:  # the next one is given back even if this one fails
@@ -112,59 +112,59 @@ class Lanes:
 
     def close(self) -> None:
         """Gives everything back; a lane that works does so when it is done."""
-        with self._changed:
-            self._refusal = self._refusal or "The model was closed: load it again."
+        with self._condition:
+            self._failure = self._failure or "The model was closed: load it again."
             self._closed, free, self._free = True, self._free, deque()
-            self._changed.notify_all()
+            self._condition.notify_all()
         for lane in free:
             lane.close()
 
-    def _check(self, pixels: Image) -> None:
+    def _check_batch(self, pixels: Image) -> None:
         count, *shape = pixels.shape
-        if count > self.batch or tuple(shape) != self._shape:
-            given, taken = (f"{h} × {w} pixels and {c} channel(s)" for c, h, w in (shape, self._shape))
+        if count > self.batch or tuple(shape) != self._window_shape:
+            given, taken = (f"{h} × {w} pixels and {c} channel(s)" for c, h, w in (shape, self._window_shape))
             raise OptionError(
                 f"{count} windows of {given} at once. This engine takes up to {self.batch} of {taken}. "
                 "Compile it with another --max-batch."
             )
 
-    def _take(self, *, wait: bool) -> "Lane | None":
+    def _acquire(self, *, wait: bool) -> "Lane | None":
         """A free lane; None where there is none and nobody is to wait. Raises DeviceError."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._free or self._refusal or not wait)
-            if self._refusal:
-                raise DeviceError(self._refusal)
+        with self._condition:
+            self._condition.wait_for(lambda: self._free or self._failure or not wait)
+            if self._failure:
+                raise DeviceError(self._failure)
             return self._free.popleft() if self._free else None
 
-    def _give_back(self, lane: "Lane") -> None:
-        with self._changed:
+    def _release(self, lane: "Lane") -> None:
+        with self._condition:
             if not self._closed:
                 self._free.append(lane)
-                self._changed.notify()
+                self._condition.notify()
                 return
         lane.close()
 
     def _finish(self, lane: "Lane") -> None:
         """Gives back a lane that may still work. Its error is the next call's: this one has an end already."""
         try:
-            with contextlib.suppress(DeviceError), self._watched():
+            with contextlib.suppress(DeviceError), self._breaking_on_error():
                 lane.wait()
         finally:
-            self._give_back(lane)
+            self._release(lane)
 
     @contextlib.contextmanager
-    def _watched(self) -> Iterator[None]:
+    def _breaking_on_error(self) -> Iterator[None]:
         """Around what the GPU does: an error there is the last thing that it did. Raises DeviceError."""
         try:
             yield
         except Exception as error:
-            with self._changed:
-                self._refusal = self._refusal or (
+            with self._condition:
+                self._failure = self._failure or (
                     f"The {self._gpu} failed: {first_line(error).rstrip('.')}. "
                     "It is not used any more in this process: start that again."
                 )
-                self._changed.notify_all()
-            raise DeviceError(self._refusal) from error
+                self._condition.notify_all()
+            raise DeviceError(self._failure) from error
 
 
 class Lane:
@@ -173,7 +173,7 @@ class Lane:
     Batches of other sizes run as the next larger one; what the windows beyond hold is not looked at.
     """
 
-    def __init__(self, network: Network, cuda: "Cuda", batch: int) -> None:
+    def __init__(self, network: GpuNetwork, cuda: "Cuda", batch: int) -> None:
         """Raises MemoryError when the GPU has no room for it, and what `prepare` and `run` raise; then nothing of it is
         left.
         """
@@ -182,23 +182,23 @@ class Lane:
         with contextlib.ExitStack() as resources:
             self._stream = cuda.create_stream()
             _free_at_end(resources, cuda.destroy_stream, self._stream)
-            self._given = self._page_locked(resources, (batch, network.channels, side, side))
-            self._found = self._page_locked(resources, (batch, 1, side, side))
-            self._image = self._on_gpu(resources, self._given.nbytes)
-            self._probability = self._on_gpu(resources, self._found.nbytes)
+            self._input = self._allocate_page_locked(resources, (batch, network.channels, side, side))
+            self._output = self._allocate_page_locked(resources, (batch, 1, side, side))
+            self._image = self._allocate_on_gpu(resources, self._input.nbytes)
+            self._probability = self._allocate_on_gpu(resources, self._output.nbytes)
             # What a graph holds may not change while it is in use, so each size has its own.
             self._steps = {
                 size: network.prepare(size, self._image, self._probability, self._stream)
-                for size in sizes(network.profile.batch[0], batch)
+                for size in batch_sizes(network.profile.batch[0], batch)
             }
             # Only one of them runs at a time.
-            scratch = self._on_gpu(resources, max(1, *(step.scratch for step in self._steps.values())))
+            scratch = self._allocate_on_gpu(resources, max(1, *(step.scratch for step in self._steps.values())))
             # Before memory goes that it may still work on.
             _free_at_end(resources, cuda.synchronize, self._stream)
             self._graphs: dict[int, int | None] = {}
             for size, step in self._steps.items():
                 step.use(scratch)
-                graph = self._graphs[size] = self._record(size)
+                graph = self._graphs[size] = self._capture_graph(size)
                 if graph is not None:
                     _free_at_end(resources, cuda.destroy_graph, graph)
             self._resources = resources.pop_all()
@@ -206,7 +206,7 @@ class Lane:
     def start(self, pixels: Image) -> None:
         """Begins with a batch, (N, C, h, w) uint8."""
         self._count = len(pixels)
-        self._given[: self._count] = pixels
+        self._input[: self._count] = pixels
         size = next(size for size in self._graphs if size >= self._count)
         graph = self._graphs[size]
         if graph is None:
@@ -217,7 +217,7 @@ class Lane:
     def answer(self) -> Image:
         """Waits for the batch; (N, 1, h, w) uint8."""
         self.wait()
-        return self._found[: self._count].copy()
+        return self._output[: self._count].copy()
 
     def wait(self) -> None:
         """Until the lane has nothing to do."""
@@ -225,21 +225,21 @@ class Lane:
 
     def close(self) -> None:
         """Gives everything back. The lane must not be used any more."""
-        del self._given, self._found
+        del self._input, self._output
         self._resources.close()
         del self._steps
 
-    def _page_locked(self, resources: contextlib.ExitStack, shape: tuple[int, ...]) -> Image:
+    def _allocate_page_locked(self, resources: contextlib.ExitStack, shape: tuple[int, ...]) -> Image:
         array = self._cuda.allocate_host(shape)
         _free_at_end(resources, self._cuda.free_host, array)
         return array
 
-    def _on_gpu(self, resources: contextlib.ExitStack, size: int) -> int:
+    def _allocate_on_gpu(self, resources: contextlib.ExitStack, size: int) -> int:
         address = self._cuda.allocate(size)
         _free_at_end(resources, self._cuda.free, address)
         return address
 
-    def _record(self, size: int) -> int | None:
+    def _capture_graph(self, size: int) -> int | None:
         """The graph of a batch; None where the network can't be captured."""
         # Once outside of a graph: TensorRT compiles and prepares at the first run.
         self._enqueue(size)
@@ -250,12 +250,12 @@ class Lane:
         return self._cuda.capture(self._stream, lambda: self._enqueue(size))
 
     def _enqueue(self, size: int) -> None:
-        self._cuda.copy_in(self._image, self._given[:size], self._stream)
+        self._cuda.copy_in(self._image, self._input[:size], self._stream)
         self._steps[size].run(self._stream)
-        self._cuda.copy_out(self._found[:size], self._probability, self._stream)
+        self._cuda.copy_out(self._output[:size], self._probability, self._stream)
 
 
-def sizes(least: int, most: int) -> list[int]:
+def batch_sizes(least: int, most: int) -> list[int]:
     """Sizes of batches that are kept ready, rising: the least, it doubled as often as it goes, and the most."""
     rising = [least]
     while rising[-1] * 2 < most:
@@ -263,7 +263,7 @@ def sizes(least: int, most: int) -> list[int]:
     return rising if most == least else [*rising, most]
 
 
-def _make_lanes(network: Network, cuda: "Cuda") -> tuple[int, deque[Lane]]:
+def _make_lanes(network: GpuNetwork, cuda: "Cuda") -> tuple[int, deque[Lane]]:
     """The largest batch that the GPU's memory holds, and lanes for it."""
     least, batch = network.profile.batch[0], network.profile.batch[-1]
     lanes: deque[Lane] = deque()

@@ -14,7 +14,7 @@ import numpy as np
 from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.backends import Backend
 
-AT_ONCE = 2
+MAX_BATCHES_IN_FLIGHT = 2
 """Batches handed to the backend: one computes while the other is copied."""
 
 
@@ -34,17 +34,17 @@ class SharedBatches:
         self._backend = backend
         self._waiting: deque[_Window] = deque()
         self._lock = threading.Lock()
-        self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="vesselrt-batch")
+        self._pool = ThreadPoolExecutor(MAX_BATCHES_IN_FLIGHT, thread_name_prefix="vesselrt-batch")
 
     def infer(self, batches: Iterable[Image]) -> Iterator[Image]:
         own: deque[list[_Window]] = deque()  # not answered yet, the oldest batch first
         try:
             for pixels in batches:
-                if len(own) == AT_ONCE:
-                    yield _answer(own.popleft())
+                if len(own) == MAX_BATCHES_IN_FLIGHT:
+                    yield _wait_for_answers(own.popleft())
                 own.append(self._submit(pixels))
             while own:
-                yield _answer(own.popleft())
+                yield _wait_for_answers(own.popleft())
         finally:  # the caller may leave in the middle
             for window in (window for batch in own for window in batch):
                 window.answer.cancel()
@@ -58,12 +58,12 @@ class SharedBatches:
         with self._lock:
             self._waiting.extend(windows)
         for _ in windows:  # one turn each: some find that an earlier one took their window along
-            self._pool.submit(self._run)
+            self._pool.submit(self._run_next_batch)
         return windows
 
-    def _run(self) -> None:
+    def _run_next_batch(self) -> None:
         """One batch of what waits."""
-        windows = [window for window in self._next() if window.answer.set_running_or_notify_cancel()]
+        windows = [window for window in self._take_next_batch() if window.answer.set_running_or_notify_cancel()]
         if not windows:
             return
         try:
@@ -75,7 +75,7 @@ class SharedBatches:
                 if not window.answer.done():
                     window.answer.set_exception(error)
 
-    def _next(self) -> list[_Window]:
+    def _take_next_batch(self) -> list[_Window]:
         """The windows that have waited longest, as many as a batch holds and of one shape."""
         with self._lock:
             waiting = [window for window in self._waiting if not window.answer.cancelled()]
@@ -84,5 +84,5 @@ class SharedBatches:
         return alike
 
 
-def _answer(windows: list[_Window]) -> Image:
+def _wait_for_answers(windows: list[_Window]) -> Image:
     return np.stack([window.answer.result() for window in windows])

@@ -16,7 +16,7 @@ import numpy as np
 from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.backends import Info
 from vesselrt.runtime.backends.lanes import Lanes
-from vesselrt.runtime.engines.enginefile import NAMES, Engine, proof_of, proof_window
+from vesselrt.runtime.engines.enginefile import NAMES, Engine, proof_from_probability, proof_window
 from vesselrt.runtime.errors import DeviceError, EngineError
 from vesselrt.runtime.files import atomic_write
 from vesselrt.runtime.hardware import Gpu
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
-STEEP = 5
+MAX_PROOF_MISMATCHES = 5
 """Places of an engine's proof that may be off: where a probability is steep, GPUs sum in an order of their own."""
 
 
@@ -45,13 +45,13 @@ class TensorRtBackend:
         header = engine.header
         self.info = Info(header.flavour, header.version, "cuda", gpu.name, engine.manifest.precision, 0)
         with contextlib.ExitStack() as undo:
-            self._loaded = _Loaded(engine, library, kernels)
-            undo.callback(self._loaded.close)
-            self._lanes = Lanes(self._loaded, cuda, gpu.name)
+            self._engine_in_library = _LoadedEngine(engine, library, kernels)
+            undo.callback(self._engine_in_library.close)
+            self._lanes = Lanes(self._engine_in_library, cuda, gpu.name)
             undo.callback(self._lanes.close)
             self.batch = self._lanes.batch
             self._prove(engine)
-            self._loaded.keep_kernels()
+            self._engine_in_library.keep_kernels()
             undo.pop_all()
 
     def infer(self, batches: Iterable[Image]) -> Iterator[Image]:
@@ -59,29 +59,29 @@ class TensorRtBackend:
 
     def close(self) -> None:
         self._lanes.close()
-        self._loaded.close()
+        self._engine_in_library.close()
 
     def _prove(self, engine: Engine) -> None:
         """Runs the window that the engine file knows the answer to: NaN and overflow show here, not in a patient."""
         profile = engine.header.profile
-        window = proof_window(self._loaded.channels, profile.tile)
+        window = proof_window(self._engine_in_library.channels, profile.tile)
         batch = np.repeat(window[None], profile.batch[0], axis=0)
-        found = proof_of(next(self.infer([batch]))[0, 0]).astype(int)
+        found = proof_from_probability(next(self.infer([batch]))[0, 0]).astype(int)
         allowed = engine.manifest.allowed(engine.manifest.precision)
         off = abs(found - engine.header.proven) > math.ceil(255 * allowed) + 1  # + 1: each side is rounded
-        if off.sum() > STEEP:
+        if off.sum() > MAX_PROOF_MISMATCHES:
             raise EngineError(
                 f"this {self.info.device_name} gives other probabilities than the processor that made the engine: "
                 f"{off.sum()} of {off.size} differ by more than {allowed:g}. Compile the model with --precision f32."
             )
 
 
-class _Loaded:
-    """An engine inside TensorRT: the `Network` of its lanes."""
+class _LoadedEngine:
+    """An engine inside TensorRT: the `GpuNetwork` of its lanes."""
 
     def __init__(self, engine: Engine, library: Any, kernels: Path | None) -> None:
         self.profile, self.channels = engine.header.profile, engine.manifest.channel_count
-        self._log = log_of(library)
+        self._log = make_logger(library)
         self._name = f"{NAMES[engine.header.flavour]} {engine.header.version}"
         try:
             self._runtime = library.Runtime(self._log)
@@ -89,28 +89,28 @@ class _Loaded:
             raise DeviceError(
                 f"{self._name} does not start: {self._log.reason()}. See nvidia-smi for the driver and the GPU's state."
             ) from None
-        self._engine = self.made(self._runtime.deserialize_cuda_engine(engine.plan), "does not load the engine")
-        self.input, self.output = self._ends(library)
-        self._config = self.made(self._engine.create_runtime_config(), "can't prepare the engine")
+        self._engine = self.require(self._runtime.deserialize_cuda_engine(engine.plan), "does not load the engine")
+        self.input, self.output = self._find_tensors(library)
+        self._config = self.require(self._engine.create_runtime_config(), "can't prepare the engine")
         self._config.set_execution_context_allocation_strategy(library.ExecutionContextAllocationStrategy.USER_MANAGED)
         self._cache, self._kernels, self._kept = None, kernels, b""
         if engine.header.flavour == "tensorrt_rtx":
             # A graph keeps the kernels that it was captured with: they must be the final ones from the start.
             strategies = library.DynamicShapesKernelSpecializationStrategy
             self._config.dynamic_shapes_kernel_specialization_strategy = strategies.EAGER
-            self._cache = self.made(self._config.create_runtime_cache(), "can't keep kernels")
+            self._cache = self.require(self._config.create_runtime_cache(), "can't keep kernels")
             self._read_kernels()
-            self.made(self._config.set_runtime_cache(self._cache), "can't keep kernels")
+            self.require(self._config.set_runtime_cache(self._cache), "can't keep kernels")
 
     def prepare(self, size: int, image: int, probability: int, stream: int) -> "_Step":
-        """As `Network.prepare`."""
+        """As `GpuNetwork.prepare`."""
         return _Step(self, (size, image, probability, stream))
 
     def context(self) -> Any:
         """A new execution context, without memory of its own."""
-        return self.made(self._engine.create_execution_context(self._config), "can't prepare the engine")
+        return self.require(self._engine.create_execution_context(self._config), "can't prepare the engine")
 
-    def made(self, value: T | None, otherwise: str) -> T:
+    def require(self, value: T | None, otherwise: str) -> T:
         """What TensorRT gave. Raises EngineError, with TensorRT's reason, where that is None or False."""
         if value is None or value is False:
             raise EngineError(f"{self._name} {otherwise}: {self._log.reason()}. Compile the model again.")
@@ -132,7 +132,7 @@ class _Loaded:
         # In this order: each one refers to the next.
         self._cache = self._config = self._engine = self._runtime = None
 
-    def _ends(self, library: Any) -> tuple[str, str]:
+    def _find_tensors(self, library: Any) -> tuple[str, str]:
         """Names of the input and the output. Raises EngineError unless they are one each, and bytes."""
         names = [self._engine.get_tensor_name(i) for i in range(self._engine.num_io_tensors)]
         inputs = [n for n in names if self._engine.get_tensor_mode(n) == library.TensorIOMode.INPUT]
@@ -157,14 +157,14 @@ class _Loaded:
 class _Step:
     """An execution context of one shape: the `Step` of a lane."""
 
-    def __init__(self, loaded: _Loaded, place: tuple[int, int, int, int]) -> None:
+    def __init__(self, loaded: _LoadedEngine, place: tuple[int, int, int, int]) -> None:
         """`place`: size of the batch, addresses of image and probability, stream."""
-        self._loaded, self._context = loaded, loaded.context()
+        self._engine_in_library, self._context = loaded, loaded.context()
         size, image, probability, stream = place
         context, tile = self._context, loaded.profile.tile
         given, expected = (size, loaded.channels, tile, tile), (size, 1, tile, tile)
-        loaded.made(context.set_optimization_profile_async(0, stream), "can't prepare the engine")
-        loaded.made(context.set_input_shape(loaded.input, given), f"takes no windows of shape {given}")
+        loaded.require(context.set_optimization_profile_async(0, stream), "can't prepare the engine")
+        loaded.require(context.set_input_shape(loaded.input, given), f"takes no windows of shape {given}")
         found = tuple(context.get_tensor_shape(loaded.output))
         if found != expected:  # TensorRT would write beyond the memory that is there for it
             raise EngineError(
@@ -172,21 +172,21 @@ class _Step:
                 "Export the model with one output channel, and compile it again."
             )
         for name, address in ((loaded.input, image), (loaded.output, probability)):
-            loaded.made(context.set_tensor_address(name, address), "can't prepare the engine")
+            loaded.require(context.set_tensor_address(name, address), "can't prepare the engine")
         self.scratch = int(context.update_device_memory_size_for_shapes())
 
     def use(self, scratch: int) -> None:
         self._context.set_device_memory(scratch, self.scratch)
 
     def run(self, stream: int) -> None:
-        self._loaded.made(self._context.execute_async_v3(stream), "can't run the engine")
+        self._engine_in_library.require(self._context.execute_async_v3(stream), "can't run the engine")
 
     def is_capturable(self, stream: int) -> bool:
         asked = getattr(self._context, "is_stream_capturable", None)  # TensorRT itself does not tell
         return asked is None or bool(asked(stream))
 
 
-def log_of(library: Any) -> Any:
+def make_logger(library: Any) -> Any:
     """A logger for `library` that keeps what TensorRT complains of, for `reason()`, and prints nothing."""
 
     class Log(library.ILogger):  # type: ignore[misc]

@@ -25,7 +25,7 @@ from typing import Protocol
 from filelock import FileLock
 from platformdirs import user_cache_path
 
-from vesselrt.runtime.engines.enginefile import NAMES, SUFFIX, Engine, Flavour, Profile, read
+from vesselrt.runtime.engines.enginefile import NAMES, SUFFIX, Engine, Flavour, Profile, read_engine
 from vesselrt.runtime.errors import DeviceError, EngineError, ManifestError, ModelNotFoundError, OptionError
 from vesselrt.runtime.manifest import Manifest, Precision
 
@@ -34,13 +34,13 @@ logger = logging.getLogger(__name__)
 FOLDER, SIZE = "VESSELRT_CACHE", "VESSELRT_CACHE_MB"
 """Environment variables: the cache's folder, and the size in MB (10⁶ bytes) above which the least used is removed."""
 KERNELS = ".kernels"
-_SIZE_MB = 1000
-_OURS = re.compile(r"((?:onnxruntime-)?[0-9a-f]{32})(?:\.engine|\.kernels)?(?:\.[0-9a-f]+\.tmp)?")
+_DEFAULT_MB = 1000
+_ENTRY_NAME = re.compile(r"((?:onnxruntime-)?[0-9a-f]{32})(?:\.engine|\.kernels)?(?:\.[0-9a-f]+\.tmp)?")
 """Names in the folder; the first group is the entry that a file belongs to."""
 
 
 @dataclass(frozen=True)
-class Wanted:
+class EngineKey:
     """Everything that an engine depends on."""
 
     model_sha256: str
@@ -55,11 +55,11 @@ class Wanted:
         """Of the file, without suffix."""
         return hashlib.sha256(repr(astuple(self)).encode()).hexdigest()[:32]
 
-    def is_met_by(self, engine: Engine) -> bool:
+    def matches(self, engine: Engine) -> bool:
         header = engine.header
         found = (header.model_sha256, header.flavour, header.version, header.targets, header.profile)
-        wanted = (self.model_sha256, self.flavour, self.version, (self.target,), self.profile)
-        return found == wanted and engine.manifest.precision == self.precision
+        key = (self.model_sha256, self.flavour, self.version, (self.target,), self.profile)
+        return found == key and engine.manifest.precision == self.precision
 
 
 class Compile(Protocol):
@@ -90,49 +90,49 @@ class EngineCache:
     def __init__(self, folder: Path | None = None, most: int | None = None) -> None:
         """None: what the environment says, else the system's folder for caches, and 1000 MB. Raises OptionError."""
         self.folder = folder or Path(os.environ.get(FOLDER) or user_cache_path("vesselrt") / "engines")
-        self._most = _most() if most is None else most
+        self._max_bytes = _max_bytes() if most is None else most
 
-    def get(self, wanted: Wanted, manifest: Manifest, build: Callable[[], Engine]) -> tuple[Engine, Path]:
+    def get(self, key: EngineKey, manifest: Manifest, build: Callable[[], Engine]) -> tuple[Engine, Path]:
         """The engine, and the file that holds it; `build` makes it where it is missing, stale or damaged.
 
         Raises EngineError when the folder can't be written, and what `build` raises. Then nothing is changed.
         """
-        path = self.folder / (wanted.name + SUFFIX)
+        path = self.folder / (key.name + SUFFIX)
         # What is wrong with it is said below, by the process that mends it.
         with contextlib.suppress(ModelNotFoundError, EngineError, ManifestError):
-            return self._read(path, wanted), path
-        with self._alone():
+            return self._read(path, key), path
+        with self._locked():
             try:
-                return self._read(path, wanted), path  # another process made it meanwhile
+                return self._read(path, key), path  # another process made it meanwhile
             except ModelNotFoundError:
                 pass
             except (EngineError, ManifestError) as error:
                 logger.warning("%s It is compiled again.", error)
-            what = f"{manifest.name} {manifest.version} to {wanted.precision} for {wanted.target}"
-            logger.info("compiling %s by %s %s, once", what, NAMES[wanted.flavour], wanted.version)
+            what = f"{manifest.name} {manifest.version} to {key.precision} for {key.target}"
+            logger.info("compiling %s by %s %s, once", what, NAMES[key.flavour], key.version)
             started = time.monotonic()
             engine = build()
-            if not wanted.is_met_by(engine):
+            if not key.matches(engine):
                 raise EngineError(f"the compiler made something else than {what}. Update vesselrt.")
             self._write(engine, path)
             logger.info("compiled in %.1f s, kept in %s", time.monotonic() - started, path)
-            return self._read(path, wanted), path
+            return self._read(path, key), path
 
     def kernels_folder(self, model_sha256: str) -> Path:
         """A folder for what ONNX Runtime compiles of a model. Raises EngineError when it can't be written."""
         path = self.folder / f"onnxruntime-{model_sha256[:32]}"
-        with self._alone():
+        with self._locked():
             try:
                 path.mkdir(exist_ok=True)
                 os.utime(path)
                 self._shrink(path)
             except OSError as error:
-                raise self._unwritable(error) from None
+                raise self._unwritable_error(error) from None
         return path
 
-    def _read(self, path: Path, wanted: Wanted) -> Engine:
-        engine = read(path)
-        if not wanted.is_met_by(engine):
+    def _read(self, path: Path, key: EngineKey) -> Engine:
+        engine = read_engine(path)
+        if not key.matches(engine):
             raise EngineError(f"{path}: holds an engine of something else.")
         with contextlib.suppress(OSError):  # a folder that is only read
             os.utime(path)
@@ -145,19 +145,19 @@ class EngineCache:
             engine.write(path)
             self._shrink(path)
         except OSError as error:
-            raise self._unwritable(error) from None
+            raise self._unwritable_error(error) from None
 
     def _shrink(self, latest: Path) -> None:
         """Removes what was used longest ago until the rest is within the size; never the entry of `latest`."""
         entries: dict[str, list[Path]] = {}
         for path in self.folder.iterdir():
-            if ours := _OURS.fullmatch(path.name):
+            if ours := _ENTRY_NAME.fullmatch(path.name):
                 entries.setdefault(ours[1], []).append(path)
-        sizes = {name: sum(map(_size, paths)) for name, paths in entries.items()}
+        sizes = {name: sum(map(_bytes_on_disk, paths)) for name, paths in entries.items()}
         # By name: an engine, which is touched when it is used, comes before its kernels, which are not.
         used = {name: _time_of_use(min(paths)) for name, paths in entries.items()}
         for name in sorted(entries.keys() - {latest.name.partition(".")[0]}, key=used.__getitem__):
-            if sum(sizes.values()) <= self._most:
+            if sum(sizes.values()) <= self._max_bytes:
                 return
             for path in entries[name]:
                 if path.is_dir():
@@ -168,33 +168,33 @@ class EngineCache:
             logger.info("removed from the cache, to make room: %s", self.folder / name)
 
     @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
+    def _locked(self) -> Iterator[None]:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             lock = FileLock(self.folder / "lock")
             lock.acquire()
         except OSError as error:
-            raise self._unwritable(error) from None
+            raise self._unwritable_error(error) from None
         try:
             yield
         finally:
             lock.release()
 
-    def _unwritable(self, error: OSError) -> EngineError:
+    def _unwritable_error(self, error: OSError) -> EngineError:
         return EngineError(
             f"the cache of engines can't be written: {error}. "
             f"Name another folder in {FOLDER}, or make an engine file with vesselrt compile and name that."
         )
 
 
-def _most() -> int:
-    text = os.environ.get(SIZE) or str(_SIZE_MB)
+def _max_bytes() -> int:
+    text = os.environ.get(SIZE) or str(_DEFAULT_MB)
     if not text.isdecimal():
         raise OptionError(f"{SIZE} is {text!r}. Expected a number of MB.")
     return int(text) * 10**6
 
 
-def _size(path: Path) -> int:
+def _bytes_on_disk(path: Path) -> int:
     """Bytes of a file, or of all in a folder; 0 for what another process has removed meanwhile."""
     total = 0
     for part in (path, *path.rglob("*")) if path.is_dir() else (path,):

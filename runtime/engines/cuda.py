@@ -24,69 +24,69 @@ class Cuda:
     """
 
     def __init__(self) -> None:
-        _checked(runtime.cudaSetDevice(0))  # starts CUDA: TensorRT looks at the GPU before anything else would
+        _value_or_raise(runtime.cudaSetDevice(0))  # starts CUDA: TensorRT looks at the GPU before anything else would
 
     def allocate(self, size: int) -> int:
         """Address of `size` bytes on the GPU."""
-        return int(_checked(runtime.cudaMalloc(size)))
+        return int(_value_or_raise(runtime.cudaMalloc(size)))
 
     def free(self, address: int) -> None:
-        _checked(runtime.cudaFree(address))
+        _value_or_raise(runtime.cudaFree(address))
 
     def allocate_host(self, shape: tuple[int, ...]) -> Image:
         """A uint8 array in page-locked memory, that the GPU reads and writes while the processor goes on."""
         size = math.prod(shape)
-        address = int(_checked(runtime.cudaMallocHost(size)))
+        address = int(_value_or_raise(runtime.cudaMallocHost(size)))
         return np.ctypeslib.as_array((ctypes.c_uint8 * size).from_address(address)).reshape(shape)
 
     def free_host(self, array: Image) -> None:
         """Of an array from `allocate_host`, which must not be touched any more."""
-        _checked(runtime.cudaFreeHost(array.ctypes.data))
+        _value_or_raise(runtime.cudaFreeHost(array.ctypes.data))
 
     def create_stream(self) -> int:
         """A queue of work that runs in order, beside that of other streams."""
-        return int(_checked(runtime.cudaStreamCreateWithFlags(runtime.cudaStreamNonBlocking)))
+        return int(_value_or_raise(runtime.cudaStreamCreateWithFlags(runtime.cudaStreamNonBlocking)))
 
     def destroy_stream(self, stream: int) -> None:
-        _checked(runtime.cudaStreamDestroy(stream))
+        _value_or_raise(runtime.cudaStreamDestroy(stream))
 
     def synchronize(self, stream: int) -> None:
         """Waits until everything on the stream is done."""
-        _checked(runtime.cudaStreamSynchronize(stream))
+        _value_or_raise(runtime.cudaStreamSynchronize(stream))
 
     def copy_in(self, address: int, array: Image, stream: int) -> None:
         """Page-locked memory → GPU, when the stream comes to it."""
         kind = runtime.cudaMemcpyKind.cudaMemcpyHostToDevice
-        _checked(runtime.cudaMemcpyAsync(address, array.ctypes.data, array.nbytes, kind, stream))
+        _value_or_raise(runtime.cudaMemcpyAsync(address, array.ctypes.data, array.nbytes, kind, stream))
 
     def copy_out(self, array: Image, address: int, stream: int) -> None:
         """GPU → page-locked memory, when the stream comes to it."""
         kind = runtime.cudaMemcpyKind.cudaMemcpyDeviceToHost
-        _checked(runtime.cudaMemcpyAsync(array.ctypes.data, address, array.nbytes, kind, stream))
+        _value_or_raise(runtime.cudaMemcpyAsync(array.ctypes.data, address, array.nbytes, kind, stream))
 
     def capture(self, stream: int, work: Callable[[], None]) -> int:
         """A graph of what `work` puts on the stream, addresses included; nothing of it runs."""
         # Other threads may go on with allocating: in the global mode that would break the capture.
         mode = runtime.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal
-        _checked(runtime.cudaStreamBeginCapture(stream, mode))
+        _value_or_raise(runtime.cudaStreamBeginCapture(stream, mode))
         try:
             work()
         finally:
             ended = runtime.cudaStreamEndCapture(stream)
-        recorded = _checked(ended)
+        recorded = _value_or_raise(ended)
         try:
-            return int(_checked(runtime.cudaGraphInstantiate(recorded, 0)))
+            return int(_value_or_raise(runtime.cudaGraphInstantiate(recorded, 0)))
         finally:
             runtime.cudaGraphDestroy(recorded)
 
     def launch(self, graph: int, stream: int) -> None:
-        _checked(runtime.cudaGraphLaunch(graph, stream))
+        _value_or_raise(runtime.cudaGraphLaunch(graph, stream))
 
     def destroy_graph(self, graph: int) -> None:
-        _checked(runtime.cudaGraphExecDestroy(graph))
+        _value_or_raise(runtime.cudaGraphExecDestroy(graph))
 
 
-def _checked(result: tuple[Any, ...]) -> Any:
+def _value_or_raise(result: tuple[Any, ...]) -> Any:
     """The value of a call, None where it has none."""
     error, *values = result
     if error == runtime.cudaError_t.cudaSuccess:

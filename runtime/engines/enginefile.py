@@ -43,22 +43,22 @@ FORMAT: Literal[1] = 1
 SUFFIX = ".engine"
 _MAGIC = b"\x89vrt\r\n\x1a\n"  # as in PNG: a transfer that changes line ends or drops the eighth bit shows here
 _PREFIX = struct.Struct("<8sI32s")
-_LONGEST_HEADER = 1 << 20
+_MAX_HEADER_BYTES = 1 << 20
 
 Flavour = Literal["tensorrt_rtx", "tensorrt"]
 """The Python module that makes and runs the plan."""
 NAMES: dict[Flavour, str] = {"tensorrt_rtx": "TensorRT for RTX", "tensorrt": "TensorRT"}
-_INSTALL: dict[Flavour, str] = {"tensorrt_rtx": "'vesselrt[tensorrt]'", "tensorrt": "tensorrt"}
+_REQUIREMENTS: dict[Flavour, str] = {"tensorrt_rtx": "'vesselrt[tensorrt]'", "tensorrt": "tensorrt"}
 
 
-def library_of(flavour: Flavour) -> Any:
+def import_tensorrt(flavour: Flavour) -> Any:
     """The module that makes and runs plans. Raises DeviceError, with what to install."""
     try:
         return importlib.import_module(flavour)
     except (ImportError, OSError) as error:  # OSError: a library that it opens is missing
         reason = first_line(error)
         raise DeviceError(
-            f"{NAMES[flavour]} can't be imported ({reason}). Run: pip install {_INSTALL[flavour]}"
+            f"{NAMES[flavour]} can't be imported ({reason}). Run: pip install {_REQUIREMENTS[flavour]}"
         ) from None
 
 
@@ -93,7 +93,7 @@ def proof_window(channels: int, tile: int) -> Image:
     return np.repeat(lit.astype(np.uint8)[None], channels, axis=0)
 
 
-def proof_of(probability: Image) -> Image:
+def proof_from_probability(probability: Image) -> Image:
     """(256,) uint8: the answer to `proof_window`, (tile, tile) uint8, at 16 × 16 places."""
     places = (2 * np.arange(16) + 1) * len(probability) // 32
     return probability[np.ix_(places, places)].reshape(-1)
@@ -112,7 +112,8 @@ class Header(Facts):
     model_sha256: Hash
     """Of the model file that it was made from."""
     proof: Annotated[str, Field(pattern="^[0-9a-f]{512}$")]
-    """`proof_of` what the graph gives on the processor that made the engine, in hexadecimal: a GPU must give it too."""
+    """In hexadecimal, `proof_from_probability` of what the graph gave on the processor that made the engine: a GPU must
+    give the same."""
     plan_size: Annotated[int, Field(ge=1)]
     plan_sha256: Hash
 
@@ -154,7 +155,7 @@ def is_engine(path: Path) -> bool:
         return file.read(len(_MAGIC)) == _MAGIC
 
 
-def read(path: Path) -> Engine:
+def read_engine(path: Path) -> Engine:
     """Reads an engine file and proves that it is whole.
 
     Raises ModelNotFoundError, EngineError for a file that is none, damaged or of a newer format, ManifestError when its
@@ -169,13 +170,13 @@ def read(path: Path) -> Engine:
         raise ModelNotFoundError(f"no engine file {path}. Make one with: vesselrt compile") from None
     if size != header.plan_size:
         wrong = "cut off" if size < header.plan_size else "too long"
-        raise EngineError(f"{path}: the plan is {wrong}: {size} bytes, not {header.plan_size}. {_AGAIN}")
+        raise EngineError(f"{path}: the plan is {wrong}: {size} bytes, not {header.plan_size}. {_ADVICE}")
     if hashlib.sha256(plan).hexdigest() != header.plan_sha256:
-        raise EngineError(f"{path}: the plan is damaged, its SHA-256 is another. {_AGAIN}")
+        raise EngineError(f"{path}: the plan is damaged, its SHA-256 is another. {_ADVICE}")
     return Engine(header, manifest, plan)
 
 
-_AGAIN = "Copy the file again, or compile the model again."
+_ADVICE = "Copy the file again, or compile the model again."
 
 
 def _read_header(file: BinaryIO, path: Path) -> tuple[Header, Manifest]:
@@ -183,11 +184,11 @@ def _read_header(file: BinaryIO, path: Path) -> tuple[Header, Manifest]:
     if not prefix.startswith(_MAGIC):
         raise EngineError(f"{path}: not an engine file, or damaged. Make engine files with: vesselrt compile")
     if len(prefix) < _PREFIX.size:
-        raise EngineError(f"{path}: cut off after {len(prefix)} bytes. {_AGAIN}")
+        raise EngineError(f"{path}: cut off after {len(prefix)} bytes. {_ADVICE}")
     _, length, digest = _PREFIX.unpack(prefix)
-    text = file.read(length) if length <= _LONGEST_HEADER else b""
+    text = file.read(length) if length <= _MAX_HEADER_BYTES else b""
     if hashlib.sha256(text).digest() != digest:
-        raise EngineError(f"{path}: the header is damaged or cut off. {_AGAIN}")
+        raise EngineError(f"{path}: the header is damaged or cut off. {_ADVICE}")
     try:
         fields = json.loads(text)
     except (ValueError, RecursionError) as error:

@@ -3,7 +3,7 @@
 from contextlib import suppress
 from typing import Any
 
-from vesselrt.runtime.engines.enginefile import NAMES, Engine, Header, library_of
+from vesselrt.runtime.engines.enginefile import NAMES, Engine, Header, import_tensorrt
 from vesselrt.runtime.errors import DeviceError
 from vesselrt.runtime.hardware import find_gpu
 
@@ -20,11 +20,11 @@ _REASONS = {
 """TensorRT's own diagnostics, in words."""
 
 
-def obstacles(engine: Engine) -> list[str]:
+def find_obstacles(engine: Engine) -> list[str]:
     """What keeps this machine from running the engine, in sentences; empty: nothing that shows before it is loaded."""
     header, elsewhere, found, library = engine.header, "", [], None
     with suppress(DeviceError):  # told below, with the release that is needed
-        library = library_of(header.flavour)
+        library = import_tensorrt(header.flavour)
     try:
         gpu = find_gpu()
     except DeviceError as error:
@@ -33,23 +33,23 @@ def obstacles(engine: Engine) -> list[str]:
         if gpu.target not in header.targets:
             elsewhere = (
                 f"The GPU here ({gpu.name}) is {gpu.target}, the engine is for {', '.join(header.targets)}. "
-                f"{_advice(header, library, gpu.target)}"
+                f"{_advise_compiling(header, library, gpu.target)}"
             )
     if library is None:
-        found.append(f"{NAMES[header.flavour]} is not installed. Run: {_install(header)}")
+        found.append(f"{NAMES[header.flavour]} is not installed. Run: {_install_command(header)}")
     elif library.__version__ != header.version:
         found.append(
             f"{NAMES[header.flavour]} here is {library.__version__}, the engine needs exactly {header.version}. "
-            f"Compile the model again, or run: {_install(header)}"
+            f"Compile the model again, or run: {_install_command(header)}"
         )
     elif not found and hasattr(library.Runtime, "get_engine_validity"):
-        found = _verdict(library, engine)
+        found = _ask_tensorrt(library, engine)
         if not found:
             return []  # on a GPU that the file does not name, too: TensorRT knows best what runs where
     return [elsewhere, *found] if elsewhere else found
 
 
-def _advice(header: Header, library: Any, target: str) -> str:
+def _advise_compiling(header: Header, library: Any, target: str) -> str:
     """How to come by an engine for this GPU. TensorRT for RTX 1.7 has none for sm90, the H100."""
     capabilities = getattr(library, "ComputeCapability", None)
     if capabilities is None or hasattr(capabilities, target.upper()):
@@ -57,11 +57,11 @@ def _advice(header: Header, library: Any, target: str) -> str:
     return f"{NAMES[header.flavour]} builds none for {target}. Run there: vesselrt compile --builder tensorrt"
 
 
-def _install(header: Header) -> str:
+def _install_command(header: Header) -> str:
     return f"pip install '{_PACKAGES[header.flavour]}=={header.version}'"
 
 
-def _verdict(library: Any, engine: Engine) -> list[str]:
+def _ask_tensorrt(library: Any, engine: Engine) -> list[str]:
     """What TensorRT says of the plan's first bytes."""
     try:
         runtime = library.Runtime(library.Logger(library.Logger.INTERNAL_ERROR))

@@ -122,9 +122,9 @@ def trace_polygons(mask: Mask, connectivity: Literal[4, 8] = 4) -> list[Polygon]
     """
     padded = np.pad(mask, 1)
     labels = np.asarray(cv2.connectedComponents(padded.view(np.uint8), connectivity=connectivity)[1], np.int32)
-    points, order = _corners(padded, labels)
+    points, order = _find_corners(padded, labels)
     found: dict[int, Polygon] = {}
-    for ring in _rings(order):
+    for ring in _follow_rings(order):
         # The first point is the top left one and the second is to its right: is the mask below that edge, or above it?
         x, y = points[ring[0]].tolist()
         below = int(labels[y + 1, x + 1])
@@ -135,7 +135,7 @@ def trace_polygons(mask: Mask, connectivity: Literal[4, 8] = 4) -> list[Polygon]
     return list(found.values())
 
 
-def _corners(padded: Mask, labels: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.intp]]:
+def _find_corners(padded: Mask, labels: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.intp]]:
     """Where outlines turn: points (K, 2) x, y row by row, and the order that sorts them column by column.
 
     Ends of edges come in pairs: along each row of points, edge after edge, and along each column. Where two parts or
@@ -157,7 +157,7 @@ def _corners(padded: Mask, labels: NDArray[np.int32]) -> tuple[NDArray[np.int32]
     return np.stack([x, y], axis=1).astype(np.int32), np.lexsort((second ^ swapped, y, x))
 
 
-def _rings(order: NDArray[np.intp]) -> Iterator[list[int]]:
+def _follow_rings(order: NDArray[np.intp]) -> Iterator[list[int]]:
     """Indices of the points of each outline, from its top left corner to the right."""
     down = np.empty_like(order)
     down[order[::2]], down[order[1::2]] = order[1::2], order[::2]

@@ -18,7 +18,7 @@ from vesselrt.runtime.photo.others import open_avif, open_bmp
 from vesselrt.runtime.photo.png import open_png
 from vesselrt.runtime.photo.pnm import open_pnm
 from vesselrt.runtime.photo.tiff import open_tiff
-from vesselrt.runtime.photo.torn import warn_of_torn_rows
+from vesselrt.runtime.photo.torn import find_torn_rows
 from vesselrt.runtime.photo.vips import load_vips
 from vesselrt.runtime.photo.webp import open_webp
 
@@ -172,7 +172,7 @@ def open_photo(data: bytes, limits: Limits) -> Encoded:
         raise ImageDecodeError(f"the file is {TITLES[kind]}. Send one of: {allowed}.")
     encoded = _OPENERS[kind](data)
     _check_size(encoded, limits.pixels)
-    if encoded.most_bytes is not None and encoded.bytes > encoded.most_bytes + _SLACK:
+    if encoded.max_bytes is not None and encoded.bytes > encoded.max_bytes + _SLACK:
         raise damaged(kind)  # before memory is taken for pixels that can't come
     return encoded
 
@@ -191,7 +191,7 @@ def load_libraries(encoded: Encoded) -> None:
     if encoded.kind not in ("jpeg", "bmp", "pnm"):
         load_vips()
     if encoded.is_raw:
-        import cv2  # noqa: F401 - for `warn_of_torn_rows`
+        import cv2  # noqa: F401 - for `find_torn_rows`
 
 
 def decode_opened(encoded: Encoded, enough: float | None) -> Decoded:
@@ -200,7 +200,7 @@ def decode_opened(encoded: Encoded, enough: float | None) -> Decoded:
     reduction = 1 if enough is None else next((k for k in encoded.reductions if longer >= k * enough), 1)
     samples, assumed = to_eight_bits(encoded.decode(reduction), encoded)
     if encoded.is_raw:
-        assumed += warn_of_torn_rows(samples)
+        assumed += find_torn_rows(samples)
     pixels = np.ascontiguousarray(turn_upright(_colours(samples), encoded.orientation))
     size = (encoded.height, encoded.width) if encoded.orientation < 5 else (encoded.width, encoded.height)
     return Decoded(pixels, reduction, size, (*encoded.warnings, *assumed))

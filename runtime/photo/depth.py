@@ -5,8 +5,8 @@ import numpy as np
 from vesselrt.runtime.errors import ImageDecodeError
 from vesselrt.runtime.photo.encoded import Encoded, Samples
 
-_BAND = 2**18  # values that are converted at once: in double precision, a copy would take 8 times what is wanted
-_DEPTHS = (10, 12, 14)  # of sensors whose values are stored in 16 bits
+_BAND_VALUES = 2**18  # values that are converted at once: in double precision, a copy would take 8 times what is wanted
+_SENSOR_DEPTHS = (10, 12, 14)  # of sensors whose values are stored in 16 bits
 
 
 def to_eight_bits(samples: Samples, encoded: Encoded) -> tuple[Samples, tuple[str, ...]]:
@@ -20,27 +20,29 @@ def to_eight_bits(samples: Samples, encoded: Encoded) -> tuple[Samples, tuple[st
         return samples, ()
     result = np.empty(samples.shape, np.uint8)
     flat, converted = samples.reshape(-1), result.reshape(-1)
-    bands = range(0, len(flat), _BAND)
+    bands = range(0, len(flat), _BAND_VALUES)
     if samples.dtype == np.uint16:
         # Where white was zero, upper bits that were not used have become ones.
-        turned = encoded.from_white and samples.min() >= 2**16 - 2 ** max(_DEPTHS)
-        bits, warnings = _meaningful(2**16 - 1 - int(samples.min()) if turned else int(samples.max()), encoded)
+        turned = encoded.from_white and samples.min() >= 2**16 - 2 ** max(_SENSOR_DEPTHS)
+        bits, warnings = _find_meaningful_bits(
+            2**16 - 1 - int(samples.min()) if turned else int(samples.max()), encoded
+        )
         unused = 2**16 - 2**bits if turned else 0
         for start in bands:
-            converted[start : start + _BAND] = (flat[start : start + _BAND] - unused) >> (bits - 8)
+            converted[start : start + _BAND_VALUES] = (flat[start : start + _BAND_VALUES] - unused) >> (bits - 8)
         return result, warnings
-    _check_range(samples)
+    _check_sample_range(samples)
     for start in bands:
-        converted[start : start + _BAND] = flat[start : start + _BAND] * 255 + 0.5
+        converted[start : start + _BAND_VALUES] = flat[start : start + _BAND_VALUES] * 255 + 0.5
     return result, ()
 
 
-def _meaningful(largest: int, encoded: Encoded) -> tuple[int, tuple[str, ...]]:
+def _find_meaningful_bits(largest: int, encoded: Encoded) -> tuple[int, tuple[str, ...]]:
     """How many bits carry the picture, and what to say where the file does not say so."""
     told = encoded.meaningful
     if told is not None and largest < 2**told:  # else the file's writer has scaled them up to 16 bits
         return max(8, told), ()
-    shown = next((bits for bits in _DEPTHS if largest < 2**bits), 16)
+    shown = next((bits for bits in _SENSOR_DEPTHS if largest < 2**bits), 16)
     if shown == 16:
         return 16, ()
     return shown, (
@@ -48,7 +50,7 @@ def _meaningful(largest: int, encoded: Encoded) -> tuple[int, tuple[str, ...]]:
     )
 
 
-def _check_range(samples: Samples) -> None:
+def _check_sample_range(samples: Samples) -> None:
     low, high = samples.min(), samples.max()  # NaN where there is one
     if not np.isfinite((low, high)).all():
         raise ImageDecodeError(

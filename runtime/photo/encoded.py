@@ -15,9 +15,9 @@ TITLES: dict[Format, str] = {
     "avif": "AVIF",
 }  # fmt: skip
 NAMES = "JPEG, PNG, TIFF, BMP, WebP, GIF, PNM or AVIF"
-MOST_PARTS = 65_536
+MAX_PARTS = 65_536
 """Segments of a JPEG, chunks of a PNG or WebP: a file of 64 MiB in the usual pieces of 8 KiB has 8192."""
-MOST_RATIO = 8192
+MAX_RATIO = 8192
 """Bytes of pixels that a byte of WebP or AVIF may stand for; photographs of the worst quality come to 2400. The formats
 have no bound: 40 bytes of WebP took 7 s and 1.9 GB."""
 
@@ -47,7 +47,7 @@ class Encoded:
     """Whether 0 was stored for white; `decode` has turned it around, in all bits of `depth`."""
     reductions: tuple[int, ...] = ()
     """By which of 8, 4, 2 the sides can be divided while decoding."""
-    most_bytes: int | None = None
+    max_bytes: int | None = None
     """What the compressed bytes in the file can stand for at most, decoded; None: any number."""
     is_raw: bool = False
     """Whether each pixel is stored as it is: a decoder can't tell then that one was overwritten."""

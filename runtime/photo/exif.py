@@ -8,7 +8,7 @@ from vesselrt.runtime.photo.encoded import Samples
 _ORIENTATION = 0x0112
 _KINDS = {3: "H", 4: "I"}  # short, as EXIF says, and long, as some write
 _MOST_ENTRIES = 1000
-MOST_EXIF = 2**16
+MAX_EXIF_BYTES = 2**16
 """Bytes; the orientation stands at their beginning."""
 
 

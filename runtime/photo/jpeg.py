@@ -9,20 +9,20 @@ from typing import NamedTuple
 import numpy as np
 import simplejpeg
 
-from vesselrt.runtime.photo.encoded import MOST_PARTS, Encoded, Samples, bad_header, damaged, unsupported
+from vesselrt.runtime.photo.encoded import MAX_PARTS, Encoded, Samples, bad_header, damaged, unsupported
 from vesselrt.runtime.photo.exif import orientation_from_exif
 
 _FRAMES = {0xC0, 0xC1, 0xC2, 0xC9, 0xCA}  # baseline, extended, progressive, and the last two with arithmetic coding
 _OTHER_FRAMES = {0xC3, 0xC5, 0xC6, 0xC7, 0xCB, 0xCD, 0xCE, 0xCF, 0xF7}  # lossless (0xF7: JPEG-LS) and hierarchical
 _SCAN, _END = 0xDA, 0xD9
-_ASIDE = {*range(0xE0, 0xEE), 0xEF, 0xFE}
+_WITHOUT_PIXELS = {*range(0xE0, 0xEE), 0xEF, 0xFE}
 """Segments that hold no pixels: the decoder complains of half a profile. Adobe's 0xEE tells what the colours are."""
 _NEXT_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")  # what is no coded byte, restart or filling
-_MOST_SCANS = 256
+_MAX_SCANS = 256
 """Progressive photographs have 10 or so; each scan takes as long as all pixels do, and can be written in 10 bytes."""
-_MOST_SCANNED = _MOST_SCANS * 20_000_000
+_MAX_SCANNED_PIXELS = _MAX_SCANS * 20_000_000
 """Pixels of all scans together, 3 s or so: larger photographs may have fewer scans."""
-_LEAST_SCANS = 32
+_MIN_SCANS = 32
 """What a JPEG may have whatever its size."""
 
 
@@ -32,7 +32,7 @@ def open_jpeg(data: bytes) -> Encoded:
     for marker, start, end in _segments(data):
         if marker in _FRAMES | _OTHER_FRAMES and end - start >= 6:
             depth, height, width, channels = struct.unpack_from(">BHHB", data, start)
-            _check_kind(marker, depth, channels)
+            _check_jpeg_kind(marker, depth, channels)
             frame = _Frame(marker, width, height, channels)
         elif marker == 0xE1 and data.startswith(b"Exif\0\0", start) and orientation == 1:
             orientation = orientation_from_exif(data[start + 6 : end])
@@ -40,7 +40,7 @@ def open_jpeg(data: bytes) -> Encoded:
             adobe = True
         elif marker == _SCAN:
             break
-        if marker not in _ASIDE:
+        if marker not in _WITHOUT_PIXELS:
             kept.append(data[start - 4 : end])
     else:
         raise bad_header("jpeg")
@@ -50,7 +50,7 @@ def open_jpeg(data: bytes) -> Encoded:
         _check_scans(data, start - 4, frame)
     pure = b"".join([*kept, memoryview(data)[start - 4 :]])
     return Encoded(
-        "jpeg", frame.width, frame.height, partial(_decode, pure, frame, adobe), orientation=orientation,
+        "jpeg", frame.width, frame.height, partial(_decode_jpeg, pure, frame, adobe), orientation=orientation,
         reductions=(8, 4, 2),
     )  # fmt: skip
 
@@ -71,7 +71,7 @@ class _Frame(NamedTuple):
 def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
     """Marker, start and end of the content of each segment up to the first scan's header."""
     place = 2
-    for _ in range(MOST_PARTS):
+    for _ in range(MAX_PARTS):
         try:
             ahead, marker, length = struct.unpack_from(">BBH", data, place)
         except struct.error:
@@ -83,7 +83,7 @@ def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
         place += 1 if marker == 0xFF else 2 + length
 
 
-def _check_kind(frame: int, depth: int, channels: int) -> None:
+def _check_jpeg_kind(frame: int, depth: int, channels: int) -> None:
     instead = "as baseline JPEG of 8 bits, or as PNG"
     if depth != 8:
         raise unsupported("jpeg", f"{depth} bits a sample", instead)
@@ -95,9 +95,9 @@ def _check_kind(frame: int, depth: int, channels: int) -> None:
 
 def _check_scans(data: bytes, place: int, frame: _Frame) -> None:
     """Raises ImageDecodeError where the scans from `place` on, up to the end of the image, are too many."""
-    most = min(_MOST_SCANS, max(_LEAST_SCANS, _MOST_SCANNED // (frame.width * frame.height)))
+    most = min(_MAX_SCANS, max(_MIN_SCANS, _MAX_SCANNED_PIXELS // (frame.width * frame.height)))
     scans = 0
-    for _ in range(MOST_PARTS):
+    for _ in range(MAX_PARTS):
         marker = data[place + 1] if place + 4 <= len(data) else _END
         if marker == _END:
             break
@@ -112,7 +112,7 @@ def _check_scans(data: bytes, place: int, frame: _Frame) -> None:
         raise unsupported("jpeg", what, "as baseline JPEG")
 
 
-def _decode(data: bytes, frame: _Frame, adobe: bool, reduction: int) -> Samples:
+def _decode_jpeg(data: bytes, frame: _Frame, adobe: bool, reduction: int) -> Samples:
     pixels = decode_strictly(
         data, "CMYK" if frame.channels == 4 else "RGB", min_factor=reduction,
         min_width=-(-frame.width // reduction), min_height=-(-frame.height // reduction),

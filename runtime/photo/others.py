@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vesselrt.runtime.photo.encoded import MOST_RATIO, Encoded, Samples, bad_header, damaged, unsupported
-from vesselrt.runtime.photo.vips import declared_by_vips, decode_with_vips
+from vesselrt.runtime.photo.encoded import MAX_RATIO, Encoded, Samples, bad_header, damaged, unsupported
+from vesselrt.runtime.photo.vips import decode_with_vips, read_vips_header
 
 if TYPE_CHECKING:
     from PIL.BmpImagePlugin import BmpImageFile
 
 _UNCOMPRESSED = (0, 3, 6)  # BI_RGB, BI_BITFIELDS, BI_ALPHABITFIELDS
-_MOST_RUNS = 2**20  # bytes of run-length coding, which Pillow decodes in Python
+_MAX_RUN_BYTES = 2**20  # bytes of run-length coding, which Pillow decodes in Python
 
 
 def open_bmp(data: bytes) -> Encoded:
@@ -20,7 +20,11 @@ def open_bmp(data: bytes) -> Encoded:
     from PIL.BmpImagePlugin import BmpImageFile  # which decoder processes seldom need
 
     header, compression = (int.from_bytes(data[place : place + 4], "little") for place in (14, 30))
-    if header >= 40 and compression not in _UNCOMPRESSED and not (compression in (1, 2) and len(data) <= _MOST_RUNS):
+    if (
+        header >= 40
+        and compression not in _UNCOMPRESSED
+        and not (compression in (1, 2) and len(data) <= _MAX_RUN_BYTES)
+    ):
         raise unsupported("bmp", "coding of this kind or length", "as BMP without compression, or as PNG")
     try:
         file = BmpImageFile(io.BytesIO(data))
@@ -39,8 +43,8 @@ def _decode_bmp(file: "BmpImageFile") -> Samples:
 
 def open_avif(data: bytes) -> Encoded:
     """Reads the header. Raises ImageDecodeError."""
-    width, height, samples, depth = declared_by_vips("avif", "heifload_buffer", data)
+    width, height, samples, depth = read_vips_header("avif", "heifload_buffer", data)
     return Encoded(
         "avif", width, height, lambda _: decode_with_vips("avif", "heifload_buffer", data),
-        samples=samples, depth=depth, most_bytes=len(data) * MOST_RATIO,
+        samples=samples, depth=depth, max_bytes=len(data) * MAX_RATIO,
     )  # fmt: skip

@@ -17,7 +17,7 @@ _ADVICE = {
     "i": "Of values in 0..255 convert it: array.astype(np.uint8).",
     "u": "Of values in 0..255 convert it: array.astype(np.uint8).",
 }
-_BAND = 2**18  # pixels that are converted at once: a copy in floats would take 8 times what is wanted
+_BAND_PIXELS = 2**18  # pixels that are converted at once: a copy in floats would take 8 times what is wanted
 
 
 def rgb_from_pillow(image: Pillow.Image, limits: Limits) -> Image:
@@ -67,19 +67,19 @@ def rgb_from_array(pixels: NDArray[Any], *, bgr: bool = False) -> Image:
     if pixels.dtype not in (np.uint8, np.uint16) and pixels.dtype.kind != "f":
         raise ImageDecodeError(f"got {found}. {_EXPECTED}. {_ADVICE.get(pixels.dtype.kind, '')}".rstrip())
     if pixels.dtype.kind == "f":
-        _check_range(pixels)
+        _check_array_range(pixels)
     colours = pixels[:, :, :3]
     if bgr:
         colours = colours[:, :, ::-1]
     if colours.dtype == np.uint8 and colours.shape[2] == 3:
         return colours
-    return _in_8_bits(colours)
+    return _eight_bit_rgb(colours)
 
 
-def _in_8_bits(colours: NDArray[Any]) -> Image:
+def _eight_bit_rgb(colours: NDArray[Any]) -> Image:
     """(H, W, 3) of (H, W, 1) or (H, W, 3)."""
     result = np.empty((*colours.shape[:2], 3), np.uint8)
-    rows = max(1, _BAND // colours.shape[1])
+    rows = max(1, _BAND_PIXELS // colours.shape[1])
     for top in range(0, len(colours), rows):
         band = colours[top : top + rows]
         if band.dtype.kind == "f":
@@ -90,7 +90,7 @@ def _in_8_bits(colours: NDArray[Any]) -> Image:
     return result
 
 
-def _check_range(pixels: NDArray[Any]) -> None:
+def _check_array_range(pixels: NDArray[Any]) -> None:
     low, high = float(pixels.min()), float(pixels.max())
     if not (np.isfinite(low) and np.isfinite(high)):
         raise ImageDecodeError("the array holds NaN or infinite values. Send finite values in 0..1.")

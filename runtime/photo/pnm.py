@@ -9,21 +9,21 @@ from vesselrt.runtime.photo.encoded import Encoded, Samples, bad_header, damaged
 
 _GAP = rb"(?:\s|#[^\n\r]*[\n\r])+"  # space, and comments to the end of their line
 _SIZE = re.compile(rb"P([1-6])" + _GAP + rb"(\d{1,9})" + _GAP + rb"(\d{1,9})")
-_LARGEST = re.compile(_GAP + rb"(\d{1,5})")
-_MOST_HEADER = 2**16  # with its comments
-_MOST_TEXT = 16  # characters a number
+_MAX_VALUE = re.compile(_GAP + rb"(\d{1,5})")
+_MAX_HEADER_BYTES = 2**16  # with its comments
+_MAX_CHARACTERS = 16  # characters a number
 
 
 def open_pnm(data: bytes) -> Encoded:
     """Reads the header. Raises ImageDecodeError."""
-    head = data[:_MOST_HEADER]
+    head = data[:_MAX_HEADER_BYTES]
     found = _SIZE.match(head)
     if found is None:
         raise bad_header("pnm")
     kind, width, height = (int(number) for number in found.groups())
     end, largest = found.end(), 1
     if kind not in (1, 4):  # bits have no largest value
-        value = _LARGEST.match(head, end)
+        value = _MAX_VALUE.match(head, end)
         if value is None:
             raise bad_header("pnm")
         end, largest = value.end(), int(value[1])
@@ -31,17 +31,17 @@ def open_pnm(data: bytes) -> Encoded:
         raise bad_header("pnm")
     shape = (height, width, 3 if kind in (3, 6) else 1)
     return Encoded(
-        "pnm", width, height, lambda _: _decode(data, end, kind, shape, largest),
+        "pnm", width, height, lambda _: _decode_pnm(data, end, kind, shape, largest),
         samples=shape[2], depth=8 if largest < 256 else 16, is_raw=kind > 3,
     )  # fmt: skip
 
 
-def _decode(data: bytes, end: int, kind: int, shape: tuple[int, int, int], largest: int) -> Samples:
+def _decode_pnm(data: bytes, end: int, kind: int, shape: tuple[int, int, int], largest: int) -> Samples:
     """(H, W, 1 or 3) uint8 or uint16, `largest` being white."""
     if kind <= 3:
-        values = _from_text(data[end:], shape, bits=kind == 1)
+        values = _values_from_text(data[end:], shape, bits=kind == 1)
     else:
-        values = _from_bytes(data, end + 1, shape, 1 if kind == 4 else 8 if largest < 256 else 16)
+        values = _values_from_bytes(data, end + 1, shape, 1 if kind == 4 else 8 if largest < 256 else 16)
     if kind in (1, 4):
         return np.where(values, np.uint8(0), np.uint8(255))  # 1 is black
     if values.max() > largest:
@@ -52,7 +52,7 @@ def _decode(data: bytes, end: int, kind: int, shape: tuple[int, int, int], large
     return ((values.astype(np.uint32) * white + largest // 2) // largest).astype(values.dtype)
 
 
-def _from_bytes(data: bytes, start: int, shape: tuple[int, int, int], bits: int) -> Samples:
+def _values_from_bytes(data: bytes, start: int, shape: tuple[int, int, int], bits: int) -> Samples:
     height, width, channels = shape
     across = -(-width * channels * bits // 8)  # a row of bits ends with a whole byte
     if start + height * across > len(data):
@@ -63,9 +63,9 @@ def _from_bytes(data: bytes, start: int, shape: tuple[int, int, int], bits: int)
     return np.unpackbits(rows, axis=1, count=width)[:, :, None] if bits == 1 else rows.reshape(shape)
 
 
-def _from_text(text: bytes, shape: tuple[int, int, int], *, bits: bool) -> Samples:
-    if len(text) > _MOST_HEADER + _MOST_TEXT * np.prod(shape):
-        raise unsupported("pnm", f"more than {_MOST_TEXT} characters a number", "as P5 or P6")
+def _values_from_text(text: bytes, shape: tuple[int, int, int], *, bits: bool) -> Samples:
+    if len(text) > _MAX_HEADER_BYTES + _MAX_CHARACTERS * np.prod(shape):
+        raise unsupported("pnm", f"more than {_MAX_CHARACTERS} characters a number", "as P5 or P6")
     text = re.sub(rb"#[^\n\r]*", b"", text)
     if bits:  # need no space between them
         text = b" ".join(re.findall(rb"[01]", text))

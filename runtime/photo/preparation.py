@@ -12,11 +12,11 @@ import numpy as np
 from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.errors import FieldOfViewError, OptionError
 from vesselrt.runtime.manifest import Preparation
-from vesselrt.runtime.photo.quality import warnings_of
+from vesselrt.runtime.photo.quality import find_warnings
 from vesselrt.runtime.photo.views import Box, Scale, find_scales, whole
 
-_LEAST_SIDE = 16  # px: in less, no vessel is a pixel wide
-_LEAST_TOLD = 0.5  # of what is shown: a told diameter below is a mistake, and would make very many pixels
+_MIN_SIDE = 16  # px: in less, no vessel is a pixel wide
+_MIN_TOLD_SHARE = 0.5  # of what is shown: a told diameter below is a mistake, and would make very many pixels
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,8 @@ def prepare(image: Image, preparation: Preparation) -> Prepared:
     Raises FieldOfViewError when the model has a scale and the photograph shows nothing or next to nothing.
     """
     shape = (image.shape[0], image.shape[1])
-    seen = whole(shape) if preparation.field_of_view is None else _scales(image, preparation, None)[0]
-    return _prepared(image, preparation, seen)
+    seen = whole(shape) if preparation.field_of_view is None else _find_or_assume_scales(image, preparation, None)[0]
+    return _prepare_view(image, preparation, seen)
 
 
 def prepare_views(image: Image, preparation: Preparation, told: float | None = None) -> Views:
@@ -66,14 +66,14 @@ def prepare_views(image: Image, preparation: Preparation, told: float | None = N
     OptionError for a diameter that contradicts the photograph.
     """
     shape = (image.shape[0], image.shape[1])
-    scales = _scales(image, preparation, told)
+    scales = _find_or_assume_scales(image, preparation, told)
     if preparation.field_of_view is None:
-        return Views(shape, (_prepared(image, preparation, whole(shape)),), scales, ())
-    prepared = tuple(_prepared(image, preparation, scale) for scale in scales)
-    return Views(shape, prepared, scales, warnings_of(image, scales, prepared[0].pixels))
+        return Views(shape, (_prepare_view(image, preparation, whole(shape)),), scales, ())
+    prepared = tuple(_prepare_view(image, preparation, scale) for scale in scales)
+    return Views(shape, prepared, scales, find_warnings(image, scales, prepared[0].pixels))
 
 
-def _scales(image: Image, preparation: Preparation, told: float | None) -> tuple[Scale, ...]:
+def _find_or_assume_scales(image: Image, preparation: Preparation, told: float | None) -> tuple[Scale, ...]:
     try:
         found = find_scales(image, told)
     except FieldOfViewError:
@@ -83,20 +83,20 @@ def _scales(image: Image, preparation: Preparation, told: float | None) -> tuple
     if preparation.field_of_view is None:
         return found
     box = found[0].box
-    if box.longer < _LEAST_SIDE:
+    if box.longer < _MIN_SIDE:
         raise FieldOfViewError(
             f"the photograph shows {box.width} × {box.height} pixels of retina. "
-            f"Send one that shows at least {_LEAST_SIDE} pixels across."
+            f"Send one that shows at least {_MIN_SIDE} pixels across."
         )
-    if told is not None and told < _LEAST_TOLD * box.longer:
+    if told is not None and told < _MIN_TOLD_SHARE * box.longer:
         raise OptionError(
             f"scale is {told:g} pixels, and the photograph shows {box.width} × {box.height} pixels of one field of "
             "view. Expected the diameter of the whole field of view in pixels of this photograph."
         )
-    return tuple(scale for scale in found if scale.box.longer >= _LEAST_SIDE)
+    return tuple(scale for scale in found if scale.box.longer >= _MIN_SIDE)
 
 
-def _prepared(image: Image, preparation: Preparation, seen: Scale) -> Prepared:
+def _prepare_view(image: Image, preparation: Preparation, seen: Scale) -> Prepared:
     view = seen.box.cut(image)
     pixels: Image = view
     if preparation.channels == "green":

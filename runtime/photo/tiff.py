@@ -121,7 +121,7 @@ class _Picture:
         return self.page.values(starts), self.page.values(counts)
 
     @property
-    def most_bytes(self) -> int:
+    def max_bytes(self) -> int:
         """What the blocks can stand for at most, decoded; indices into a palette become colours."""
         colours = 3 if self.colours == _INDEXED else 1
         return int(self.places[1].sum()) * _RATIOS[self.compression] * max(8, self.bits) // self.bits * colours
@@ -134,15 +134,15 @@ def _open_page(page: Page, warnings: tuple[str, ...] = ()) -> Encoded:
         page.value(tags.KIND, _UNSIGNED), page.value(tags.COMPRESSION, _NO_COMPRESSION),
         samples if page.value(tags.PLANES, 1) == 2 else 1,
     )  # fmt: skip
-    _check_kind(picture)
+    _check_tiff_kind(picture)
     largest = page.value(tags.LARGEST, 0) if picture.bits == 16 else 0
     orientation = page.value(tags.ORIENTATION, 1)
     encoded = Encoded(
-        "tiff", picture.width, picture.height, partial(_decode, picture),
+        "tiff", picture.width, picture.height, partial(_decode_tiff, picture),
         samples=3 if picture.colours == _INDEXED else samples, depth=max(8, picture.bits),
         orientation=orientation if 1 <= orientation <= 8 else 1,
         meaningful=min(16, largest.bit_length()) if largest >= 256 else None,
-        from_white=picture.colours == _GREY_FROM_WHITE, most_bytes=picture.most_bytes, warnings=warnings,
+        from_white=picture.colours == _GREY_FROM_WHITE, max_bytes=picture.max_bytes, warnings=warnings,
         is_raw=picture.compression == _NO_COMPRESSION and picture.bits >= 8,
     )  # fmt: skip
     _check_blocks(picture, encoded.bytes)
@@ -163,7 +163,7 @@ def _open_channels(pages: list[Page]) -> Encoded:
     )  # fmt: skip
 
 
-def _check_kind(picture: _Picture) -> None:
+def _check_tiff_kind(picture: _Picture) -> None:
     """Raises ImageDecodeError unless libtiff reads pixels of this kind and libvips hands them on as they are."""
     what = None
     kinds = {_UNSIGNED: f"{picture.bits}-bit", _SIGNED: f"signed {picture.bits}-bit"}
@@ -211,16 +211,16 @@ def _check_blocks(picture: _Picture, declared: int) -> None:
         raise unsupported("tiff", f"tiles of {across:,} × {down:,} pixels, larger than the photograph", _INSTEAD)
 
 
-def _decode(picture: _Picture, _: int) -> Samples:
+def _decode_tiff(picture: _Picture, _: int) -> Samples:
     if picture.compression in _DEFLATE or picture.compression == _JPEG:
-        _check_ends(picture)
+        _check_block_ends(picture)
     samples = decode_with_vips(
         "tiff", "tiffload_buffer", picture.page.alone(picture.samples > _CHANNELS[picture.colours])
     )
     return rgb_from_cmyk(samples[:, :, :4], inverted=False) if picture.colours == _INKS else samples
 
 
-def _check_ends(picture: _Picture) -> None:
+def _check_block_ends(picture: _Picture) -> None:
     """Raises ImageDecodeError for a block that does not end where its pixels do: libtiff stops at the last of them.
 
     Only behind it come what zlib checks its sum with, and what is left over where JPEG's codes were overwritten.

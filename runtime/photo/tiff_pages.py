@@ -20,14 +20,14 @@ _OF_PIXELS = {
     WIDTH, HEIGHT, BITS, COMPRESSION, COLOURS, STARTS, SAMPLES, ROWS, COUNTS, PLANES, TILE_WIDTH, TILE_HEIGHT,
     TILE_STARTS, TILE_COUNTS, EXTRA, KIND, PREDICTOR, PALETTE, TABLES, *YCBCR,
 }  # fmt: skip
-_READ = {1: "u1", 3: "u2", 4: "u4", 7: "u1", 13: "u4", 16: "u8"}
+_NUMBER_TYPES = {1: "u1", 3: "u2", 4: "u4", 7: "u1", 13: "u4", 16: "u8"}
 """Types whose values are read here. Others are handed on unread."""
 _ORDERS: dict[bytes, Literal["<", ">"]] = {b"II": "<", b"MM": ">"}
-_MOST_TAGS, _MOST_PAGES = 4096, 64
+_MAX_TAGS, _MAX_PAGES = 4096, 64
 
 
 @dataclass(frozen=True)
-class _Layout:
+class _ByteLayout:
     """How the file writes numbers."""
 
     order: Literal["<", ">"]
@@ -54,7 +54,7 @@ class Page:
     """The tags of one page, not yet believed."""
 
     data: bytes
-    layout: _Layout
+    layout: _ByteLayout
     entries: dict[int, bytes]
     """Tag → the entry as it is written."""
 
@@ -65,9 +65,9 @@ class Page:
                 raise bad_header("tiff")
             return np.array([default])
         _, kind, count, inline = struct.unpack(self.layout.entry, self.entries[tag])
-        if kind not in _READ or not count:
+        if kind not in _NUMBER_TYPES or not count:
             raise bad_header("tiff")
-        form = np.dtype(_READ[kind]).newbyteorder(self.layout.order)
+        form = np.dtype(_NUMBER_TYPES[kind]).newbyteorder(self.layout.order)
         start = 0 if count * form.itemsize <= len(inline) else struct.unpack(self.layout.place, inline)[0]
         source = inline if not start else self.data
         if start + count * form.itemsize > len(source):
@@ -127,22 +127,22 @@ def read_pages(data: bytes) -> Iterator[Page]:
     try:
         order = _ORDERS[data[:2]]
         (version,) = struct.unpack_from(f"{order}H", data, 2)
-        layout = _Layout(order, big=version == 43)
+        layout = _ByteLayout(order, big=version == 43)
         (place,) = struct.unpack_from(layout.place, data, 8 if layout.big else 4)
         seen: set[int] = set()
         while place:
-            if place in seen or len(seen) == _MOST_PAGES:
-                raise unsupported("tiff", f"{_MOST_PAGES} pages or more", "with one photograph in a file")
+            if place in seen or len(seen) == _MAX_PAGES:
+                raise unsupported("tiff", f"{_MAX_PAGES} pages or more", "with one photograph in a file")
             seen.add(place)
             (count,) = struct.unpack_from(layout.count, data, place)
             place += struct.calcsize(layout.count)
             size, entries = struct.calcsize(layout.entry), dict[int, bytes]()
-            for start in range(place, place + size * min(count, _MOST_TAGS), size):
+            for start in range(place, place + size * min(count, _MAX_TAGS), size):
                 (tag,) = struct.unpack_from(f"{order}H", data, start)
                 if (tag in entries and tag in _OF_PIXELS) or start + size > len(data):
                     raise bad_header("tiff")
                 entries[tag] = data[start : start + size]
-            if count > _MOST_TAGS:
+            if count > _MAX_TAGS:
                 raise bad_header("tiff")
             yield Page(data, layout, entries)
             place += size * count

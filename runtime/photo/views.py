@@ -19,16 +19,17 @@ Source = Literal["found", "told", "guessed"]
 
 SURVEY = 256
 """px: fields of view are looked for on a reduced copy whose longest side has this to twice this."""
-_RISE = 0.12  # the field of view begins this far up from the background's level to the retina's
-_LEAST_RISE = 6.0  # grey levels: sensor noise and JPEG ringing stay below
-_LEAST_AREA = 0.05  # of the photograph: a smaller lit part is no field of view
-_PAGE_FLAT = 6  # grey levels by which a page may vary: JPEG. A retina varies more even in a corner
-_PAGE_EDGE = 2  # px of the survey: pixels between page and photograph are neither
-_SECOND = 0.5  # of the largest diameter: what is smaller is an inset or a reflex
-_WAIST = 0.85  # two discs that touch are this much narrower where they do; a single one, however cut, has no waist
-_LEAST_EDGE = 12  # px of the survey: of a shorter arc, the circle is anybody's guess
-_CORNER = 0.03  # of a box's sides: so far inside a corner, a disc is dark and a rectangle is not
-_ROUND = 0.02  # of the radius: how far from a circle the seen edge of a cut disc may lie, root mean square
+_EDGE_RISE = 0.12  # the field of view begins this far up from the background's level to the retina's
+_MIN_RISE = 6.0  # grey levels: sensor noise and JPEG ringing stay below
+_MIN_AREA = 0.05  # of the photograph: a smaller lit part is no field of view
+_MAX_PAGE_RANGE = 6  # grey levels by which a page may vary: JPEG. A retina varies more even in a corner
+_PAGE_EDGE_PIXELS = 2  # px of the survey: pixels between page and photograph are neither
+_MIN_SECOND = 0.5  # of the largest diameter: what is smaller is an inset or a reflex
+_MAX_WAIST = 0.85  # two discs that touch are this much narrower where they do; a single one, however cut, has no waist
+_MIN_EDGE_POINTS = 12  # px of the survey: of a shorter arc, the circle is anybody's guess
+_CORNER_SHARE = 0.03  # of a box's sides: so far inside a corner, a disc is dark and a rectangle is not
+# Root mean square distance of a cut disc's visible edge from a circle, as a share of the radius.
+_MAX_ROUNDNESS_ERROR = 0.02
 
 
 @dataclass(frozen=True)
@@ -79,14 +80,19 @@ class Scale:
         box = self.box
         right, bottom = min(box.right * factor, width), min(box.bottom * factor, height)
         # The outermost pixels stay outermost: a disc that the frame cuts is not made smaller.
-        outline = [(_enlarged(x, factor, box.right - 1, right - 1), _enlarged(y, factor, box.bottom - 1, bottom - 1))
-                   for x, y in self.outline]  # fmt: skip
+        outline = [
+            (
+                _enlarge_coordinate(x, factor, box.right - 1, right - 1),
+                _enlarge_coordinate(y, factor, box.bottom - 1, bottom - 1),
+            )
+            for x, y in self.outline
+        ]
         larger = Box(box.top * factor, box.left * factor, bottom, right)
         diameter = larger.longer if self.diameter == box.longer else self.diameter * factor
         return Scale(larger, diameter, self.source, tuple(outline))
 
 
-def _enlarged(place: int, factor: int, last: int, largest: int) -> int:
+def _enlarge_coordinate(place: int, factor: int, last: int, largest: int) -> int:
     if place >= last:
         return largest
     return place * factor + factor // 2 if place else 0
@@ -120,10 +126,10 @@ def find_scales(image: Image, told: float | None = None) -> tuple[Scale, ...]:
     # A maximum over the channels: the surroundings are dark in all of them, the retina never is.
     red, green, blue = cv2.split(survey)
     grey = np.asarray(cv2.max(cv2.max(red, green), blue), np.uint8)
-    page = _page(survey, grey)
-    found = list(_in_frame(grey)) if page is None else list(_on_page(grey, page))
+    page = _find_page(survey, grey)
+    found = list(_scales_in_frame(grey)) if page is None else list(_scales_on_page(grey, page))
     if not found:  # a page and nothing else
-        found = [_whole(Box(0, 0, *grey.shape))]
+        found = [_whole_frame(Box(0, 0, *grey.shape))]
     # In pixels of the survey, whose last ones may stand for fewer of the photograph than a step.
     scales = [scale.enlarged(step, (height, width)) for scale in found]
     if told is not None:
@@ -133,17 +139,17 @@ def find_scales(image: Image, told: float | None = None) -> tuple[Scale, ...]:
 
 def whole(shape: tuple[int, int], told: float | None = None) -> Scale:
     """A photograph (height, width) that is taken whole, with no edge to see."""
-    scale = _whole(Box(0, 0, *shape))
+    scale = _whole_frame(Box(0, 0, *shape))
     return scale if told is None else replace(scale, diameter=told, source="told")
 
 
-def _whole(box: Box) -> Scale:
+def _whole_frame(box: Box) -> Scale:
     right, bottom = box.right - 1, box.bottom - 1
     outline = ((box.left, box.top), (right, box.top), (right, bottom), (box.left, bottom))
     return Scale(box, box.longer, "guessed", outline)
 
 
-def _page(survey: Image, grey: Image) -> Image | None:
+def _find_page(survey: Image, grey: Image) -> Image | None:
     """What surrounds the photograph in one flat colour, as bright as a retina, 1 in 0; None where nothing does.
 
     It must fill three corners at least: a photograph may fill the fourth, but no retina is as flat as a page.
@@ -152,28 +158,28 @@ def _page(survey: Image, grey: Image) -> Image | None:
     ends = (slice(side), slice(-side, None))
     corners = np.array([np.median(survey[y, x], axis=(0, 1)) for y in ends for x in ends])  # (4, 3)
     colour = np.sort(corners, axis=0)[1:3].mean(axis=0)
-    dark = colour.max() < 2 * _LEAST_RISE or colour.max() <= 0.5 * float(np.percentile(grey, 95))
-    if dark or (np.abs(corners - colour).max(axis=1) <= _PAGE_FLAT).sum() < 3:
+    dark = colour.max() < 2 * _MIN_RISE or colour.max() <= 0.5 * float(np.percentile(grey, 95))
+    if dark or (np.abs(corners - colour).max(axis=1) <= _MAX_PAGE_RANGE).sum() < 3:
         return None
-    low, high = np.clip(colour - _PAGE_FLAT, 0, 255), np.clip(colour + _PAGE_FLAT, 0, 255)
+    low, high = np.clip(colour - _MAX_PAGE_RANGE, 0, 255), np.clip(colour + _MAX_PAGE_RANGE, 0, 255)
     alike = cv2.inRange(survey, low, high)
     labels = cv2.connectedComponents(alike)[1]
     at = {int(labels[y, x]) for y in (0, -1) for x in (0, -1)} - {0}
     page = np.isin(labels, list(at)).astype(np.uint8)
-    return np.asarray(cv2.dilate(page, np.ones((2 * _PAGE_EDGE + 1,) * 2, np.uint8)), np.uint8)
+    return np.asarray(cv2.dilate(page, np.ones((2 * _PAGE_EDGE_PIXELS + 1,) * 2, np.uint8)), np.uint8)
 
 
-def _on_page(grey: Image, page: Image) -> Iterator[Scale]:
+def _scales_on_page(grey: Image, page: Image) -> Iterator[Scale]:
     """The fields of view of every photograph on a page."""
     content = 1 - page
     _, _, stats, _ = cv2.connectedComponentsWithStats(content)
     areas = stats[1:, cv2.CC_STAT_AREA]
     for left, top, across, down, area in stats[1:]:
-        if area < max(_LEAST_AREA * grey.size / 4, _SECOND**2 / 2 * areas.max()):  # lettering
+        if area < max(_MIN_AREA * grey.size / 4, _MIN_SECOND**2 / 2 * areas.max()):  # lettering
             continue
         frame = Box(int(top), int(left), int(top + down), int(left + across))
         try:
-            found = list(_in_frame(frame.cut(grey * content)))
+            found = list(_scales_in_frame(frame.cut(grey * content)))
         except FieldOfViewError:
             continue
         for scale in found:
@@ -181,7 +187,7 @@ def _on_page(grey: Image, page: Image) -> Iterator[Scale]:
             yield replace(scale, box=scale.box.moved(frame.top, frame.left), outline=outline)
 
 
-def _in_frame(grey: Image) -> Iterator[Scale]:
+def _scales_in_frame(grey: Image) -> Iterator[Scale]:
     """The fields of view of one photograph, in pixels of its survey. Raises FieldOfViewError."""
     grey = np.asarray(cv2.blur(grey, (3, 3)), np.uint8)
     corner = max(2, min(grey.shape) // 40)
@@ -189,108 +195,108 @@ def _in_frame(grey: Image) -> Iterator[Scale]:
     # The second darkest corner: a camera's notch or a burnt-in date may fill the others.
     background = float(np.sort([np.median(c) for c in corners])[1])
     bright = float(np.percentile(grey, 95))
-    if bright < _LEAST_RISE:
+    if bright < _MIN_RISE:
         raise FieldOfViewError(
             f"the photograph is black: 95 % of its pixels are at or below {bright:.0f} of 255. "
             "Send a photograph with a visible field of view."
         )
-    lit = (grey > background + max(_LEAST_RISE, _RISE * (bright - background))).astype(np.uint8)
+    lit = (grey > background + max(_MIN_RISE, _EDGE_RISE * (bright - background))).astype(np.uint8)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(lit)
     areas = stats[1:, cv2.CC_STAT_AREA]
-    if count < 2 or background > 0.5 * bright or areas.max() < _LEAST_AREA * grey.size:
-        yield _whole(Box(0, 0, *grey.shape))
+    if count < 2 or background > 0.5 * bright or areas.max() < _MIN_AREA * grey.size:
+        yield _whole_frame(Box(0, 0, *grey.shape))
         return
     order = 1 + np.argsort(-areas, kind="stable")
-    first = list(_split((labels == order[0]).astype(np.uint8)))
-    longest = max(_box(disc).longer for disc in first)
+    first = list(_split_touching_discs((labels == order[0]).astype(np.uint8)))
+    longest = max(_bounding_box(disc).longer for disc in first)
     for disc in first:
-        yield _scale(disc)
+        yield _scale_from_disc(disc)
     for label in order[1:]:
-        if max(stats[label, cv2.CC_STAT_WIDTH], stats[label, cv2.CC_STAT_HEIGHT]) < _SECOND * longest:
+        if max(stats[label, cv2.CC_STAT_WIDTH], stats[label, cv2.CC_STAT_HEIGHT]) < _MIN_SECOND * longest:
             continue
-        for disc in _split((labels == label).astype(np.uint8)):
-            if _box(disc).longer >= _SECOND * longest and _is_disc(disc):
-                yield _scale(disc)
+        for disc in _split_touching_discs((labels == label).astype(np.uint8)):
+            if _bounding_box(disc).longer >= _MIN_SECOND * longest and _is_disc(disc):
+                yield _scale_from_disc(disc)
 
 
-def _split(lit: Image) -> Iterator[Image]:
+def _split_touching_discs(lit: Image) -> Iterator[Image]:
     """A connected part of a survey, 1 in 0, or the discs of which it consists: cut where they touch."""
-    filled = np.asarray(cv2.drawContours(np.zeros_like(lit), _outsides(lit), -1, 1, -1), np.uint8)
+    filled = np.asarray(cv2.drawContours(np.zeros_like(lit), _outer_contours(lit), -1, 1, -1), np.uint8)
     for axis in (0, 1):
-        at = _waist(np.count_nonzero(filled, axis=axis))
+        at = _find_waist(np.count_nonzero(filled, axis=axis))
         if at is None:
             continue
         halves = [lit.copy(), lit.copy()]
         np.moveaxis(halves[0], 1 - axis, 0)[at:] = 0
         np.moveaxis(halves[1], 1 - axis, 0)[:at] = 0
-        sides = sorted(_box(half).longer for half in halves)
-        if sides[0] >= _SECOND * sides[1] and all(_is_disc(half) for half in halves):
+        sides = sorted(_bounding_box(half).longer for half in halves)
+        if sides[0] >= _MIN_SECOND * sides[1] and all(_is_disc(half) for half in halves):
             for half in halves:
-                yield from _split(half)
+                yield from _split_touching_discs(half)
             return
     yield lit
 
 
-def _waist(widths: NDArray[np.intp]) -> int | None:
+def _find_waist(widths: NDArray[np.intp]) -> int | None:
     """Where a shape with these widths, one a row or column, is narrower than on either side of it; None: nowhere."""
     smaller = np.minimum(np.maximum.accumulate(widths), np.maximum.accumulate(widths[::-1])[::-1])
     between = np.where(2 * smaller >= widths.max(), widths / np.maximum(smaller, 1), 1.0)
     at = int(between.argmin())
-    return at if between[at] < _WAIST else None
+    return at if between[at] < _MAX_WAIST else None
 
 
 def _is_disc(lit: Image) -> bool:
     """Whether a part of a survey is round, as a field of view is, and not a panel, lettering or a shadow."""
-    return _circle(_edge(lit, _box(lit))) is not None
+    return _fit_circle(_edge_points(lit, _bounding_box(lit))) is not None
 
 
-def _edge(lit: Image, box: Box) -> NDArray[np.int32]:
+def _edge_points(lit: Image, box: Box) -> NDArray[np.int32]:
     """x, y (K, 2) of the pixels along the outside of a part, without those along the sides of `box`."""
-    outside = max(_outsides(lit), key=len).reshape(-1, 2)
+    outside = max(_outer_contours(lit), key=len).reshape(-1, 2)
     low, high = np.array([box.left, box.top]), np.array([box.right, box.bottom])
     return np.asarray(outside[((outside > low + 2) & (outside < high - 3)).all(axis=1)], np.int32)
 
 
-def _outsides(lit: Image) -> Sequence[NDArray[np.int32]]:
+def _outer_contours(lit: Image) -> Sequence[NDArray[np.int32]]:
     """The outer pixels of each connected part, (K, 1, 2) x, y."""
     return cv2.findContours(lit, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0]  # type: ignore[return-value]
 
 
-def _dark_corners(lit: Image, box: Box) -> int:
+def _count_dark_corners(lit: Image, box: Box) -> int:
     part = box.cut(lit)
-    y, x = round(_CORNER * box.height), round(_CORNER * box.width)
+    y, x = round(_CORNER_SHARE * box.height), round(_CORNER_SHARE * box.width)
     return sum(not part[row, column] for row in (y, -1 - y) for column in (x, -1 - x))
 
 
-def _box(lit: Image) -> Box:
+def _bounding_box(lit: Image) -> Box:
     left, top, across, down = cv2.boundingRect(lit)
     return Box(top, left, top + down, left + across)
 
 
-def _scale(lit: Image) -> Scale:
+def _scale_from_disc(lit: Image) -> Scale:
     """The field of view that is this part of a survey, 1 in 0; not empty."""
-    box = _box(lit)
+    box = _bounding_box(lit)
     shrunk = np.asarray(cv2.erode(lit, np.ones((3, 3), np.uint8)), np.uint8)  # the blur has spread it by one
-    edges = _outsides(shrunk if shrunk.any() else lit)
+    edges = _outer_contours(shrunk if shrunk.any() else lit)
     outline = cv2.convexHull(np.concatenate(edges)).reshape(-1, 2)
-    diameter = _diameter(lit, box)
+    diameter = _disc_diameter(lit, box)
     source: Source = "guessed" if diameter is None else "found"
     return Scale(box, diameter or box.longer, source, tuple((int(x), int(y)) for x, y in outline))
 
 
-def _diameter(lit: Image, box: Box) -> float | None:
+def _disc_diameter(lit: Image, box: Box) -> float | None:
     """Of a disc, by as much of its edge as the frame shows; None where that is too little."""
     height, width = lit.shape
-    if not _dark_corners(lit, box):
+    if not _count_dark_corners(lit, box):
         return None
     if (box.left > 0 and box.right < width) or (box.top > 0 and box.bottom < height):
         return box.longer
-    return _circle(_edge(lit, box))
+    return _fit_circle(_edge_points(lit, box))
 
 
-def _circle(edge: NDArray[np.int32]) -> float | None:
+def _fit_circle(edge: NDArray[np.int32]) -> float | None:
     """The diameter of the circle through points x, y (K, 2) by least squares; None where they lie on none."""
-    if len(edge) < _LEAST_EDGE:
+    if len(edge) < _MIN_EDGE_POINTS:
         return None
     points = edge.astype(np.float64)
     # x² + y² = 2 a x + 2 b y + c, whose centre is (a, b).
@@ -298,4 +304,4 @@ def _circle(edge: NDArray[np.int32]) -> float | None:
     *centre, rest = unknown[0]
     radius = float(np.sqrt(max(0.0, rest + centre[0] ** 2 + centre[1] ** 2)))
     away = np.hypot(*(points - centre).T) - radius
-    return 2 * radius if np.sqrt((away**2).mean()) < _ROUND * radius else None
+    return 2 * radius if np.sqrt((away**2).mean()) < _MAX_ROUNDNESS_ERROR * radius else None

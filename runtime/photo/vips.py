@@ -40,7 +40,7 @@ def decode_with_vips(kind: Format, loader: str, data: bytes, **options: Any) -> 
     return np.frombuffer(samples, _KINDS[image.format]).reshape(image.height, image.width, image.bands)
 
 
-def declared_by_vips(kind: Format, loader: str, data: bytes) -> tuple[int, int, int, int]:
+def read_vips_header(kind: Format, loader: str, data: bytes) -> tuple[int, int, int, int]:
     """Width, height, samples a pixel and bits a sample, no pixel being decoded. Raises ImageDecodeError."""
     vips = load_vips()
     try:

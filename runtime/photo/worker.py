@@ -15,9 +15,9 @@ from vesselrt.runtime.errors import ImageDecodeError, ImageTooLargeError
 from vesselrt.runtime.photo.decoding import Limits, decode_opened, load_libraries, open_photo
 from vesselrt.runtime.photo.encoded import Encoded
 
-_SPARE = 128 * 2**20
+_SPARE_BYTES = 128 * 2**20
 """Bytes of memory that any photograph may cost."""
-_TIMES = 6
+_MEMORY_FACTOR = 6
 """Times its decoded samples that a photograph may reserve; lossless WebP reserves 5 and uses half of that."""
 
 
@@ -29,10 +29,10 @@ def main() -> None:
         send_message(channel, {})
         while line := stream.readline():
             request = json.loads(line)
-            _answer(channel, request, stream.read(request["bytes"]))
+            _answer_request(channel, request, stream.read(request["bytes"]))
 
 
-def _answer(channel: socket.socket, request: dict[str, Any], data: bytes) -> None:
+def _answer_request(channel: socket.socket, request: dict[str, Any], data: bytes) -> None:
     limits = Limits(**{**request["limits"], "formats": tuple(request["limits"]["formats"])})
     # By the processor's time of this process alone: the signal ends it wherever it is.
     signal.setitimer(signal.ITIMER_PROF, request["seconds"])
@@ -61,7 +61,7 @@ def _limit_memory(encoded: Encoded, data: bytes) -> None:
     """
     now = int(Path("/proc/self/statm").read_bytes().split()[5]) * resource.getpagesize()
     hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
-    most = now + _SPARE + _TIMES * max(encoded.bytes, 4 * encoded.width * encoded.height) + 2 * len(data)
+    most = now + _SPARE_BYTES + _MEMORY_FACTOR * max(encoded.bytes, 4 * encoded.width * encoded.height) + 2 * len(data)
     resource.setrlimit(resource.RLIMIT_DATA, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
 
 

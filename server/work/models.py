@@ -14,7 +14,7 @@ from typing import cast
 from vesselrt.runtime.devices import AnyPrecision, Device
 from vesselrt.runtime.errors import DeviceError, OptionError
 from vesselrt.runtime.hardware import usable_cores
-from vesselrt.runtime.modelfile import DEFAULT, find
+from vesselrt.runtime.modelfile import DEFAULT, find_model_file
 from vesselrt.runtime.segmenter import Segmenter, load
 from vesselrt.server.http.errors import NotReadyError, RequestError
 from vesselrt.server.settings import Settings
@@ -169,7 +169,7 @@ def from_settings(settings: Settings) -> list[Model]:
     threads = settings.threads or max(1, usable_cores() // settings.workers)
     for given in settings.models or (DEFAULT,):
         name, separator, model = given.rpartition("=")
-        path = find(model)
+        path = find_model_file(model)
         name = name if separator else path.name.partition(".")[0]
         if not name or not set(name) <= _NAME:
             raise OptionError(f"a model's name is {name!r}. Expected letters, digits, dots and dashes: NAME=MODEL.")

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
         VesselrtError,
     )
     from vesselrt.runtime.manifest import Manifest
-    from vesselrt.runtime.modelfile import models
+    from vesselrt.runtime.modelfile import list_models as models
     from vesselrt.runtime.photo.decoding import Limits
     from vesselrt.runtime.photo.views import Box, Scale
     from vesselrt.runtime.segmentation import Segmentation
@@ -52,6 +52,8 @@ _HOMES = {
     "vesselrt.runtime.segmenter": ("Segmenter", "load"),
 }
 """Module → public names. All others are errors."""
+_NAMES_THERE = {"models": "list_models"}
+"""Public name → its name in that module, where they differ."""
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
@@ -94,7 +96,8 @@ if not TYPE_CHECKING:  # for type checkers there is no name but those above
             return version("vesselrt")
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = globals()[name] = getattr(import_module(_HOME_OF.get(name, "vesselrt.runtime.errors")), name)
+        module = import_module(_HOME_OF.get(name, "vesselrt.runtime.errors"))
+        value = globals()[name] = getattr(module, _NAMES_THERE.get(name, name))
         return value
 
 

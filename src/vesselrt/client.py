@@ -94,11 +94,11 @@ class Client:
         for _ in range(self._retries):
             if answer.status_code != HTTPStatus.SERVICE_UNAVAILABLE:
                 break
-            time.sleep(_wait(answer.headers.get("retry-after", "")))
+            time.sleep(_seconds_to_wait(answer.headers.get("retry-after", "")))
             answer = self._send(method, address, **request)
         if answer.is_success:
             return answer
-        raise _error(answer)
+        raise _error_from_answer(answer)
 
     def _send(self, method: str, address: str, **request: Any) -> "httpx.Response":
         try:
@@ -107,12 +107,12 @@ class Client:
             raise errors.VesselrtError(f"no answer from {self._http.base_url}: {error}.") from None
 
 
-def _wait(retry_after: str) -> float:
+def _seconds_to_wait(retry_after: str) -> float:
     """s; 1 for a date, which what stands between may send."""
     return float(retry_after) if retry_after.isdecimal() else 1.0
 
 
-def _error(answer: "httpx.Response") -> errors.VesselrtError:
+def _error_from_answer(answer: "httpx.Response") -> errors.VesselrtError:
     try:
         detail = answer.json()["error"]
         kind, message = getattr(errors, detail["type"], errors.VesselrtError), detail["message"]

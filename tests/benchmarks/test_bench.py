@@ -33,7 +33,7 @@ from vesselrt.cli import app
 from vesselrt.runtime.backends.fake import FakeBackend, identity
 from vesselrt.runtime.errors import DataError, MissingExtraError, ModelError, OptionError, VesselrtError
 from vesselrt.runtime.manifest import METADATA_KEY, Clahe, Input, Manifest, Preparation, Tile
-from vesselrt.runtime.modelfile import find, sha256
+from vesselrt.runtime.modelfile import find_model_file, sha256
 from vesselrt.runtime.photo.decoding import decode_photo
 from vesselrt.runtime.segmenter import Segmenter
 
@@ -198,7 +198,7 @@ def test_command_measures_the_built_in_model(tmp_path: Path) -> None:
     ]
     assert {"cpu", "cores", "os"} <= set(report["machine"])
     assert {"vesselrt", "python", "numpy", "opencv", report["info"]["backend"]} == set(report["versions"])
-    assert report["model"]["sha256"] == sha256(find(None))
+    assert report["model"]["sha256"] == sha256(find_model_file(None))
     assert (report["runs"], report["scores"]) == (3, [])
     (photo,) = report["photos"]
     assert (photo["photo"], photo["source"], photo["width"], photo["height"]) == ("96x80", "synthetic", 96, 80)
@@ -415,9 +415,9 @@ def test_twin_of_the_built_in_model_gives_its_probabilities(compare: Any) -> Non
     import onnxruntime
 
     pixels = np.random.default_rng(1).integers(0, 256, (2, 1, 48, 80), dtype=np.uint8)
-    (expected,) = onnxruntime.InferenceSession(find(None)).run(None, {"image": pixels})
+    (expected,) = onnxruntime.InferenceSession(find_model_file(None)).run(None, {"image": pixels})
     with compare.torch.inference_mode():
-        obtained = compare.Twin(find(None))(compare.torch.from_numpy(pixels)).numpy()
+        obtained = compare.Twin(find_model_file(None))(compare.torch.from_numpy(pixels)).numpy()
     assert expected.std() > 0.001
     assert np.abs(expected - obtained).max() <= compare.TOLERANCE
 

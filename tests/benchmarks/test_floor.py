@@ -14,7 +14,7 @@ from vesselrt.benchmarks import floor
 from vesselrt.benchmarks.floor import RTX_2080_TI, Card, Floor, Layer, Work
 from vesselrt.runtime.errors import MissingExtraError, ModelError
 from vesselrt.runtime.manifest import Input, Manifest, Preparation, Tile
-from vesselrt.runtime.modelfile import find, read_manifest
+from vesselrt.runtime.modelfile import find_model_file, read_manifest
 
 CARD = Card("abacus", {"FP16": 1000.0, "FP32": 500.0}, bandwidth=100.0, link=10.0)
 
@@ -92,7 +92,7 @@ def test_the_count_is_that_of_torch() -> None:
     network = VesselNet(channels=1, widths=(16, 32, 64, 128)).to("meta").eval()  # that of the built-in model
     with FlopCounterMode(display=False) as counter:
         network(torch.empty((2, 1, 128, 192), device="meta"))
-    work = floor.count(find("fundus"), (2, 1, 128, 192))
+    work = floor.count(find_model_file("fundus"), (2, 1, 128, 192))
     assert work.operations == counter.get_total_flops() > 1e8
     parameters = sum(p.numel() for name, p in network.named_parameters() if ".1." not in name)  # without batch norms
     assert work.weights > 2 * parameters  # their biases, in the convolutions
@@ -105,8 +105,8 @@ def test_the_card_is_what_its_parts_give() -> None:
 
 
 def test_report_of_a_tile() -> None:
-    report = floor.Report.of(find(None), None, CARD)
-    manifest = read_manifest(find(None))
+    report = floor.Report.of(find_model_file(None), None, CARD)
+    manifest = read_manifest(find_model_file(None))
     side = manifest.tile.size
     assert report.work.windows == (1, manifest.channel_count, side, side)
     assert report.copies == 1e3 * (2 * side * side) / 10  # one byte in and one out for each pixel
@@ -138,7 +138,7 @@ def test_operations_that_are_not_counted_are_named(tmp_path: Path) -> None:
 def test_without_onnx_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'vesselrt\[engines\]'"):
-        floor.count(find(None), (1, 1, 64, 64))
+        floor.count(find_model_file(None), (1, 1, 64, 64))
 
 
 def test_command_writes_table_and_json(fundus_jpeg: bytes, tmp_path: Path) -> None:

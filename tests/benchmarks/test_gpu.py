@@ -22,7 +22,7 @@ from vesselrt.benchmarks.photos import Photo
 from vesselrt.runtime.backends.fake import FakeBackend, identity
 from vesselrt.runtime.errors import DataError, DeviceError, OptionError, VesselrtError
 from vesselrt.runtime.manifest import Input, Manifest, Preparation, Tile
-from vesselrt.runtime.modelfile import find, sha256
+from vesselrt.runtime.modelfile import find_model_file, sha256
 from vesselrt.runtime.segmenter import Segmenter, load
 
 BRIGHT = Manifest(
@@ -53,7 +53,7 @@ def column(name: str, network: Callable[[Any], Any] = identity) -> Entrant:
 
 
 def measured(entrants: list[Entrant], photo: Photo, scored: list[Path], seconds: float = 60) -> list[Score]:
-    plan = Plan(find(None), [photo], runs=3, starts=0, scored=scored)
+    plan = Plan(find_model_file(None), [photo], runs=3, starts=0, scored=scored)
     told: list[int] = []
     scores = measure(entrants, plan, Clock(seconds), lambda: told.append(1))
     assert len(told) == len(entrants) + 1
@@ -175,7 +175,7 @@ def test_without_a_gpu_every_column_says_why(tmp_path: Path) -> None:
         *("seconds", "judgements"),
     ]
     assert list(report["gpu"]) == ["missing"]
-    assert report["model"]["sha256"] == sha256(find(None))
+    assert report["model"]["sha256"] == sha256(find_model_file(None))
     assert {"vesselrt", "python", "numpy"} <= set(report["versions"])
     assert (report["runs"], report["photos"], report["scores"], report["layer"]) == (3, {"96x80": "synthetic"}, [], [])
     reference, *others = report["rows"]
@@ -199,7 +199,7 @@ def measurement(monkeypatch: pytest.MonkeyPatch, photo: Photo, entrants: list[En
     monkeypatch.setattr(gpu, "in_processes", lambda seconds: [Check("it holds", holds=True, figures={"a_ms": seconds})])
     monkeypatch.setattr(gpu, "columns", lambda _: entrants)
     kept: list[Report] = []
-    plan = Plan(find(None), [photo], runs=50, starts=0, scored=[])
+    plan = Plan(find_model_file(None), [photo], runs=50, starts=0, scored=[])
     return gpu.Measurement(plan, Clock(seconds), kept.append), kept
 
 
@@ -227,7 +227,7 @@ def test_what_has_no_time_left_says_so(half_bright: Photo) -> None:
         return Segmenter(BRIGHT, FakeBackend())
 
     entrants = [column(REFERENCE), Entrant(PEER, slow), Entrant("late", fail)]
-    plan = Plan(find(None), [half_bright], runs=3, starts=0, scored=[])
+    plan = Plan(find_model_file(None), [half_bright], runs=3, starts=0, scored=[])
     measure(entrants, plan, clock, lambda: None)
     assert [entrant.row.refusal for entrant in entrants[:2]] == ["", ""]
     assert entrants[2].row.refusal == "no time was left for it in 1.7 minutes. Give more with --minutes."
@@ -310,7 +310,7 @@ def test_torch_gives_the_probability_of_vesselrt(twin: Any, precision: Any, allo
     with load(device="cpu:onnxruntime") as loaded:
         native = loaded.manifest.model_copy(update={"preparation": Preparation(channels="green")})
         expected = Segmenter(native, loaded._backend).segment(image).probability
-    found = Segmenter(native, twin.TorchBackend(find(None), precision, device="cpu")).segment(image)
+    found = Segmenter(native, twin.TorchBackend(find_model_file(None), precision, device="cpu")).segment(image)
     assert (found.info.backend, found.info.precision) == ("torch", precision)
     assert expected.std() > 1
     assert np.abs(found.probability.astype(int) - expected).max() <= allowed
@@ -319,13 +319,13 @@ def test_torch_gives_the_probability_of_vesselrt(twin: Any, precision: Any, allo
 def test_torch_without_a_gpu_is_refused(twin: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(DeviceError, match=r"^PyTorch .* finds no GPU here"):
-        twin.TorchBackend(find(None), "fp16")
+        twin.TorchBackend(find_model_file(None), "fp16")
 
 
 def test_torch_compile_takes_the_network_whole(twin: Any) -> None:
     import torch
 
-    network = twin.Twin(find(None), memory_format=torch.channels_last)
+    network = twin.Twin(find_model_file(None), memory_format=torch.channels_last)
     pixels = torch.randint(0, 256, (1, 1, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         compiled: Any = torch.compile(network, backend="eager", fullgraph=True)

@@ -22,7 +22,7 @@ from vesselrt.export.precision import convert_model
 from vesselrt.runtime.devices import Device
 from vesselrt.runtime.errors import ExportError, ModelError, OptionError
 from vesselrt.runtime.manifest import Manifest
-from vesselrt.runtime.modelfile import find, read_manifest
+from vesselrt.runtime.modelfile import find_model_file, read_manifest
 
 Photo = tuple[NDArray[np.uint8], NDArray[np.bool_]]
 Node = Callable[..., NodeProto]
@@ -411,7 +411,7 @@ def named(model: onnx.ModelProto, kinds: Iterable[str]) -> set[str]:
 
 
 def test_the_built_in_model(fundus_photo: Callable[[int, int, int], Photo]) -> None:
-    path = find(None)
+    path = find_model_file(None)
     model = onnx.load(path)
     converted = fp16_from_f32(model)
     found = types(converted)

@@ -23,7 +23,7 @@ import typer
 import yaml
 
 from vesselrt.cli import app
-from vesselrt.runtime.engines.enginefile import read
+from vesselrt.runtime.engines.enginefile import read_engine
 from vesselrt.server.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -252,7 +252,7 @@ def test_the_build_makes_an_environment_that_serves(context: Path, tmp_path: Pat
     built = tmp_path / "image"
     run_build(context, built)
 
-    engine = read(built / "srv/vesselrt/fundus.engine")
+    engine = read_engine(built / "srv/vesselrt/fundus.engine")
     assert (engine.header.targets, engine.manifest.precision) == (("sm75",), "fp16")
     assert all((built / a.split()[-2].lstrip("/")).exists() for a in arguments(FINAL, "COPY"))
 

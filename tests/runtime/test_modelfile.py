@@ -18,7 +18,7 @@ from vesselrt.export.modelfile import record_metrics
 from vesselrt.export.modelfile import write as write_model
 from vesselrt.runtime.errors import ManifestError, ModelError, ModelNotFoundError
 from vesselrt.runtime.manifest import METADATA_KEY, Clahe, Input, Manifest, Preparation, Provenance, Tile
-from vesselrt.runtime.modelfile import DEFAULT, find, models, read_manifest, sha256
+from vesselrt.runtime.modelfile import DEFAULT, find_model_file, list_models, read_manifest, sha256
 
 FIELDS: dict[str, Any] = {
     "schema_version": 1,
@@ -94,29 +94,30 @@ def test_what_is_written_is_read(path: Path) -> None:
 
 
 def test_the_built_in_models_are_named_as_their_files() -> None:
-    found = models()
+    found = list_models()
     assert DEFAULT in found
     for name, manifest in found.items():
-        assert find(name).name == f"{name}.onnx"
+        assert find_model_file(name).name == f"{name}.onnx"
         assert manifest.name == name
-        assert read_manifest(find(name)) == manifest
+        assert read_manifest(find_model_file(name)) == manifest
 
 
 def test_a_model_is_found_by_name_or_path(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(path, None)
-    assert find(path) == find(str(path)) == path
-    assert find(None) == find(DEFAULT)
+    assert find_model_file(path) == find_model_file(str(path)) == path
+    assert find_model_file(None) == find_model_file(DEFAULT)
     monkeypatch.chdir(path.parent)
     path.rename(path.parent / DEFAULT)
-    assert find("./" + DEFAULT) == Path(DEFAULT)
-    assert find(DEFAULT).suffix == ".onnx"  # a file in the current folder can't stand in for the built-in model
+    assert find_model_file("./" + DEFAULT) == Path(DEFAULT)
+    # A file in the current folder can't stand in for the built-in model.
+    assert find_model_file(DEFAULT).suffix == ".onnx"
 
 
 @pytest.mark.parametrize("name", ["nowhere", "nowhere.onnx", "some/where.onnx", "."])
 def test_a_model_that_is_not_there(name: str) -> None:
     with pytest.raises(ModelNotFoundError) as caught:
-        find(name)
-    offered = ", ".join(models())
+        find_model_file(name)
+    offered = ", ".join(list_models())
     assert str(caught.value) == f"no model {name}: neither a file nor a built-in model. Built-in: {offered}."
 
 
@@ -132,7 +133,7 @@ def test_a_file_that_is_no_model(content: bytes, path: Path) -> None:
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.999])
 def test_a_truncated_built_in_model(share: float, path: Path) -> None:
-    content = find(None).read_bytes()
+    content = find_model_file(None).read_bytes()
     path.write_bytes(content[: int(len(content) * share)])
     assert refused(ModelError, path).startswith("not a usable ONNX model, or damaged (")
 
@@ -288,7 +289,7 @@ def test_a_graph_that_is_not_what_its_manifest_says(inputs: Any, outputs: Any, f
 def test_the_hash_is_that_of_the_file(path: Path) -> None:
     path.write_bytes(b"vessel")
     assert sha256(path) == hashlib.sha256(b"vessel").hexdigest()
-    assert re.fullmatch(r"[0-9a-f]{64}", sha256(find(None)))
+    assert re.fullmatch(r"[0-9a-f]{64}", sha256(find_model_file(None)))
 
 
 # The hash of the content
@@ -317,7 +318,7 @@ def test_a_flipped_bit_in_any_byte_is_refused(sealed: Path) -> None:
 
 
 def test_flipped_bits_of_the_built_in_model_are_refused(path: Path) -> None:
-    content = bytearray(find(None).read_bytes())
+    content = bytearray(find_model_file(None).read_bytes())
     for place in np.random.default_rng(5).integers(0, len(content), 200):
         content[place] ^= 1 << place % 8
         path.write_bytes(content)
@@ -349,7 +350,7 @@ def test_whatever_writes_a_model_file_seals_it(sealed: Path, tmp_path: Path) -> 
     recorded = read_manifest(sealed)
     assert recorded.provenance.metrics == {"eyes test": {"f1": 0.5}}
     assert recorded.content_sha256 not in (None, written.content_sha256)
-    assert all(known.content_sha256 for known in models().values())
+    assert all(known.content_sha256 for known in list_models().values())
 
 
 def test_a_file_from_before_the_hash_is_read_with_a_warning(path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -361,7 +362,7 @@ def test_a_file_from_before_the_hash_is_read_with_a_warning(path: Path, caplog: 
         "one into it with: vesselrt evaluate --record"
     )
     caplog.clear()
-    read_manifest(find(None))
+    read_manifest(find_model_file(None))
     assert caplog.messages == []
 
 

@@ -34,7 +34,7 @@ from vesselrt.runtime.errors import (
 )
 from vesselrt.runtime.hardware import cpu_name, usable_cores
 from vesselrt.runtime.manifest import Input, Manifest, Preparation, Tile
-from vesselrt.runtime.modelfile import find, models, read_manifest
+from vesselrt.runtime.modelfile import find_model_file, list_models, read_manifest
 from vesselrt.runtime.output.formats import FORMATS
 from vesselrt.runtime.photo.decoding import Limits
 from vesselrt.runtime.photo.views import field_of_view
@@ -273,7 +273,7 @@ def retina() -> Image:
 
 @pytest.fixture(scope="module")
 def manifest() -> Manifest:
-    return read_manifest(find(None))
+    return read_manifest(find_model_file(None))
 
 
 def test_auto_takes_what_it_reports() -> None:
@@ -281,7 +281,7 @@ def test_auto_takes_what_it_reports() -> None:
         info = segmenter.info
         assert (info.backend, info.device, info.device_name, info.threads) == ("openvino", "cpu", cpu_name(), 1)
         assert info.precision in {"f32", "bf16"}
-        assert segmenter.manifest == models()["fundus"]
+        assert segmenter.manifest == list_models()["fundus"]
     with load(device="cpu:onnxruntime") as segmenter:
         info = segmenter.info
         assert (info.backend, info.precision, info.threads) == ("onnxruntime", "f32", usable_cores())
@@ -289,10 +289,10 @@ def test_auto_takes_what_it_reports() -> None:
 
 def test_a_model_file_is_loaded_from_its_path(tmp_path: Path) -> None:
     path = tmp_path / "copy.onnx"
-    shutil.copy(find(None), path)
+    shutil.copy(find_model_file(None), path)
     for model in (path, str(path)):
         with load(model, device="cpu:onnxruntime", threads=1) as segmenter:
-            assert segmenter.manifest == models()["fundus"]
+            assert segmenter.manifest == list_models()["fundus"]
 
 
 @pytest.mark.parametrize(
@@ -351,7 +351,9 @@ def test_eight_threads_give_what_one_gives(
     """Small and of one shape after preparation: it is the calls that matter here, not the pixels."""
     small = manifest.preparation.model_copy(update={"field_of_view": 128})
     photos = [fundus_photo(150 + 10 * i, 170, i)[0] for i in range(5)]
-    with Segmenter(manifest.model_copy(update={"preparation": small}), make(find(None), None, 2)) as segmenter:
+    with Segmenter(
+        manifest.model_copy(update={"preparation": small}), make(find_model_file(None), None, 2)
+    ) as segmenter:
         alone = [segmenter.segment(photo).probability.tobytes() for photo in photos]
         assert len(set(alone)) == len(alone)
         with ThreadPoolExecutor(8) as pool:
@@ -371,9 +373,12 @@ def test_in_f32_tiled_equals_whole_image_and_one_backend_the_other(retina: Image
     """On a real photograph, with the manifest's own margin: it covers the receptive field. Without one, seams show."""
     margin = manifest.tile.margin
     largest = max(manifest.preparation.largest or 0, *retina.shape)
-    onnxruntime = OnnxRuntimeBackend(find(None), "f32", 2)
+    onnxruntime = OnnxRuntimeBackend(find_model_file(None), "f32", 2)
     whole = in_f32(retina, manifest, onnxruntime, largest, 0)
     assert whole.max() > 128  # there is something to compare
     assert np.abs(in_f32(retina, manifest, onnxruntime, 2 * margin + 256, margin) - whole).max() <= 1
     assert np.abs(in_f32(retina, manifest, onnxruntime, 2 * margin + 256, 0) - whole).max() > 10
-    assert np.abs(in_f32(retina, manifest, OpenVinoBackend(find(None), "f32", 2), largest, 0) - whole).max() <= 1
+    assert (
+        np.abs(in_f32(retina, manifest, OpenVinoBackend(find_model_file(None), "f32", 2), largest, 0) - whole).max()
+        <= 1
+    )

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.backends.fake import FakeBackend, identity
 from vesselrt.runtime.manifest import Tile
-from vesselrt.runtime.tiling import run, spans, window_side
+from vesselrt.runtime.tiling import infer_tiles, window_side, window_spans
 
 Blend = Literal["exact", "gaussian"]
 
@@ -70,7 +70,7 @@ def test_an_identity_returns_its_input(
     height: int, width: int, tile: Tile, batch: int, blend: Blend, channels: int
 ) -> None:
     pixels, backend = noise(height, width, channels), FakeBackend()
-    result = run(pixels, tile.model_copy(update={"blend": blend}), backend.infer, batch)
+    result = infer_tiles(pixels, tile.model_copy(update={"blend": blend}), backend.infer, batch)
     assert result.dtype == np.uint8
     np.testing.assert_array_equal(result, pixels[:, :, 0])
     for count, depth, *window in backend.shapes:
@@ -83,7 +83,7 @@ def test_an_identity_returns_its_input(
 @UNHURRIED
 @given(st.integers(1, 2000), tiles())
 def test_spans_join_keep_the_margin_and_stay_inside(length: int, tile: Tile) -> None:
-    found = spans(length, tile.size, tile.margin, tile.multiple)
+    found = window_spans(length, tile.size, tile.margin, tile.multiple)
     padded = max(-(-length // tile.multiple) * tile.multiple, tile.size)
     assert found[0].start == 0
     assert found[-1].stop == length
@@ -100,9 +100,9 @@ def test_spans_join_keep_the_margin_and_stay_inside(length: int, tile: Tile) -> 
 
 def test_spans_of_one_row_by_hand() -> None:
     # 100 pixels reach to 112, the next multiple of 16: there the last window of 64 ends.
-    found = [(s.origin, s.start, s.stop) for s in spans(100, 64, 16, 16)]
+    found = [(s.origin, s.start, s.stop) for s in window_spans(100, 64, 16, 16)]
     assert found == [(0, 0, 48), (32, 48, 80), (48, 80, 100)]
-    assert [(s.origin, s.start, s.stop) for s in spans(64, 64, 16, 16)] == [(0, 0, 64)]
+    assert [(s.origin, s.start, s.stop) for s in window_spans(64, 64, 16, 16)] == [(0, 0, 64)]
 
 
 @pytest.mark.parametrize("radius", [1, 7])
@@ -111,7 +111,7 @@ def test_a_margin_of_the_receptive_field_gives_the_whole_images_result(radius: i
     @given(SIDES, SIDES, tiles(least_margin=radius), st.integers(1, 5))
     def check(height: int, width: int, tile: Tile, batch: int) -> None:
         pixels = noise(height, width)
-        np.testing.assert_array_equal(run(pixels, tile, blur(radius).infer, batch), whole(pixels, blur(radius)))
+        np.testing.assert_array_equal(infer_tiles(pixels, tile, blur(radius).infer, batch), whole(pixels, blur(radius)))
 
     check()
 
@@ -124,13 +124,13 @@ def test_without_a_margin_the_seam_is_seen_exactly_where_windows_meet() -> None:
     expected[1:-1, 15:17] = expected[15:17, 1:-1] = 170
     expected[15:17, 15:17] = 113
     expected[[0, 0, -1, -1], [15, 16, 15, 16]] = expected[[15, 16, 15, 16], [0, 0, -1, -1]] = 113
-    np.testing.assert_array_equal(run(pixels, Tile(size=16, multiple=16, margin=0), backend.infer), expected)
+    np.testing.assert_array_equal(infer_tiles(pixels, Tile(size=16, multiple=16, margin=0), backend.infer), expected)
 
 
 @pytest.mark.parametrize(("margin", "equal"), [(6, False), (7, True)])
 def test_one_pixel_of_margin_decides(margin: int, equal: bool) -> None:
     pixels = np.full((90, 90, 1), 255, np.uint8)
-    result = run(pixels, Tile(size=40, multiple=1, margin=margin), blur(7).infer)
+    result = infer_tiles(pixels, Tile(size=40, multiple=1, margin=margin), blur(7).infer)
     assert np.array_equal(result, whole(pixels, blur(7))) is equal
 
 
@@ -141,7 +141,8 @@ def test_gaussian_blending_hides_a_seam_that_exact_shows() -> None:
     backend = FakeBackend(lambda pixels: np.broadcast_to(edge, (len(pixels), 1, 64, 64)))
     pixels = np.zeros((256, 256, 1), np.uint8)
     exact, gaussian = (
-        run(pixels, Tile(size=64, multiple=16, margin=0, blend=blend), backend.infer)[1:, 1:] for blend in BLENDS
+        infer_tiles(pixels, Tile(size=64, multiple=16, margin=0, blend=blend), backend.infer)[1:, 1:]
+        for blend in BLENDS
     )
     assert exact.max() == 255
     assert gaussian.max() <= 1
@@ -164,7 +165,7 @@ def test_the_windows_that_a_network_gets(
     shape: tuple[int, int], fixed: bool, batch: int, calls: list[tuple[int, ...]]
 ) -> None:
     backend = FakeBackend()
-    run(noise(*shape, 3), Tile(size=64, multiple=16, margin=16, fixed=fixed), backend.infer, batch)
+    infer_tiles(noise(*shape, 3), Tile(size=64, multiple=16, margin=16, fixed=fixed), backend.infer, batch)
     assert backend.shapes == calls
 
 
@@ -175,7 +176,7 @@ def test_beyond_the_image_a_window_is_zero_even_after_fuller_windows() -> None:
         seen.append(pixels.copy())
         return identity(pixels)
 
-    run(np.full((20, 72, 1), 255, np.uint8), Tile(size=32, multiple=16, margin=0), FakeBackend(function).infer)
+    infer_tiles(np.full((20, 72, 1), 255, np.uint8), Tile(size=32, multiple=16, margin=0), FakeBackend(function).infer)
     assert [int(window.sum()) // 255 for window in seen] == [20 * 32, 20 * 32, 20 * 24]
     assert not seen[-1][0, 0, :, 24:].any()
     assert not seen[-1][0, 0, 20:].any()
@@ -214,7 +215,7 @@ def test_memory_does_not_grow_with_the_height(blend: Blend) -> None:
     for height in (500, 8000):
         pixels = np.zeros((height, 512, 1), np.uint8)
         with memory(height * 512 + stripes):
-            run(pixels, tile, FakeBackend().infer, batch=2)
+            infer_tiles(pixels, tile, FakeBackend().infer, batch=2)
 
 
 def test_12000_by_12000_pixels_need_little_more_than_image_and_result() -> None:
@@ -222,6 +223,6 @@ def test_12000_by_12000_pixels_need_little_more_than_image_and_result() -> None:
     marks = (np.array([0, 5_000, 11_999, 11_999]), np.array([0, 11_999, 0, 11_999]))
     pixels[*marks, 0] = [1, 2, 3, 4]
     with memory(pixels[:, :, 0].size + 32 * MIB):
-        result = run(pixels, Tile(size=1024, multiple=16, margin=128), FakeBackend().infer)
+        result = infer_tiles(pixels, Tile(size=1024, multiple=16, margin=128), FakeBackend().infer)
     assert result[marks].tolist() == [1, 2, 3, 4]
     assert np.count_nonzero(result) == 4

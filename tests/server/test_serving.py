@@ -34,7 +34,7 @@ import uvicorn
 from prometheus_client.parser import text_string_to_metric_families
 
 import vesselrt
-from vesselrt.client import _wait
+from vesselrt.client import _seconds_to_wait
 from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.backends.fake import FakeBackend, identity
 from vesselrt.runtime.errors import ImageDecodeError, ImageNotFoundError, ModelNotFoundError, OptionError, VesselrtError
@@ -1197,7 +1197,7 @@ def test_client_is_the_library_over_http(client: httpx.Client, tmp_path: Path) -
 
 @pytest.mark.parametrize(("said", "seconds"), [("3", 3.0), ("Wed, 21 Oct 2026 07:28:00 GMT", 1.0), ("", 1.0)])
 def test_client_understands_when_to_come_back(said: str, seconds: float) -> None:
-    assert _wait(said) == seconds
+    assert _seconds_to_wait(said) == seconds
 
 
 def test_client_waits_for_a_busy_server_and_sends_the_key(gate: Gate) -> None:

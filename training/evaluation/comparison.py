@@ -20,7 +20,7 @@ from vesselrt.runtime import hardware
 from vesselrt.runtime.backends import Info
 from vesselrt.runtime.devices import DEVICES, PRECISIONS, AnyPrecision, Device
 from vesselrt.runtime.errors import DeviceError, OptionError, VesselrtError
-from vesselrt.runtime.modelfile import find, read_manifest, sha256
+from vesselrt.runtime.modelfile import find_model_file, read_manifest, sha256
 from vesselrt.runtime.segmentation import Segmentation
 from vesselrt.runtime.segmenter import Segmenter, load
 from vesselrt.training.data.samples import Sample
@@ -168,7 +168,7 @@ class Plan:
         """The rows without figures, and their model files. Raises ModelError for a file that can't be used."""
         made: dict[Row, Path] = {}
         for model in self.models:
-            file = find(model)
+            file = find_model_file(model)
             manifest, digest = read_manifest(file), sha256(file)
             threshold = manifest.threshold if self.threshold is None else self.threshold
             level_of(threshold)  # raises for one that is out of range

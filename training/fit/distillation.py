@@ -15,7 +15,7 @@ from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.backends import Backend
 from vesselrt.runtime.devices import open_backend
 from vesselrt.runtime.errors import DataError
-from vesselrt.runtime.modelfile import find, read_manifest
+from vesselrt.runtime.modelfile import find_model_file, read_manifest
 from vesselrt.training.fit.recipe import Recipe
 from vesselrt.training.networks import Branched, VesselNet
 
@@ -30,7 +30,7 @@ class Teacher:
         """Raises DataError when the recipe's teacher looks at other pixels than the recipe prepares, or for classes."""
         if recipe.distillation is None:
             raise DataError("the recipe names no teacher. Name one in distillation.")
-        self.path = find(recipe.distillation.teacher)
+        self.path = find_model_file(recipe.distillation.teacher)
         self._backend: Backend | None = None
         self.manifest = read_manifest(self.path)
         preparation, tile = self.manifest.preparation, self.manifest.tile

@@ -95,10 +95,10 @@ def convert(
     """Write a model file that computes in FP16 or INT8, proven against the f32 one; uint8 in and float32 out stay."""
     with needs_extra("vesselrt convert", "engines"):
         from vesselrt.export.precision import convert_model
-    from vesselrt.runtime.modelfile import INT8_SUFFIX, find
+    from vesselrt.runtime.modelfile import INT8_SUFFIX, find_model_file
     from vesselrt.runtime.photo.decoding import read_photo
 
-    source = find(model)
+    source = find_model_file(model)
     if out is None:
         if precision != "int8":
             raise OptionError("name the file to write with -o. Only that of int8 has a name of its own.")
@@ -134,9 +134,9 @@ def compile_model(
     with needs_extra("vesselrt compile", "tensorrt"):  # which brings what the extra `engines` holds
         from vesselrt.export.engine import build
     from vesselrt.runtime.engines.enginefile import SUFFIX
-    from vesselrt.runtime.modelfile import find
+    from vesselrt.runtime.modelfile import find_model_file
 
-    source = find(model) if out is None else _apart(find(model), out)
+    source = find_model_file(model) if out is None else _apart(find_model_file(model), out)
     if out is not None:
         check_writable(out)
     engine = build(source, target or ["current"], precision, max_batch, builder)

@@ -39,8 +39,7 @@ def evaluate(
         from vesselrt.training.evaluation.evaluate import evaluate as run
         from vesselrt.training.evaluation.report import Report
     from vesselrt.runtime.engines.enginefile import is_engine
-    from vesselrt.runtime.modelfile import find as find_model
-    from vesselrt.runtime.modelfile import sha256
+    from vesselrt.runtime.modelfile import find_model_file, sha256
 
     if report is not None:
         check_writable_folder(report)
@@ -49,7 +48,7 @@ def evaluate(
     samples = find(check_kind(kind, data), data, split)
     if all(sample.field_of_view is None for sample in samples):
         console.print("no field-of-view masks here: every pixel counts")
-    file = find_model(model)
+    file = find_model_file(model)
     if record and is_engine(file):
         raise OptionError(
             f"{file} is an engine: figures are recorded in its model file. Name that, with --device cuda."

@@ -12,20 +12,20 @@ if TYPE_CHECKING:
 
 def models() -> None:
     """List the built-in models and what their manifests say."""
-    from vesselrt.runtime.modelfile import models as built_in
+    from vesselrt.runtime.modelfile import list_models
 
-    for manifest in built_in().values():
+    for manifest in list_models().values():
         typer.echo(describe_model(manifest))
 
 
 def engine_info(file: Annotated[Path, typer.Argument(help="Engine file.")]) -> None:
     """Say what an engine file is, and whether this machine can run it."""
-    from vesselrt.runtime.engines.enginefile import read
-    from vesselrt.runtime.engines.preflight import obstacles
+    from vesselrt.runtime.engines.enginefile import read_engine
+    from vesselrt.runtime.engines.preflight import find_obstacles
 
-    engine = read(file)
+    engine = read_engine(file)
     typer.echo(describe_engine(engine))
-    found = obstacles(engine)
+    found = find_obstacles(engine)
     typer.echo("  here       " + ("does not run: " + " ".join(found) if found else "runs"))
 
 
@@ -35,7 +35,7 @@ def describe_model(manifest: "Manifest") -> str:
     lines = [
         f"{manifest.name} {manifest.version} ({manifest.licence})",
         f"  {manifest.description}",
-        f"  input      {prepared.channels}, {_scale(prepared)}; tiles of {tile.size} px, margin {tile.margin}",
+        f"  input      {prepared.channels}, {_describe_scale(prepared)}; tiles of {tile.size} px, margin {tile.margin}",
         f"  threshold  {manifest.threshold}",
     ]
     lines += [f"  precision  {manifest.precision}"] if manifest.precision != "f32" else []
@@ -49,7 +49,7 @@ def describe_model(manifest: "Manifest") -> str:
     return "\n".join(lines)
 
 
-def _scale(prepared: "Preparation") -> str:
+def _describe_scale(prepared: "Preparation") -> str:
     if prepared.size is not None:
         return f"resized to {prepared.size[1]} × {prepared.size[0]} px"
     if isinstance(prepared.field_of_view, tuple):

@@ -23,7 +23,7 @@ from vesselrt.runtime.backends import Backend, Info, to_bytes
 from vesselrt.runtime.backends.fake import FakeBackend, identity
 from vesselrt.runtime.backends.onnxruntime import OnnxRuntimeBackend
 from vesselrt.runtime.backends.openvino import OpenVinoBackend, computed_precisions
-from vesselrt.runtime.backends.shared import AT_ONCE, SharedBatches
+from vesselrt.runtime.backends.shared import MAX_BATCHES_IN_FLIGHT, SharedBatches
 from vesselrt.runtime.errors import DeviceError
 from vesselrt.runtime.hardware import cpu_name, gains_by_bf16, gains_by_int8, usable_cores
 from vesselrt.runtime.manifest import Precision
@@ -138,7 +138,7 @@ class Gate:
     def block(self, backend: Backend, pool: ThreadPoolExecutor) -> list["Future[Image]"]:
         """Occupies the backend with as many windows as it takes at once."""
         busy = []
-        for _ in range(AT_ONCE):
+        for _ in range(MAX_BATCHES_IN_FLIGHT):
             busy.append(pool.submit(one, backend, pixels(1, 1, 16, 16)))
             assert self.entered.acquire(timeout=10)
         return busy
@@ -156,7 +156,7 @@ def test_what_waits_for_the_gpu_becomes_one_batch() -> None:
     network = FakeBackend(gate, batch=4)
     backend = SharedBatches(network)
     windows = [pixels(1, 1, 16, 16) + np.uint8(i) for i in range(5)] + [pixels(2, 1, 32, 16)]
-    with ThreadPoolExecutor(AT_ONCE + len(windows)) as pool:
+    with ThreadPoolExecutor(MAX_BATCHES_IN_FLIGHT + len(windows)) as pool:
         gate.block(backend, pool)
         waiting = []
         for window in windows:
@@ -165,7 +165,7 @@ def test_what_waits_for_the_gpu_becomes_one_batch() -> None:
         gate.open.set()
         for window, answer in zip(windows, waiting, strict=True):
             np.testing.assert_array_equal(answer.result(), window)
-    assert sorted(network.shapes[AT_ONCE:]) == [(1, 1, 16, 16), (2, 1, 32, 16), (4, 1, 16, 16)]
+    assert sorted(network.shapes[MAX_BATCHES_IN_FLIGHT:]) == [(1, 1, 16, 16), (2, 1, 32, 16), (4, 1, 16, 16)]
     backend.close()
     assert network.closed
 
@@ -180,7 +180,7 @@ def test_a_batch_that_fails_is_an_error_to_all_who_share_it_and_to_no_one_else()
         return answer
 
     backend = SharedBatches(FakeBackend(network, batch=2))
-    with ThreadPoolExecutor(AT_ONCE + 2) as pool:
+    with ThreadPoolExecutor(MAX_BATCHES_IN_FLIGHT + 2) as pool:
         busy = gate.block(backend, pool)
         lost = [pool.submit(one, backend, np.zeros((1, 1, 16, 16), np.uint8)) for _ in range(2)]
         queued(backend, 2)
@@ -196,7 +196,7 @@ def test_who_leaves_takes_what_still_waits_along() -> None:
     gate = Gate()
     network = FakeBackend(gate)
     backend = SharedBatches(network)
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+    with ThreadPoolExecutor(MAX_BATCHES_IN_FLIGHT) as pool:
         gate.block(backend, pool)
 
         def batches() -> Iterator[Image]:
@@ -207,7 +207,7 @@ def test_who_leaves_takes_what_still_waits_along() -> None:
             next(backend.infer(batches()))
         gate.open.set()
     backend.close()
-    assert len(network.shapes) == AT_ONCE
+    assert len(network.shapes) == MAX_BATCHES_IN_FLIGHT
 
 
 @pytest.mark.parametrize("name", REAL)
@@ -261,7 +261,7 @@ def test_who_gains_by_int8(monkeypatch: pytest.MonkeyPatch, cpuinfo: str, expect
     ],
 )
 def test_who_gains_by_bf16(monkeypatch: pytest.MonkeyPatch, cpuinfo: str, expected: bool) -> None:
-    monkeypatch.setattr(hardware, "_cpuinfo", lambda: cpuinfo)
+    monkeypatch.setattr(hardware, "_read_cpuinfo", lambda: cpuinfo)
     assert gains_by_bf16() == expected
 
 
@@ -312,7 +312,7 @@ def test_models_that_were_closed_leave_no_broken_stack_for_signals(identity_file
 import gc, os, signal
 from pathlib import Path
 from vesselrt.runtime.backends.openvino import OpenVinoBackend, computed_precisions
-from vesselrt.runtime.backends.shared import AT_ONCE, SharedBatches
+from vesselrt.runtime.backends.shared import MAX_BATCHES_IN_FLIGHT, SharedBatches
 signal.signal(signal.SIGUSR1, lambda *_: print("handled"))
 first, second = (OpenVinoBackend(Path({str(identity_file)!r}), "f32", 1) for _ in range(2))
 first.close(); del first; gc.collect()

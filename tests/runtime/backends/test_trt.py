@@ -25,10 +25,10 @@ from onnx import TensorProto, helper
 from vesselrt.export.modelfile import write
 from vesselrt.runtime import devices
 from vesselrt.runtime.arrays import Image
-from vesselrt.runtime.backends.lanes import LANES, sizes
+from vesselrt.runtime.backends.lanes import LANES, batch_sizes
 from vesselrt.runtime.backends.tensorrt import TensorRtBackend
 from vesselrt.runtime.engines import preflight
-from vesselrt.runtime.engines.enginefile import Engine, Flavour, Profile, proof_of, proof_window
+from vesselrt.runtime.engines.enginefile import Engine, Flavour, Profile, proof_from_probability, proof_window
 from vesselrt.runtime.errors import DeviceError, EngineError, ExportError, OptionError, VesselrtError
 from vesselrt.runtime.hardware import Gpu
 from vesselrt.runtime.manifest import Manifest, Precision
@@ -198,7 +198,7 @@ def engine_of(most: int = 4, flavour: Flavour = "tensorrt_rtx", least: int = 1, 
         "targets": (CARD.target,),
         "profile": Profile(tile=TILE, batch=(least, least, most)),
         "model_sha256": "ab" * 32,
-        "proof": proof_of(255 - proof_window(1, TILE)[0]).tobytes().hex(),
+        "proof": proof_from_probability(255 - proof_window(1, TILE)[0]).tobytes().hex(),
         **known,
     }
     return Engine.of(b"a plan", manifest_of(), **fields)
@@ -288,7 +288,7 @@ def test_the_next_batch_is_on_its_way_before_the_answer_is_waited_for(trt: FakeT
     ],
 )
 def test_sizes_that_are_kept_ready(least: int, most: int, expected: list[int]) -> None:
-    assert sizes(least, most) == expected
+    assert batch_sizes(least, most) == expected
 
 
 def test_a_batch_between_two_sizes_runs_as_the_larger(trt: FakeTensorRt) -> None:
@@ -440,7 +440,7 @@ def test_an_engine_that_gives_no_bytes(trt: FakeTensorRt) -> None:
 
 
 def test_a_few_steep_places_may_be_off_and_not_more(trt: FakeTensorRt) -> None:
-    proof = bytearray(proof_of(255 - proof_window(1, TILE)[0]).tobytes())
+    proof = bytearray(proof_from_probability(255 - proof_window(1, TILE)[0]).tobytes())
     for place in range(5):
         proof[place] ^= 0x80
     backend_of(trt, engine_of(proof=proof.hex()))
@@ -906,7 +906,7 @@ def test_auto_says_why_a_gpu_is_not_used(
 
 
 def test_without_a_gpu_cuda_is_an_error_and_auto_the_processor(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vesselrt.runtime.hardware._driver", lambda: None)
+    monkeypatch.setattr("vesselrt.runtime.hardware._load_driver", lambda: None)
     for device in ("cuda", "cuda:tensorrt_rtx", "cuda:tensorrt", "cuda:onnxruntime", "cuda:onnxruntime-rtx"):
         with pytest.raises(DeviceError, match=r"^no NVIDIA driver here"):
             load(model, device=device)

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from vesselrt.runtime.engines import cache as cache_module
-from vesselrt.runtime.engines.cache import EngineCache, Wanted, installed_compiler
-from vesselrt.runtime.engines.enginefile import Engine, Profile, read
+from vesselrt.runtime.engines.cache import EngineCache, EngineKey, installed_compiler
+from vesselrt.runtime.engines.enginefile import Engine, Profile, read_engine
 from vesselrt.runtime.errors import DeviceError, EngineError, ExportError, OptionError
 from vesselrt.runtime.manifest import Manifest
 
@@ -33,10 +33,10 @@ MANIFEST = Manifest.from_fields(
     },
     source="test",
 )
-WANTED = Wanted("ab" * 32, "tensorrt_rtx", "1.2.3.4", "sm75", "fp16", Profile(tile=64, batch=(1, 1, 4)))
+WANTED = EngineKey("ab" * 32, "tensorrt_rtx", "1.2.3.4", "sm75", "fp16", Profile(tile=64, batch=(1, 1, 4)))
 
 
-def engine_of(wanted: Wanted = WANTED, plan: bytes = b"a plan") -> Engine:
+def engine_of(wanted: EngineKey = WANTED, plan: bytes = b"a plan") -> Engine:
     return Engine.of(
         plan,
         MANIFEST.model_copy(update={"precision": wanted.precision}),
@@ -72,7 +72,7 @@ def names(cache: EngineCache, pattern: str = "*.engine*") -> list[str]:
 def test_an_engine_is_built_once(cache: EngineCache) -> None:
     build = Build(engine_of())
     engine, path = cache.get(WANTED, MANIFEST, build)
-    assert engine == engine_of() == read(path)
+    assert engine == engine_of() == read_engine(path)
     assert path.parent == cache.folder
     assert cache.get(WANTED, MANIFEST, build) == (engine, path)
     assert EngineCache(cache.folder).get(WANTED, MANIFEST, build) == (engine, path)
@@ -215,13 +215,13 @@ def test_what_is_not_of_the_cache_neither_counts_nor_goes(tmp_path: Path) -> Non
 def test_a_file_that_goes_while_the_cache_looks_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     draft = tmp_path / f"{'0' * 32}.kernels.07ab07ab.tmp"
     draft.touch()
-    fullmatch = cache_module._OURS.fullmatch
+    fullmatch = cache_module._ENTRY_NAME.fullmatch
 
     def seen_and_gone(name: str) -> Any:
         draft.unlink(missing_ok=True)  # its writer is done
         return fullmatch(name)
 
-    monkeypatch.setattr(cache_module, "_OURS", SimpleNamespace(fullmatch=seen_and_gone))
+    monkeypatch.setattr(cache_module, "_ENTRY_NAME", SimpleNamespace(fullmatch=seen_and_gone))
     EngineCache(tmp_path).kernels_folder("a" * 64)
 
 
@@ -253,7 +253,7 @@ def test_the_environment_names_folder_and_size(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setenv("VESSELRT_CACHE", str(tmp_path))
     monkeypatch.setenv("VESSELRT_CACHE_MB", "2")
     cache = EngineCache()
-    assert (cache.folder, cache._most) == (tmp_path, 2_000_000)
+    assert (cache.folder, cache._max_bytes) == (tmp_path, 2_000_000)
     monkeypatch.delenv("VESSELRT_CACHE")
     monkeypatch.delenv("VESSELRT_CACHE_MB")
     assert EngineCache().folder.parts[-2:] == ("vesselrt", "engines")
@@ -286,7 +286,7 @@ def test_of_several_processes_one_builds(tmp_path: Path) -> None:
     said = sorted(process.communicate(timeout=60)[0] for process in processes)
     assert [process.returncode for process in processes] == [0, 0, 0]
     assert said == ["", "", "built\n"]
-    assert read(tmp_path / f"{WANTED.name}.engine") == engine_of()
+    assert read_engine(tmp_path / f"{WANTED.name}.engine") == engine_of()
 
 
 @pytest.mark.parametrize("how", ["hang-in-build", "hang-in-write"])

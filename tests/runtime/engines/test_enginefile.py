@@ -25,7 +25,7 @@ from vesselrt.export.modelfile import write
 from vesselrt.runtime import hardware
 from vesselrt.runtime.backends.onnxruntime import OnnxRuntimeBackend
 from vesselrt.runtime.engines import preflight
-from vesselrt.runtime.engines.enginefile import Engine, Profile, proof_of, proof_window, read
+from vesselrt.runtime.engines.enginefile import Engine, Profile, proof_from_probability, proof_window, read_engine
 from vesselrt.runtime.errors import (
     DeviceError,
     EngineError,
@@ -36,7 +36,7 @@ from vesselrt.runtime.errors import (
 )
 from vesselrt.runtime.hardware import Gpu, find_gpu
 from vesselrt.runtime.manifest import Manifest
-from vesselrt.runtime.modelfile import find, read_manifest, sha256
+from vesselrt.runtime.modelfile import find_model_file, read_manifest, sha256
 
 needs_tensorrt = pytest.mark.skipif(sys.platform == "darwin", reason="TensorRT for RTX has no wheel for macOS")
 
@@ -99,7 +99,7 @@ def sealed(path: Path, header: bytes, plan: bytes) -> Path:
 
 
 def test_what_was_written_is_read(file: Path) -> None:
-    assert read(file) == engine_of()
+    assert read_engine(file) == engine_of()
     assert tree(file.parent) == {"a.engine"}
 
 
@@ -131,7 +131,7 @@ def test_a_change_of_any_byte_is_found(file: Path) -> None:
         content[place] ^= 1 << place % 8
         file.write_bytes(content)
         with pytest.raises(EngineError, match=r"not an engine file, or damaged|header is damaged|plan is damaged"):
-            read(file)
+            read_engine(file)
         content[place] ^= 1 << place % 8
 
 
@@ -140,13 +140,13 @@ def test_a_file_that_was_cut_anywhere_is_found(file: Path) -> None:
     for length in range(len(content)):
         file.write_bytes(content[:length])
         with pytest.raises(EngineError, match=r"not an engine file|cut off"):
-            read(file)
+            read_engine(file)
 
 
 def test_a_file_that_goes_on_after_its_plan(file: Path) -> None:
     file.write_bytes(file.read_bytes() + b"\n")
     with pytest.raises(EngineError, match=r"a\.engine: the plan is too long: 22 bytes, not 21\. Copy the file again"):
-        read(file)
+        read_engine(file)
 
 
 @pytest.mark.parametrize(
@@ -174,35 +174,35 @@ def test_a_header_that_is_not_as_it_should_be(
     file: Path, change: Callable[[dict[str, Any]], object], error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=r"a\.engine: .*" + message):
-        read(forged(file, change))
+        read_engine(forged(file, change))
 
 
 @pytest.mark.parametrize("header", [b"", b"{", b"\xff", b"[" * 100_000])
 def test_a_header_that_is_no_json(file: Path, header: bytes) -> None:
     with pytest.raises(EngineError, match=r"a\.engine: the header is not JSON"):
-        read(sealed(file, header, b"plan"))
+        read_engine(sealed(file, header, b"plan"))
 
 
 @pytest.mark.parametrize("header", [b"[]", b"1", b"null"])
 def test_a_header_that_is_no_object(file: Path, header: bytes) -> None:
     with pytest.raises(ManifestError, match=r"a\.engine: an engine without a manifest"):
-        read(sealed(file, header, b"plan"))
+        read_engine(sealed(file, header, b"plan"))
 
 
 def test_a_header_longer_than_any_is_not_read(file: Path) -> None:
     with pytest.raises(EngineError, match="header is damaged"):
-        read(sealed(file, b" " * (1 << 20) + b"{}", b"plan"))
+        read_engine(sealed(file, b" " * (1 << 20) + b"{}", b"plan"))
 
 
 @pytest.mark.parametrize("name", ["nowhere.engine", "."])
 def test_no_file(tmp_path: Path, name: str) -> None:
     with pytest.raises(ModelNotFoundError, match=r"no engine file .* Make one with: vesselrt compile$"):
-        read(tmp_path / name)
+        read_engine(tmp_path / name)
 
 
 def test_a_model_file_is_no_engine() -> None:
     with pytest.raises(EngineError, match=r"fundus\.onnx: not an engine file, or damaged\. Make engine files with"):
-        read(find("fundus"))
+        read_engine(find_model_file("fundus"))
 
 
 def test_a_write_that_breaks_off_leaves_the_old_file(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -248,9 +248,9 @@ class Driver:
 
 
 def test_the_gpu_is_what_the_driver_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hardware, "_driver", Driver)
+    monkeypatch.setattr(hardware, "_load_driver", Driver)
     assert find_gpu() == Gpu("GeForce RTX 2080 Ti", "sm75")
-    monkeypatch.setattr(hardware, "_driver", lambda: Driver(name=b"RTX 5090", capability=(12, 0)))
+    monkeypatch.setattr(hardware, "_load_driver", lambda: Driver(name=b"RTX 5090", capability=(12, 0)))
     assert find_gpu() == Gpu("RTX 5090", "sm120")
 
 
@@ -263,12 +263,12 @@ def test_the_gpu_is_what_the_driver_says(monkeypatch: pytest.MonkeyPatch) -> Non
     ],
 )
 def test_no_gpu_is_said_with_its_reason(monkeypatch: pytest.MonkeyPatch, driver: Any, message: str) -> None:
-    monkeypatch.setattr(hardware, "_driver", lambda: driver)
+    monkeypatch.setattr(hardware, "_load_driver", lambda: driver)
     with pytest.raises(DeviceError, match=message):
         find_gpu()
 
 
-def library_of(verdict: tuple[int, int] = (0, 0), version: str = "1.2.3.4", seen: list[bytes] | None = None) -> Any:
+def fake_library(verdict: tuple[int, int] = (0, 0), version: str = "1.2.3.4", seen: list[bytes] | None = None) -> Any:
     """TensorRT for RTX as far as it is asked; `verdict` is what it says of every plan."""
 
     class Runtime:
@@ -298,21 +298,21 @@ def library_of(verdict: tuple[int, int] = (0, 0), version: str = "1.2.3.4", seen
     )
 
 
-def obstacles(monkeypatch: pytest.MonkeyPatch, driver: Driver | None, library: Any) -> list[str]:
-    monkeypatch.setattr(hardware, "_driver", lambda: driver)
+def obstacles_here(monkeypatch: pytest.MonkeyPatch, driver: Driver | None, library: Any) -> list[str]:
+    monkeypatch.setattr(hardware, "_load_driver", lambda: driver)
     monkeypatch.setitem(sys.modules, "tensorrt_rtx", library)
-    return preflight.obstacles(engine_of())
+    return preflight.find_obstacles(engine_of())
 
 
 @pytest.mark.parametrize("validity", [0, 1])
 def test_nothing_is_in_the_way(monkeypatch: pytest.MonkeyPatch, validity: int) -> None:
     seen: list[bytes] = []
-    assert obstacles(monkeypatch, Driver(), library_of((validity, 0), seen=seen)) == []
+    assert obstacles_here(monkeypatch, Driver(), fake_library((validity, 0), seen=seen)) == []
     assert seen == [b"the plan"]
 
 
 def test_everything_that_is_in_the_way_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = obstacles(monkeypatch, Driver(name=b"H200", capability=(9, 0)), None)
+    found = obstacles_here(monkeypatch, Driver(name=b"H200", capability=(9, 0)), None)
     assert found == [
         "The GPU here (H200) is sm90, the engine is for sm75, sm86. Run: vesselrt compile --target sm90",
         "TensorRT for RTX is not installed. Run: pip install 'tensorrt-rtx-cu13==1.2.3.4'",
@@ -321,8 +321,8 @@ def test_everything_that_is_in_the_way_is_named(monkeypatch: pytest.MonkeyPatch)
 
 def test_whether_an_engine_runs_on_another_gpu_is_tensorrts_to_say(monkeypatch: pytest.MonkeyPatch) -> None:
     hopper = Driver(name=b"H100", capability=(9, 0))
-    assert obstacles(monkeypatch, hopper, library_of((1, 0))) == []
-    assert obstacles(monkeypatch, hopper, library_of((2, 2))) == [
+    assert obstacles_here(monkeypatch, hopper, fake_library((1, 0))) == []
+    assert obstacles_here(monkeypatch, hopper, fake_library((2, 2))) == [
         (
             "The GPU here (H100) is sm90, the engine is for sm75, sm86. TensorRT for RTX builds none for sm90. "
             "Run there: vesselrt compile --builder tensorrt"
@@ -330,7 +330,7 @@ def test_whether_an_engine_runs_on_another_gpu_is_tensorrts_to_say(monkeypatch: 
         "TensorRT for RTX refuses it: it was made for other GPUs.",
     ]
     ampere = Driver(name=b"A100", capability=(8, 0))
-    assert obstacles(monkeypatch, ampere, library_of((2, 2))) == [
+    assert obstacles_here(monkeypatch, ampere, fake_library((2, 2))) == [
         "The GPU here (A100) is sm80, the engine is for sm75, sm86. Run: vesselrt compile --target sm80",
         "TensorRT for RTX refuses it: it was made for other GPUs.",
     ]
@@ -338,13 +338,13 @@ def test_whether_an_engine_runs_on_another_gpu_is_tensorrts_to_say(monkeypatch: 
 
 def test_no_driver_is_in_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[bytes] = []
-    (found,) = obstacles(monkeypatch, None, library_of((2, 0), seen=seen))
+    (found,) = obstacles_here(monkeypatch, None, fake_library((2, 0), seen=seen))
     assert found.startswith("no NVIDIA driver here")
     assert seen == []
 
 
 def test_another_release_is_in_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    (found,) = obstacles(monkeypatch, Driver(), library_of(version="1.2.3.5"))
+    (found,) = obstacles_here(monkeypatch, Driver(), fake_library(version="1.2.3.5"))
     assert found == (
         "TensorRT for RTX here is 1.2.3.5, the engine needs exactly 1.2.3.4. Compile the model again, or run: "
         "pip install 'tensorrt-rtx-cu13==1.2.3.4'"
@@ -360,7 +360,7 @@ def test_another_release_is_in_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_what_tensorrt_refuses(monkeypatch: pytest.MonkeyPatch, diagnostics: int, reasons: str) -> None:
-    found = obstacles(monkeypatch, Driver(), library_of((2, diagnostics)))
+    found = obstacles_here(monkeypatch, Driver(), fake_library((2, diagnostics)))
     assert found == [f"TensorRT for RTX refuses it: {reasons}."]
 
 
@@ -403,9 +403,9 @@ def layers(model: onnx.ModelProto, tile: int) -> Counter[tuple[str, str]]:
     import tensorrt_rtx as trt
 
     from vesselrt.export.engine import _EngineBuilder, deployed
-    from vesselrt.runtime.backends.tensorrt import log_of
+    from vesselrt.runtime.backends.tensorrt import make_logger
 
-    log = log_of(trt)
+    log = make_logger(trt)
     builder = trt.Builder(log)
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     _EngineBuilder("tensorrt_rtx")._parse(network, deployed(model, tile), log, "test")
@@ -420,10 +420,10 @@ def test_the_built_in_model_for_the_2080_ti(tmp_path: Path) -> None:
     from vesselrt.export.engine import build
     from vesselrt.export.fp16 import fp16_from_f32
 
-    path = find("fundus")
+    path = find_model_file("fundus")
     engine = build(path, ["rtx2080ti"])
     engine.write(tmp_path / "fundus.engine")
-    again = read(tmp_path / "fundus.engine")
+    again = read_engine(tmp_path / "fundus.engine")
     assert again == engine
     assert again.header.targets == ("sm75",)
     assert (again.header.flavour, again.header.version) == ("tensorrt_rtx", tensorrt_rtx.__version__)
@@ -438,7 +438,7 @@ def test_the_built_in_model_for_the_2080_ti(tmp_path: Path) -> None:
     assert again.manifest.model_copy(update=same) == given.model_copy(update={"content_sha256": None})
     window = proof_window(1, given.tile.size)
     (answer,) = OnnxRuntimeBackend(path, "f32", 2).infer([window[None]])
-    assert np.abs(again.header.proven.astype(int) - proof_of(answer[0, 0])).max() <= 3  # FP16 against f32
+    assert np.abs(again.header.proven.astype(int) - proof_from_probability(answer[0, 0])).max() <= 3  # FP16 against f32
     assert again.header.proven.min() < 10  # a window that says something
     assert again.header.proven.max() > 245
 
@@ -527,12 +527,12 @@ def test_current_is_the_gpu_that_is_here(monkeypatch: pytest.MonkeyPatch) -> Non
     from vesselrt.export.engine import _EngineBuilder
 
     targets = _EngineBuilder("tensorrt_rtx").targets
-    monkeypatch.setattr(hardware, "_driver", lambda: Driver(capability=(8, 9)))
+    monkeypatch.setattr(hardware, "_load_driver", lambda: Driver(capability=(8, 9)))
     assert targets(["current"]) == ("sm89",)
-    monkeypatch.setattr(hardware, "_driver", lambda: Driver(capability=(9, 0)))
+    monkeypatch.setattr(hardware, "_load_driver", lambda: Driver(capability=(9, 0)))
     with pytest.raises(OptionError, match=r"^target 'current' \(sm90\) is none that TensorRT for RTX .* builds for"):
         targets(["current"])
-    monkeypatch.setattr(hardware, "_driver", lambda: None)
+    monkeypatch.setattr(hardware, "_load_driver", lambda: None)
     with pytest.raises(DeviceError, match="no NVIDIA driver here"):
         targets(["current"])
 
@@ -619,7 +619,7 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp
     """Runs `vesselrt ARGUMENTS` in an empty folder, on a machine without a GPU."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setattr(hardware, "_driver", lambda: None)
+    monkeypatch.setattr(hardware, "_load_driver", lambda: None)
 
     def call(*arguments: object) -> Done:
         monkeypatch.setattr(sys, "argv", ["vesselrt", *map(str, arguments)])
@@ -646,8 +646,8 @@ def test_info_of_an_engine(run: Callable[..., Done], file: Path, monkeypatch: py
     assert plan == f"  plan       0.0 MB, sha256 {hashlib.sha256(b'the plan of an engine').hexdigest()[:16]}"
     assert here.startswith("  here       does not run: no NVIDIA driver here")
     assert here.endswith("TensorRT for RTX is not installed. Run: pip install 'tensorrt-rtx-cu13==1.2.3.4'")
-    monkeypatch.setattr(hardware, "_driver", Driver)
-    monkeypatch.setitem(sys.modules, "tensorrt_rtx", library_of())
+    monkeypatch.setattr(hardware, "_load_driver", Driver)
+    monkeypatch.setitem(sys.modules, "tensorrt_rtx", fake_library())
     assert run("engine", "info", "a.engine").out.splitlines()[-1] == "  here       runs"
 
 
@@ -671,11 +671,11 @@ def test_convert_compile_info(run: Callable[..., Done], tmp_path: Path) -> None:
     name = "tiny-0.1-fp16-sm75-sm86.engine"
     assert done.out.startswith(f"{name}\ntiny 0.1 (CC0-1.0)\n")
     assert tree(tmp_path) == {"f32.onnx", "fp16.onnx", name}
-    assert read(tmp_path / name).header.model_sha256 == sha256(tmp_path / "fp16.onnx")
+    assert read_engine(tmp_path / name).header.model_sha256 == sha256(tmp_path / "fp16.onnx")
     done = run("engine", "info", name)
     assert "  profile    tiles of 64 px, batch 1 to 2, tuned for 1\n" in done.out
     assert run("compile", "fp16.onnx", "--target", "sm75", "-o", "new/a.engine").code == 0
-    assert read(tmp_path / "new" / "a.engine").header.targets == ("sm75",)
+    assert read_engine(tmp_path / "new" / "a.engine").header.targets == ("sm75",)
 
 
 @needs_tensorrt

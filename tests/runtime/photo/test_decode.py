@@ -293,7 +293,7 @@ def test_several_photographs_are_refused(form: str, message: str) -> None:
 @pytest.mark.parametrize("pixels", [DEEP, DEEP[:, :, 0], REAL, REAL[:, :, 0]], ids=["16", "16 grey", "f32", "f32 grey"])
 def test_deep_samples_are_converted_in_bands(pixels: NDArray[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     expected = pixels_of(tiff(pixels))
-    monkeypatch.setattr("vesselrt.runtime.photo.depth._BAND", 50)  # 221 pixels: the last one is not full
+    monkeypatch.setattr("vesselrt.runtime.photo.depth._BAND_VALUES", 50)  # 221 pixels: the last one is not full
     np.testing.assert_array_equal(pixels_of(tiff(pixels)), expected)
 
 
@@ -302,7 +302,7 @@ def test_deep_samples_are_converted_in_bands(pixels: NDArray[Any], monkeypatch: 
 def test_deep_samples_are_not_copied(kind: Any, channels: int, monkeypatch: pytest.MonkeyPatch) -> None:
     pixels = np.zeros((300, 400, channels), kind)
     data = tiff(pixels)
-    monkeypatch.setattr("vesselrt.runtime.photo.depth._BAND", 1000)
+    monkeypatch.setattr("vesselrt.runtime.photo.depth._BAND_VALUES", 1000)
     with flat_memory(pixels.nbytes + 300 * 400 * 3 + 2**18):  # what libvips gives is not counted here
         pixels_of(data)
 
