@@ -37,7 +37,7 @@ WINDOW, WINDOWS_AT_ONCE = 512, 4
 TOLERANCE = 1e-4
 """Largest difference in probability between PyTorch and ONNX Runtime on the same input."""
 
-Network = Callable[[Tensor], Tensor]
+TorchNetwork = Callable[[Tensor], Tensor]
 """(N, C, h, w) float32, 0..255 → (N, 1, h, w) float32 probability."""
 
 
@@ -54,9 +54,9 @@ class Peers:
         torch.set_num_threads(threads)
         self._manifest = manifest
         twin = Twin(path).eval()
-        session = _onnx_runtime(path, threads)
-        _agree(twin, session, manifest)
-        self._networks: dict[str, Network] = {"pytorch+monai": twin, "onnxruntime+monai": session}
+        session = _load_onnx_runtime(path, threads)
+        _check_agreement(twin, session, manifest)
+        self._networks: dict[str, TorchNetwork] = {"pytorch+monai": twin, "onnxruntime+monai": session}
 
     def columns(self, data: bytes) -> dict[str, Column]:
         """The columns for one photograph, which must be the one they are called with: its scale is found here."""
@@ -69,7 +69,7 @@ class Peers:
 class UserPath:
     """A column: photograph → mask PNG, as anybody would write it."""
 
-    network: Network
+    network: TorchNetwork
     manifest: Manifest
     factor: float
     """Scale of the network's input to the photograph."""
@@ -93,7 +93,7 @@ class UserPath:
         return encoded.getvalue()
 
 
-def _onnx_runtime(path: Path, threads: int) -> Network:
+def _load_onnx_runtime(path: Path, threads: int) -> TorchNetwork:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
@@ -106,7 +106,7 @@ def _onnx_runtime(path: Path, threads: int) -> Network:
     return run
 
 
-def _agree(one: Network, other: Network, manifest: Manifest) -> None:
+def _check_agreement(one: TorchNetwork, other: TorchNetwork, manifest: Manifest) -> None:
     """Raises VesselrtError when the two networks give different probabilities."""
     side = manifest.tile.size if manifest.tile.fixed else 8 * manifest.tile.multiple
     generator = torch.Generator().manual_seed(0)

@@ -6,7 +6,7 @@
   others; `warned`: right pixels, with a warning that is out of place; `wrong`: other pixels, or a whole file refused.
 - Damage: 512 bytes overwritten at 20 places (random, zeros, ones), or cut at 20 lengths. `silent`: other pixels, and no
   word of it.
-- Cost: files made to cost much, each in a process of its own: seconds of the processor, memory beyond the base.
+- BombCost: files made to cost much, each in a process of its own: seconds of the processor, memory beyond the base.
 - Time: least of several, one after the other.
 """
 
@@ -20,11 +20,12 @@ from typing import Annotated
 import typer
 from PIL import Image as Pillow
 
-from vesselrt.benchmarks.corpus.bomb import SECONDS
+from vesselrt.benchmarks.corpus.bomb import MAX_SECONDS
 from vesselrt.benchmarks.corpus.bombs import bombs
 from vesselrt.benchmarks.corpus.cost import measured_costs
 from vesselrt.benchmarks.corpus.judge import cases, damages, decode, told_of
 from vesselrt.benchmarks.photos import from_size
+from vesselrt.benchmarks.tables import growing_table, render_table
 from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.errors import as_command
 from vesselrt.runtime.photo.decoding import decode_photo
@@ -38,7 +39,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.command()
-def main(
+def decoding_command(
     data: Annotated[
         Path | None, typer.Option(help="Folder of CHASE_DB1 and HRF; else the photographs are drawn.")
     ] = None,
@@ -52,16 +53,6 @@ def main(
         _print_times(data)
 
 
-def _row(name: str, *cells: object) -> None:
-    print(f"| {name:40} |" + "".join(f" {cell!s:>10} |" for cell in cells), flush=True)
-
-
-def _heading(*columns: str) -> None:
-    print()
-    _row(*columns)
-    print("|---" * len(columns) + "|")
-
-
 def _print_verdicts() -> None:
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     faults = []
@@ -70,38 +61,41 @@ def _print_verdicts() -> None:
         counts[case.kind][verdict] += 1
         if verdict not in {"right", "refused"}:
             faults.append(f"{verdict}: {case.kind}, {case.name}: {answer.refusal or answer.warnings}")
-    _heading("kind", "cases", *VERDICTS)
     total = sum(counts.values(), Counter[str]())
-    for kind, count in {**counts, "all": total}.items():
-        _row(kind, count.total(), *(count[verdict] for verdict in VERDICTS))
-    print("\n".join(faults))
+    rows = [
+        (kind, count.total(), *(count[verdict] for verdict in VERDICTS))
+        for kind, count in {**counts, "all": total}.items()
+    ]
+    typer.echo(render_table(("kind", "cases", *VERDICTS), rows))
+    typer.echo("\n".join(faults))
 
 
 def _print_damage(photo: Image) -> None:
-    _heading("damage", "cases", *OUTCOMES, "told of")
-    for name, way, outcomes in damages(photo):
-        count = Counter(outcomes)
-        _row(f"{name}, {way}", len(outcomes), *(count[o] for o in OUTCOMES), f"{100 * told_of(outcomes):.0f} %")
+    with growing_table("damage", "cases", *OUTCOMES, "told of") as add_row:
+        for name, way, outcomes in damages(photo):
+            count = Counter(outcomes)
+            told = f"{100 * told_of(outcomes):.0f} %"
+            add_row(f"{name}, {way}", len(outcomes), *(count[outcome] for outcome in OUTCOMES), told)
 
 
 def _print_costs(*, heavy: bool) -> None:
     allowed = {(bomb.kind, bomb.name): bomb.memory for bomb in bombs()}
-    _heading("bomb", "answer", "CPU s", "MB", "MB allowed", "")
-    for cost in measured_costs(heavy=heavy):
-        most = allowed[cost.kind, cost.name]
-        over = cost.seconds > SECONDS or cost.memory > most or cost.answer == "ended"
-        figures = (f"{cost.seconds:.2f}", cost.memory // 2**20, most // 2**20)
-        _row(f"{cost.kind}, {cost.name}", cost.answer, *figures, "over" if over else "")
+    with growing_table("bomb", "answer", "CPU s", "MB", "MB allowed", "") as add_row:
+        for cost in measured_costs(heavy=heavy):
+            most = allowed[cost.kind, cost.name]
+            over = cost.seconds > MAX_SECONDS or cost.memory > most or cost.answer == "ended"
+            figures = (f"{cost.seconds:.2f}", cost.memory // 2**20, most // 2**20)
+            add_row(f"{cost.kind}, {cost.name}", cost.answer, *figures, "over" if over else "")
 
 
 def _print_times(data: Path | None) -> None:
-    _heading("ms", *SIZES)
     photos = [decode_photo(from_size(size, data).data).pixels for size in SIZES]
-    for name, write in _WRITERS.items():
-        _row(name, *(f"{_time(write(photo)):.1f}" for photo in photos))
+    with growing_table("ms", *SIZES) as add_row:
+        for name, write in _WRITERS.items():
+            add_row(name, *(f"{_time_decoding(write(photo)):.1f}" for photo in photos))
 
 
-def _time(data: bytes) -> float:
+def _time_decoding(data: bytes) -> float:
     seconds = []
     for _ in range(_ROUNDS):
         start = perf_counter()
@@ -110,7 +104,7 @@ def _time(data: bytes) -> float:
     return 1000 * min(seconds)
 
 
-def _written(form: str, **options: object) -> Callable[[Image], bytes]:
+def _pillow_writer(form: str, **options: object) -> Callable[[Image], bytes]:
     def write(photo: Image) -> bytes:
         file = io.BytesIO()
         Pillow.fromarray(photo).save(file, form, **options)
@@ -120,16 +114,16 @@ def _written(form: str, **options: object) -> Callable[[Image], bytes]:
 
 
 _WRITERS = {
-    "JPEG": _written("JPEG", quality=95),
-    "JPEG progressive": _written("JPEG", quality=95, progressive=True),
-    "PNG": _written("PNG"),
-    "TIFF": _written("TIFF"),
-    "TIFF LZW": _written("TIFF", compression="tiff_lzw"),
-    "TIFF deflate": _written("TIFF", compression="tiff_adobe_deflate"),
-    "WebP": _written("WEBP", quality=90),
-    "BMP": _written("BMP"),
-    "PPM": _written("PPM"),
-    "AVIF": _written("AVIF", quality=85),
+    "JPEG": _pillow_writer("JPEG", quality=95),
+    "JPEG progressive": _pillow_writer("JPEG", quality=95, progressive=True),
+    "PNG": _pillow_writer("PNG"),
+    "TIFF": _pillow_writer("TIFF"),
+    "TIFF LZW": _pillow_writer("TIFF", compression="tiff_lzw"),
+    "TIFF deflate": _pillow_writer("TIFF", compression="tiff_adobe_deflate"),
+    "WebP": _pillow_writer("WEBP", quality=90),
+    "BMP": _pillow_writer("BMP"),
+    "PPM": _pillow_writer("PPM"),
+    "AVIF": _pillow_writer("AVIF", quality=85),
 }
 
 

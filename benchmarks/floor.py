@@ -18,20 +18,19 @@ of one tile or of the photograph's windows (the roofline: Williams, Waterman, Pa
 """
 
 import math
-import sys
 from collections import defaultdict
-from dataclasses import asdict, dataclass
-from json import dumps
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vesselrt.benchmarks.reports import JsonReport, describe_model_file
+from vesselrt.benchmarks.tables import render_table
 from vesselrt.runtime.backends.fake import FakeBackend
-from vesselrt.runtime.errors import MissingExtraError, ModelError, VesselrtError
-from vesselrt.runtime.files import atomic_write
+from vesselrt.runtime.errors import MissingExtraError, ModelError, as_command
 from vesselrt.runtime.manifest import Manifest
-from vesselrt.runtime.modelfile import find_model_file, read_manifest, sha256
+from vesselrt.runtime.modelfile import find_model_file, read_manifest
 from vesselrt.runtime.segmenter import Segmenter
 
 if TYPE_CHECKING:
@@ -89,7 +88,7 @@ class Layer:
 
 
 @dataclass(frozen=True)
-class Work:
+class ImageWork:
     """What one image costs, on any card."""
 
     windows: Shape
@@ -113,37 +112,37 @@ class Floor:
     fused: float
 
     @classmethod
-    def of(cls, work: Work, rate: float, bandwidth: float) -> "Floor":
+    def of(cls, work: ImageWork, rate: float, bandwidth: float) -> "Floor":
         fused = max(work.operations / rate, (work.ends + work.weights) / bandwidth)
         return cls(1e3 * sum(layer.seconds(rate, bandwidth) for layer in work.layers), 1e3 * fused)
 
 
 @dataclass(frozen=True)
-class Report:
+class FloorReport(JsonReport):
     """Times are in milliseconds, sizes in bytes."""
 
     schema: int
-    model: dict[str, str]
-    """name, version, sha256 (of the file)."""
+    model: dict[str, str | float]
+    """As in `reports.Report`."""
     card: Card
     image: str
     """The photograph's file name, or `one tile`."""
-    work: Work
+    work: ImageWork
     floors: dict[str, Floor]
     """Type that the tensor cores add up in → floor of the network."""
     copies: float
     target: float
 
     @classmethod
-    def of(cls, path: Path, photo: Path | None, card: Card = RTX_2080_TI) -> "Report":
+    def of(cls, path: Path, photo: Path | None, card: Card = RTX_2080_TI) -> "FloorReport":
         """Raises ModelError for a graph that can't be counted, ImageError, MissingExtraError without onnx."""
         manifest = read_manifest(path)
         tile = manifest.tile.size
-        windows = (1, manifest.channel_count, tile, tile) if photo is None else windows_of(photo, manifest)
-        work = count(path, windows)
+        windows = (1, manifest.channel_count, tile, tile) if photo is None else count_windows(photo, manifest)
+        work = count_work(path, windows)
         return cls(
             schema=SCHEMA,
-            model={"name": manifest.name, "version": manifest.version, "sha256": sha256(path)},
+            model=describe_model_file(path, manifest),
             card=card,
             image="one tile" if photo is None else photo.name,
             work=work,
@@ -152,32 +151,29 @@ class Report:
             target=TARGET,
         )
 
-    def to_json(self) -> str:
-        """All figures, unrounded."""
-        return dumps(asdict(self), indent=1, ensure_ascii=False, allow_nan=False)
-
     def table(self) -> str:
         """For the terminal: a row for each kind of layer, then the image."""
         work, card, names = self.work, self.card, list(self.floors)
         count, channels, height, width = work.windows
-        floors = "".join(f"{'ms, ' + name:>10}" for name in names)
-        lines = [
-            f"{self.model['name']} {self.model['version']} on a {card.name}, on paper: nothing was run",
-            f"{self.image}: {count} window(s) of {height} × {width} × {channels}; added up in {' or '.join(names)}",
-            "",
-            f"{'':16}{'layers':>8}{'GFLOP':>10}{'weights MB':>12}{'values MB':>11}{floors}",
-        ]
         kinds: dict[str, list[Layer]] = defaultdict(list)
         for layer in work.layers:
             kinds[layer.kind].append(layer)
         kinds["layer by layer"] = work.layers
+        rows = []
         for kind, layers in kinds.items():
             times = [1e3 * sum(layer.seconds(r, card.bandwidth) for layer in layers) for r in card.rates.values()]
             moved = (sum(layer.weights for layer in layers), sum(layer.activations for layer in layers))
-            lines.append(_row(kind, layers, moved, times))
-        lines += [
-            _row("fused", work.layers, (work.weights, work.ends), [f.fused for f in self.floors.values()]),
-            f"{'copies':16}{'':30}{work.ends / 1e6:11.2f}" + f"{self.copies:10.3f}" * len(names),
+            rows.append(_layer_row(kind, layers, moved, times))
+        rows.append(
+            _layer_row("fused", work.layers, (work.weights, work.ends), [f.fused for f in self.floors.values()])
+        )
+        rows.append(["copies", "", "", "", f"{work.ends / 1e6:.2f}", *[f"{self.copies:.3f}"] * len(names)])
+        titles = ["", "layers", "GFLOP", "weights MB", "values MB", *(f"ms, {name}" for name in names)]
+        lines = [
+            f"{self.model['name']} {self.model['version']} on a {card.name}, on paper: nothing was run",
+            f"{self.image}: {count} window(s) of {height} × {width} × {channels}; added up in {' or '.join(names)}",
+            "",
+            render_table(titles, rows),
             "",
             f"fused and copies: {', '.join(self._share(name) for name in names)} of {self.target:g} ms",
         ]
@@ -188,21 +184,21 @@ class Report:
         return f"{total:.3f} ms ({name}) = {total / self.target:.2%}"
 
 
-def _row(title: str, layers: list[Layer], moved: tuple[int, int], times: list[float]) -> str:
+def _layer_row(title: str, layers: list[Layer], moved: tuple[int, int], times: list[float]) -> list[str]:
     """`moved`: bytes of weights and of other values."""
     operations = sum(layer.operations for layer in layers)
-    figures = f"{len(layers):8}{operations / 1e9:10.3f}{moved[0] / 1e6:12.3f}{moved[1] / 1e6:11.2f}"
-    return f"{title:16}{figures}" + "".join(f"{t:10.3f}" for t in times)
+    figures = (f"{operations / 1e9:.3f}", f"{moved[0] / 1e6:.3f}", f"{moved[1] / 1e6:.2f}")
+    return [title, str(len(layers)), *figures, *(f"{t:.3f}" for t in times)]
 
 
-def windows_of(photo: Path, manifest: Manifest) -> Shape:
+def count_windows(photo: Path, manifest: Manifest) -> Shape:
     """(N, C, h, w) of all windows that a photograph is cut into. Raises ImageError."""
     backend = FakeBackend()
     Segmenter(manifest, backend).segment(photo)
     return (sum(shape[0] for shape in backend.shapes), *backend.shapes[0][1:])
 
 
-def count(path: Path, windows: Shape) -> Work:
+def count_work(path: Path, windows: Shape) -> ImageWork:
     """The operations and bytes of a model file's graph on windows of (N, C, h, w).
 
     Raises ModelError for an operation that is not counted or a shape that can't be inferred, MissingExtraError.
@@ -222,7 +218,7 @@ def count(path: Path, windows: Shape) -> Work:
     for described in graph.output:
         described.type.tensor_type.ClearField("shape")
     inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True).graph
-    shapes = {v.name: _shape(v, path) for v in (*inferred.input, *inferred.output, *inferred.value_info)}
+    shapes = {v.name: _shape_of(v, path) for v in (*inferred.input, *inferred.output, *inferred.value_info)}
     constants = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
     constants |= {node.output[0]: shapes[node.output[0]] for node in graph.node if node.op_type == "Constant"}
     ends = {graph.input[0].name, graph.output[0].name}
@@ -238,13 +234,19 @@ def count(path: Path, windows: Shape) -> Work:
         read = {name for name in node.input if name}
         moved = (read - constants.keys()) | {name for name in node.output if name}
         layers.append(
-            Layer(node.output[0], node.op_type, _operations(node, shapes), size(read & constants.keys()), size(moved))
+            Layer(
+                node.output[0],
+                node.op_type,
+                _count_operations(node, shapes),
+                size(read & constants.keys()),
+                size(moved),
+            )
         )
         weights |= read & constants.keys()
-    return Work(tuple(windows), layers, size(weights), size(ends))
+    return ImageWork(tuple(windows), layers, size(weights), size(ends))
 
 
-def _operations(node: Any, shapes: dict[str, Shape]) -> int:
+def _count_operations(node: Any, shapes: dict[str, Shape]) -> int:
     """Each output pixel of a convolution, each input pixel of a transposed one, meets every weight of its channel."""
     if node.op_type not in _WEIGHTED:
         return 0
@@ -252,7 +254,7 @@ def _operations(node: Any, shapes: dict[str, Shape]) -> int:
     return 2 * math.prod(shapes[pixels]) * math.prod(shapes[node.input[1]][1:])
 
 
-def _shape(value: "ValueInfoProto", path: Path) -> Shape:
+def _shape_of(value: "ValueInfoProto", path: Path) -> Shape:
     sides = value.type.tensor_type.shape.dim
     if not all(side.HasField("dim_value") for side in sides):
         raise ModelError(f"{path}: the shape of {value.name} does not follow from the size of the windows.")
@@ -260,25 +262,21 @@ def _shape(value: "ValueInfoProto", path: Path) -> Shape:
 
 
 @app.command()
-def floor(
+def floor_command(
     photo: Annotated[Path | None, typer.Argument(help="Photograph; default: one tile of the model.")] = None,
     model: Annotated[str | None, typer.Option(help="Built-in model or model file; default: fundus.")] = None,
     json: Annotated[Path | None, typer.Option(help="Write all figures, of every layer too, to this file.")] = None,
 ) -> None:
     """Compute what an RTX 2080 Ti needs for an image at the least. Nothing is run: no GPU is needed."""
-    report = Report.of(find_model_file(model), photo)
+    report = FloorReport.of(find_model_file(model), photo)
     typer.echo(report.table())
-    if json is not None:
-        with atomic_write(json) as name:
-            name.write_text(report.to_json() + "\n", "utf-8")
+    report.write(json)
 
 
 def main() -> None:
     """`python -m vesselrt.benchmarks.floor`: errors become one line and exit code 1."""
-    try:
+    with as_command():
         app()
-    except VesselrtError as error:
-        sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":

@@ -29,7 +29,6 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from threading import Timer
@@ -37,15 +36,18 @@ from typing import Annotated
 
 import typer
 
-from vesselrt.benchmarks.bench import Score
-from vesselrt.benchmarks.gpu_columns import SCORED, Clock, Plan, columns, measure
-from vesselrt.benchmarks.gpu_layer import Check, in_processes
-from vesselrt.benchmarks.gpu_report import SCHEMA, Report, judge
-from vesselrt.benchmarks.photos import from_file, from_size, held_out
-from vesselrt.runtime.errors import DataError, DeviceError, OptionError, VesselrtError
-from vesselrt.runtime.files import atomic_write
+from vesselrt.benchmarks.bench_report import Score
+from vesselrt.benchmarks.gpu_columns import SCORED, GpuPlan, TimeBudget, list_columns, measure_columns
+from vesselrt.benchmarks.gpu_layer import Check, run_in_processes
+from vesselrt.benchmarks.gpu_report import SCHEMA, GpuReport, judge
+from vesselrt.benchmarks.options import ModelName, PhotoFiles
+from vesselrt.benchmarks.photos import choose_photos, held_out
+from vesselrt.benchmarks.reports import report_head
+from vesselrt.runtime.errors import DataError, DeviceError, as_command
+from vesselrt.runtime.files import check_writable
 from vesselrt.runtime.hardware import find_gpu, machine
-from vesselrt.runtime.modelfile import find_model_file, read_manifest, sha256
+from vesselrt.runtime.modelfile import find_model_file, read_manifest
+from vesselrt.training.data.samples import Sample
 
 SIZES = ("999x960", "3504x2336")
 """Width x height: CHASE_DB1, HRF."""
@@ -58,24 +60,22 @@ _MODULES = (
 _CACHES = ("VESSELRT_CACHE", "CUDA_CACHE_PATH", "TORCHINDUCTOR_CACHE_DIR")
 """Environment variables that name the folders of engines and kernels."""
 
-_FOR_LAYER = 0.25
+_SHARE_FOR_LAYER = 0.25
 """Share of the time."""
-_GRACE = 45
-"""s after the time is over until a library that does not come back is left behind."""
+_GRACE_SECONDS = 45
+"""After the time is over, until a library that does not come back is left behind."""
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.command()
-def gpu(  # noqa: PLR0913, PLR0917 - a command's options are its parameters
+def gpu_command(  # noqa: PLR0913, PLR0917 - a command's options are its parameters
     size: Annotated[
         list[str] | None,
         typer.Option(metavar="WxH", help=f"Size to measure; repeat for more; default: {', '.join(SIZES)}."),
     ] = None,
-    photo: Annotated[
-        list[Path] | None, typer.Option(help="Photograph to measure instead of sizes; repeat for more.")
-    ] = None,
-    model: Annotated[str | None, typer.Option(help="Built-in model or model file; default: fundus.")] = None,
+    photo: PhotoFiles = None,
+    model: ModelName = None,
     runs: Annotated[int, typer.Option(min=3, help="Timed calls on each photograph.")] = 50,
     starts: Annotated[int, typer.Option(min=0, help="Fresh processes for each column of vesselrt; 0: none.")] = 2,
     data: Annotated[
@@ -86,77 +86,62 @@ def gpu(  # noqa: PLR0913, PLR0917 - a command's options are its parameters
     json: Annotated[Path | None, typer.Option(help="Write all figures to this file, anew after every part.")] = None,
 ) -> None:
     """Build, check and time every way to run a model on this machine's GPU, side by side."""
-    clock = Clock(minutes * 60)
-    if size and photo:
-        raise OptionError("--size and --photo exclude each other: a photograph has its own size.")
-    scored: list[Path] = []
+    budget = TimeBudget(minutes * 60)
+    if json is not None:
+        check_writable(json)
+    scored: list[Sample] = []
     if data is not None:
         scored = held_out(data).get(SCORED, [])[:images]
         if not scored:
             raise DataError(f"{data}: no folder {SCORED}, on which F1 is measured. Add it, or run without --data.")
-    photos = [from_file(p) for p in photo] if photo else [from_size(s, data) for s in size or SIZES]
-
-    def keep(report: Report) -> None:
-        if json is not None:
-            with atomic_write(json) as name:
-                name.write_text(report.to_json() + "\n", "utf-8")
-
-    plan = Plan(find_model_file(model), photos, runs, starts, scored)
-    typer.echo(Measurement(plan, clock, keep).run().table())
+    photos = choose_photos(size, photo, data, SIZES)
+    plan = GpuPlan(find_model_file(model), photos, runs, starts, scored)
+    typer.echo(Measurement(plan, budget, lambda report: report.write(json)).run().table())
 
 
 class Measurement:
     """Everything that is measured, and how far it has come."""
 
-    def __init__(self, plan: Plan, clock: Clock, keep: Callable[[Report], None]) -> None:
+    def __init__(self, plan: GpuPlan, budget: TimeBudget, keep: Callable[[GpuReport], None]) -> None:
         """`keep` gets the report after every part."""
-        self._plan, self._clock, self._keep = plan, clock, keep
+        self._plan, self._budget, self._keep = plan, budget, keep
         self._machine, self._gpu = machine(), describe_gpu()
         self._layer: list[Check] = []
-        self._entrants = columns(plan.model)
+        self._entrants = list_columns(plan.model)
         self._scores: list[Score] = []
 
-    def run(self) -> Report:
+    def run(self) -> GpuReport:
         """Progress goes to the error stream. Raises VesselrtError when the reference fails."""
         on_gpu = "missing" not in self._gpu
-        watch = Timer(self._clock.left() + _GRACE, self._give_up)
+        watch = Timer(self._budget.left() + _GRACE_SECONDS, self._give_up)
         watch.daemon = True
         watch.start()
         try:
             with _fresh_caches():
                 if on_gpu:
                     typer.echo("the way to the GPU", err=True)
-                    self._layer = in_processes(self._clock.whole * _FOR_LAYER)
+                    self._layer = run_in_processes(self._budget.whole * _SHARE_FOR_LAYER)
                     self._keep(self.report())
                 plan = self._plan if on_gpu else replace(self._plan, starts=0)
-                self._scores = measure(self._entrants, plan, self._clock, lambda: self._keep(self.report()))
+                self._scores = measure_columns(self._entrants, plan, self._budget, lambda: self._keep(self.report()))
         finally:
             watch.cancel()
         self._keep(self.report())
         return self.report()
 
-    def report(self) -> Report:
+    def report(self) -> GpuReport:
         """As far as it is known."""
         plan, rows = self._plan, [entrant.row for entrant in self._entrants]
-        manifest = read_manifest(plan.model)
-        return Report(
-            schema=SCHEMA,
-            date=datetime.now(UTC).isoformat(timespec="seconds"),
-            machine=self._machine,
+        head = report_head(SCHEMA, self._machine, plan.model, read_manifest(plan.model), _installed_versions())
+        return GpuReport(
+            **head,
             gpu=self._gpu,
-            versions=_versions(),
-            model={
-                "name": manifest.name,
-                "version": manifest.version,
-                "sha256": sha256(plan.model),
-                "threshold": manifest.threshold,
-            },
             runs=plan.runs,
             photos={photo.name: photo.source for photo in plan.photos},
             layer=self._layer,
             rows=rows,
             scores=self._scores,
-            seconds=round(self._clock.passed, 1),
+            seconds=round(self._budget.passed, 1),
             judgements=judge(rows, [photo.name for photo in plan.photos]),
         )
 
@@ -173,7 +158,7 @@ class Measurement:
 
 
 def describe_gpu() -> dict[str, str]:
-    """As in `Report.gpu`."""
+    """As in `GpuReport.gpu`."""
     try:
         found = find_gpu()
     except DeviceError as error:
@@ -205,20 +190,16 @@ def _fresh_caches() -> Iterator[Path]:
                     os.environ[name] = value
 
 
-def _versions() -> dict[str, str]:
+def _installed_versions() -> dict[str, str]:
     """Of what is installed and bears on the figures."""
     names = packages_distributions()
-    return {"vesselrt": version("vesselrt"), "python": sys.version.split()[0]} | {
-        name: version(name) for module in _MODULES for name in names.get(module, ())
-    }
+    return {name: version(name) for module in _MODULES for name in names.get(module, ())}
 
 
 def main() -> None:
     """`python -m vesselrt.benchmarks.gpu`: errors become one line and exit code 1."""
-    try:
+    with as_command():
         app()
-    except VesselrtError as error:
-        sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":

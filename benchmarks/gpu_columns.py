@@ -11,35 +11,37 @@ from typing import Literal, TypeVar
 
 import typer
 
-from vesselrt.benchmarks.bench import Score, score
-from vesselrt.benchmarks.gpu_report import DEVICES, PEER, REFERENCE, Figures, Row
+from vesselrt.benchmarks.bench import score_columns
+from vesselrt.benchmarks.bench_report import Score
+from vesselrt.benchmarks.gpu_report import DEVICES, PEER, REFERENCE, Figures, GpuRow
 from vesselrt.benchmarks.measure import (
     Column,
     ColumnError,
-    Options,
+    FreshStart,
+    LoadOptions,
     Spread,
-    Start,
     Subject,
-    counted,
-    differing,
     interleave,
-    start,
+    share_differing,
+    start_fresh,
+    timed_calls,
 )
 from vesselrt.benchmarks.photos import Photo
 from vesselrt.runtime.errors import MissingExtraError, VesselrtError
 from vesselrt.runtime.modelfile import read_manifest
 from vesselrt.runtime.segmenter import Segmenter
+from vesselrt.training.data.samples import Sample
 
 SCORED = "CHASE_DB1"
 """The data set on which F1 is measured."""
 
-_FOR_PHOTOS = 0.4
+_SHARE_FOR_PHOTOS = 0.4
 """Share of the time that is kept for the photographs: what loads longer finds none left."""
 
 T = TypeVar("T")
 
 
-class Clock:
+class TimeBudget:
     """The time that the whole measurement may take."""
 
     def __init__(self, seconds: float) -> None:
@@ -56,34 +58,34 @@ class Clock:
 
 
 @dataclass(frozen=True)
-class Plan:
+class GpuPlan:
     """What is to be measured."""
 
     model: Path
     photos: list[Photo]
     runs: int
     starts: int
-    scored: list[Path]
+    scored: list[Sample]
     """Photographs for F1."""
 
 
 class Entrant:
     """A column while it is measured. What fails is its refusal, and then it takes no further part."""
 
-    def __init__(self, column: str, load: Callable[[], Segmenter], options: Options | None = None) -> None:
+    def __init__(self, column: str, load: Callable[[], Segmenter], options: LoadOptions | None = None) -> None:
         """`options` where fresh processes can be started with them."""
-        self.row, self._load, self._options = Row(column), load, options
+        self.row, self._load, self._options = GpuRow(column), load, options
         self.subject: Subject | None = None
         self._segmenter: Segmenter | None = None
 
-    def enter(self, photo: Photo, starts: int, clock: Clock) -> None:
+    def enter(self, photo: Photo, starts: int, budget: TimeBudget) -> None:
         """Starts `starts` fresh processes while there is time, then loads here and calls once."""
-        if not clock.left(_FOR_PHOTOS) and self.row.column != REFERENCE:
-            self.leave(f"no time was left for it in {clock.whole / 60:.2g} minutes. Give more with --minutes.")
+        if not budget.left(_SHARE_FOR_PHOTOS) and self.row.column != REFERENCE:
+            self.leave(f"no time was left for it in {budget.whole / 60:.2g} minutes. Give more with --minutes.")
             return
         try:
             if self._options is not None and starts:
-                self.row.starts = _started(self._options, photo, starts, clock)
+                self.row.starts = _start_fresh_processes(self._options, photo, starts, budget)
             began = time.perf_counter()
             self._segmenter = self._load()
             loaded = time.perf_counter()
@@ -91,7 +93,7 @@ class Entrant:
             self.subject(photo.data)
             self.row.load_s, self.row.first_ms = loaded - began, (time.perf_counter() - loaded) * 1e3
         except Exception as error:  # noqa: BLE001 - whatever a GPU library raises, the other columns go on
-            self.leave(_reason(error))
+            self.leave(_describe_error(error))
 
     def __call__(self, data: bytes) -> bytes:
         """Photograph → mask PNG. Raises ColumnError for whatever goes wrong."""
@@ -100,7 +102,7 @@ class Entrant:
         try:
             return self.subject(data)
         except Exception as error:
-            raise ColumnError(self.row.column, _reason(error)) from error
+            raise ColumnError(self.row.column, _describe_error(error)) from error
 
     def leave(self, reason: str = "") -> None:
         """Gives everything back; with a reason, which stays in the row."""
@@ -111,42 +113,44 @@ class Entrant:
                 segmenter.close()
 
 
-def columns(path: Path) -> list[Entrant]:
+def list_columns(path: Path) -> list[Entrant]:
     """All columns, the reference first, what takes longest to load last."""
 
     def ours(column: str, device: str, precision: str = "auto") -> Entrant:
-        options = Options(str(path), device, precision, None)
+        options = LoadOptions(str(path), device, precision, None)
         return Entrant(column, options.load, options)
 
     return [
         ours(REFERENCE, "cpu", "f32"),
-        Entrant("torch eager f32", partial(_torch, path, "f32")),
-        Entrant(PEER, partial(_torch, path, "fp16")),
+        Entrant("torch eager f32", partial(_load_torch, path, "f32")),
+        Entrant(PEER, partial(_load_torch, path, "fp16")),
         *(ours(device, device) for device in DEVICES),
-        Entrant("torch compile fp16", partial(_torch, path, "fp16", compiled=True)),
+        Entrant("torch compile fp16", partial(_load_torch, path, "fp16", compiled=True)),
     ]
 
 
-def measure(entrants: list[Entrant], plan: Plan, clock: Clock, tell: Callable[[], None]) -> list[Score]:
+def measure_columns(
+    entrants: list[Entrant], plan: GpuPlan, budget: TimeBudget, tell: Callable[[], None]
+) -> list[Score]:
     """Fills the rows of the entrants, of which the first is the reference; returns F1 where photographs are scored.
 
     `tell` is called after every part. Raises VesselrtError when the reference fails.
     """
     for entrant in entrants:
         typer.echo(f"{entrant.row.column}: loading", err=True)
-        entrant.enter(plan.photos[0], plan.starts, clock)
+        entrant.enter(plan.photos[0], plan.starts, budget)
         tell()
     if entrants[0].row.refusal:
         raise VesselrtError(f"{REFERENCE}: {entrants[0].row.refusal}")
     parts = len(plan.photos) + bool(plan.scored)
     for done, photo in enumerate(plan.photos):
         typer.echo(f"{photo.name} ({photo.source}): up to {plan.runs} runs", err=True)
-        seconds = clock.left() / (parts - done)
-        _running(entrants, partial(_time, entrants, photo, plan.runs, seconds))
+        seconds = budget.left() / (parts - done)
+        _with_running(entrants, partial(_time_columns, entrants, photo, plan.runs, seconds))
         tell()
-    scores, scored = [], plan.scored if clock.left() else []
+    scores, scored = [], plan.scored if budget.left() else []
     if scored:
-        scores.append(_running(entrants, lambda running: score(SCORED, scored, lambda _: running)))
+        scores.append(_with_running(entrants, lambda running: score_columns(SCORED, scored, lambda _: running)))
         for entrant in entrants:
             entrant.row.f1 = scores[0].f1.get(entrant.row.column)
     for entrant in entrants:
@@ -154,7 +158,7 @@ def measure(entrants: list[Entrant], plan: Plan, clock: Clock, tell: Callable[[]
     return scores
 
 
-def _running(entrants: list[Entrant], do: Callable[[dict[str, Column]], T]) -> T:
+def _with_running(entrants: list[Entrant], do: Callable[[dict[str, Column]], T]) -> T:
     """`do` with the columns that run; one that fails leaves, and the others begin again."""
     while True:
         running = {entrant.row.column: entrant for entrant in entrants if not entrant.row.refusal}
@@ -166,7 +170,7 @@ def _running(entrants: list[Entrant], do: Callable[[dict[str, Column]], T]) -> T
             running[error.column].leave(error.reason)
 
 
-def _time(entrants: list[Entrant], photo: Photo, runs: int, seconds: float, running: dict[str, Column]) -> None:
+def _time_columns(entrants: list[Entrant], photo: Photo, runs: int, seconds: float, running: dict[str, Column]) -> None:
     """Times the running columns on a photograph, in turn, for so many seconds."""
     for entrant in entrants:
         if entrant.subject is not None:
@@ -175,17 +179,17 @@ def _time(entrants: list[Entrant], photo: Photo, runs: int, seconds: float, runn
     for entrant in entrants:
         if entrant.subject is not None:
             own = timed[entrant.row.column]
-            calls = counted(entrant.subject, len(own.milliseconds), len(timed))
+            calls = timed_calls(entrant.subject, len(own.milliseconds), len(timed))
             entrant.row.photos[photo.name] = Figures(
                 end_to_end=Spread.of(own.milliseconds),
                 engine=Spread.of(call["network"] for call in calls),
                 codec=Spread.of(call["decode"] + call["encode"] for call in calls),
-                pixels_differ=differing(own.mask, timed[REFERENCE].mask),
+                pixels_differ=share_differing(own.mask, timed[REFERENCE].mask),
                 runs=len(own.milliseconds),
             )
 
 
-def _torch(path: Path, precision: Literal["f32", "fp16"], *, compiled: bool = False) -> Segmenter:
+def _load_torch(path: Path, precision: Literal["f32", "fp16"], *, compiled: bool = False) -> Segmenter:
     try:
         from vesselrt.benchmarks.twin import TorchBackend
     except ModuleNotFoundError as error:
@@ -195,18 +199,18 @@ def _torch(path: Path, precision: Literal["f32", "fp16"], *, compiled: bool = Fa
     return Segmenter(read_manifest(path), TorchBackend(path, precision, compiled=compiled))
 
 
-def _started(options: Options, photo: Photo, starts: int, clock: Clock) -> list[Start]:
+def _start_fresh_processes(options: LoadOptions, photo: Photo, starts: int, budget: TimeBudget) -> list[FreshStart]:
     """As many as there is time for. Raises VesselrtError when the first one fails or takes all the time."""
-    done: list[Start] = []
+    done: list[FreshStart] = []
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "photo"
         source.write_bytes(photo.data)
-        while len(done) < starts and (not done or clock.left(_FOR_PHOTOS) > 2 * done[-1].process_s):
-            done.append(start(options, source, max(10.0, clock.left(_FOR_PHOTOS))))
+        while len(done) < starts and (not done or budget.left(_SHARE_FOR_PHOTOS) > 2 * done[-1].process_s):
+            done.append(start_fresh(options, source, max(10.0, budget.left(_SHARE_FOR_PHOTOS))))
     return done
 
 
-def _reason(error: Exception) -> str:
+def _describe_error(error: Exception) -> str:
     """What vesselrt says as it is; of other libraries the kind of error too, and the first line."""
     if isinstance(error, VesselrtError):
         return str(error)

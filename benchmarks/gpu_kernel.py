@@ -68,25 +68,25 @@ class Inversion:
 
     def __init__(self) -> None:
         """Raises DeviceError when the driver does not take it."""
-        _checked(runtime.cudaSetDevice(0))
-        self._module = _checked(driver.cuModuleLoadData(PTX))
-        self._function = _checked(driver.cuModuleGetFunction(self._module, b"invert"))
+        _value_or_raise(runtime.cudaSetDevice(0))
+        self._module = _value_or_raise(driver.cuModuleLoadData(PTX))
+        self._function = _value_or_raise(driver.cuModuleGetFunction(self._module, b"invert"))
 
     def __call__(self, source: int, target: int, count: int, cycles: int, stream: int) -> None:
         """Puts it on the stream: `count` bytes at `source` to `target`, after so many `cycles` of the GPU's clock."""
         kinds = (ctypes.c_uint64,) * 4
         arguments = ((source, target, count, cycles), kinds)
-        _checked(driver.cuLaunchKernel(self._function, BLOCKS, 1, 1, THREADS, 1, 1, 0, stream, arguments, 0))
+        _value_or_raise(driver.cuLaunchKernel(self._function, BLOCKS, 1, 1, THREADS, 1, 1, 0, stream, arguments, 0))
 
 
 def free_memory() -> int:
     """Bytes of the GPU that nobody uses."""
     error, free, _ = runtime.cudaMemGetInfo()
-    _checked((error, free))
+    _value_or_raise((error, free))
     return int(free)
 
 
-def _checked(result: tuple[Any, ...]) -> Any:
+def _value_or_raise(result: tuple[Any, ...]) -> Any:
     error, *values = result
     if int(error):
         raise DeviceError(f"CUDA: {error.name}. See nvidia-smi for the driver and the GPU's state.")

@@ -28,12 +28,12 @@ from vesselrt.runtime.hardware import find_gpu
 if TYPE_CHECKING:
     from vesselrt.runtime.engines.cuda import Cuda
 
-TILE, MOST = 1024, 4
-MILLISECOND = 1_500_000
+TILE, MAX_WINDOWS = 1024, 4
+CYCLES_PER_MILLISECOND = 1_500_000
 """Cycles of a GPU's clock, about."""
-LEAST_OVERLAP = 1.5
+MIN_OVERLAP = 1.5
 """Times as fast must four lanes be as one, on a network that leaves room for several."""
-SLACK = 64 << 20
+SLACK_BYTES = 64 << 20
 """Bytes that the driver may keep for itself."""
 
 Kernel = Callable[[int, int, int, int, int], None]
@@ -60,7 +60,7 @@ class _NotTriedError(Exception):
 class StandIn:
     """An inversion as the `GpuNetwork` of lanes."""
 
-    def __init__(self, kernel: Kernel, cycles: int = 0, *, captured: bool = True, most: int = MOST) -> None:
+    def __init__(self, kernel: Kernel, cycles: int = 0, *, captured: bool = True, most: int = MAX_WINDOWS) -> None:
         self.profile, self.channels = Profile(tile=TILE, batch=(1, 1, most)), 1
         self.kernel, self.cycles, self.captured = kernel, cycles, captured
 
@@ -86,7 +86,7 @@ class _StandInStep:
 
 
 @dataclass(frozen=True)
-class Bench:
+class LayerBench:
     """What the checks run on; tests give a GPU that is a few dictionaries."""
 
     cuda: "Cuda"
@@ -94,67 +94,71 @@ class Bench:
     free_memory: Callable[[], int]
     name: str
 
-    def lanes(self, cycles: int = 0, *, captured: bool = True, most: int = MOST) -> Lanes:
+    def lanes(self, cycles: int = 0, *, captured: bool = True, most: int = MAX_WINDOWS) -> Lanes:
         return Lanes(StandIn(self.kernel, cycles, captured=captured, most=most), self.cuda, self.name)
 
 
-def checks(bench: Bench) -> Iterator[Check]:
+def run_checks(bench: LayerBench) -> Iterator[Check]:
     """All checks that one process can survive."""
-    yield _check("several threads get their own answers, batches of every size", partial(answers, bench))
-    yield _check("a batch is one launch of a CUDA graph, and that is no slower than its parts", partial(graphs, bench))
-    yield _check(f"{LANES} lanes run beside each other: {LEAST_OVERLAP:g} x one, or more", partial(overlap, bench))
-    yield _check("what has no room is halved, or refused, and all memory comes back", partial(memory, bench))
-    yield _check("a batch beside PyTorch: bytes in, one operation, bytes out", partial(beside_torch, bench))
+    yield _try_claim("several threads get their own answers, batches of every size", partial(check_answers, bench))
+    yield _try_claim(
+        "a batch is one launch of a CUDA graph, and that is no slower than its parts", partial(check_graphs, bench)
+    )
+    yield _try_claim(
+        f"{LANES} lanes run beside each other: {MIN_OVERLAP:g} x one, or more", partial(check_overlap, bench)
+    )
+    yield _try_claim("what has no room is halved, or refused, and all memory comes back", partial(check_memory, bench))
+    yield _try_claim("a batch beside PyTorch: bytes in, one operation, bytes out", partial(check_beside_torch, bench))
 
 
-def answers(bench: Bench) -> dict[str, float]:
+def check_answers(bench: LayerBench) -> dict[str, float]:
     """Raises VesselrtError when an answer is wrong."""
     lanes = bench.lanes()
     try:
-        calls = [_windows(*(1 + (i + j) % MOST for j in range(6))) for i in range(12)]
+        calls = [_random_windows(*(1 + (i + j) % MAX_WINDOWS for j in range(6))) for i in range(12)]
         with ThreadPoolExecutor(LANES + 2) as pool:
             for given, found in zip(calls, pool.map(lambda c: list(lanes.infer(c)), calls), strict=True):
-                _compare(given, found)
+                _check_inverted(given, found)
         return {"batches": float(sum(map(len, calls)))}
     finally:
         lanes.close()
 
 
-def graphs(bench: Bench) -> dict[str, float]:
+def check_graphs(bench: LayerBench) -> dict[str, float]:
     """Milliseconds of a batch of one window with a graph, and in its parts."""
     times = {}
     for name, captured in (("graph_ms", True), ("parts_ms", False)):
         lanes = bench.lanes(captured=captured)
-        times[name] = _milliseconds(lanes, _windows(1), runs=100)
+        times[name] = _milliseconds(lanes, _random_windows(1), runs=100)
         lanes.close()
     if times["graph_ms"] > 1.1 * times["parts_ms"]:
         raise VesselrtError(f"{times['graph_ms']:.3f} ms with a graph, {times['parts_ms']:.3f} ms without.")
     return times
 
 
-def overlap(bench: Bench) -> dict[str, float]:
+def check_overlap(bench: LayerBench) -> dict[str, float]:
     """Windows a second of one caller that waits for each, and of one caller for each lane."""
-    lanes, window = bench.lanes(MILLISECOND, most=1), _windows(1)
+    lanes, window = bench.lanes(CYCLES_PER_MILLISECOND, most=1), _random_windows(1)
     try:
         each = 40
-        alone = _seconds(lambda: [list(lanes.infer(window)) for _ in range(each)])
+        alone = _time_call(lambda: [list(lanes.infer(window)) for _ in range(each)])
         with ThreadPoolExecutor(LANES) as pool:
-            several = _seconds(lambda: list(pool.map(lambda _: list(lanes.infer(window)), range(each * LANES))))
+            several = _time_call(lambda: list(pool.map(lambda _: list(lanes.infer(window)), range(each * LANES))))
     finally:
         lanes.close()
     found = {"alone_per_s": each / alone, "together_per_s": each * LANES / several}
-    if found["together_per_s"] < LEAST_OVERLAP * found["alone_per_s"]:
+    if found["together_per_s"] < MIN_OVERLAP * found["alone_per_s"]:
         raise VesselrtError("windows a second: {alone_per_s:.0f} alone, {together_per_s:.0f} together.".format(**found))
     return found
 
 
-def memory(bench: Bench) -> dict[str, float]:
+def check_memory(bench: LayerBench) -> dict[str, float]:
     """Loads with ever less memory left, until nothing can be; bytes that are free before and afterwards."""
-    lane, before, taken, batches = 2 * MOST * TILE * TILE, bench.free_memory(), list[int](), list[int]()
+    lane, before, taken, batches = 2 * MAX_WINDOWS * TILE * TILE, bench.free_memory(), list[int](), list[int]()
     step = 1 << 30
     try:
         while True:
-            left = bench.free_memory() - LANES * lane - SLACK
+            left = bench.free_memory() - LANES * lane - SLACK_BYTES
             if left < step:
                 step = lane // 4
                 try:
@@ -162,8 +166,8 @@ def memory(bench: Bench) -> dict[str, float]:
                 except DeviceError:
                     break  # refused; that the GPU is well all the same is seen below
                 batches.append(lanes.batch)
-                given = _windows(*(min(lanes.batch, count) for count in (1, 2, 3, 4)))
-                _compare(given, list(lanes.infer(given)))
+                given = _random_windows(*(min(lanes.batch, count) for count in (1, 2, 3, 4)))
+                _check_inverted(given, list(lanes.infer(given)))
                 lanes.close()
             try:
                 taken.append(bench.cuda.allocate(step))
@@ -173,14 +177,14 @@ def memory(bench: Bench) -> dict[str, float]:
         for address in taken:
             bench.cuda.free(address)
     after = bench.free_memory()
-    if after < before - SLACK:
+    if after < before - SLACK_BYTES:
         raise VesselrtError(f"{before - after} bytes were not given back.")
-    if min(batches, default=MOST) == MOST:
+    if min(batches, default=MAX_WINDOWS) == MAX_WINDOWS:
         raise VesselrtError("a batch was never halved.")
-    return {"free_before_bytes": before, "free_after_bytes": after, **answers(bench)}
+    return {"free_before_bytes": before, "free_after_bytes": after, **check_answers(bench)}
 
 
-def beside_torch(bench: Bench) -> dict[str, float]:
+def check_beside_torch(bench: LayerBench) -> dict[str, float]:
     """Milliseconds of a batch of each size, here and in PyTorch. Raises _NotTriedError when it is not to be had."""
     try:
         import torch
@@ -189,19 +193,19 @@ def beside_torch(bench: Bench) -> dict[str, float]:
     if not torch.cuda.is_available():
         raise _NotTriedError(f"PyTorch {torch.__version__} finds no GPU here.")
     lanes, found = bench.lanes(), dict[str, float]()
-    for size in (1, MOST):
-        given = _windows(size)
+    for size in (1, MAX_WINDOWS):
+        given = _random_windows(size)
 
         def by_torch(pixels: Image = given[0]) -> None:
             (255 - torch.from_numpy(pixels).to("cuda")).cpu().numpy()
 
         found[f"batch_{size}_ms"] = _milliseconds(lanes, given, runs=100)
-        found[f"batch_{size}_torch_ms"] = min(_seconds(by_torch) for _ in range(100)) * 1e3
+        found[f"batch_{size}_torch_ms"] = min(_time_call(by_torch) for _ in range(100)) * 1e3
     lanes.close()
     return found
 
 
-def fault(bench: Bench) -> None:
+def check_fault(bench: LayerBench) -> None:
     """Breaks CUDA for this process. Raises VesselrtError when a call does not learn of it."""
     lanes: Lanes = bench.lanes()
     stream = bench.cuda.create_stream()
@@ -210,39 +214,42 @@ def fault(bench: Bench) -> None:
         bench.cuda.synchronize(stream)
     for _ in range(LANES + 2):  # more calls than lanes: a lane that is lost would be waited for
         with suppress(DeviceError):
-            list(lanes.infer(_windows(1, 1, 1)))
+            list(lanes.infer(_random_windows(1, 1, 1)))
             raise VesselrtError("an answer came after the GPU had failed.")
     lanes.close()
 
 
-_ENDS = {"checks": "the process of the checks ends", "fault": "after a fault every call raises, and none waits"}
+_PROCESS_CLAIMS = {
+    "checks": "the process of the checks ends",
+    "fault": "after a fault every call raises, and none waits",
+}
 """What is claimed of the processes themselves."""
 
 
-def in_processes(seconds: float) -> list[Check]:
+def run_in_processes(seconds: float) -> list[Check]:
     """All checks, in processes of their own within so many seconds: what they break is theirs."""
     found: list[Check] = []
     end = time.monotonic() + seconds
-    for part, claim in _ENDS.items():
+    for part, claim in _PROCESS_CLAIMS.items():
         command = [sys.executable, "-m", "vesselrt.benchmarks.gpu_layer", part]
         left = max(1.0, end - time.monotonic())
         try:
             done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=left)
         except subprocess.TimeoutExpired as error:
             told = error.stdout.decode() if isinstance(error.stdout, bytes) else error.stdout or ""
-            found += [*_told(told), Check(claim, holds=False, reason=f"not done within {left:.0f} s.")]
+            found += [*_checks_from_lines(told), Check(claim, holds=False, reason=f"not done within {left:.0f} s.")]
             continue
-        found += _told(done.stdout)
+        found += _checks_from_lines(done.stdout)
         reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1] if done.returncode else ""
         found.append(Check(claim, holds=not done.returncode, reason=reason))
     return found
 
 
-def _told(lines: str) -> list[Check]:
+def _checks_from_lines(lines: str) -> list[Check]:
     return [Check(**loads(line)) for line in lines.splitlines() if line.startswith("{")]
 
 
-def _check(claim: str, do: Callable[[], dict[str, float]]) -> Check:
+def _try_claim(claim: str, do: Callable[[], dict[str, float]]) -> Check:
     try:
         return Check(claim, holds=True, figures=do())
     except _NotTriedError as error:
@@ -251,12 +258,12 @@ def _check(claim: str, do: Callable[[], dict[str, float]]) -> Check:
         return Check(claim, holds=False, reason=first_line(error))
 
 
-def _windows(*counts: int) -> list[Image]:
+def _random_windows(*counts: int) -> list[Image]:
     random = np.random.default_rng(counts)
     return [random.integers(0, 256, (count, 1, TILE, TILE), np.uint8) for count in counts]
 
 
-def _compare(given: list[Image], found: list[Image]) -> None:
+def _check_inverted(given: list[Image], found: list[Image]) -> None:
     if [len(batch) for batch in given] != [len(answer) for answer in found]:
         raise VesselrtError("batches came back in another number or order.")
     wrong = sum(int((255 - batch != answer).sum()) for batch, answer in zip(given, found, strict=True))
@@ -266,11 +273,11 @@ def _compare(given: list[Image], found: list[Image]) -> None:
 
 def _milliseconds(lanes: Lanes, given: list[Image], runs: int) -> float:
     """Of one call, the least of several: what else the machine does only adds."""
-    _compare(given, list(lanes.infer(given)))
-    return min(_seconds(lambda: list(lanes.infer(given))) for _ in range(runs)) * 1e3
+    _check_inverted(given, list(lanes.infer(given)))
+    return min(_time_call(lambda: list(lanes.infer(given))) for _ in range(runs)) * 1e3
 
 
-def _seconds(do: Callable[[], object]) -> float:
+def _time_call(do: Callable[[], object]) -> float:
     started = time.perf_counter()
     do()
     return time.perf_counter() - started
@@ -283,11 +290,11 @@ def main() -> None:
         from vesselrt.benchmarks.gpu_kernel import Inversion, free_memory
         from vesselrt.runtime.engines.cuda import Cuda
 
-        bench = Bench(Cuda(), Inversion(), free_memory, name)
+        bench = LayerBench(Cuda(), Inversion(), free_memory, name)
         if sys.argv[1:] == ["fault"]:
-            fault(bench)
+            check_fault(bench)
             return
-        for check in checks(bench):
+        for check in run_checks(bench):
             print(dumps(asdict(check)), flush=True)
     except (VesselrtError, ImportError) as error:
         sys.exit(f"error: {error}")

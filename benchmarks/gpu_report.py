@@ -1,20 +1,21 @@
 """What `benchmarks.gpu` reports, as JSON and as a table; and what it is judged by."""
 
 from dataclasses import asdict, dataclass, field
-from json import dumps
 
-from vesselrt.benchmarks.bench import Score
+from vesselrt.benchmarks.bench_report import PERCENTILES, Score
 from vesselrt.benchmarks.gpu_layer import Check
-from vesselrt.benchmarks.measure import Spread, Start
+from vesselrt.benchmarks.measure import FreshStart, Spread
+from vesselrt.benchmarks.reports import Report
+from vesselrt.benchmarks.tables import render_table
 from vesselrt.runtime.backends import Info
 
 SCHEMA = 2
 REFERENCE, PEER = "reference", "torch eager fp16"
 DEVICES = ("cuda:onnxruntime", "cuda:tensorrt_rtx", "cuda:tensorrt")
 
-MOST_AROUND, LEAST_FASTER = 1.3, 3.0
-AROUND = f"end to end <= {MOST_AROUND:g} x max(engine, codec)"
-FASTER = f"engine >= {LEAST_FASTER:g} x faster than {PEER}"
+MAX_AROUND, MIN_FASTER = 1.3, 3.0
+AROUND = f"end to end <= {MAX_AROUND:g} x max(engine, codec)"
+FASTER = f"engine >= {MIN_FASTER:g} x faster than {PEER}"
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Figures:
 
 
 @dataclass
-class Row:
+class GpuRow:
     """One column, filled as it is measured."""
 
     column: str
@@ -41,7 +42,7 @@ class Row:
     """What really ran."""
     refusal: str = ""
     """Why it did not run, or not to the end; empty: it did."""
-    starts: list[Start] = field(default_factory=list)
+    starts: list[FreshStart] = field(default_factory=list)
     """Processes of their own, in order; none for PyTorch. The first finds no engine and no kernels in vesselrt's cache:
     it has the time of their compilation in `load_s`, and of what the first call still compiles in `first_ms`."""
     load_s: float | None = None
@@ -64,56 +65,46 @@ class Judgement:
     """None: not judged, since a column that it needs did not run."""
 
 
-@dataclass(frozen=True)
-class Report:
-    """Times are in milliseconds unless a name says otherwise."""
+@dataclass(frozen=True, kw_only=True)
+class GpuReport(Report):
+    """All figures."""
 
-    schema: int
-    date: str
-    """UTC, ISO 8601."""
-    machine: dict[str, str | int | float]
-    """As in `bench.Report`."""
     gpu: dict[str, str]
     """name, target (its compute capability), and what nvidia-smi tells; or `missing`: why there is none."""
-    versions: dict[str, str]
-    model: dict[str, str | float]
     runs: int
     """Of each column on each photograph, at most; see `Figures.runs`."""
     photos: dict[str, str]
     """Photograph → where its pixels come from."""
     layer: list[Check]
     """The way to the GPU with a network that needs no TensorRT; empty without a GPU."""
-    rows: list[Row]
+    rows: list[GpuRow]
     scores: list[Score]
     """F1 of each column; empty without --data."""
     seconds: float
     """That the whole measurement took so far."""
     judgements: list[Judgement]
 
-    def to_json(self) -> str:
-        """All figures, unrounded."""
-        return dumps(asdict(self), indent=1, ensure_ascii=False, allow_nan=False)
-
     def table(self) -> str:
         """For the terminal."""
         gpu = self.gpu.get("missing") or ", ".join(self.gpu.values())
-        head = [
+        ran = [(row.column, row.info) for row in self.rows if row.info is not None]
+        refused = [(row.column, row.refusal) for row in self.rows if row.refusal]
+        head = (
             f"{self.model['name']} {self.model['version']}; GPU: {gpu}",
             f"{self.machine['cpu']}, {self.machine['cores']} cores, {self.machine['os']}",
             f"up to {self.runs} runs each, ms; measured in {self.seconds:.0f} s",
-        ]
-        columns = [f"  {row.column:22}{row.info}" for row in self.rows if row.info is not None]
-        refused = [f"  {row.column:22}{row.refusal}" for row in self.rows if row.refusal]
-        blocks = [head, ["ran", *columns]] + ([["did not run, or not to the end", *refused]] if refused else [])
+        )
+        blocks = ["\n".join(head), render_table(["column", "ran"], ran, texts=2)]
+        blocks += [render_table(["column", "did not run, or not to the end"], refused, texts=2)] if refused else []
         if self.layer:
-            blocks.append(["the way to the GPU, with a network that needs no TensorRT", *map(_checked, self.layer)])
-        blocks += [_photo_block(f"{name} ({source})", name, self.rows) for name, source in self.photos.items()]
-        blocks.append(_starts_block(self.rows))
-        blocks.append(["judged, medians", *(_judged(found) for found in self.judgements)])
-        return "\n\n".join("\n".join(block) for block in blocks)
+            titles = ["the way to the GPU, with a network that needs no TensorRT", "", "seen"]
+            blocks.append(render_table(titles, map(_check_row, self.layer), texts=3))
+        blocks += [f"{name} ({source})\n{_photo_table(name, self.rows)}" for name, source in self.photos.items()]
+        blocks += [_start_table(self.rows), _judgement_table(self.judgements)]
+        return "\n\n".join(blocks)
 
 
-def judge(rows: list[Row], photos: list[str]) -> list[Judgement]:
+def judge(rows: list[GpuRow], photos: list[str]) -> list[Judgement]:
     """Both claims for vesselrt's columns on the GPU, on each photograph."""
     peer = next(row for row in rows if row.column == PEER)
     found = []
@@ -125,43 +116,53 @@ def judge(rows: list[Row], photos: list[str]) -> list[Judgement]:
             around = None if own is None else own.end_to_end.p50 / max(own.engine.p50, own.codec.p50)
             faster = None if own is None or other is None else other.engine.p50 / own.engine.p50
             found += [
-                Judgement(AROUND, row.column, photo, around, None if around is None else around <= MOST_AROUND),
-                Judgement(FASTER, row.column, photo, faster, None if faster is None else faster >= LEAST_FASTER),
+                Judgement(AROUND, row.column, photo, around, None if around is None else around <= MAX_AROUND),
+                Judgement(FASTER, row.column, photo, faster, None if faster is None else faster >= MIN_FASTER),
             ]
     return found
 
 
-def _photo_block(title: str, photo: str, rows: list[Row]) -> list[str]:
-    heads = ("engine p50", "p95", "p99", "end to end p50", "p95", "p99", "codec p50")
-    lines = [title, f"  {'':22}" + "".join(f"{head:>15}" for head in heads) + f"{'differs':>12}{'F1':>9}"]
+def _photo_table(photo: str, rows: list[GpuRow]) -> str:
+    times = [f"{part} {p}" for part in ("engine", "end to end") for p in PERCENTILES]
+    titles = ["column, ms", *times, "codec p50", "pixels that differ", "F1"]
+    cells = []
     for row in rows:
         own = row.photos.get(photo)
         if own is not None:
-            times = (*asdict(own.engine).values(), *asdict(own.end_to_end).values(), own.codec.p50)
+            spread = (*asdict(own.engine).values(), *asdict(own.end_to_end).values(), own.codec.p50)
             f1 = "" if row.f1 is None else f"{row.f1:.4f}"
-            figures = "".join(f"{t:15.2f}" for t in times)
-            lines.append(f"  {row.column:22}{figures}{own.pixels_differ:12.4%}{f1:>9}")
-    return lines
+            cells.append([row.column, *(f"{t:.2f}" for t in spread), f"{own.pixels_differ:.4%}", f1])
+    return render_table(titles, cells)
 
 
-def _starts_block(rows: list[Row]) -> list[str]:
-    lines = ["until it runs: load s, first call ms; of fresh processes whole s (load s, first call ms)"]
+def _start_table(rows: list[GpuRow]) -> str:
+    titles = ["until it runs", "load s", "first call ms", "fresh processes, s (load s, first call ms)"]
+    cells = []
     for row in rows:
         if row.load_s is not None:
             fresh = "; ".join(f"{s.process_s:.2f} ({s.load_s:.2f}, {s.first_ms:.0f})" for s in row.starts)
-            lines.append(f"  {row.column:22}{row.load_s:9.2f}{row.first_ms:9.0f}   {fresh}".rstrip())
-    return lines
+            cells.append([row.column, f"{row.load_s:.2f}", f"{row.first_ms:.0f}", fresh])
+    return render_table(titles, cells)
 
 
 _VERDICTS = {True: "holds", False: "FAILS", None: "not judged"}
 
 
-def _checked(found: Check) -> str:
-    figures = ", ".join(f"{name} {value:.4g}" for name, value in found.figures.items())
-    return f"  {_VERDICTS[found.holds]:12}{found.claim}{': ' * bool(figures or found.reason)}{found.reason or figures}"
+def _check_row(check: Check) -> list[str]:
+    figures = ", ".join(f"{name} {value:.4g}" for name, value in check.figures.items())
+    return [check.claim, _VERDICTS[check.holds], check.reason or figures]
 
 
-def _judged(found: Judgement) -> str:
-    verdict = _VERDICTS[found.holds]
-    value = "" if found.value is None else f"{found.value:.2f}"
-    return f"  {found.column:22}{found.photo:16}{found.claim:52}{value:>8}  {verdict}"
+def _judgement_table(judgements: list[Judgement]) -> str:
+    titles = ["judged, medians", "photograph", "claim", "value", "verdict"]
+    cells = [
+        [
+            found.column,
+            found.photo,
+            found.claim,
+            "" if found.value is None else f"{found.value:.2f}",
+            _VERDICTS[found.holds],
+        ]
+        for found in judgements
+    ]
+    return render_table(titles, cells, texts=3)

@@ -6,7 +6,7 @@ from typing import Any
 import litserve
 from fastapi import Response
 
-from vesselrt.benchmarks.peers import Model
+from vesselrt.benchmarks.peers import PeerModel
 
 
 class Api(litserve.LitAPI):  # type: ignore[misc]
@@ -17,7 +17,7 @@ class Api(litserve.LitAPI):  # type: ignore[misc]
         self._given = (model, threads)
 
     def setup(self, device: str) -> None:  # noqa: ARG002
-        self._model = Model(*self._given)
+        self._model = PeerModel(*self._given)
 
     def decode_request(self, request: dict[str, Any]) -> tuple[bytes, float]:
         return base64.b64decode(request["image"]), request["factor"]

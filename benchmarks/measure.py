@@ -9,8 +9,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from json import loads
+from dataclasses import asdict, dataclass
+from json import dumps, loads
 from pathlib import Path
 from typing import cast
 
@@ -31,10 +31,10 @@ STAGES = ("decode", "prepare", "infer", "finish", "encode")
 BURN_IN = 3
 """Calls before the first that counts: threads start, kernels are chosen, memory is drawn."""
 
-LEAST_RUNS = 3
+MIN_RUNS = 3
 """Runs that are timed however long they take."""
 
-_PAUSE = 0.02  # s, between timed calls: idle threads of the library before stop spinning and leave the cores
+_PAUSE_SECONDS = 0.02  # between timed calls: idle threads of the library before stop spinning and leave the cores
 
 
 @dataclass(frozen=True)
@@ -57,34 +57,39 @@ class Subject:
     """
 
     def __init__(self, segmenter: Segmenter) -> None:
-        # The network's own time is not public, and `infer` is more than it: windows are cut and joined there too.
-        self._network = _TimedBackend(segmenter._backend)  # noqa: SLF001
-        self._segmenter = Segmenter(segmenter.manifest, self._network, segmenter.limits)
+        # The stage `infer` is more than the network: windows are cut and joined there too.
+        self._watch = _Stopwatch()
+        self._segmenter = segmenter.wrapped(lambda backend: _TimedBackend(backend, self._watch))
         self.calls: list[dict[str, float]] = []
 
     def __call__(self, data: bytes) -> bytes:
-        self._network.milliseconds = 0.0
+        self._watch.milliseconds = 0.0
         result = self._segmenter.segment(data)
         started = time.perf_counter()
         mask = result.encode("mask")
         encode = (time.perf_counter() - started) * 1e3
-        self.calls.append({**result.timings, "encode": encode, "network": self._network.milliseconds})
+        self.calls.append({**result.timings, "encode": encode, "network": self._watch.milliseconds})
         return mask
 
 
-class _TimedBackend:
-    """Sums the time spent in another backend, less what it waits for its next batch."""
+@dataclass
+class _Stopwatch:
+    milliseconds: float = 0.0
 
-    def __init__(self, backend: Backend) -> None:
-        self.info, self.batch, self._backend = backend.info, backend.batch, backend
-        self.milliseconds = 0.0
+
+class _TimedBackend:
+    """Adds to a watch the time spent in another backend, less what it waits for its next batch."""
+
+    def __init__(self, backend: Backend, watch: _Stopwatch) -> None:
+        self.info, self.batch = backend.info, backend.batch
+        self._backend, self._watch = backend, watch
 
     def infer(self, batches: Iterable[Image]) -> Iterator[Image]:
         answers = self._backend.infer(self._untimed(batches))
         while True:
             started = time.perf_counter()
             answer = next(answers, None)
-            self.milliseconds += (time.perf_counter() - started) * 1e3
+            self._watch.milliseconds += (time.perf_counter() - started) * 1e3
             if answer is None:
                 return
             yield answer
@@ -93,10 +98,10 @@ class _TimedBackend:
         """The same batches; cutting them is the caller's time."""
         started = time.perf_counter()
         for pixels in batches:
-            self.milliseconds -= (time.perf_counter() - started) * 1e3
+            self._watch.milliseconds -= (time.perf_counter() - started) * 1e3
             yield pixels
             started = time.perf_counter()
-        self.milliseconds -= (time.perf_counter() - started) * 1e3
+        self._watch.milliseconds -= (time.perf_counter() - started) * 1e3
 
     def close(self) -> None:
         self._backend.close()
@@ -124,7 +129,7 @@ def interleave(columns: dict[str, Column], data: bytes, runs: int, seconds: floa
     """Times the columns run by run in turn, so that a busy moment of the machine hits all of them.
 
     Where there are several, each calls once before the call that counts: a user has one of them, and its caches and
-    threads are not another's. After so many `seconds` no further run begins, but at least `LEAST_RUNS` are made.
+    threads are not another's. After so many `seconds` no further run begins, but at least `MIN_RUNS` are made.
 
     Raises ColumnError when a run gives another mask than the first one did.
     """
@@ -132,10 +137,10 @@ def interleave(columns: dict[str, Column], data: bytes, runs: int, seconds: floa
     times: dict[str, list[float]] = {name: [] for name in columns}
     end = math.inf if seconds is None else time.monotonic() + seconds
     for run in range(BURN_IN + runs):
-        if run >= BURN_IN + LEAST_RUNS and time.monotonic() > end:
+        if run >= BURN_IN + MIN_RUNS and time.monotonic() > end:
             break
         for name, column in columns.items():
-            time.sleep(_PAUSE)
+            time.sleep(_PAUSE_SECONDS)
             if len(columns) > 1:
                 column(data)
             started = time.perf_counter()
@@ -150,18 +155,18 @@ def interleave(columns: dict[str, Column], data: bytes, runs: int, seconds: floa
     return {name: Timed(times[name][BURN_IN:], masks[name]) for name in columns}
 
 
-def counted(subject: Subject, runs: int, columns: int) -> list[dict[str, float]]:
+def timed_calls(subject: Subject, runs: int, columns: int) -> list[dict[str, float]]:
     """The calls of a subject that `interleave` timed, when it was the last that called it, among so many columns."""
     turn = 2 if columns > 1 else 1
     return subject.calls[turn - 1 :: turn][-runs:]
 
 
-def differing(one: bytes, other: bytes) -> float:
+def share_differing(one: bytes, other: bytes) -> float:
     """Share of the pixels at which two mask PNGs differ."""
-    return float((pixels(one) != pixels(other)).mean())
+    return float((mask_from_png(one) != mask_from_png(other)).mean())
 
 
-def pixels(mask: bytes) -> Mask:
+def mask_from_png(mask: bytes) -> Mask:
     """A mask PNG as (H, W) bool."""
     decoded = cv2.imdecode(np.frombuffer(mask, np.uint8), cv2.IMREAD_GRAYSCALE)
     if decoded is None:
@@ -171,7 +176,7 @@ def pixels(mask: bytes) -> Mask:
 
 
 @dataclass(frozen=True)
-class Start:
+class FreshStart:
     """A process of its own, from its start to its end, and what it saw in it."""
 
     process_s: float
@@ -183,14 +188,14 @@ class Start:
     """As in `Fresh`."""
 
 
-def start(options: "Options", photo: Path, seconds: float | None = None) -> Start:
+def start_fresh(options: "LoadOptions", photo: Path, seconds: float | None = None) -> FreshStart:
     """Starts a process that loads vesselrt and segments a photograph a few times.
 
     Raises VesselrtError if it fails, or does not end within so many `seconds`.
     """
     started = time.perf_counter()
-    printed = loads(_python(["vesselrt.benchmarks.start", str(photo), *options.arguments()], seconds))
-    return Start(time.perf_counter() - started, **printed)
+    printed = loads(_run_module(["vesselrt.benchmarks.start", str(photo), dumps(asdict(options))], seconds))
+    return FreshStart(time.perf_counter() - started, **printed)
 
 
 @dataclass(frozen=True)
@@ -204,7 +209,7 @@ class Fresh:
     included; None where the system does not tell."""
 
 
-def fresh(options: "Options", photo: Photo, mask: bytes, starts: int) -> Fresh:
+def measure_fresh(options: "LoadOptions", photo: Photo, mask: bytes, starts: int) -> Fresh:
     """Starts `starts` processes to the first mask, and one for its memory.
 
     Raises VesselrtError when one fails, or when the first mask is not `mask`.
@@ -217,15 +222,15 @@ def fresh(options: "Options", photo: Photo, mask: bytes, starts: int) -> Fresh:
             target.unlink(missing_ok=True)
             command = ["vesselrt.cli", "predict", str(source), "-o", str(target), *options.arguments()]
             started = time.perf_counter()
-            _python(command)
+            _run_module(command)
             times.append(time.perf_counter() - started)
             if target.read_bytes() != mask:
                 raise VesselrtError(f"{photo.name}: a fresh process gave another mask than this one. Find out why.")
-        return Fresh(times, start(options, source).peak_memory_mb)
+        return Fresh(times, start_fresh(options, source).peak_memory_mb)
 
 
 @dataclass(frozen=True)
-class Options:
+class LoadOptions:
     """How vesselrt is loaded, here and in fresh processes."""
 
     model: str | None
@@ -244,7 +249,7 @@ class Options:
         return [text for name, value in given.items() if value is not None for text in (f"--{name}", str(value))]
 
 
-def _python(arguments: list[str], seconds: float | None = None) -> str:
+def _run_module(arguments: list[str], seconds: float | None = None) -> str:
     """The standard output of `python -m ...`."""
     command = [sys.executable, "-m", *arguments]
     try:

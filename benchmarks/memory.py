@@ -10,27 +10,30 @@ in vesselrt.server.work.budget hold what was found.
 
 import http.client
 import io
-import json
-import os
-import socket
-import subprocess
-import sys
+import json as json_module
 import time
-from argparse import ArgumentParser
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import product
-from pathlib import Path
-from typing import Any
+from subprocess import Popen
+from typing import Annotated, Any
 
 import numpy as np
+import typer
 from PIL import Image as Pillow
 
+from vesselrt.benchmarks.options import JsonFile, check_choices
+from vesselrt.benchmarks.process_memory import list_family, read_memory, reset_peak
+from vesselrt.benchmarks.reports import Report, report_head
+from vesselrt.benchmarks.serving import serve_module
+from vesselrt.benchmarks.tables import growing_table
 from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.errors import VesselrtError, as_command
 from vesselrt.runtime.hardware import machine
+from vesselrt.runtime.modelfile import find_model_file, read_manifest
+from vesselrt.runtime.output.formats import FORMATS
 
+SCHEMA = 2
+"""Of the JSON. 1 had neither schema, date, versions nor model."""
 FILES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "jpeg": ("JPEG", "RGB", {"quality": 90}),
     "jpeg, progressive": ("JPEG", "RGB", {"quality": 90, "progressive": True}),
@@ -44,11 +47,13 @@ FILES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "gif": ("GIF", "P", {}),
 }
 """Kind of file → Pillow's format, mode and options."""
-ANSWERS = ("mask", "probability", "overlay", "svg", "geojson", "json", "v2, binary")
+ANSWERS = (*FORMATS, "v2, binary")
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @dataclass(frozen=True)
-class Cost:
+class MemoryCost:
     """One request alone."""
 
     file: str
@@ -59,31 +64,45 @@ class Cost:
     """The peak above rest, less the body."""
 
 
-def main() -> None:
-    """Prints a table; writes JSON where asked to."""
-    parser = ArgumentParser(description=__doc__)
-    parser.add_argument("--size", default="6000x4000", help="width x height of the photographs")
-    parser.add_argument("--files", nargs="+", choices=FILES, default=list(FILES))
-    parser.add_argument("--answers", nargs="+", choices=ANSWERS, default=list(ANSWERS))
-    parser.add_argument("--json", type=Path)
-    given = parser.parse_args()
-    width, height = map(int, given.size.split("x"))
-    found = []
-    print("| file | answer | sent MB | answered MB | bytes a pixel |\n| --- | --- | ---: | ---: | ---: |")
-    with _serving() as (port, process):
-        bodies = {file: _encoded(draw(width, height), *FILES[file]) for file in given.files}
-        for (file, body), answer in product(bodies.items(), given.answers):
-            _measure(port, process, file, answer, body, width * height)  # what is allocated once is there afterwards
-            cost = _measure(port, process, file, answer, body, width * height)
-            found.append(cost)
-            numbers = f"{cost.sent_mb:.1f} | {cost.answered_mb:.1f} | {cost.bytes_a_pixel:.1f}"
-            print(f"| {file} | {answer} | {numbers} |", flush=True)
-    if given.json:
-        report = {"machine": machine(), "size": given.size, "costs": [asdict(cost) for cost in found]}
-        given.json.write_text(json.dumps(report, indent=1), "utf-8")
+@dataclass(frozen=True, kw_only=True)
+class MemoryReport(Report):
+    """All figures."""
+
+    size: str
+    """Width x height of the photographs."""
+    costs: list[MemoryCost]
 
 
-def draw(width: int, height: int) -> Image:
+@app.command()
+def memory_command(
+    size: Annotated[str, typer.Option(metavar="WxH", help="Of the photographs.")] = "6000x4000",
+    file: Annotated[list[str] | None, typer.Option(help=f"Repeat; default: {'; '.join(FILES)}.")] = None,
+    answer: Annotated[list[str] | None, typer.Option(help="Repeat for more; default: all.")] = None,
+    json: JsonFile = None,
+) -> None:
+    """Measure what a photograph costs the server in memory, by kind of file and of answer."""
+    where, path = machine(), find_model_file(None)
+    width, height = map(int, size.split("x"))
+    bodies = {
+        name: encode_photo(draw_hard_photo(width, height), *FILES[name])
+        for name in check_choices("--file", file, FILES)
+    }
+    costs = []
+    titles = ("file", "answer", "sent MB", "answered MB", "bytes a pixel")
+    with (
+        serve_module("vesselrt.cli", ["serve", "--precision=f32"]) as (port, process),
+        growing_table(*titles, texts=2) as add_row,
+    ):
+        for (name, body), form in product(bodies.items(), check_choices("--answer", answer, ANSWERS)):
+            measure_cost(port, process, name, form, body, width * height)  # what is allocated once is there afterwards
+            cost = measure_cost(port, process, name, form, body, width * height)
+            costs.append(cost)
+            add_row(name, form, f"{cost.sent_mb:.1f}", f"{cost.answered_mb:.1f}", f"{cost.bytes_a_pixel:.1f}")
+    head = report_head(SCHEMA, where, path, read_manifest(path), {})
+    MemoryReport(**head, size=size, costs=costs).write(json)
+
+
+def draw_hard_photo(width: int, height: int) -> Image:
     """(H, W, 3) uint8: a lit disc, thin dark lines each 24 px in two directions, and noise."""
     y, x = np.ogrid[:height, :width]
     picture = np.empty((height, width, 3), np.uint8)
@@ -95,21 +114,23 @@ def draw(width: int, height: int) -> Image:
     return picture
 
 
-def _encoded(picture: Image, form: str, mode: str, options: dict[str, Any]) -> bytes:
+def encode_photo(picture: Image, form: str, mode: str, options: dict[str, Any]) -> bytes:
+    """(H, W, 3) uint8 RGB by Pillow, in its format and mode."""
     file = io.BytesIO()
     Pillow.fromarray(picture).convert(mode).save(file, form, **options)
     return file.getvalue()
 
 
-def _measure(port: int, process: "subprocess.Popen[bytes]", file: str, answer: str, body: bytes, pixels: int) -> Cost:
-    family = _family(process.pid)
-    rest = sum(_memory(pid, "VmRSS") for pid in family)
+def measure_cost(port: int, process: "Popen[bytes]", file: str, answer: str, body: bytes, pixels: int) -> MemoryCost:
+    """Sends one photograph of so many `pixels`, alone. Raises VesselrtError when it is refused."""
+    family = list_family(process.pid)
+    rest = sum(read_memory("VmRSS", pid) for pid in family)
     for pid in family:
-        Path(f"/proc/{pid}/clear_refs").write_text("5")  # the peak begins anew
+        reset_peak(pid)
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=300)
     if answer.startswith("v2"):
         tensor = {"name": "file", "datatype": "BYTES", "shape": [1], "parameters": {"binary_data_size": len(body) + 4}}
-        head = json.dumps({"inputs": [tensor], "parameters": {"binary_data_output": True}}).encode()
+        head = json_module.dumps({"inputs": [tensor], "parameters": {"binary_data_output": True}}).encode()
         sent = head + len(body).to_bytes(4, "little") + body
         connection.request("POST", "/v2/models/fundus/infer", sent, {"Inference-Header-Content-Length": str(len(head))})
     else:
@@ -120,50 +141,10 @@ def _measure(port: int, process: "subprocess.Popen[bytes]", file: str, answer: s
     if response.status != http.client.OK:
         raise VesselrtError(f"{file} as {answer}: {response.status} {content[:200]!r}")
     time.sleep(0.1)
-    peak = sum(_memory(pid, "VmHWM") for pid in family)
-    return Cost(file, answer, len(body) / 1e6, len(content) / 1e6, (peak - rest - len(body)) / pixels)
-
-
-def _family(pid: int) -> list[int]:
-    """A process and its children: the server and its decoder processes."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text("utf-8").split()
-    return [pid, *map(int, children)]
-
-
-def _memory(pid: int, name: str) -> int:
-    """Bytes; VmRSS is now, VmHWM the peak."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith(f"{name}:"):
-            return int(line.split()[1]) * 1024
-    raise VesselrtError(f"/proc tells no {name}: measure on Linux.")
-
-
-@contextmanager
-def _serving() -> "Iterator[tuple[int, subprocess.Popen[bytes]]]":
-    """The built-in model behind a port of its own, when it is ready."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "vesselrt.cli", "serve", f"--port={port}", "--precision=f32"]
-    environment = {**os.environ, "VESSELRT_MAPS_BYTES": "0"}
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment) as process:
-        try:
-            while not _ready(port):
-                if process.poll() is not None:
-                    raise VesselrtError("the server does not start; the reason stands above.")
-                time.sleep(0.2)
-            yield port, process
-        finally:
-            process.terminate()
-
-
-def _ready(port: int) -> bool:
-    with suppress(OSError, http.client.HTTPException):
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-        connection.request("GET", "/health")
-        return connection.getresponse().status == http.client.OK
-    return False
+    peak = sum(read_memory("VmHWM", pid) for pid in family)
+    return MemoryCost(file, answer, len(body) / 1e6, len(content) / 1e6, (peak - rest - len(body)) / pixels)
 
 
 if __name__ == "__main__":
     with as_command():
-        main()
+        app()

@@ -7,18 +7,20 @@ Each is written as its documentation shows it. The network, the decoder and the 
 """
 
 import os
-from argparse import ArgumentParser
+from typing import Annotated, Literal
 
+import typer
 import uvicorn
 from fastapi import FastAPI, Response, UploadFile
 
 from vesselrt.benchmarks.compare import UserPath
+from vesselrt.benchmarks.options import ModelName, ThreadCount
 from vesselrt.benchmarks.twin import Twin
 from vesselrt.runtime.hardware import usable_cores
 from vesselrt.runtime.modelfile import find_model_file, read_manifest
 
 
-class Model:
+class PeerModel:
     """Photograph → mask PNG."""
 
     def __init__(self, model: str | None, threads: int) -> None:
@@ -34,7 +36,7 @@ class Model:
 
 def with_fastapi(model: str | None, threads: int, port: int) -> None:
     """A function that FastAPI runs in its pool of threads."""
-    loaded, app = Model(model, threads), FastAPI()
+    loaded, app = PeerModel(model, threads), FastAPI()
 
     @app.post("/predict")
     def predict(image: UploadFile, factor: float) -> Response:
@@ -68,7 +70,7 @@ def with_ray(model: str | None, threads: int, port: int) -> None:
     @serve.ingress(app)
     class Ingress:
         def __init__(self) -> None:
-            self.loaded = Model(model, threads)
+            self.loaded = PeerModel(model, threads)
 
         @app.post("/predict")
         def predict(self, image: UploadFile, factor: float) -> Response:
@@ -82,17 +84,20 @@ def with_ray(model: str | None, threads: int, port: int) -> None:
     serve.run(Ingress.bind(), blocking=True)  # type: ignore[attr-defined]
 
 
-def main() -> None:
-    """Serves until it is stopped."""
-    parser = ArgumentParser(description=__doc__)
-    parser.add_argument("kind", choices=["fastapi", "litserve", "ray serve"])
-    parser.add_argument("--port", type=int, default=8000)
-    parser.add_argument("--model")
-    parser.add_argument("--threads", type=int, default=usable_cores())
-    given = parser.parse_args()
-    serve = {"fastapi": with_fastapi, "litserve": with_litserve, "ray serve": with_ray}[given.kind]
-    serve(given.model, given.threads, given.port)
+SERVERS = {"fastapi": with_fastapi, "litserve": with_litserve, "ray serve": with_ray}
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def serve_peer(
+    kind: Annotated[Literal["fastapi", "litserve", "ray serve"], typer.Argument(help="What serves.")],
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8000,
+    model: ModelName = None,
+    threads: ThreadCount = None,
+) -> None:
+    """Serve until it is stopped."""
+    SERVERS[kind](model, threads or usable_cores(), port)
 
 
 if __name__ == "__main__":
-    main()
+    app()

@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,14 +13,14 @@ from vesselrt.runtime.arrays import Image, Mask
 from vesselrt.runtime.errors import DataError, OptionError
 from vesselrt.runtime.photo.decoding import Limits, read_photo
 from vesselrt.training.data.finding import Kind, listed
-from vesselrt.training.data.samples import read_inside
+from vesselrt.training.data.samples import Sample
 
 JPEG_QUALITY = 95
 SIZES = ("512x512", "565x584", "999x960", "3504x2336")
 """Width x height: a tile, DRIVE, CHASE_DB1, HRF."""
 
 _SETS: dict[str, Kind] = {"CHASE_DB1": "chase_db1", "HRF": "hrf"}
-_LARGE = 2000  # px: from this longest side on, a size is made from the larger photographs of HRF
+_LARGE_SIDE = 2000  # px: from this longest side on, a size is made from the larger photographs of HRF
 
 
 @dataclass(frozen=True)
@@ -34,14 +35,16 @@ class Photo:
     height: int
 
 
-@dataclass(frozen=True)
-class Annotated:
-    """A photograph of a test split with its truth; (H, W) bool each."""
+def choose_photos(
+    sizes: list[str] | None, files: list[Path] | None, data: Path | None, default: Iterable[str]
+) -> list[Photo]:
+    """The photographs that a command names: files, or sizes; `default` sizes where it names neither.
 
-    data: bytes
-    truth: Mask
-    inside: Mask
-    """The field of view."""
+    Raises OptionError for both, and what `from_file` and `from_size` raise.
+    """
+    if sizes and files:
+        raise OptionError("--size and --photo exclude each other: a photograph has its own size.")
+    return [from_file(path) for path in files] if files else [from_size(size, data) for size in sizes or default]
 
 
 def from_file(path: Path) -> Photo:
@@ -62,41 +65,28 @@ def from_size(size: str, data: Path | None) -> Photo:
     if width * height > most:  # before it is made: the runtime would refuse it afterwards
         raise OptionError(f"size {size} has {width * height:,} pixels, the limit is {most:,}. Name a smaller one.")
     if data is None:
-        return Photo(size, "synthetic", jpeg(synthetic(width, height)[0]), width, height)
+        return Photo(size, "synthetic", encode_jpeg(synthetic(width, height)[0]), width, height)
     sets = held_out(data)
-    name = "HRF" if "HRF" in sets and (max(width, height) >= _LARGE or len(sets) == 1) else "CHASE_DB1"
-    path = sets[name][0]
-    return Photo(size, f"{name} {path.name}", jpeg(letterbox(read_photo(path).pixels, width, height)), width, height)
+    name = "HRF" if "HRF" in sets and (max(width, height) >= _LARGE_SIDE or len(sets) == 1) else "CHASE_DB1"
+    path = sets[name][0].image
+    return Photo(
+        size, f"{name} {path.name}", encode_jpeg(letterbox(read_photo(path).pixels, width, height)), width, height
+    )
 
 
-def held_out(data: Path) -> dict[str, list[Path]]:
-    """Data set → the photographs of its test split, in name order.
+def held_out(data: Path) -> dict[str, list[Sample]]:
+    """Data set → the photographs of its test split, in name order, with where their truth is.
 
     Raises DataError when `data` holds neither.
     """
-    found = {
-        name: [sample.image for sample in listed(kind, data / name, "test")]
-        for name, kind in _SETS.items()
-        if (data / name).is_dir()
-    }
-    found = {name: paths for name, paths in found.items() if paths}
+    found = {name: listed(kind, data / name, "test") for name, kind in _SETS.items() if (data / name).is_dir()}
+    found = {name: samples for name, samples in found.items() if samples}
     if not found:
         raise DataError(f"{data}: no test photographs. Expected the folder CHASE_DB1 or HRF in it, as published.")
     return found
 
 
-def annotated(data_set: str, path: Path) -> Annotated:
-    """A test photograph with its truth; everything is inside where the data set has no folder of fields of view.
-
-    Raises DataError when a mask is missing or can't be read.
-    """
-    root = path.parent if data_set == "CHASE_DB1" else path.parents[1]
-    (sample,) = (sample for sample in listed(_SETS[data_set], root, "test") if sample.image == path)
-    truth = sample.read_truth()
-    return Annotated(path.read_bytes(), truth, read_inside(sample, truth))
-
-
-def jpeg(image: Image) -> bytes:
+def encode_jpeg(image: Image) -> bytes:
     """(H, W, 3) uint8 RGB as a JPEG of quality 95, as cameras write it."""
     _, encoded = cv2.imencode(".jpg", image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     return encoded.tobytes()
@@ -126,7 +116,7 @@ def synthetic(width: int, height: int, seed: int = 0) -> tuple[Image, Mask]:
     columns = np.arange(width, dtype=np.float32)
     distance = np.hypot(columns - np.float32(width / 2), rows - np.float32(height / 2)) / np.float32(radius)  # (H, W)
     inside = distance < 1
-    vessels = _tree(random, nerve, radius, (height, width)) * inside
+    vessels = _draw_tree(random, nerve, radius, (height, width)) * inside
     # A lens shows no vessel's edge sharp.
     shade = cv2.GaussianBlur(vessels.astype(np.float32), (0, 0), max(0.6, radius / 600))
     light = (1 - 0.35 * distance**2) * inside
@@ -139,7 +129,7 @@ def synthetic(width: int, height: int, seed: int = 0) -> tuple[Image, Mask]:
     return np.clip(np.stack(channels, axis=2), 0, 255).astype(np.uint8), vessels
 
 
-def _tree(random: np.random.Generator, start: tuple[float, float], radius: float, shape: tuple[int, int]) -> Mask:
+def _draw_tree(random: np.random.Generator, start: tuple[float, float], radius: float, shape: tuple[int, int]) -> Mask:
     """Lines that branch from `start` (x, y in pixels), (H, W) bool; each branch is thinner than what it leaves."""
     canvas = np.zeros(shape, np.uint8)
     branches = [(*start, angle + random.uniform(-0.3, 0.3), radius / 30) for angle in np.arange(8) * math.tau / 8]

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image as Pillow
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from vesselrt.benchmarks.photos import jpeg, synthetic
+from vesselrt.benchmarks.photos import encode_jpeg, synthetic
 from vesselrt.runtime import tiling
 from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.backends.fake import FakeBackend
@@ -42,7 +42,7 @@ def photo() -> Image:
 
 @pytest.fixture(scope="module")
 def data(photo: Image) -> bytes:
-    return jpeg(photo)
+    return encode_jpeg(photo)
 
 
 def test_decode(benchmark: BenchmarkFixture, data: bytes) -> None:

@@ -1,4 +1,8 @@
-"""The network of a model file in PyTorch, for the columns beside vesselrt."""
+"""The network of a model file in PyTorch, for the columns beside vesselrt.
+
+onnx2torch (1.5.15 of August 2024, its last release) does not serve: it imports torchvision, and it does not know the
+operation Cast of opset 19 and later, with which every model file begins.
+"""
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -32,7 +36,7 @@ class Twin(nn.Module):
         """
         super().__init__()
         graph = onnx.load(path).graph
-        operations = _operations(memory_format)
+        operations = _list_operations(memory_format)
         unknown = sorted({node.op_type for node in graph.node} - operations.keys())
         if unknown:
             raise ModelError(
@@ -51,7 +55,7 @@ class Twin(nn.Module):
         self._steps = []
         for step, node in enumerate(graph.node):
             attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
-            _check(node.op_type, attributes, path)
+            _check_form(node.op_type, attributes, path)
             # Memory is given back after the last use, as in a module's `forward`.
             done = [n for n in dict.fromkeys(node.input) if last[n] == step and n not in self._constants]
             self._steps.append((operations[node.op_type], list(node.input), node.output[0], attributes, done))
@@ -101,30 +105,30 @@ class TorchBackend:
         vars(self).pop("_network", None)
 
 
-def _convolution(x: Tensor, weight: Tensor, bias: Tensor | None = None, **given: Any) -> Tensor:
+def _convolve(x: Tensor, weight: Tensor, bias: Tensor | None = None, **given: Any) -> Tensor:
     stride, padding = given.get("strides", 1), given.get("pads", (0, 0))[:2]
     return functional.conv2d(
         x.to(weight.dtype), weight, bias, stride, padding, given.get("dilations", 1), given.get("group", 1)
     )
 
 
-def _transposed(x: Tensor, weight: Tensor, bias: Tensor | None = None, **given: Any) -> Tensor:
+def _convolve_transposed(x: Tensor, weight: Tensor, bias: Tensor | None = None, **given: Any) -> Tensor:
     stride, padding, more = given.get("strides", 1), given.get("pads", (0, 0))[:2], given.get("output_padding", 0)
     group, dilation = given.get("group", 1), given.get("dilations", 1)
     return functional.conv_transpose2d(x.to(weight.dtype), weight, bias, stride, padding, more, group, dilation)
 
 
-def _operations(memory_format: torch.memory_format) -> dict[str, Callable[..., Tensor]]:
+def _list_operations(memory_format: torch.memory_format) -> dict[str, Callable[..., Tensor]]:
     def convolution(*inputs: Tensor, **given: Any) -> Tensor:
         # An input of one channel is of both layouts, and what the first convolution makes of it stays in the wrong one.
-        return _convolution(*inputs, **given).contiguous(memory_format=memory_format)
+        return _convolve(*inputs, **given).contiguous(memory_format=memory_format)
 
     return {
         "Add": torch.add,
-        "Cast": lambda x, to: x.float(),  # noqa: ARG005 - `_check` lets only this type pass
+        "Cast": lambda x, to: x.float(),  # noqa: ARG005 - `_check_form` lets only this type pass
         "Conv": convolution,
-        "ConvTranspose": _transposed,
-        "DepthToSpace": lambda x, blocksize, mode: functional.pixel_shuffle(x, blocksize),  # noqa: ARG005 - `_check` too
+        "ConvTranspose": _convolve_transposed,
+        "DepthToSpace": lambda x, blocksize, mode: functional.pixel_shuffle(x, blocksize),  # noqa: ARG005 - `_check_form` too
         "Div": torch.div,
         "Mul": torch.mul,
         "Relu": torch.relu,
@@ -133,7 +137,7 @@ def _operations(memory_format: torch.memory_format) -> dict[str, Callable[..., T
     }
 
 
-def _check(operation: str, attributes: dict[str, Any], path: Path) -> None:
+def _check_form(operation: str, attributes: dict[str, Any], path: Path) -> None:
     pads = list(attributes.get("pads", (0, 0, 0, 0)))
     automatic = attributes.get("auto_pad", b"NOTSET") != b"NOTSET"
     cast = operation == "Cast" and attributes["to"] != onnx.TensorProto.FLOAT

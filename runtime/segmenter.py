@@ -126,7 +126,14 @@ class Segmenter:
         """
         if self.info.threads or self._backend.batch == 1:  # a processor: one window already uses every core
             return self
-        return Segmenter(self.manifest, SharedBatches(self._backend), self.limits)
+        return self.wrapped(SharedBatches)
+
+    def wrapped(self, wrap: Callable[[Backend], Backend]) -> "Segmenter":
+        """The same model behind the backend that `wrap` makes of its own: one that measures, for example.
+
+        Close one of the two.
+        """
+        return Segmenter(self.manifest, wrap(self._backend), self.limits)
 
     def warm_up(self) -> float:
         """Runs two synthetic photographs, so that the first real one finds everything ready; ms of the second."""

@@ -6,8 +6,8 @@ from typing import Literal
 
 from vesselrt.runtime.photo.decoding import Limits
 
-Answer = Literal["read", "refused", "either"]
-SECONDS = 3.0
+ExpectedAnswer = Literal["read", "refused", "either"]
+MAX_SECONDS = 3.0
 """Of the processor, for any file within the limits."""
 COPIES = 4
 """Bytes held at most: so many times the declared pixels of 3 bytes ..."""
@@ -25,7 +25,7 @@ class Bomb:
     write: Callable[[], bytes]
     pixels: int = 64 * 64
     """Width × height as the header says; what is over the limit is refused and may cost nothing but the base."""
-    answer: Answer = "either"
+    answer: ExpectedAnswer = "either"
     heavy: bool = False
     """Whether it takes gigabytes or seconds where all is well."""
 

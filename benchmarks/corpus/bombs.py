@@ -11,7 +11,7 @@ from PIL import Image as Pillow
 from vesselrt.benchmarks.corpus.bomb import MEGABYTE, Bomb
 from vesselrt.benchmarks.corpus.tiff_bombs import tiff_bombs
 from vesselrt.benchmarks.corpus.undamaged import PHOTO, written
-from vesselrt.benchmarks.corpus.writers import chunk, exif, png, segment, with_segments, with_size
+from vesselrt.benchmarks.corpus.writers import chunk, exif, jpeg_segment, png, with_segments, with_size
 
 
 def bombs() -> Iterator[Bomb]:
@@ -72,21 +72,23 @@ def _jpeg_bombs() -> Iterator[Bomb]:
     plain, progressive = written(PHOTO, "JPEG"), written(PHOTO, "JPEG", progressive=True)
     last = progressive[progressive.rindex(b"\xff\xda") : -2]
     scan = plain[plain.index(b"\xff\xda") : -2]
-    followed = with_segments(plain, segment(0xE1, exif(1, following=8)))
+    followed = with_segments(plain, jpeg_segment(0xE1, exif(1, following=8)))
     for name, write in {
         "5000 scans": lambda: progressive[:-2] + last * 5000 + b"\xff\xd9",
         "5000 scans of a baseline file": lambda: plain[:-2] + scan * 5000 + b"\xff\xd9",
-        "1,000,000 empty segments": lambda: with_segments(plain, segment(0xFE, b"") * 1_000_000),
-        "500 profiles of 64 KB": lambda: with_segments(plain, segment(0xE2, b"ICC_PROFILE\0\1\1".ljust(65_000)) * 500),
+        "1,000,000 empty segments": lambda: with_segments(plain, jpeg_segment(0xFE, b"") * 1_000_000),
+        "500 profiles of 64 KB": lambda: with_segments(
+            plain, jpeg_segment(0xE2, b"ICC_PROFILE\0\1\1".ljust(65_000)) * 500
+        ),
         "8,000,000 bytes 255 before a marker": lambda: plain[:2] + b"\xff" * 8_000_000 + plain[2:],
-        "500,000 tables": lambda: with_segments(plain, segment(0xDD, b"\0\0") * 500_000),
+        "500,000 tables": lambda: with_segments(plain, jpeg_segment(0xDD, b"\0\0") * 500_000),
     }.items():
         yield Bomb("JPEG", name, write, PHOTO.size // 3)
     for name, write in {
         "20 MB of scan marks behind it": lambda: plain + b"\xff\xda" * 10_000_000,
         "40 MB behind it": lambda: plain + bytes(40 * MEGABYTE),
         "EXIF that follows itself": lambda: followed,
-        "EXIF of 1000 segments": lambda: with_segments(plain, segment(0xE1, exif(1)) * 1000),
+        "EXIF of 1000 segments": lambda: with_segments(plain, jpeg_segment(0xE1, exif(1)) * 1000),
     }.items():
         yield Bomb("JPEG", name, write, PHOTO.size // 3, "read")
     for side, scans, heavy in ((1000, 800, False), (4000, 800, False), (12_000, 30, True), (12_000, 800, True)):
@@ -104,17 +106,17 @@ def _refined(side: int, scans: int) -> bytes:
     """A grey progressive JPEG that no rule forbids: each scan goes through all blocks, and writes a bit of none."""
     blocks = (-(-side // 8)) ** 2
     codes = bytes((1, *[0] * 15))  # one code of one bit
-    tables = segment(0xC4, b"\x00" + codes + b"\x00") + segment(
+    tables = jpeg_segment(0xC4, b"\x00" + codes + b"\x00") + jpeg_segment(
         0xC4, b"\x10" + codes + b"\xe0"
     )  # 0; 16,384 empty blocks
-    parts = [b"\xff\xd8", segment(0xDB, b"\0" + bytes([1] * 64)), tables]
-    parts.append(segment(0xC2, struct.pack(">BHHBBBB", 8, side, side, 1, 1, 0x11, 0)))
-    parts += [segment(0xDA, b"\1\1\0\0\0\0"), bytes(-(-blocks // 8))]
+    parts = [b"\xff\xd8", jpeg_segment(0xDB, b"\0" + bytes([1] * 64)), tables]
+    parts.append(jpeg_segment(0xC2, struct.pack(">BHHBBBB", 8, side, side, 1, 1, 0x11, 0)))
+    parts += [jpeg_segment(0xDA, b"\1\1\0\0\0\0"), bytes(-(-blocks // 8))]
     steps = [(place, high) for high in (0, *range(13, 0, -1)) for place in range(1, 64)]
     for place, high in steps[:scans]:
         low = high - 1 if high else 13
         parts += [
-            segment(0xDA, bytes((1, 1, 0, place, place, high << 4 | low))),
+            jpeg_segment(0xDA, bytes((1, 1, 0, place, place, high << 4 | low))),
             bytes(-(-15 * -(-blocks // 16_384) // 8)),
         ]
     return b"".join([*parts, b"\xff\xd9"])

@@ -16,7 +16,7 @@ _VAGUE = re.compile("truncated|damaged|corrupt|not an image|begins with", re.IGN
 
 
 @dataclass(frozen=True)
-class Answer:
+class DecoderAnswer:
     """What a decoder gave: pixels, or the reason for none."""
 
     pixels: Image | None
@@ -24,11 +24,11 @@ class Answer:
     refusal: str = ""
 
 
-Decoder = Callable[[bytes], Answer]
+Decoder = Callable[[bytes], DecoderAnswer]
 
 
 @dataclass(frozen=True)
-class Case:
+class PhotoCase:
     """One file. A decoder gives `expected`, or refuses and says one of `names`."""
 
     kind: str
@@ -45,7 +45,7 @@ class Case:
     warning: str | None = None
     """What a warning must say: a regular expression; "" forbids a warning, None allows any."""
 
-    def judge(self, answer: Answer) -> Verdict:
+    def judge(self, answer: DecoderAnswer) -> Verdict:
         """`misnamed`: refused by words that lead astray; `warned`: right pixels, with a warning too many or missing."""
         if answer.pixels is None:
             named = not _VAGUE.search(answer.refusal) and any(n.lower() in answer.refusal.lower() for n in self.names)

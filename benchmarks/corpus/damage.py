@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from PIL import Image as Pillow
 
-from vesselrt.benchmarks.corpus.tiff import Layout, tiff
+from vesselrt.benchmarks.corpus.tiff import TiffLayout, tiff
 from vesselrt.benchmarks.corpus.writers import pnm
 from vesselrt.runtime.arrays import Image
 
@@ -40,7 +40,7 @@ def formats(photo: Image) -> dict[str, bytes]:
             for compression in (None, "tiff_lzw", "tiff_adobe_deflate", "packbits", "jpeg")
         },
         **{
-            f"TIFF {compression} tiles": tiff(Layout("8-bit", "RGB", compression, tiled=True), photo / 255)[0]
+            f"TIFF {compression} tiles": tiff(TiffLayout("8-bit", "RGB", compression, tiled=True), photo / 255)[0]
             for compression in ("none", "LZW", "deflate", "JPEG")
         },
         "WebP lossy": pillow("WEBP", quality=90),

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 import cv2
 import numpy as np
 
-from vesselrt.benchmarks.corpus.case import Answer, Case
+from vesselrt.benchmarks.corpus.case import DecoderAnswer, PhotoCase
 from vesselrt.benchmarks.corpus.damage import cut, formats, overwritten
 from vesselrt.benchmarks.corpus.depth import depths
 from vesselrt.benchmarks.corpus.kinds import kinds
@@ -21,16 +21,16 @@ ROUNDING = 2
 """Levels by which a damaged file may differ from the whole one and still be called harmless."""
 
 
-def decode(data: bytes) -> Answer:
+def decode(data: bytes) -> DecoderAnswer:
     """By the project's decoder."""
     try:
         decoded = decode_photo(data)
     except ImageError as error:
-        return Answer(None, refusal=str(error))
-    return Answer(decoded.pixels, decoded.warnings)
+        return DecoderAnswer(None, refusal=str(error))
+    return DecoderAnswer(decoded.pixels, decoded.warnings)
 
 
-def cases() -> Iterator[Case]:
+def cases() -> Iterator[PhotoCase]:
     """All files whose right answer is known."""
     return itertools.chain(map(tiff_case, layouts()), depths(), pages(), kinds(), undamaged())
 
@@ -48,7 +48,7 @@ def damages(photo: Image) -> Iterator[tuple[str, str, list[str]]]:
             yield name, way, [_outcome(decode(file.data), whole) for file in files]
 
 
-def _outcome(answer: Answer, whole: Image) -> str:
+def _outcome(answer: DecoderAnswer, whole: Image) -> str:
     if answer.pixels is None:
         return "refused"
     if answer.warnings:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
-from vesselrt.benchmarks.corpus.case import Case, eight_bits, smooth
+from vesselrt.benchmarks.corpus.case import PhotoCase, eight_bits, smooth
 from vesselrt.benchmarks.corpus.tiff import Tag, tiff_of_samples
 from vesselrt.benchmarks.corpus.undamaged import PHOTO, written
 from vesselrt.benchmarks.corpus.writers import packed_bits
@@ -19,16 +19,16 @@ _SHOWN = smooth(47, 61)
 _PIXELS: Image = eight_bits(_SHOWN)
 
 
-def kinds() -> Iterator[Case]:
+def kinds() -> Iterator[PhotoCase]:
     """All of them."""
-    yield from _files()
-    yield from _jpegs()
-    yield from _compressions()
-    yield from _samples()
-    yield from _colours()
+    yield from _write_files()
+    yield from _jpeg_kinds()
+    yield from _compression_kinds()
+    yield from _write_samples()
+    yield from _colour_kinds()
 
 
-def _files() -> Iterator[Case]:
+def _write_files() -> Iterator[PhotoCase]:
     box = b"\0\0\0\x18ftyp%s\0\0\0\0%smif1"
     for names, data in {
         ("DICOM",): bytes(128) + b"DICM\x02\0\0\0UL\4\0" + bytes(100),
@@ -57,10 +57,10 @@ def _files() -> Iterator[Case]:
         ("NIfTI", "NIFTI"): struct.pack("<I", 348) + bytes(340) + b"n+1\0" + bytes(16),
         ("JPEG-LS", "JPEG"): b"\xff\xd8\xff\xf7\0\x0b\x08\0\x04\0\x04\x01\x01\x11\0" + bytes(40),
     }.items():
-        yield Case("kinds", names[0] + (f" ({names[1]})" if names[1:] else ""), data, None, names=names)
+        yield PhotoCase("kinds", names[0] + (f" ({names[1]})" if names[1:] else ""), data, None, names=names)
 
 
-def _jpegs() -> Iterator[Case]:
+def _jpeg_kinds() -> Iterator[PhotoCase]:
     plain = written(PHOTO, "JPEG")
     frame = plain.index(b"\xff\xc0")
     for name, marker, bits, names in (
@@ -73,15 +73,15 @@ def _jpegs() -> Iterator[Case]:
         data = (
             plain[: frame + 1] + bytes((marker,)) + plain[frame + 2 : frame + 4] + bytes((bits,)) + plain[frame + 5 :]
         )
-        yield Case("kinds", f"JPEG, {name}", data, None, names=names)
+        yield PhotoCase("kinds", f"JPEG, {name}", data, None, names=names)
 
 
-def _compressions() -> Iterator[Case]:
+def _compression_kinds() -> Iterator[PhotoCase]:
     raw = _PIXELS.tobytes()
     bits = Pillow.fromarray(_PIXELS[:, :, 0] > 127)
     for name in ("group3", "group4"):
         shown = np.asarray(bits.convert("RGB"))
-        yield Case(
+        yield PhotoCase(
             "kinds", f"TIFF, bits in {name}", written(bits, "TIFF", compression=name), shown, names=("CCITT", "fax")
         )
     frame = b"\x28\xb5\x2f\xfd\x60" + struct.pack("<H", len(raw) - 256) + (len(raw) << 3 | 1).to_bytes(3, "little")
@@ -96,10 +96,12 @@ def _compressions() -> Iterator[Case]:
             expected = _PIXELS if channels == 3 and code in true else None
             data = true.get(code, raw) if channels == 3 else _PIXELS[:, :, :1].tobytes()
             file = tiff_of_samples(_PIXELS[:, :, :channels], compression=code, data=data)
-            yield Case("kinds", f"TIFF, compression {code}, {name}, {channels} channels", file, expected, names=names)
+            yield PhotoCase(
+                "kinds", f"TIFF, compression {code}, {name}, {channels} channels", file, expected, names=names
+            )
 
 
-def _samples() -> Iterator[Case]:
+def _write_samples() -> Iterator[PhotoCase]:
     for kind, most in {
         "int8": 2**7 - 1, "int16": 2**15 - 1, "int32": 2**31 - 1, "uint32": 2**32 - 1, "uint64": 2**63,
         "float64": 1, "complex64": 1,
@@ -109,24 +111,24 @@ def _samples() -> Iterator[Case]:
             name = f"TIFF, {kind}, {channels} channels"
             words = ("sign", "integer", "complex", f"{8 * np.dtype(kind).itemsize}", kind)
             expected = eight_bits(shown) if kind == "float64" else None
-            yield Case("kinds", name, tiff_of_samples((shown * most).astype(kind)), expected, 1, words)
+            yield PhotoCase("kinds", name, tiff_of_samples((shown * most).astype(kind)), expected, 1, words)
     for bits in (1, 2, 4, 6, 24):
         values = np.floor(_SHOWN[:, :, :1] * (2 ** min(bits, 16) - 1) + 0.5).astype(np.uint16)
         data = packed_bits(values, bits) if bits < 24 else np.repeat(_PIXELS[:, :, 1:2], 3, axis=2)
         file = tiff_of_samples(values, tags=((258, 3, [bits]),), data=data.tobytes())
         expected = eight_bits(values / (2 ** min(bits, 16) - 1)) if bits < 24 else None
-        yield Case("kinds", f"TIFF, {bits} bits", file, expected, 1, (f"{bits}",))
+        yield PhotoCase("kinds", f"TIFF, {bits} bits", file, expected, 1, (f"{bits}",))
     mixed: tuple[Tag, ...] = ((258, 3, [8, 8, 16]),)
-    yield Case(
+    yield PhotoCase(
         "kinds", "TIFF, bits that differ", tiff_of_samples(_PIXELS, tags=mixed), None, names=("bits", "8, 16", "258")
     )
     for value in (255.0, -0.5, np.nan, np.inf):
         real = _SHOWN.astype(np.float32)
         real[20:30, 20:30] = value
         names = ("values", "NaN", "finite", "range")
-        yield Case("kinds", f"TIFF, float32 with {value}", tiff_of_samples(real), None, names=names)
+        yield PhotoCase("kinds", f"TIFF, float32 with {value}", tiff_of_samples(real), None, names=names)
     turned = np.packbits(np.unpackbits(_PIXELS, axis=2, bitorder="little"), axis=2)
-    yield Case(
+    yield PhotoCase(
         "kinds",
         "TIFF, lowest bit first",
         tiff_of_samples(turned, tags=((266, 3, [2]),)),
@@ -135,7 +137,7 @@ def _samples() -> Iterator[Case]:
     )
 
 
-def _colours() -> Iterator[Case]:
+def _colour_kinds() -> Iterator[PhotoCase]:
     for code, channels, name in (
         (4, 1, "mask"), (5, 4, "CMYK"), (8, 3, "CIELab"), (9, 3, "ICCLab"), (10, 3, "ITULab"), (32_803, 1, "CFA"),
         (32_844, 1, "LogL"), (32_845, 3, "LogLuv"), (34_892, 3, "LinearRaw"), (999, 3, "999"),
@@ -144,14 +146,14 @@ def _colours() -> Iterator[Case]:
         names = (name, f"{code}", f"{code:,}", "Lab", "raw", "colour")
         file = tiff_of_samples(samples, tags=((262, 3, [code]),))
         expected = _from_cmyk(samples) if code == 5 else None
-        yield Case("kinds", f"TIFF, colours {name}", file, expected, 4, names)
+        yield PhotoCase("kinds", f"TIFF, colours {name}", file, expected, 4, names)
     whole = np.repeat(np.repeat(_PIXELS[:24, :30], 2, axis=0), 2, axis=1)
-    yield Case("kinds", "TIFF, YCbCr with subsampling", _subsampled(whole), whole, 4, ("YCbCr",))
+    yield PhotoCase("kinds", "TIFF, YCbCr with subsampling", _subsampled(whole), whole, 4, ("YCbCr",))
     for depth, kind in ((8, np.uint8), (16, np.uint16)):
         two = np.repeat((_SHOWN[:, :, :1] * np.iinfo(kind).max).astype(kind), 2, axis=2)
         alpha: tuple[Tag, ...] = ((262, 3, [1]), (338, 3, [2]))
         expected = eight_bits(_SHOWN[:, :, :1])
-        yield Case(
+        yield PhotoCase(
             "kinds",
             f"TIFF, grey with alpha, {depth} bits",
             tiff_of_samples(two, tags=alpha),

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
-from vesselrt.benchmarks.corpus.case import Case, eight_bits, smooth
+from vesselrt.benchmarks.corpus.case import PhotoCase, eight_bits, smooth
 from vesselrt.runtime.arrays import Image
 
 Samples = NDArray[Any]
@@ -43,7 +43,7 @@ COLOURS = {
 
 
 @dataclass(frozen=True)
-class Layout:
+class TiffLayout:
     """How the samples lie in the file."""
 
     depth: str
@@ -68,7 +68,7 @@ class Layout:
         return ", ".join(words)
 
 
-def layouts() -> Iterator[Layout]:
+def layouts() -> Iterator[TiffLayout]:
     """Every combination that the specification or its common readers have a meaning for."""
     kinds = [(name, 1) for name in COMPRESSIONS] + [("LZW", 2), ("deflate", 2), ("deflate", 3)]
     for depth, colour, (compression, predictor) in itertools.product(DEPTHS, COLOURS, kinds):
@@ -80,7 +80,7 @@ def layouts() -> Iterator[Layout]:
             ):
                 continue
             for order in ("<", ">"):
-                yield Layout(depth, colour, compression, predictor, planar, tiled, order, big)
+                yield TiffLayout(depth, colour, compression, predictor, planar, tiled, order, big)
 
 
 def _is_legal(depth: str, colour: str, compression: str, predictor: int) -> bool:
@@ -92,36 +92,36 @@ def _is_legal(depth: str, colour: str, compression: str, predictor: int) -> bool
     return predictor == 1 or (predictor == 2 and whole) or (predictor == 3 and depth == "float32")
 
 
-def tiff_case(layout: Layout) -> Case:
+def tiff_case(layout: TiffLayout) -> PhotoCase:
     """A file of that layout, 37 × 29 px, with the pixels that it shows."""
     shown = smooth(HEIGHT, WIDTH, 3 if COLOURS[layout.colour][1] >= 3 else 1)
     data, expected = tiff(layout, shown)
     exact = layout.depth == "8-bit" and layout.compression != "JPEG" and layout.colour != "YCbCr"
     lossy = layout.compression == "JPEG"
-    return Case(
+    return PhotoCase(
         kind=f"TIFF {layout.depth}",
         name=str(layout),
         data=data,
         expected=expected,
         tolerance=0 if exact else 12 if lossy else 3 if layout.colour == "YCbCr" else 1,
-        names=(layout.depth, layout.depth.replace("-bit", " bit"), *_words(layout)),
+        names=(layout.depth, layout.depth.replace("-bit", " bit"), *_describe_layout(layout)),
     )
 
 
-def _words(layout: Layout) -> tuple[str, ...]:
+def _describe_layout(layout: TiffLayout) -> tuple[str, ...]:
     real = ("floating",) if layout.depth.startswith("float") else ()
     words = {"five channels": ("5 channels", "5 samples", "five"), "palette": ("palette",), "YCbCr": ("YCbCr",)}
     return (*real, *words.get(layout.colour, ()), *(("planar", "separate", "plane") if layout.planar else ()))
 
 
-def tiff(layout: Layout, shown: NDArray[np.float64], tags: tuple[Tag, ...] = ()) -> tuple[bytes, Image]:
+def tiff(layout: TiffLayout, shown: NDArray[np.float64], tags: tuple[Tag, ...] = ()) -> tuple[bytes, Image]:
     """The file that shows (H, W, 1 or 3) values in 0..1, and the pixels that a reader of it sees."""
     photometric, channels, extra = COLOURS[layout.colour]
-    stored, expected, own = _stored(layout, shown)
+    stored, expected, own = _stored_values(layout, shown)
     stored = np.concatenate([stored, *[stored[::-1, :, :1]] * extra], axis=2)
-    bits, sample_format = _bits(layout.depth), 3 if layout.depth.startswith("float") else 1
+    bits, sample_format = _bits_of(layout.depth), 3 if layout.depth.startswith("float") else 1
     planes = [stored[:, :, [c]] for c in range(channels)] if layout.planar else [stored]
-    blocks = [_compressed(block, layout) for plane in planes for block in _blocks(plane, layout.tiled)]
+    blocks = [_compress(block, layout) for plane in planes for block in _cut_blocks(plane, layout.tiled)]
     described: list[Tag] = [
         (256, 4, [shown.shape[1]]),
         (257, 4, [shown.shape[0]]),
@@ -140,13 +140,13 @@ def tiff(layout: Layout, shown: NDArray[np.float64], tags: tuple[Tag, ...] = ())
     return assemble([(described, blocks, layout.tiled)], layout.order, big=layout.big), expected
 
 
-def _bits(depth: str) -> int:
+def _bits_of(depth: str) -> int:
     return int(depth.removesuffix("-bit").removeprefix("float"))
 
 
-def _stored(layout: Layout, shown: NDArray[np.float64]) -> tuple[Samples, Image, list[Tag]]:
+def _stored_values(layout: TiffLayout, shown: NDArray[np.float64]) -> tuple[Samples, Image, list[Tag]]:
     """What a colour interpretation makes of the picture: samples, the pixels they mean, tags of their own."""
-    bits, real = _bits(layout.depth), layout.depth.startswith("float")
+    bits, real = _bits_of(layout.depth), layout.depth.startswith("float")
     most = 1 if real else 2**bits - 1
 
     def quantised(values: NDArray[np.float64]) -> Samples:
@@ -173,7 +173,7 @@ def _stored(layout: Layout, shown: NDArray[np.float64]) -> tuple[Samples, Image,
     return (most - samples if layout.colour == "white is zero" else samples), expected, []
 
 
-def _blocks(plane: Samples, tiled: bool) -> Iterator[Samples]:
+def _cut_blocks(plane: Samples, tiled: bool) -> Iterator[Samples]:
     height, width, _ = plane.shape
     if not tiled:
         yield from (plane[y : y + ROWS] for y in range(0, height, ROWS))
@@ -183,10 +183,10 @@ def _blocks(plane: Samples, tiled: bool) -> Iterator[Samples]:
         yield padded[y : y + TILE, x : x + TILE]
 
 
-def _compressed(block: Samples, layout: Layout) -> bytes:
+def _compress(block: Samples, layout: TiffLayout) -> bytes:
     if layout.compression == "JPEG":
-        return _jpeg(np.ascontiguousarray(block), layout.colour == "YCbCr")
-    raw = _packed(_predicted(block, layout), layout)
+        return _encode_jpeg(np.ascontiguousarray(block), layout.colour == "YCbCr")
+    raw = _pack_samples(_predict(block, layout), layout)
     match layout.compression:
         case "LZW":
             return lzw(raw)
@@ -198,7 +198,7 @@ def _compressed(block: Samples, layout: Layout) -> bytes:
             return raw
 
 
-def _predicted(block: Samples, layout: Layout) -> Samples:
+def _predict(block: Samples, layout: TiffLayout) -> Samples:
     if layout.predictor == 2:  # differences of neighbours, modulo the type
         return np.diff(block, axis=1, prepend=np.zeros_like(block[:, :1]))
     if layout.predictor == 3:  # bytes of equal weight together, then their differences (Adobe's technical note 3)
@@ -209,8 +209,8 @@ def _predicted(block: Samples, layout: Layout) -> Samples:
     return block
 
 
-def _packed(block: Samples, layout: Layout) -> bytes:
-    bits = _bits(layout.depth)
+def _pack_samples(block: Samples, layout: TiffLayout) -> bytes:
+    bits = _bits_of(layout.depth)
     if bits % 8 == 0:
         return block.astype(block.dtype.newbyteorder(layout.order)).tobytes()
     places = np.arange(bits - 1, -1, -1, dtype=np.uint16)  # the first bit is the highest, whatever the byte order
@@ -218,7 +218,7 @@ def _packed(block: Samples, layout: Layout) -> bytes:
     return np.packbits(each.reshape(len(block), -1), axis=1).tobytes()
 
 
-def _jpeg(block: Image, ycbcr: bool) -> bytes:
+def _encode_jpeg(block: Image, ycbcr: bool) -> bytes:
     file = io.BytesIO()
     picture = Pillow.fromarray(block if block.shape[2] == 3 else block[:, :, 0])
     picture.save(file, "JPEG", quality=97, subsampling=0, keep_rgb=not ycbcr)

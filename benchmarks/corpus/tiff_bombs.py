@@ -29,23 +29,23 @@ def tiff_bombs() -> Iterator[Bomb]:
             strips = partial(_tiff_of, 256, 20_000, stream, 20_000, compression=code)
             yield Bomb("TIFF", f"20,000 strips that are {name}", strips, 256 * 20_000)
     for name, write in {
-        "one tile of 16,368 × 16,368 px": _small(b"", tile=16_368),
-        "one tile of 999,984 × 999,984 px": _small(b"", tile=999_984),
-        "65,535 samples a pixel": _small(samples=65_535),
-        "a strip of 4 GB": _lying(279, value=_MOST),
-        "4 billion places of strips": _lying(273, count=_MOST),
-        "4 billion bits per sample": _lying(258, count=_MOST),
-        "a profile of 4 GB": _lying(_PROFILE, count=_MOST),
-        "a directory that follows itself": lambda: (page := _small()())[:-4] + page[4:8],
-        "65,000 tags": _small(tags=((65_000, 3, [0]),) * 65_000),
-        "a JPEG of 65,500 × 65,500 px in a strip": _small(
+        "one tile of 16,368 × 16,368 px": _small_tiff(b"", tile=16_368),
+        "one tile of 999,984 × 999,984 px": _small_tiff(b"", tile=999_984),
+        "65,535 samples a pixel": _small_tiff(samples=65_535),
+        "a strip of 4 GB": _tiff_with_lies(279, value=_MOST),
+        "4 billion places of strips": _tiff_with_lies(273, count=_MOST),
+        "4 billion bits per sample": _tiff_with_lies(258, count=_MOST),
+        "a profile of 4 GB": _tiff_with_lies(_PROFILE, count=_MOST),
+        "a directory that follows itself": lambda: (page := _small_tiff()())[:-4] + page[4:8],
+        "65,000 tags": _small_tiff(tags=((65_000, 3, [0]),) * 65_000),
+        "a JPEG of 65,500 × 65,500 px in a strip": _small_tiff(
             with_size(written(PHOTO, "JPEG"), 65_500, 65_500), compression=7
         ),
     }.items():
         yield Bomb("TIFF", name, write, _SIDE**2)
     yield Bomb("TIFF", "4 billion strips", partial(_tiff_of, 1, _MOST, b"\0", 1), _MOST, "refused")
     yield Bomb("TIFF", "100 million strips", partial(_tiff_of, 1, 10**8, b"\0", 1), 10**8)
-    yield Bomb("TIFF", "50,000 pages", lambda: assemble([(_described(1, 1), [b"\0"], False)] * 50_000), 1)
+    yield Bomb("TIFF", "50,000 pages", lambda: assemble([(_tiff_with_description(1, 1), [b"\0"], False)] * 50_000), 1)
     empty = partial(_tiff_of, 12_000, 12_000, b"", 1, rows=12_000)
     yield Bomb("TIFF", "12,000 × 12,000 px, one strip of no bytes", empty, 12_000**2, heavy=True)
 
@@ -60,7 +60,7 @@ def _idle_streams(data: bytes, idle: int) -> dict[int, bytes]:
     }
 
 
-def _described(
+def _tiff_with_description(
     width: int, height: int, *, rows: int = 1, tile: int = 0, samples: int = 1, compression: int = 1
 ) -> list[Tag]:
     place: list[Tag] = [(322, 4, [tile]), (323, 4, [tile])] if tile else [(278, 4, [rows])]
@@ -83,19 +83,19 @@ def _tiff_of(  # noqa: PLR0913 - the tags
     tags: tuple[Tag, ...] = (),
 ) -> bytes:
     """A page whose `blocks` tiles or strips are all the same bytes."""
-    described = _described(width, height, rows=rows, tile=tile, samples=samples, compression=compression)
+    described = _tiff_with_description(width, height, rows=rows, tile=tile, samples=samples, compression=compression)
     where, sizes = (324, 325) if tile else (273, 279)
     places: list[Tag] = [(where, 4, [8] * blocks), (sizes, 4, [len(stream)] * blocks)]
     return assemble([([*described, *places, *tags], [], bool(tile))], before=stream)
 
 
-def _small(stream: bytes = bytes(_SIDE**2), **options: Any) -> Callable[[], bytes]:
+def _small_tiff(stream: bytes = bytes(_SIDE**2), **options: Any) -> Callable[[], bytes]:
     return partial(_tiff_of, _SIDE, _SIDE, stream, 1, rows=_SIDE, **options)
 
 
-def _lying(tag: int, *, value: int | None = None, count: int | None = None) -> Callable[[], bytes]:
+def _tiff_with_lies(tag: int, *, value: int | None = None, count: int | None = None) -> Callable[[], bytes]:
     """Writes another value or number of values into the entry of that tag."""
-    result = bytearray(_small(tags=((_PROFILE, 4, [1]),))())
+    result = bytearray(_small_tiff(tags=((_PROFILE, 4, [1]),))())
     (start,) = struct.unpack_from("<I", result, 4)
     (entries,) = struct.unpack_from("<H", result, start)
     places = range(start + 2, start + 2 + 12 * entries, 12)

@@ -13,16 +13,16 @@ import numpy as np
 from PIL import Image as Pillow
 from PIL import ImageCms, ImageOps
 
-from vesselrt.benchmarks.corpus.case import Case, smooth
+from vesselrt.benchmarks.corpus.case import PhotoCase, smooth
 from vesselrt.benchmarks.corpus.writers import (
     bmp,
     chunk,
     exif,
+    jpeg_segment,
     packed_bits,
     png,
     pnm,
     run_lengths,
-    segment,
     with_segments,
 )
 from vesselrt.benchmarks.photos import synthetic
@@ -55,29 +55,29 @@ def read_by_pillow(data: bytes) -> Image:
         return np.asarray(ImageOps.exif_transpose(file).convert("RGB"))
 
 
-def undamaged() -> Iterator[Case]:
+def undamaged() -> Iterator[PhotoCase]:
     """Every file; each writer of them is below."""
     for kind, files in {
-        "JPEG": itertools.chain(_jpegs(), _jpeg_oddities()),
+        "JPEG": itertools.chain(_usual_jpegs(), _jpeg_oddities()),
         "WebP": _webps(),
         "AVIF": _avifs(),
     }.items():
         for name, data in files:
-            yield _case(kind, name, data, read_by_pillow(data), LOSSY if kind != "AVIF" else 6 * LOSSY)
-    for kind, exact in {"PNG": _pngs(), "GIF": _gifs(), "BMP": _bmps(), "PNM": _pnms(), "TIFF": _tiffs()}.items():
+            yield _photo_case(kind, name, data, read_by_pillow(data), LOSSY if kind != "AVIF" else 6 * LOSSY)
+    for kind, exact in {"PNG": _pngs(), "GIF": _gifs(), "BMP": _bmps(), "PNM": _pnms(), "TIFF": _usual_tiffs()}.items():
         for name, data, expected in exact:
-            yield _case(kind, name, data, expected, 0)
+            yield _photo_case(kind, name, data, expected, 0)
 
 
-def _case(kind: str, name: str, data: bytes, expected: Image, tolerance: int) -> Case:
-    return Case(kind, name, data, expected, tolerance, whole=True, warning="")
+def _photo_case(kind: str, name: str, data: bytes, expected: Image, tolerance: int) -> PhotoCase:
+    return PhotoCase(kind, name, data, expected, tolerance, whole=True, warning="")
 
 
 File = tuple[str, bytes]
 Known = tuple[str, bytes, Image]
 
 
-def _jpegs() -> Iterator[File]:
+def _usual_jpegs() -> Iterator[File]:
     for quality, subsampling, progressive in itertools.product((50, 75, 90, 100), (0, 1, 2), (False, True)):
         options = {"quality": quality, "subsampling": subsampling, "progressive": progressive}
         yield f"Pillow {options}", written(PHOTO, "JPEG", **options)
@@ -119,23 +119,26 @@ def _jpeg_oddities() -> Iterator[File]:
         "XMP": b"http://ns.adobe.com/xap/1.0/\0<x:xmpmeta xmlns:x='adobe:ns:meta/'/>",
         "zeros": bytes(200),
     }
-    yield from ((f"EXIF: {name}", with_segments(plain, segment(0xE1, content))) for name, content in app1.items())
+    yield from ((f"EXIF: {name}", with_segments(plain, jpeg_segment(0xE1, content))) for name, content in app1.items())
     thumbnail = written(SMALL, "JPEG")
     large = exif(1) + bytes(60_000 - len(thumbnail)) + thumbnail
-    yield "EXIF of 60 KB with a thumbnail", with_segments(plain, segment(0xE1, large))
-    yield "EXIF twice", with_segments(plain, segment(0xE1, exif(1)), segment(0xE1, exif(1)))
+    yield "EXIF of 60 KB with a thumbnail", with_segments(plain, jpeg_segment(0xE1, large))
+    yield "EXIF twice", with_segments(plain, jpeg_segment(0xE1, exif(1)), jpeg_segment(0xE1, exif(1)))
     yield (
         "EXIF behind the tables",
-        plain[:-2].replace(b"\xff\xc0", segment(0xE1, exif(8)) + b"\xff\xc0", 1) + plain[-2:],
+        plain[:-2].replace(b"\xff\xc0", jpeg_segment(0xE1, exif(8)) + b"\xff\xc0", 1) + plain[-2:],
     )
-    yield "comments", with_segments(plain, *[segment(0xFE, b"camera")] * 20)
-    yield "comment of 64 KB", with_segments(plain, segment(0xFE, b" " * 65_533))
-    yield "empty comment", with_segments(plain, segment(0xFE, b""))
-    yield "all APP segments", with_segments(plain, *(segment(0xE0 + n, b"maker\0" + bytes(50)) for n in range(2, 14)))
+    yield "comments", with_segments(plain, *[jpeg_segment(0xFE, b"camera")] * 20)
+    yield "comment of 64 KB", with_segments(plain, jpeg_segment(0xFE, b" " * 65_533))
+    yield "empty comment", with_segments(plain, jpeg_segment(0xFE, b""))
+    yield (
+        "all APP segments",
+        with_segments(plain, *(jpeg_segment(0xE0 + n, b"maker\0" + bytes(50)) for n in range(2, 14))),
+    )
     yield "profile", written(PHOTO, "JPEG", icc_profile=PROFILE)
     yield "profile in parts", written(PHOTO, "JPEG", icc_profile=PROFILE.ljust(150_000, b"\0"))
-    yield "profile that is none", with_segments(plain, segment(0xE2, b"ICC_PROFILE\0\x01\x01" + bytes(100)))
-    yield "half a profile", with_segments(plain, segment(0xE2, b"ICC_PROFILE\0\x01\x02" + PROFILE[:200]))
+    yield "profile that is none", with_segments(plain, jpeg_segment(0xE2, b"ICC_PROFILE\0\x01\x01" + bytes(100)))
+    yield "half a profile", with_segments(plain, jpeg_segment(0xE2, b"ICC_PROFILE\0\x01\x02" + PROFILE[:200]))
     yield "bytes 255 before markers", plain[:2] + plain[2:].replace(b"\xff\xdb", b"\xff\xff\xff\xdb")
     yield "no JFIF", plain[:2] + plain[20:]
     yield "300 DPI", written(PHOTO, "JPEG", dpi=(300, 300))
@@ -307,7 +310,7 @@ def _pnms() -> Iterator[Known]:
     yield "OpenCV", by_opencv(PHOTO, ".ppm"), PHOTO
 
 
-def _tiffs() -> Iterator[Known]:
+def _usual_tiffs() -> Iterator[Known]:
     for compression in (None, "tiff_lzw", "tiff_adobe_deflate", "tiff_deflate", "packbits"):
         yield f"Pillow {compression}", written(PHOTO, "TIFF", compression=compression), PHOTO
         yield (

@@ -35,7 +35,7 @@ def png(
     height, width, channels = samples.shape
     colour = 3 if palette is not None else {1: 0, 2: 4, 3: 2, 4: 6}[channels]
     parts = [samples[y::down, x::across] for y, x, down, across in ADAM7] if interlaced else [samples]
-    rows = b"".join(_rows(part, depth) for part in parts if part.size)
+    rows = b"".join(_png_rows(part, depth) for part in parts if part.size)
     data = zlib.compress(rows)
     return b"".join((
         b"\x89PNG\r\n\x1a\n",
@@ -47,7 +47,7 @@ def png(
     ))  # fmt: skip
 
 
-def _rows(part: Samples, depth: int) -> bytes:
+def _png_rows(part: Samples, depth: int) -> bytes:
     packed = packed_bits(part, depth) if depth < 16 else part.astype(">u2").reshape(len(part), -1).view(np.uint8)
     return np.pad(packed, ((0, 0), (1, 0))).tobytes()  # each row says that it isn't filtered
 
@@ -118,7 +118,7 @@ def pnm(samples: Samples, magic: str, most: int = 255, comment: str = "") -> byt
     return head.encode() + samples.astype(">u2" if most > 255 else np.uint8).tobytes()
 
 
-def segment(marker: int, content: bytes) -> bytes:
+def jpeg_segment(marker: int, content: bytes) -> bytes:
     """Of a JPEG."""
     return struct.pack(">BBH", 0xFF, marker, 2 + len(content)) + content
 
@@ -129,7 +129,7 @@ def with_segments(jpeg: bytes, *segments: bytes) -> bytes:
 
 
 def exif(orientation: int, *, order: str = "<", kind: int = 3, count: int = 1, following: int = 0) -> bytes:
-    """The content of a segment APP1 with one tag; `following`: where the next directory is said to be."""
+    """The content of a jpeg_segment APP1 with one tag; `following`: where the next directory is said to be."""
     mark = {"<": b"II", ">": b"MM"}[order]
     value = struct.pack(f"{order}{'HH' if kind == 3 else 'I'}", *((orientation, 0) if kind == 3 else (orientation,)))
     entry = struct.pack(f"{order}HHI", 0x112, kind, count) + value

@@ -15,18 +15,18 @@ import pytest
 from numpy.typing import NDArray
 from typer.testing import CliRunner
 
-from vesselrt.benchmarks import bench, photos, start
+from vesselrt.benchmarks import bench, photos, process_memory
 from vesselrt.benchmarks.measure import (
     BURN_IN,
-    LEAST_RUNS,
+    MIN_RUNS,
     STAGES,
     Column,
-    Options,
+    LoadOptions,
     Spread,
     Subject,
     Timed,
-    fresh,
     interleave,
+    measure_fresh,
 )
 from vesselrt.benchmarks.photos import Photo
 from vesselrt.cli import app
@@ -36,6 +36,7 @@ from vesselrt.runtime.manifest import METADATA_KEY, Clahe, Input, Manifest, Prep
 from vesselrt.runtime.modelfile import find_model_file, sha256
 from vesselrt.runtime.photo.decoding import decode_photo
 from vesselrt.runtime.segmenter import Segmenter
+from vesselrt.training.data.samples import read_inside
 
 ROOT = Path(__file__).resolve().parents[2]
 BRIGHT = Manifest(
@@ -101,7 +102,7 @@ def test_a_column_alone_is_called_once_a_run() -> None:
 
     assert len(interleave({"a": alone}, b"mask", runs=2)["a"].milliseconds) == 2
     assert calls == [b"mask"] * (BURN_IN + 2)
-    assert len(interleave({"a": alone}, b"mask", runs=50, seconds=0)["a"].milliseconds) == LEAST_RUNS
+    assert len(interleave({"a": alone}, b"mask", runs=50, seconds=0)["a"].milliseconds) == MIN_RUNS
 
 
 @pytest.mark.parametrize("changed", [2, BURN_IN, BURN_IN + 3])
@@ -115,7 +116,7 @@ def test_a_network_that_wavers_is_an_error(noise: Photo) -> None:
     random = np.random.default_rng(0)
     wavering = FakeBackend(lambda x: random.random(x[:, :1].shape, np.float32))
     with pytest.raises(VesselrtError, match="vesselrt: call 2 gave another mask"):
-        bench.measure(Subject(Segmenter(BRIGHT, wavering)), noise, 3, {})
+        bench.measure_photo(Subject(Segmenter(BRIGHT, wavering)), noise, 3, {})
 
 
 def test_measured_figures_hang_together(noise: Photo) -> None:
@@ -125,7 +126,7 @@ def test_measured_figures_hang_together(noise: Photo) -> None:
 
     backend = FakeBackend(slow)
     subject = Subject(Segmenter(BRIGHT, backend))
-    found, mask = bench.measure(subject, noise, 4, {})
+    found, mask = bench.measure_photo(subject, noise, 4, {})
     windows = len(backend.shapes) / (BURN_IN + 4)
     assert windows == 4  # 70 x 90 pixels in windows of 64 that keep 48 at an image's edge
     assert found.network.p50 >= windows * 10
@@ -152,7 +153,7 @@ def test_ratios_to_another_column(noise: Photo) -> None:
         time.sleep(0.05)
         return other
 
-    found, _ = bench.measure(subject, noise, 3, {"slow": slow})
+    found, _ = bench.measure_photo(subject, noise, 3, {"slow": slow})
     peer = found.peers["slow"]
     assert peer.pixels_differ == pytest.approx(0.1)
     assert peer.ratio == pytest.approx(peer.end_to_end.p50 / found.end_to_end.p50)
@@ -172,14 +173,14 @@ def test_f1_pools_pixels_in_the_field_of_view(tmp_path: Path) -> None:
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_bytes(content)
     (folder / "images" / "01_dr.JPG").write_bytes(png(first))  # of the training split
-    paths = photos.held_out(tmp_path)["HRF"]
+    samples = photos.held_out(tmp_path)["HRF"]
     nothing, everything = np.zeros_like(truth), np.full_like(truth, 255)
     columns: dict[str, Column] = {
         "vesselrt": Subject(Segmenter(BRIGHT, FakeBackend())),
         "nothing": lambda _: cv2.imencode(".png", nothing)[1].tobytes(),
         "everything": lambda _: cv2.imencode(".png", everything)[1].tobytes(),
     }
-    score = bench.score("HRF", paths, lambda _: columns)
+    score = bench.score_columns("HRF", samples, lambda _: columns)
     assert score.photographs == ["06_dr.JPG", "07_h.JPG"]
     assert score.f1 == {
         "vesselrt": 2 * (40 + 80) / ((40 + 80) + 2 * 80),
@@ -253,28 +254,28 @@ def test_help() -> None:
 def test_a_fresh_process_with_another_mask_is_an_error() -> None:
     photo = photos.from_size("96x80", None)
     with pytest.raises(VesselrtError, match="96x80: a fresh process gave another mask than this one"):
-        fresh(Options(None, "auto", "auto", None), photo, b"other", starts=1)
+        measure_fresh(LoadOptions(None, "auto", "auto", None), photo, b"other", starts=1)
 
 
 def test_a_fresh_process_that_fails_says_why() -> None:
     photo = Photo("a", "test", b"not an image", 1, 1)
     with pytest.raises(VesselrtError, match=r"a fresh process failed \(vesselrt.cli\): .+"):
-        fresh(Options(None, "auto", "auto", None), photo, b"", starts=1)
+        measure_fresh(LoadOptions(None, "auto", "auto", None), photo, b"", starts=1)
 
 
 def test_options_as_arguments() -> None:
-    assert Options(None, "cpu", "f32", 2).arguments() == ["--device", "cpu", "--precision", "f32", "--threads", "2"]
+    assert LoadOptions(None, "cpu", "f32", 2).arguments() == ["--device", "cpu", "--precision", "f32", "--threads", "2"]
 
 
 def test_peak_memory_is_of_this_process_alone() -> None:
     def peak() -> float:
-        found = start.peak_memory()
+        found = process_memory.peak_memory()
         assert found is not None
         return found
 
     before, held = peak(), np.ones(200 * 2**20, np.uint8)
     assert peak() >= 200 + held[0] - 1
-    code = "from vesselrt.benchmarks.start import peak_memory; print(peak_memory())"
+    code = "from vesselrt.benchmarks.process_memory import peak_memory; print(peak_memory())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert before > 0
     assert 5 < float(done.stdout) < peak()
@@ -289,9 +290,9 @@ def test_torch_is_not_imported_without_compare() -> None:
 def test_compare_without_its_packages_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "vesselrt.benchmarks.compare", raising=False)
     monkeypatch.setitem(sys.modules, "torch", None)
-    plan = bench.Plan([], 3, 0, compare=True)
+    plan = bench.BenchPlan(LoadOptions(None, "auto", "auto", None), [], 3, 0, compare=True)
     with pytest.raises(MissingExtraError, match=r"^vesselrt bench --compare needs .* pip install 'vesselrt\[bench\]'$"):
-        bench.run(Options(None, "auto", "auto", None), plan)
+        bench.run_bench(plan)
 
 
 # Photographs
@@ -327,19 +328,20 @@ def test_sizes_come_from_the_set_that_is_near(data_root: Path) -> None:
 
 def test_only_test_photographs_are_taken(data_root: Path) -> None:
     found = photos.held_out(data_root)
-    assert {name: len(paths) for name, paths in found.items()} == {"CHASE_DB1": 8, "HRF": 30}
-    for name, paths in found.items():
-        sample = photos.annotated(name, paths[0])
-        assert 0.02 < sample.truth.mean() < 0.2 < sample.inside.mean() < 0.95
+    assert {name: len(samples) for name, samples in found.items()} == {"CHASE_DB1": 8, "HRF": 30}
+    for samples in found.values():
+        truth = samples[0].read_truth()
+        assert 0.02 < truth.mean() < 0.2 < read_inside(samples[0], truth).mean() < 0.95
 
 
 def test_a_missing_truth_is_named(tmp_path: Path) -> None:
     (tmp_path / "CHASE_DB1").mkdir()
     path = tmp_path / "CHASE_DB1" / "Image_11L.jpg"
     path.write_bytes(b"")
-    assert photos.held_out(tmp_path) == {"CHASE_DB1": [path]}
+    (sample,) = photos.held_out(tmp_path)["CHASE_DB1"]
+    assert sample.image == path
     with pytest.raises(DataError, match=r"Image_11L_1stHO\.\*: not a readable mask"):
-        photos.annotated("CHASE_DB1", path)
+        bench.score_columns("CHASE_DB1", [sample], lambda _: {})
 
 
 # The columns beside vesselrt
@@ -387,7 +389,8 @@ def write_model(path: Path, manifest: Manifest, *, last: str = "Sigmoid", slope:
 
 def test_all_columns_do_the_same_work(compare: Any, noise: Photo, tmp_path: Path) -> None:
     path = write_model(tmp_path / "bright.onnx", BRIGHT)
-    report = bench.run(Options(str(path), "auto", "f32", 1), bench.Plan([noise], 3, 0, compare=True))
+    load = LoadOptions(str(path), "auto", "f32", 1)
+    report = bench.run_bench(bench.BenchPlan(load, [noise], 3, 0, compare=True))
     (found,) = report.photos
     assert set(found.peers) == {"pytorch+monai", "onnxruntime+monai"}
     for peer in found.peers.values():
@@ -403,10 +406,10 @@ def test_peers_scale_by_the_factor_that_vesselrt_found(compare: Any, tmp_path: P
     scaled = BRIGHT.model_copy(update={"preparation": Preparation(channels="green", field_of_view=64)})
     peers = compare.Peers(write_model(tmp_path / "scaled.onnx", scaled), scaled, 1)
     image, _ = photos.synthetic(240, 200)
-    columns = peers.columns(photos.jpeg(image))
+    columns = peers.columns(photos.encode_jpeg(image))
     assert [column.factor for column in columns.values()] == [pytest.approx(64 / 192, rel=0.03)] * 2
     for column in columns.values():
-        mask = pixels(column(photos.jpeg(image)))
+        mask = pixels(column(photos.encode_jpeg(image)))
         assert mask.shape == (200, 240)
         assert set(np.unique(mask)) <= {0, 255}
 
@@ -425,7 +428,7 @@ def test_twin_of_the_built_in_model_gives_its_probabilities(compare: Any) -> Non
 def test_networks_that_differ_are_not_timed(compare: Any, tmp_path: Path) -> None:
     one, other = (compare.Twin(write_model(tmp_path / f"{s}.onnx", BRIGHT, slope=s)) for s in (9.0, 9.1))
     with pytest.raises(VesselrtError, match=r"differ by 0\.0\d+ in probability .* \(tolerance 0\.0001\)"):
-        compare._agree(one, other, BRIGHT)
+        compare._check_agreement(one, other, BRIGHT)
 
 
 def test_graphs_that_the_columns_can_not_run_are_named(compare: Any, tmp_path: Path) -> None:
@@ -434,7 +437,7 @@ def test_graphs_that_the_columns_can_not_run_are_named(compare: Any, tmp_path: P
     with pytest.raises(ModelError, match="PyTorch's columns do not know the operations HardSigmoid"):
         compare.Twin(write_model(tmp_path / "hard.onnx", BRIGHT, last="HardSigmoid"))
     with pytest.raises(ModelError, match="do not know this form of DepthToSpace"):  # ONNX's default order, DCR
-        twin._check("DepthToSpace", {"blocksize": 2}, tmp_path / "blocks.onnx")
+        twin._check_form("DepthToSpace", {"blocksize": 2}, tmp_path / "blocks.onnx")
     equalised = BRIGHT.model_copy(update={"preparation": Preparation(clahe=Clahe(clip_limit=2, grid=8))})
     with pytest.raises(ModelError, match="asks for CLAHE"):
         compare.Peers(tmp_path / "hard.onnx", equalised, 1)

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from vesselrt.benchmarks import floor
-from vesselrt.benchmarks.floor import RTX_2080_TI, Card, Floor, Layer, Work
+from vesselrt.benchmarks.floor import RTX_2080_TI, Card, Floor, ImageWork, Layer
 from vesselrt.runtime.errors import MissingExtraError, ModelError
 from vesselrt.runtime.manifest import Input, Manifest, Preparation, Tile
 from vesselrt.runtime.modelfile import find_model_file, read_manifest
@@ -44,8 +44,8 @@ def test_convolutions_are_counted_exactly(tmp_path: Path) -> None:
         ("ConvTranspose", ["y", "v"], "probability", {"strides": [2, 2]}),
     ]
     path = write_graph(tmp_path / "m.onnx", nodes, {"w": (4, 3, 3, 3), "b": (4,), "v": (4, 1, 2, 2)}, channels=3)
-    work = floor.count(path, (2, 3, 8, 10))  # x (2, 3, 8, 10), y (2, 4, 4, 5), probability (2, 1, 8, 10)
-    assert work == Work(
+    work = floor.count_work(path, (2, 3, 8, 10))  # x (2, 3, 8, 10), y (2, 4, 4, 5), probability (2, 1, 8, 10)
+    assert work == ImageWork(
         windows=(2, 3, 8, 10),
         layers=[
             Layer("x", "Cast", 0, 0, 480 * 1 + 480 * 2),
@@ -67,7 +67,7 @@ def test_groups_share_the_channels_and_constants_count_once(tmp_path: Path) -> N
         ("ConvTranspose", ["a", "v"], "probability", {"group": 1}),
     ]
     shapes = {"w": (6, 2, 3, 3), "one": (1,), "v": (6, 1, 1, 1)}
-    work = floor.count(write_graph(tmp_path / "m.onnx", nodes, shapes, channels=4), (1, 4, 5, 5))
+    work = floor.count_work(write_graph(tmp_path / "m.onnx", nodes, shapes, channels=4), (1, 4, 5, 5))
     assert [layer.operations for layer in work.layers] == [0, 2 * (6 * 25) * (2 * 9), 0, 0, 2 * (6 * 25)]
     assert [layer.weights for layer in work.layers] == [0, 216, 2, 2, 12]
     assert work.weights == 216 + 2 + 12
@@ -77,7 +77,7 @@ def test_a_layer_takes_the_longer_of_computing_and_moving() -> None:
     computes, moves = Layer("a", "Conv", 4000, 50, 150), Layer("b", "Add", 0, 0, 600)
     assert computes.seconds(1000, 100) == 4.0  # 4000 / 1000 > 200 / 100
     assert moves.seconds(1000, 100) == 6.0
-    work = Work((1, 1, 1, 1), [computes, moves], weights=50, ends=350)
+    work = ImageWork((1, 1, 1, 1), [computes, moves], weights=50, ends=350)
     assert Floor.of(work, 1000, 100) == Floor(layer_by_layer=10_000, fused=4000)
     assert Floor.of(work, 2000, 100) == Floor(layer_by_layer=8000, fused=4000)  # 400 bytes / 100
 
@@ -92,7 +92,7 @@ def test_the_count_is_that_of_torch() -> None:
     network = VesselNet(channels=1, widths=(16, 32, 64, 128)).to("meta").eval()  # that of the built-in model
     with FlopCounterMode(display=False) as counter:
         network(torch.empty((2, 1, 128, 192), device="meta"))
-    work = floor.count(find_model_file("fundus"), (2, 1, 128, 192))
+    work = floor.count_work(find_model_file("fundus"), (2, 1, 128, 192))
     assert work.operations == counter.get_total_flops() > 1e8
     parameters = sum(p.numel() for name, p in network.named_parameters() if ".1." not in name)  # without batch norms
     assert work.weights > 2 * parameters  # their biases, in the convolutions
@@ -105,7 +105,7 @@ def test_the_card_is_what_its_parts_give() -> None:
 
 
 def test_report_of_a_tile() -> None:
-    report = floor.Report.of(find_model_file(None), None, CARD)
+    report = floor.FloorReport.of(find_model_file(None), None, CARD)
     manifest = read_manifest(find_model_file(None))
     side = manifest.tile.size
     assert report.work.windows == (1, manifest.channel_count, side, side)
@@ -126,19 +126,19 @@ def test_windows_are_those_that_a_photograph_is_cut_into(tmp_path: Path) -> None
         input=Input(mean=(0.0,), std=(1.0,)),
         tile=Tile(size=64, multiple=16, margin=16),
     )
-    assert floor.windows_of(tmp_path / "eye.png", manifest) == (4, 1, 64, 64)
+    assert floor.count_windows(tmp_path / "eye.png", manifest) == (4, 1, 64, 64)
 
 
 def test_operations_that_are_not_counted_are_named(tmp_path: Path) -> None:
     path = write_graph(tmp_path / "m.onnx", [CAST, ("MatMul", ["x", "w"], "probability", {})], {"w": (8, 8)}, 1)
     with pytest.raises(ModelError, match="the operations of MatMul are not counted here, only convolutions"):
-        floor.count(path, (1, 1, 8, 8))
+        floor.count_work(path, (1, 1, 8, 8))
 
 
 def test_without_onnx_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'vesselrt\[engines\]'"):
-        floor.count(find_model_file(None), (1, 1, 64, 64))
+        floor.count_work(find_model_file(None), (1, 1, 64, 64))
 
 
 def test_command_writes_table_and_json(fundus_jpeg: bytes, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,17 +14,18 @@ import numpy as np
 import pytest
 
 from vesselrt.benchmarks import gpu, gpu_columns
-from vesselrt.benchmarks.bench import Score
-from vesselrt.benchmarks.gpu_columns import Clock, Entrant, Plan, measure
+from vesselrt.benchmarks.bench_report import Score
+from vesselrt.benchmarks.gpu_columns import Entrant, GpuPlan, TimeBudget, measure_columns
 from vesselrt.benchmarks.gpu_layer import Check
-from vesselrt.benchmarks.gpu_report import AROUND, FASTER, PEER, REFERENCE, Figures, Judgement, Report, Row, judge
-from vesselrt.benchmarks.measure import Options, Spread, Start
-from vesselrt.benchmarks.photos import Photo
+from vesselrt.benchmarks.gpu_report import AROUND, FASTER, PEER, REFERENCE, Figures, GpuReport, GpuRow, Judgement, judge
+from vesselrt.benchmarks.measure import FreshStart, LoadOptions, Spread
+from vesselrt.benchmarks.photos import Photo, held_out
 from vesselrt.runtime.backends.fake import FakeBackend, identity
 from vesselrt.runtime.errors import DataError, DeviceError, OptionError, VesselrtError
 from vesselrt.runtime.manifest import Input, Manifest, Preparation, Tile
 from vesselrt.runtime.modelfile import find_model_file, sha256
 from vesselrt.runtime.segmenter import Segmenter, load
+from vesselrt.training.data.samples import Sample
 
 BRIGHT = Manifest(
     name="bright",
@@ -52,10 +54,10 @@ def column(name: str, network: Callable[[Any], Any] = identity) -> Entrant:
     return Entrant(name, lambda: Segmenter(BRIGHT, FakeBackend(network)))
 
 
-def measured(entrants: list[Entrant], photo: Photo, scored: list[Path], seconds: float = 60) -> list[Score]:
-    plan = Plan(find_model_file(None), [photo], runs=3, starts=0, scored=scored)
+def measured(entrants: list[Entrant], photo: Photo, scored: list[Sample], seconds: float = 60) -> list[Score]:
+    plan = GpuPlan(find_model_file(None), [photo], runs=3, starts=0, scored=scored)
     told: list[int] = []
-    scores = measure(entrants, plan, Clock(seconds), lambda: told.append(1))
+    scores = measure_columns(entrants, plan, TimeBudget(seconds), lambda: told.append(1))
     assert len(told) == len(entrants) + 1
     return scores
 
@@ -111,14 +113,16 @@ def test_f1_is_that_of_every_column_that_runs(tmp_path: Path) -> None:
     truth = np.zeros((50, 60))
     truth[:20] = 255
     photo = Photo("bright above", "test", png(np.where(truth[..., None] > 0, [200] * 3, 100)), 60, 50)
-    (tmp_path / "Image_11L.jpg").write_bytes(photo.data)
-    (tmp_path / "Image_11L_1stHO.png").write_bytes(png(truth))
+    folder = tmp_path / "CHASE_DB1"
+    folder.mkdir()
+    (folder / "Image_11L.jpg").write_bytes(photo.data)
+    (folder / "Image_11L_1stHO.png").write_bytes(png(truth))
     entrants = [
         column(REFERENCE),
         column("everything", lambda x: identity(x) * 0 + 1),
         column("breaks", Ageing(2 * 6 + 1, overflow)),  # the first call, all that are timed, and then no more
     ]
-    (score,) = measured(entrants, photo, [tmp_path / "Image_11L.jpg"])
+    (score,) = measured(entrants, photo, held_out(tmp_path)["CHASE_DB1"])
     assert score.f1 == {REFERENCE: 1.0, "everything": 4 / 7}
     assert [entrant.row.f1 for entrant in entrants] == [1.0, 4 / 7, None]
     assert [bool(entrant.row.photos) for entrant in entrants] == [True, True, True]
@@ -131,11 +135,11 @@ def test_without_a_reference_there_is_no_report(reference: Entrant, half_bright:
         measured([reference, column("other")], half_bright, [])
 
 
-def row(name: str, end_to_end: float, engine: float, codec: float) -> Row:
+def row(name: str, end_to_end: float, engine: float, codec: float) -> GpuRow:
     def spread(p50: float) -> Spread:
         return Spread(p50, 10 * p50, 20 * p50)
 
-    return Row(name, photos={"eye": Figures(spread(end_to_end), spread(engine), spread(codec), 0.0, 3)})
+    return GpuRow(name, photos={"eye": Figures(spread(end_to_end), spread(engine), spread(codec), 0.0, 3)})
 
 
 def test_judgements() -> None:
@@ -144,7 +148,7 @@ def test_judgements() -> None:
         row(PEER, 9, 6, 4),
         row("cuda:onnxruntime", 7.8, 2.5, 6),  # 7.8 / 6 and 6 / 2.5
         row("cuda:tensorrt_rtx", 7, 2, 5),  # 7 / 5 and 6 / 2
-        Row("cuda:tensorrt", refusal="not installed."),
+        GpuRow("cuda:tensorrt", refusal="not installed."),
     ]
     assert judge(rows, ["eye"]) == [
         Judgement(AROUND, "cuda:onnxruntime", "eye", 7.8 / 6, True),
@@ -154,7 +158,7 @@ def test_judgements() -> None:
         Judgement(AROUND, "cuda:tensorrt", "eye", None, None),
         Judgement(FASTER, "cuda:tensorrt", "eye", None, None),
     ]
-    rows[1] = Row(PEER, refusal="no GPU.")
+    rows[1] = GpuRow(PEER, refusal="no GPU.")
     found = judge(rows, ["eye"])
     assert [j.holds for j in found if j.claim == FASTER] == [None] * 3
     assert [j.holds for j in found if j.claim == AROUND] == [True, False, None]
@@ -171,7 +175,7 @@ def benchmark(folder: Path, *options: str, **environment: str) -> tuple[str, Any
 def test_without_a_gpu_every_column_says_why(tmp_path: Path) -> None:
     printed, report = benchmark(tmp_path, "--size", "96x80", "--runs", "3", CUDA_VISIBLE_DEVICES="")
     assert list(report) == [
-        *("schema", "date", "machine", "gpu", "versions", "model", "runs", "photos", "layer", "rows", "scores"),
+        *("schema", "date", "machine", "versions", "model", "gpu", "runs", "photos", "layer", "rows", "scores"),
         *("seconds", "judgements"),
     ]
     assert list(report["gpu"]) == ["missing"]
@@ -188,7 +192,7 @@ def test_without_a_gpu_every_column_says_why(tmp_path: Path) -> None:
     for row in others:
         assert (row["info"], row["photos"], row["starts"]) == (None, {}, [])
         assert len(row["refusal"]) > 20
-        assert f"  {row['column']:22}{row['refusal']}" in printed
+        assert re.search(rf"^\| {row['column']} +\| +{re.escape(row['refusal'])} *\|$", printed, re.MULTILINE)
     assert [j["holds"] for j in report["judgements"]] == [None] * 6
     assert printed.count("not judged") == 6
 
@@ -196,11 +200,13 @@ def test_without_a_gpu_every_column_says_why(tmp_path: Path) -> None:
 def measurement(monkeypatch: pytest.MonkeyPatch, photo: Photo, entrants: list[Entrant], seconds: float) -> Any:
     """On a machine that seems to have a GPU; and the reports that were kept on the way."""
     monkeypatch.setattr(gpu, "describe_gpu", lambda: {"name": "H100", "target": "sm90"})
-    monkeypatch.setattr(gpu, "in_processes", lambda seconds: [Check("it holds", holds=True, figures={"a_ms": seconds})])
-    monkeypatch.setattr(gpu, "columns", lambda _: entrants)
-    kept: list[Report] = []
-    plan = Plan(find_model_file(None), [photo], runs=50, starts=0, scored=[])
-    return gpu.Measurement(plan, Clock(seconds), kept.append), kept
+    monkeypatch.setattr(
+        gpu, "run_in_processes", lambda seconds: [Check("it holds", holds=True, figures={"a_ms": seconds})]
+    )
+    monkeypatch.setattr(gpu, "list_columns", lambda _: entrants)
+    kept: list[GpuReport] = []
+    plan = GpuPlan(find_model_file(None), [photo], runs=50, starts=0, scored=[])
+    return gpu.Measurement(plan, TimeBudget(seconds), kept.append), kept
 
 
 def test_the_report_is_kept_after_every_part(monkeypatch: pytest.MonkeyPatch, half_bright: Photo) -> None:
@@ -209,11 +215,11 @@ def test_the_report_is_kept_after_every_part(monkeypatch: pytest.MonkeyPatch, ha
     report = measuring.run()
     assert [len(json.loads(part.to_json())["layer"]) for part in kept] == [1] * 5  # layer, two columns, photo, end
     assert kept[-1].layer == report.layer == [Check("it holds", holds=True, figures={"a_ms": 30.0})]
-    assert "  holds       it holds: a_ms 30" in report.table()
+    assert re.search(r"^\| it holds +\| holds +\| a_ms 30 +\|$", report.table(), re.MULTILINE)
     assert report.rows[1].photos["half"].runs == 50
 
 
-class Set(Clock):
+class Set(TimeBudget):
     """A clock that is set and does not run."""
 
     passed = 0.0
@@ -227,8 +233,8 @@ def test_what_has_no_time_left_says_so(half_bright: Photo) -> None:
         return Segmenter(BRIGHT, FakeBackend())
 
     entrants = [column(REFERENCE), Entrant(PEER, slow), Entrant("late", fail)]
-    plan = Plan(find_model_file(None), [half_bright], runs=3, starts=0, scored=[])
-    measure(entrants, plan, clock, lambda: None)
+    plan = GpuPlan(find_model_file(None), [half_bright], runs=3, starts=0, scored=[])
+    measure_columns(entrants, plan, clock, lambda: None)
     assert [entrant.row.refusal for entrant in entrants[:2]] == ["", ""]
     assert entrants[2].row.refusal == "no time was left for it in 1.7 minutes. Give more with --minutes."
 
@@ -236,15 +242,15 @@ def test_what_has_no_time_left_says_so(half_bright: Photo) -> None:
 def test_fresh_processes_are_started_while_there_is_time(monkeypatch: pytest.MonkeyPatch, half_bright: Photo) -> None:
     clock, allowed = Set(100), list[float]()
 
-    def start(options: Options, photo: Path, seconds: float) -> Start:
+    def start(options: LoadOptions, photo: Path, seconds: float) -> FreshStart:
         allowed.append(seconds)
         clock.passed += 15
-        return Start(15, 1, 1, None)
+        return FreshStart(15, 1, 1, None)
 
-    monkeypatch.setattr(gpu_columns, "start", start)
-    options = Options(None, "cpu", "auto", None)
-    assert len(gpu_columns._started(options, half_bright, 2, clock)) == 2
-    assert len(gpu_columns._started(options, half_bright, 2, clock)) == 1
+    monkeypatch.setattr(gpu_columns, "start_fresh", start)
+    options = LoadOptions(None, "cpu", "auto", None)
+    assert len(gpu_columns._start_fresh_processes(options, half_bright, 2, clock)) == 2
+    assert len(gpu_columns._start_fresh_processes(options, half_bright, 2, clock)) == 1
     assert allowed == [60, 45, 30]
 
 
@@ -256,8 +262,8 @@ def test_a_library_that_does_not_come_back_is_left_behind(tmp_path: Path) -> Non
         "from vesselrt.runtime.backends.fake import FakeBackend\n"
         "from vesselrt.runtime.modelfile import read_manifest\n"
         "from vesselrt.runtime.segmenter import Segmenter\n"
-        "gpu._GRACE, gpu_columns._FOR_PHOTOS = 0, 0\n"
-        "gpu.columns = lambda path: [Entrant('reference', lambda: Segmenter(read_manifest(path), FakeBackend())),"
+        "gpu._GRACE_SECONDS, gpu_columns._SHARE_FOR_PHOTOS = 0, 0\n"
+        "gpu.list_columns = lambda path: [Entrant('reference', lambda: Segmenter(read_manifest(path), FakeBackend())),"
         " Entrant('torch eager fp16', lambda: time.sleep(600))]\n"
         "gpu.main()\n"
     )

@@ -9,7 +9,7 @@ import pytest
 from fake_cuda import FakeCuda
 
 from vesselrt.benchmarks import gpu_layer
-from vesselrt.benchmarks.gpu_layer import Bench, Check, checks, fault, in_processes
+from vesselrt.benchmarks.gpu_layer import Check, LayerBench, check_fault, run_checks, run_in_processes
 from vesselrt.runtime.errors import VesselrtError
 
 Launch = Callable[[FakeCuda, int, int, int, int], None]
@@ -34,26 +34,26 @@ def forgets(cuda: FakeCuda, source: int, target: int, count: int, stream: int) -
     cuda.put(stream, work)
 
 
-def bench_of(launch: Launch = inverts) -> Bench:
+def bench_of(launch: Launch = inverts) -> LayerBench:
     cuda = FakeCuda(1 << 20)
 
     def kernel(source: int, target: int, count: int, cycles: int, stream: int) -> None:
         assert cycles >= 0
         launch(cuda, source, target, count, stream)
 
-    return Bench(cuda, kernel, lambda: cuda.room, "RTX 2080 Ti")  # type: ignore[arg-type]
+    return LayerBench(cuda, kernel, lambda: cuda.room, "RTX 2080 Ti")  # type: ignore[arg-type]
 
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gpu_layer, "TILE", 64)
-    monkeypatch.setattr(gpu_layer, "SLACK", 1 << 16)
-    monkeypatch.setattr(gpu_layer, "LEAST_OVERLAP", 0)  # threads of Python do not compute beside each other
+    monkeypatch.setattr(gpu_layer, "SLACK_BYTES", 1 << 16)
+    monkeypatch.setattr(gpu_layer, "MIN_OVERLAP", 0)  # threads of Python do not compute beside each other
 
 
 def test_all_holds_where_all_works() -> None:
     bench = bench_of()
-    threads, graphs, overlap, memory, torch = checks(bench)
+    threads, graphs, overlap, memory, torch = run_checks(bench)
     assert [check.reason for check in (threads, overlap, memory) if not check.holds] == []
     assert threads.figures == {"batches": 72}
     assert graphs.figures.keys() == {"graph_ms", "parts_ms"}
@@ -64,7 +64,7 @@ def test_all_holds_where_all_works() -> None:
 
 
 def test_a_wrong_pixel_is_found() -> None:
-    threads, *_ = checks(bench_of(forgets))
+    threads, *_ = run_checks(bench_of(forgets))
     assert (threads.holds, threads.reason.endswith(" pixels are wrong.")) == (False, True)
 
 
@@ -78,25 +78,25 @@ def test_memory_that_does_not_come_back_is_found(monkeypatch: pytest.MonkeyPatch
             free(address)
 
     monkeypatch.setattr(bench.cuda, "free", leaks)
-    check = gpu_layer._check("memory", lambda: gpu_layer.memory(bench))
+    check = gpu_layer._try_claim("memory", lambda: gpu_layer.check_memory(bench))
     assert (check.holds, check.reason.endswith(" bytes were not given back.")) == (False, True)
 
 
 def test_lanes_that_wait_for_each_other_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gpu_layer, "LEAST_OVERLAP", 1e9)
-    check = gpu_layer._check("overlap", lambda: gpu_layer.overlap(bench_of()))
+    monkeypatch.setattr(gpu_layer, "MIN_OVERLAP", 1e9)
+    check = gpu_layer._try_claim("overlap", lambda: gpu_layer.check_overlap(bench_of()))
     assert (check.holds, check.reason.startswith("windows a second: ")) == (False, True)
 
 
 def test_after_a_fault_nobody_waits_and_an_answer_is_a_finding() -> None:
-    fault(bench_of())
+    check_fault(bench_of())
 
     def survives(cuda: FakeCuda, source: int, target: int, count: int, stream: int) -> None:
         if source:
             inverts(cuda, source, target, count, stream)
 
     with pytest.raises(VesselrtError, match=r"^an answer came after the GPU had failed\.$"):
-        fault(bench_of(survives))
+        check_fault(bench_of(survives))
 
 
 def test_a_process_that_dies_has_told_what_it_saw(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,7 +108,7 @@ def test_a_process_that_dies_has_told_what_it_saw(monkeypatch: pytest.MonkeyPatc
         return subprocess.CompletedProcess(command, -11, told.splitlines()[0] + "\n", "")
 
     monkeypatch.setattr(subprocess, "run", runs)
-    seen, died, hung = in_processes(seconds=3)
+    seen, died, hung = run_in_processes(seconds=3)
     assert seen == Check("seen", holds=True, figures={"a_ms": 1.5})
     assert (died.holds, died.reason) == (False, "exit code -11")
     assert (hung.holds, hung.reason) == (False, "not done within 3 s.")
@@ -124,6 +124,6 @@ def test_without_a_gpu_the_reason_is_told() -> None:
 
 @pytest.mark.gpu
 def test_on_a_gpu_all_holds() -> None:
-    found = in_processes(seconds=120)
+    found = run_in_processes(seconds=120)
     assert [check for check in found if check.holds is False] == []
     assert len(found) == 7

@@ -4,9 +4,9 @@ import sys
 
 import pytest
 
-from vesselrt.benchmarks.corpus.bomb import SECONDS, Bomb
+from vesselrt.benchmarks.corpus.bomb import MAX_SECONDS, Bomb
 from vesselrt.benchmarks.corpus.bombs import bombs
-from vesselrt.benchmarks.corpus.cost import Cost, measured_costs
+from vesselrt.benchmarks.corpus.cost import BombCost, measured_costs
 
 BOMBS = [*bombs()]
 
@@ -14,12 +14,12 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the peak of mem
 
 
 @pytest.fixture(scope="module")
-def costs() -> dict[tuple[str, str], Cost]:
+def costs() -> dict[tuple[str, str], BombCost]:
     return {(cost.kind, cost.name): cost for cost in measured_costs()}
 
 
 @pytest.fixture(scope="module")
-def heavy_costs() -> dict[tuple[str, str], Cost]:
+def heavy_costs() -> dict[tuple[str, str], BombCost]:
     return {(cost.kind, cost.name): cost for cost in measured_costs(heavy=True)}
 
 
@@ -28,19 +28,19 @@ def name_of(bomb: Bomb) -> str:
 
 
 @pytest.mark.parametrize("bomb", [bomb for bomb in BOMBS if not bomb.heavy], ids=name_of)
-def test_a_bomb_costs_little(bomb: Bomb, costs: dict[tuple[str, str], Cost]) -> None:
+def test_a_bomb_costs_little(bomb: Bomb, costs: dict[tuple[str, str], BombCost]) -> None:
     check(bomb, costs[bomb.kind, bomb.name])
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("bomb", [bomb for bomb in BOMBS if bomb.heavy], ids=name_of)
-def test_a_heavy_bomb_costs_little(bomb: Bomb, heavy_costs: dict[tuple[str, str], Cost]) -> None:
+def test_a_heavy_bomb_costs_little(bomb: Bomb, heavy_costs: dict[tuple[str, str], BombCost]) -> None:
     check(bomb, heavy_costs[bomb.kind, bomb.name])
 
 
-def check(bomb: Bomb, cost: Cost) -> None:
+def check(bomb: Bomb, cost: BombCost) -> None:
     assert cost.answer in ({"read", "refused"} if bomb.answer == "either" else {bomb.answer}), cost.message
-    assert cost.seconds <= SECONDS
+    assert cost.seconds <= MAX_SECONDS
     assert cost.memory <= bomb.memory
 
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image as Pillow
 from PIL import ImageOps
 
-from vesselrt.benchmarks.corpus.case import Case
+from vesselrt.benchmarks.corpus.case import PhotoCase
 from vesselrt.benchmarks.corpus.depth import depths
 from vesselrt.benchmarks.corpus.judge import decode
 from vesselrt.benchmarks.corpus.kinds import kinds
@@ -18,18 +18,18 @@ from vesselrt.benchmarks.corpus.undamaged import undamaged
 UNDAMAGED = [*undamaged()]
 
 
-def name_of(case: Case) -> str:
+def name_of(case: PhotoCase) -> str:
     return f"{case.kind}: {case.name}"
 
 
 @pytest.mark.parametrize("case", [*depths(), *pages(), *kinds()], ids=name_of)
-def test_a_file_is_read_right_or_refused_by_name(case: Case) -> None:
+def test_a_file_is_read_right_or_refused_by_name(case: PhotoCase) -> None:
     answer = decode(case.data)
     assert case.judge(answer) in {"right", "refused"}, answer.refusal or answer.warnings
 
 
 @pytest.mark.parametrize("case", UNDAMAGED, ids=name_of)
-def test_an_undamaged_file_is_read_without_a_warning(case: Case) -> None:
+def test_an_undamaged_file_is_read_without_a_warning(case: PhotoCase) -> None:
     answer = decode(case.data)
     assert case.judge(answer) == "right", answer.refusal or answer.warnings
 
