@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from statistics import median
 
 from vesselrt.benchmarks.measure import Fresh, Spread
-from vesselrt.benchmarks.reports import Report
+from vesselrt.benchmarks.reports import MeasurementReport
 from vesselrt.benchmarks.tables import render_table
 from vesselrt.runtime.backends import Info
 
@@ -64,7 +64,7 @@ class Score:
 
 
 @dataclass(frozen=True, kw_only=True)
-class BenchReport(Report):
+class BenchReport(MeasurementReport):
     """All figures."""
 
     info: Info

@@ -123,7 +123,7 @@ class FloorReport(JsonReport):
 
     schema: int
     model: dict[str, str | float]
-    """As in `reports.Report`."""
+    """As in `reports.MeasurementReport`."""
     card: Card
     image: str
     """The photograph's file name, or `one tile`."""

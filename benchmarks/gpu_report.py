@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 from vesselrt.benchmarks.bench_report import PERCENTILES, Score
 from vesselrt.benchmarks.gpu_layer import Check
 from vesselrt.benchmarks.measure import FreshStart, Spread
-from vesselrt.benchmarks.reports import Report
+from vesselrt.benchmarks.reports import MeasurementReport
 from vesselrt.benchmarks.tables import render_table
 from vesselrt.runtime.backends import Info
 
@@ -66,7 +66,7 @@ class Judgement:
 
 
 @dataclass(frozen=True, kw_only=True)
-class GpuReport(Report):
+class GpuReport(MeasurementReport):
     """All figures."""
 
     gpu: dict[str, str]

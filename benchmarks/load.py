@@ -25,7 +25,7 @@ from vesselrt.benchmarks.load_soak import SoakReport, soak
 from vesselrt.benchmarks.measure import LoadOptions, Spread
 from vesselrt.benchmarks.options import DeviceName, JsonFile, ModelName, PrecisionName, ThreadCount, check_choices
 from vesselrt.benchmarks.photos import from_size
-from vesselrt.benchmarks.reports import Report, report_head
+from vesselrt.benchmarks.reports import MeasurementReport, report_head
 from vesselrt.benchmarks.serving import serve_module
 from vesselrt.benchmarks.tables import growing_table
 from vesselrt.runtime.errors import VesselrtError, as_command
@@ -83,7 +83,7 @@ TITLES = ("column", "clients", "photographs/s", "of library's", "p50 ms", "p99 m
 
 
 @dataclass(frozen=True, kw_only=True)
-class LoadReport(Report):
+class LoadReport(MeasurementReport):
     """All figures."""
 
     device: str

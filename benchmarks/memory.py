@@ -23,7 +23,7 @@ from PIL import Image as Pillow
 
 from vesselrt.benchmarks.options import JsonFile, check_choices
 from vesselrt.benchmarks.process_memory import list_family, read_memory, reset_peak
-from vesselrt.benchmarks.reports import Report, report_head
+from vesselrt.benchmarks.reports import MeasurementReport, report_head
 from vesselrt.benchmarks.serving import serve_module
 from vesselrt.benchmarks.tables import growing_table
 from vesselrt.runtime.arrays import Image
@@ -65,7 +65,7 @@ class MemoryCost:
 
 
 @dataclass(frozen=True, kw_only=True)
-class MemoryReport(Report):
+class MemoryReport(MeasurementReport):
     """All figures."""
 
     size: str

@@ -29,7 +29,7 @@ class JsonReport:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report(JsonReport):
+class MeasurementReport(JsonReport):
     """What is needed to understand figures. Times are in milliseconds, unless a name says otherwise."""
 
     schema: int
@@ -46,7 +46,7 @@ class Report(JsonReport):
 def report_head(
     schema: int, where: dict[str, str | int | float], model: Path, manifest: Manifest, versions: dict[str, str]
 ) -> dict[str, Any]:
-    """The fields of `Report`.
+    """The fields of `MeasurementReport`.
 
     `where`: what `machine` told before the start, so that its load is that of others. `versions`: of packages that
     bear on the figures, beside vesselrt and Python.
@@ -65,7 +65,7 @@ def report_head(
 
 
 def describe_model_file(path: Path, manifest: Manifest) -> dict[str, str | float]:
-    """As in `Report.model`."""
+    """As in `MeasurementReport.model`."""
     return {
         "name": manifest.name,
         "version": manifest.version,
