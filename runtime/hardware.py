@@ -48,7 +48,7 @@ def gains_by_int8() -> bool:
     On x86 from AVX2 on: 0.53 of f32's time with AVX2 alone, 0.3 of it with AVX512-VNNI, and with AMX 0.8 of bf16's
     (`fundus`, OpenVINO 2026.4). OpenVINO calls INT8 on ARM experimental, and nobody measured it there.
     """
-    return re.search(r"^flags\b.*\bavx2\b", _cpuinfo(), re.MULTILINE) is not None
+    return re.search(r"^flags\b.*\bavx2\b", _read_cpuinfo(), re.MULTILINE) is not None
 
 
 def usable_cores() -> int:

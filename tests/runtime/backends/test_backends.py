@@ -247,7 +247,7 @@ def test_openvino_computes_in_each_precision_that_it_offers(identity_file: Path)
     ],
 )
 def test_who_gains_by_int8(monkeypatch: pytest.MonkeyPatch, cpuinfo: str, expected: bool) -> None:
-    monkeypatch.setattr(hardware, "_cpuinfo", lambda: cpuinfo)
+    monkeypatch.setattr(hardware, "_read_cpuinfo", lambda: cpuinfo)
     assert gains_by_int8() == expected
 
 
