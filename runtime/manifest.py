@@ -129,7 +129,12 @@ class Provenance(Facts):
 
 
 class Manifest(Facts):
-    """Everything the runtime needs to know of a model. `provenance` is for people."""
+    """Everything the runtime needs to know of a model. `provenance` is for people.
+
+    >>> manifest = vesselrt.models()["fundus"]
+    >>> manifest.preparation.channels, manifest.threshold
+    ('green', 0.5)
+    """
 
     schema_version: Literal[1] = 1
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]

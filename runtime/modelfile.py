@@ -30,7 +30,11 @@ INT8_SUFFIX = ".int8.onnx"
 
 
 def list_models() -> dict[str, Manifest]:
-    """The built-in models: name → manifest."""
+    """The built-in models: name → manifest.
+
+    >>> sorted(vesselrt.models())
+    ['fundus']
+    """
     return {path.stem: read_manifest(path) for path in _built_in()}
 
 

@@ -63,6 +63,9 @@ def _running(call: "Callable[Concatenate[Segmenter, P], R]") -> "Callable[Concat
 class Segmenter:
     """A loaded model. Make one with `load`; it may be shared by threads, and closes as a context manager.
 
+    >>> with vesselrt.load() as segmenter:
+    ...     masks = [segmenter.segment(photo).mask() for photo in ("photo.jpg", "photo.jpg")]
+
     It belongs to the process that loaded it: a forked child gets ForkError, and it can't be pickled.
     """
 
@@ -175,6 +178,10 @@ def load(
     limits: Limits | None = None,
 ) -> Segmenter:
     """Loads a model: a built-in one by name (None: `fundus`), a model file, or an engine file.
+
+    >>> mask = vesselrt.load().segment("photo.jpg").mask()
+    >>> vesselrt.load("fundus", device="cpu", threads=1).info.threads
+    1
 
     `device`: "auto", "cpu", "cuda", or one library of these ("cpu:openvino", "cuda:tensorrt_rtx", ...), see
     `vesselrt.runtime.devices`. On "cuda" a model file is compiled once, and its engine kept in a cache.

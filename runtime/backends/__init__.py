@@ -14,7 +14,11 @@ from vesselrt.runtime.manifest import Precision
 
 @dataclass(frozen=True)
 class Info:
-    """What really runs, not what was asked for."""
+    """What really runs, not what was asked for.
+
+    >>> print(vesselrt.load(device="cpu:onnxruntime", precision="f32", threads=1).info)
+    cpu (..., 1 threads), f32, onnxruntime ...
+    """
 
     backend: str
     version: str

@@ -90,7 +90,10 @@ class BinaryFile(Protocol):
 
 @dataclass(frozen=True)
 class Limits:
-    """What is accepted: larger input is refused before it is decoded."""
+    """What is accepted: larger input is refused before it is decoded.
+
+    >>> segmenter = vesselrt.load(limits=vesselrt.Limits(pixels=20_000_000, formats=("jpeg", "png")))
+    """
 
     bytes: int = 64 * 2**20
     """Size of the file."""

@@ -34,7 +34,12 @@ _MAX_ROUNDNESS_ERROR = 0.02
 
 @dataclass(frozen=True)
 class Box:
-    """A rectangle in pixels: rows `top` to `bottom`, columns `left` to `right`, ends excluded."""
+    """A rectangle in pixels: rows `top` to `bottom`, columns `left` to `right`, ends excluded.
+
+    >>> centre = vesselrt.Box(top=300, left=300, bottom=500, right=600)
+    >>> centre.height, centre.width
+    (200, 300)
+    """
 
     top: int
     left: int
@@ -63,7 +68,12 @@ class Box:
 
 @dataclass(frozen=True)
 class Scale:
-    """How large one field of view is, and where. Everything is in pixels of the photograph."""
+    """How large one field of view is, and where. Everything is in pixels of the photograph.
+
+    >>> scale = vesselrt.load().segment("photo.jpg").scale
+    >>> scale.source, scale.box.width <= scale.diameter
+    ('found', True)
+    """
 
     box: Box
     """The part of the photograph that shows it."""

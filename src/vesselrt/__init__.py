@@ -1,7 +1,9 @@
 """Segments blood vessels in eye photographs.
 
-import vesselrt
-mask = vesselrt.load().segment("photo.jpg").mask(0.5)      # (H, W) bool
+>>> import vesselrt
+>>> mask = vesselrt.load().segment("photo.jpg").mask(0.5)      # (H, W) bool
+>>> mask.dtype, vesselrt.__version__.count(".")
+(dtype('bool'), 2)
 """
 
 from importlib import import_module

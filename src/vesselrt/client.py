@@ -23,6 +23,12 @@ _UNLIMITED = Limits(bytes=2**40, pixels=2**40)  # the server has its own
 class Client:
     """Speaks to a server; may be shared by threads, and closes as a context manager.
 
+    >>> with vesselrt.Client("http://127.0.0.1:8000") as client:
+    ...     mask_png = client.encode("photo.jpg", threshold=0.4)
+    ...     probability = client.probability("photo.jpg")
+    >>> probability.shape
+    (320, 288)
+
     What the server refuses is raised as the library would raise it; VesselrtError where it knows no such error, and
     when no answer comes. A server that is busy is asked again, as often as `retries` says.
     """
