@@ -12,6 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from manifests import make_manifest
 from numpy.typing import NDArray
 from typer.testing import CliRunner
 
@@ -32,22 +33,14 @@ from vesselrt.benchmarks.photos import Photo
 from vesselrt.cli import app
 from vesselrt.runtime.backends.fake import FakeBackend, identity
 from vesselrt.runtime.errors import DataError, MissingExtraError, ModelError, OptionError, VesselrtError
-from vesselrt.runtime.manifest import METADATA_KEY, Clahe, Input, Manifest, Preparation, Tile
+from vesselrt.runtime.manifest import METADATA_KEY, Clahe, Manifest, Preparation
 from vesselrt.runtime.modelfile import find_model_file, sha256
 from vesselrt.runtime.photo.decoding import decode_photo
 from vesselrt.runtime.segmenter import Segmenter
 from vesselrt.training.data.samples import read_inside
 
 ROOT = Path(__file__).resolve().parents[2]
-BRIGHT = Manifest(
-    name="bright",
-    version="1",
-    licence="none",
-    description="Takes brightness for a probability.",
-    preparation=Preparation(channels="green"),
-    input=Input(mean=(0.0,), std=(1.0,)),
-    tile=Tile(size=64, multiple=16, margin=16),
-)
+BRIGHT = make_manifest()  # its stand-in takes brightness for a probability
 
 
 def png(green: Any) -> bytes:

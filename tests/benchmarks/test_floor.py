@@ -8,12 +8,12 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from manifests import make_manifest
 from typer.testing import CliRunner
 
 from vesselrt.benchmarks import floor
 from vesselrt.benchmarks.floor import RTX_2080_TI, Card, Floor, ImageWork, Layer
 from vesselrt.runtime.errors import MissingExtraError, ModelError
-from vesselrt.runtime.manifest import Input, Manifest, Preparation, Tile
 from vesselrt.runtime.modelfile import find_model_file, read_manifest
 
 CARD = Card("abacus", {"FP16": 1000.0, "FP32": 500.0}, bandwidth=100.0, link=10.0)
@@ -117,15 +117,7 @@ def test_report_of_a_tile() -> None:
 
 def test_windows_are_those_that_a_photograph_is_cut_into(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "eye.png"), np.full((70, 90, 3), 90, np.uint8))
-    manifest = Manifest(
-        name="bright",
-        version="1",
-        licence="none",
-        description="For this test.",
-        preparation=Preparation(channels="green"),
-        input=Input(mean=(0.0,), std=(1.0,)),
-        tile=Tile(size=64, multiple=16, margin=16),
-    )
+    manifest = make_manifest()
     assert floor.count_windows(tmp_path / "eye.png", manifest) == (4, 1, 64, 64)
 
 

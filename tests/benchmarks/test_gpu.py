@@ -12,6 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from manifests import make_manifest
 
 from vesselrt.benchmarks import gpu, gpu_columns
 from vesselrt.benchmarks.bench_report import Score
@@ -22,20 +23,12 @@ from vesselrt.benchmarks.measure import FreshStart, LoadOptions, Spread
 from vesselrt.benchmarks.photos import Photo, held_out
 from vesselrt.runtime.backends.fake import FakeBackend, identity
 from vesselrt.runtime.errors import DataError, DeviceError, OptionError, VesselrtError
-from vesselrt.runtime.manifest import Input, Manifest, Preparation, Tile
+from vesselrt.runtime.manifest import Preparation
 from vesselrt.runtime.modelfile import find_model_file, sha256
 from vesselrt.runtime.segmenter import Segmenter, load
 from vesselrt.training.data.samples import Sample
 
-BRIGHT = Manifest(
-    name="bright",
-    version="1",
-    licence="none",
-    description="Takes brightness for a probability.",
-    preparation=Preparation(channels="green"),
-    input=Input(mean=(0.0,), std=(1.0,)),
-    tile=Tile(size=64, multiple=16, margin=16),
-)
+BRIGHT = make_manifest()  # its stand-in takes brightness for a probability
 
 
 def png(pixels: Any) -> bytes:

@@ -13,26 +13,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from manifests import make_manifest
 
 from vesselrt.runtime.engines import cache as cache_module
 from vesselrt.runtime.engines.cache import EngineCache, EngineKey, installed_compiler
 from vesselrt.runtime.engines.enginefile import Engine, Profile, read_engine
 from vesselrt.runtime.errors import DeviceError, EngineError, ExportError, OptionError
-from vesselrt.runtime.manifest import Manifest
 
-MANIFEST = Manifest.from_fields(
-    {
-        "name": "tiny",
-        "version": "0.1",
-        "licence": "CC0-1.0",
-        "description": "Nothing.",
-        "preparation": {"channels": "green"},
-        "input": {"mean": [0.0], "std": [1.0]},
-        "precision": "fp16",
-        "tile": {"size": 64, "multiple": 4, "margin": 4},
-    },
-    source="test",
-)
+MANIFEST = make_manifest(name="tiny", version="0.1", precision="fp16")
 WANTED = EngineKey("ab" * 32, "tensorrt_rtx", "1.2.3.4", "sm75", "fp16", Profile(tile=64, batch=(1, 1, 4)))
 
 
@@ -273,7 +261,10 @@ def test_without_a_compiler_the_line_that_installs_it(monkeypatch: pytest.Monkey
 
 def start(folder: Path, how: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-W", "error", __file__, str(folder), how]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    tests = str(Path(__file__).resolve().parents[2])  # what this file stands on
+    path = os.pathsep.join(filter(None, [tests, os.environ.get("PYTHONPATH")]))
+    environment = {**os.environ, "PYTHONPATH": path}
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
 
 
 def kill(process: subprocess.Popen[str]) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from manifests import make_manifest
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
@@ -42,19 +43,14 @@ needs_tensorrt = pytest.mark.skipif(sys.platform == "darwin", reason="TensorRT f
 
 
 def manifest_of(**fields: Any) -> Manifest:
-    return Manifest.from_fields(
-        {
-            "name": "tiny",
-            "version": "0.1",
-            "licence": "CC0-1.0",
-            "description": "Ein Äuglein.",
-            "preparation": {"channels": "green"},
-            "input": {"mean": [0.3], "std": [0.2]},
-            "tile": {"size": 64, "multiple": 4, "margin": 0},
-            **fields,
-        },
-        source="test",
-    )
+    given = {
+        "name": "tiny",
+        "version": "0.1",
+        "description": "Ein Äuglein.",
+        "input": {"mean": [0.3], "std": [0.2]},
+        "tile": {"size": 64, "multiple": 4, "margin": 0},
+    }
+    return make_manifest(**given | fields)
 
 
 def engine_of(plan: bytes = b"the plan of an engine", **known: Any) -> Engine:

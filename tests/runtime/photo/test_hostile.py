@@ -19,6 +19,7 @@ import schemathesis
 import uvicorn
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from manifests import make_manifest
 from PIL import Image as Pillow
 from schemathesis.checks import load_all_checks
 from schemathesis.core.failures import FailureGroup
@@ -30,7 +31,6 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from vesselrt.runtime.backends.fake import FakeBackend
-from vesselrt.runtime.manifest import Input, Manifest, Preparation, Tile
 from vesselrt.runtime.segmenter import Segmenter
 from vesselrt.server.http.application import create_app
 from vesselrt.server.http.protocol import Protocol
@@ -39,15 +39,8 @@ from vesselrt.server.settings import Settings
 
 SIDE = 64
 UNHURRIED = settings(deadline=None, suppress_health_check=list(HealthCheck), database=None, phases=[Phase.generate])
-MANIFEST = Manifest(
-    name="test",
-    version="1",
-    licence="none",
-    description="The red channel as probability",
-    preparation=Preparation(field_of_view=64),
-    input=Input(mean=(0, 0, 0), std=(1, 1, 1)),
-    tile=Tile(size=64, multiple=16, margin=16),
-)
+# The red channel is taken for a probability.
+MANIFEST = make_manifest(preparation={"field_of_view": 64}, input={"mean": [0, 0, 0], "std": [1, 1, 1]})
 
 
 @pytest.fixture(scope="module")

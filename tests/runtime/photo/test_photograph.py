@@ -6,13 +6,14 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from manifests import make_manifest
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
 from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.backends.fake import FakeBackend
 from vesselrt.runtime.errors import FieldOfViewError, ImageDecodeError, ImageTooLargeError, OptionError
-from vesselrt.runtime.manifest import Input, Manifest, Preparation, Tile
+from vesselrt.runtime.manifest import Preparation
 from vesselrt.runtime.photo import photograph
 from vesselrt.runtime.photo.decoding import Decoded, Limits, decode_photo
 from vesselrt.runtime.photo.photograph import Photograph
@@ -20,14 +21,9 @@ from vesselrt.runtime.segmenter import Segmenter
 
 
 def segmenter(field_of_view: int | tuple[int, int] | None) -> Segmenter:
-    manifest = Manifest(
-        name="green",
-        version="1",
-        licence="CC0-1.0",
-        description="Returns the green of a photograph.",
-        preparation=Preparation(channels="green", field_of_view=field_of_view),
-        input=Input(mean=(0,), std=(1,)),
-        tile=Tile(size=256, multiple=16, margin=16),
+    manifest = make_manifest(
+        preparation={"channels": "green", "field_of_view": field_of_view},
+        tile={"size": 256, "multiple": 16, "margin": 16},
     )
     return Segmenter(manifest, FakeBackend())
 

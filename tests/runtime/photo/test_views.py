@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from manifests import make_manifest
 from numpy.typing import NDArray
 
 from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.backends.fake import FakeBackend
 from vesselrt.runtime.errors import FieldOfViewError, OptionError
-from vesselrt.runtime.manifest import Input, Manifest, Preparation, Tile
+from vesselrt.runtime.manifest import Manifest, Preparation
 from vesselrt.runtime.photo.preparation import prepare_views
 from vesselrt.runtime.photo.views import Box, find_scales, mask_of
 from vesselrt.runtime.segmenter import Segmenter
@@ -23,14 +24,8 @@ UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow]
 
 
 def manifest(diameter: int | tuple[int, int] | None) -> Manifest:
-    return Manifest(
-        name="green",
-        version="1",
-        licence="CC0-1.0",
-        description="Returns the green of a photograph.",
-        preparation=Preparation(channels="green", field_of_view=diameter),
-        input=Input(mean=(0,), std=(1,)),
-        tile=Tile(size=128, multiple=16, margin=16),
+    return make_manifest(
+        preparation={"channels": "green", "field_of_view": diameter}, tile={"size": 128, "multiple": 16, "margin": 16}
     )
 
 

@@ -18,11 +18,12 @@ import httpx
 import numpy as np
 import pytest
 import uvicorn
+from manifests import make_manifest
 
 from vesselrt import cli
 from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.backends.fake import FakeBackend
-from vesselrt.runtime.manifest import Input, Manifest, Preparation, Tile
+from vesselrt.runtime.manifest import Preparation
 from vesselrt.runtime.output.statistics import density
 from vesselrt.runtime.photo.decoding import read_photo
 from vesselrt.runtime.photo.preparation import prepare_views
@@ -36,15 +37,7 @@ from vesselrt.server.process import listen
 from vesselrt.training.synthetic.slitlamp import photograph as slit_lamp
 
 FUNDUS = Preparation(channels="green", field_of_view=(1024, 1344))
-MANIFEST = Manifest(
-    name="test",
-    version="1",
-    licence="CC0-1.0",
-    description="Returns the green of a photograph.",
-    preparation=FUNDUS,
-    input=Input(mean=(0,), std=(1,)),
-    tile=Tile(size=1344, multiple=64, margin=64),
-)
+MANIFEST = make_manifest(preparation=FUNDUS.model_dump(), tile={"size": 1344, "multiple": 64, "margin": 64})
 
 
 def told(image: Image, scale: float | None = None) -> tuple[str, ...]:
