@@ -58,7 +58,7 @@ app = typer.Typer(
 
 @dataclass(frozen=True)
 class BenchPlan:
-    """What is to be measured, and how."""
+    """What to measure, and how."""
 
     load: LoadOptions
     photos: list[Photo]
@@ -131,7 +131,7 @@ def run_bench(plan: BenchPlan) -> BenchReport:
 
 
 def _measure(plan: BenchPlan, path: Path, segmenter: Segmenter) -> tuple[list[PhotoFigures], list[Score]]:
-    """All figures, or those that there are when Ctrl+C comes."""
+    """All figures, or those that were measured before Ctrl+C."""
     subject, peers = Subject(segmenter), _load_peers(path, segmenter) if plan.compare else None
     photos: list[PhotoFigures] = []
     scores: list[Score] = []

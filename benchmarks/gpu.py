@@ -146,7 +146,7 @@ class Measurement:
         )
 
     def _give_up(self) -> None:
-        """A library has not come back: what is known is told, and the process ends."""
+        """A library call does not return: reports what is known and ends the process."""
         for entrant in self._entrants:
             if entrant.row.info is None and not entrant.row.refusal:
                 entrant.row.refusal = "the time was over before it was loaded."
@@ -191,7 +191,7 @@ def _fresh_caches() -> Iterator[Path]:
 
 
 def _installed_versions() -> dict[str, str]:
-    """Of what is installed and bears on the figures."""
+    """Versions of the installed packages that bear on the figures."""
     names = packages_distributions()
     return {name: version(name) for module in _MODULES for name in names.get(module, ())}
 

@@ -59,7 +59,7 @@ class TimeBudget:
 
 @dataclass(frozen=True)
 class GpuPlan:
-    """What is to be measured."""
+    """What to measure."""
 
     model: Path
     photos: list[Photo]

@@ -185,7 +185,7 @@ def check_memory(bench: LayerBench) -> dict[str, float]:
 
 
 def check_beside_torch(bench: LayerBench) -> dict[str, float]:
-    """Milliseconds of a batch of each size, here and in PyTorch. Raises _NotTriedError when it is not to be had."""
+    """Milliseconds of a batch of each size, here and in PyTorch. Raises _NotTriedError where it is not available."""
     try:
         import torch
     except ImportError:
@@ -209,7 +209,7 @@ def check_fault(bench: LayerBench) -> None:
     """Breaks CUDA for this process. Raises VesselrtError when a call does not learn of it."""
     lanes: Lanes = bench.lanes()
     stream = bench.cuda.create_stream()
-    bench.kernel(0, 0, 1, 0, stream)  # from and to an address that nobody has
+    bench.kernel(0, 0, 1, 0, stream)  # from and to an address that is not allocated
     with suppress(DeviceError):
         bench.cuda.synchronize(stream)
     for _ in range(LANES + 2):  # more calls than lanes: a lane that is lost would be waited for

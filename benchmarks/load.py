@@ -96,7 +96,7 @@ class LoadReport(MeasurementReport):
 
 @dataclass(frozen=True)
 class LoadPlan:
-    """What is to be measured, and how."""
+    """What to measure, and how."""
 
     load: LoadOptions
     workers: int

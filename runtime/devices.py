@@ -10,7 +10,7 @@
       cuda:onnxruntime    the CUDA provider of onnxruntime-gpu, in the types of the model file
     cuda:onnxruntime-rtx  NVIDIA's plug-in provider for ONNX Runtime, likewise
 
-A device that is named is taken or refused with the reason. `auto` and the families choose, and `Info` says what.
+A device that you name is used, or refused with the reason. `auto` and the families choose; `Info` says what they chose.
 """
 
 import importlib.util
@@ -43,7 +43,8 @@ PRECISIONS: tuple[str, ...] = get_args(AnyPrecision)
 def open_backend(path: Path, device: str, precision: str, threads: int) -> tuple[Manifest, Backend]:
     """Loads a model file or an engine file; the manifest is that of what was loaded.
 
-    Raises ModelError, DeviceError when the device or precision is not to be had here, and of a compilation ExportError.
+    Raises ModelError, DeviceError when the device or precision is not available here, and ExportError when compiling
+    fails.
     """
     if device not in DEVICES:
         raise DeviceError(f"unknown device {device!r}. Expected one of: {', '.join(DEVICES)}.")
@@ -63,7 +64,7 @@ def open_backend(path: Path, device: str, precision: str, threads: int) -> tuple
 
 
 def _try_gpu(path: Path, manifest: Manifest, precision: Precision | None) -> tuple[Manifest, Backend] | None:
-    """A GPU that is there and not used is said, with the reason."""
+    """The model on the GPU; None where there is no GPU or it can't run the model, which is logged with the reason."""
     try:
         gpu = find_gpu()
     except DeviceError:
@@ -124,7 +125,7 @@ def _int8_or_itself(path: Path, manifest: Manifest, *, named: bool) -> tuple[Pat
 
 
 def _find_gpu_library() -> str:
-    """The library that `cuda` takes. ONNX Runtime is always there, and says itself when it is the one for the CPU."""
+    """The library that `cuda` uses. ONNX Runtime is always installed, and says itself when its build is CPU-only."""
     return next((flavour for flavour in FLAVOURS if importlib.util.find_spec(flavour)), "onnxruntime")
 
 

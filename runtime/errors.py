@@ -19,7 +19,7 @@
     └── MissingExtraError             an optional dependency is not installed; an ImportError too
 
 Each message says what came, what was expected and what to do next. Every error is made of its message alone, so that
-it comes whole out of another process: it can be pickled.
+it can be pickled and comes out of another process unchanged.
 """
 
 import errno
@@ -208,13 +208,13 @@ class MissingExtraError(VesselrtError, ImportError):
 
 
 def first_line(error: Exception) -> str:
-    """Of what code of others raised: the first line of its message, or its kind where it has none."""
+    """The first line of an error's message, or its type where the message is empty: for errors of other libraries."""
     return str(error).partition("\n")[0] or type(error).__name__
 
 
 @contextmanager
 def as_command() -> Iterator[None]:
-    """Around what `python -m` of a module does: errors become one line and exit code 1."""
+    """Around the main function of a module: errors become one line and exit code 1."""
     try:
         yield
     except (VesselrtError, OSError) as error:

@@ -1,4 +1,4 @@
-"""Writing files so that nobody ever finds half of one."""
+"""Atomic writes: a reader never finds half a file."""
 
 import errno
 import os
@@ -16,11 +16,11 @@ _MAX_LINKS = 40  # as Linux
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """A name to write to: what is there when the block ends takes the place of `path`, whole.
+    """Gives a temporary name to write to; when the block ends, that file replaces `path`.
 
-    When the block fails, nothing is left and an old file stays as it was. The folder is made where it is missing.
-    A link is followed, and the file it names keeps its permissions. What can't be replaced (a pipe, a device,
-    /dev/stdout, a file that is mounted alone) is written into, when the block has ended.
+    When the block fails, nothing is left and an old file stays unchanged. A missing folder is created. Links are
+    followed, and the file keeps its permissions. What can't be replaced (a pipe, a device, /dev/stdout, a file that is
+    a mount point) is written to when the block has ended.
     """
     target = _resolve_links(path)
     if target is None:
@@ -28,7 +28,9 @@ def atomic_write(path: Path) -> Iterator[Path]:
             yield name
         return
     target.parent.mkdir(parents=True, exist_ok=True)
-    name = target.with_name(f"{target.name}.{secrets.token_hex(4)}.tmp")  # its own: two may write one file
+    name = target.with_name(
+        f"{target.name}.{secrets.token_hex(4)}.tmp"
+    )  # a name of its own: two processes may write one file
     try:
         yield name
         if target.is_file():
@@ -44,7 +46,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 
 def check_writable(path: Path) -> None:
-    """To be asked before long work: whether the file `path` can be written in the end. Nothing is made.
+    """For use before long work: checks that the file `path` can be written. Nothing is created.
 
     Raises OptionError.
     """
@@ -52,7 +54,7 @@ def check_writable(path: Path) -> None:
 
 
 def check_writable_folder(path: Path) -> None:
-    """The same for a folder that is to hold files, and may be missing. Raises OptionError."""
+    """The same for a folder of output files, which may be missing. Raises OptionError."""
     _check_target(path / "file", path)
 
 
@@ -63,7 +65,7 @@ def _check_target(path: Path, named: Path) -> None:
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         if target is not None:
             folder = next(parent for parent in target.absolute().parents if parent.exists())
-            with tempfile.TemporaryFile(dir=folder):  # permissions alone do not tell of a file system that is read only
+            with tempfile.TemporaryFile(dir=folder):  # permissions alone don't show a read-only file system
                 pass
         elif not os.access(path, os.W_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
@@ -72,14 +74,14 @@ def _check_target(path: Path, named: Path) -> None:
 
 
 def _resolve_links(path: Path) -> Path | None:
-    """The file that links lead to, which may be missing. None for what is there and can't be replaced by a file."""
+    """The file that links lead to, which may be missing. None for something that a file can't replace."""
     if path.exists() and not path.is_file() and not path.is_dir():
         return None
     for _ in range(_MAX_LINKS):
         if not path.is_symlink():
-            alone = path.is_file() and not os.access(path.parent, os.W_OK)  # nothing can be put beside it
+            alone = path.is_file() and not os.access(path.parent, os.W_OK)  # no file can be created beside it
             return None if alone else path
-        if path.parent.resolve().is_relative_to("/proc"):  # a file that is open here: its readers keep it
+        if path.parent.resolve().is_relative_to("/proc"):  # an open file of this process: its readers keep it
             return None
         path = path.parent / path.readlink()
     raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))

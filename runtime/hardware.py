@@ -1,4 +1,4 @@
-"""What this machine is."""
+"""Facts about this machine: processor, cores, GPU."""
 
 import ctypes
 import os
@@ -18,7 +18,7 @@ from vesselrt.runtime.quota import cpu_quota
 
 @cache
 def _read_cpuinfo() -> str:
-    """What Linux tells of the processors; empty elsewhere."""
+    """/proc/cpuinfo; empty where there is none."""
     try:
         return Path("/proc/cpuinfo").read_text("utf-8")
     except OSError:
@@ -114,7 +114,7 @@ _CAPABILITY_ATTRIBUTES = (75, 76)  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJO
 
 
 def _load_driver() -> Any:
-    """The driver itself, which tells more than a library with CUDA support: that may be there without a GPU."""
+    """The driver's own library, None without one. A library with CUDA support may be installed without a GPU."""
     try:
         return ctypes.CDLL(_DRIVER)
     except OSError:

@@ -1,7 +1,7 @@
-"""When a Segmenter may be used: until it is closed, and never across a fork.
+"""When a Segmenter may be used: until it is closed, and only in the process that loaded it.
 
-A fork copies memory and no threads. What waits for a thread of OpenVINO, or for a lock that one of them held, waits for
-ever in the child: there a model that was loaded before is refused, and so is all of a library that can't start anew.
+A fork copies memory but no threads. In the child, a wait for a thread of OpenVINO, or for a lock that it held, never
+ends. So the child refuses a model that was loaded before the fork, and a library that can't start again.
 """
 
 import ctypes
@@ -21,13 +21,13 @@ _ADVICE = (
 
 
 class _Process:
-    """What this process is to the libraries."""
+    """Forks and started libraries of this process."""
 
     def __init__(self) -> None:
         self.forks = 0
-        """How many forks lie between the first process and this one."""
+        """Number of forks between the first process and this one."""
         self.started: dict[str, object] = {}
-        """Libraries whose threads run here, each with what must not be let go in a child."""
+        """Libraries whose threads run here, each with an object that a child must never free."""
         self.lost: set[str] = set()
         """Libraries whose threads stayed with a parent."""
         self.lives: weakref.WeakSet[Lifetime] = weakref.WeakSet()
@@ -35,7 +35,7 @@ class _Process:
     def forked(self) -> None:
         self.forks += 1
         self.lost.update(self.started)
-        # What a library made waits for its threads when it is let go: it never is, not even at the exit.
+        # Freeing a library's object waits for its threads, so these objects are never freed, not even at exit.
         for kept in (*self.started.values(), *(life.owned for life in self.lives)):
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(kept))
 
@@ -46,7 +46,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def start_library(name: str, kept: object = None) -> None:
-    """To be called before a library starts threads that it can't start again after a fork; `kept` is its root object.
+    """Call this before a library starts threads that it can't start again after a fork; `kept` is its root object.
 
     Raises ForkError in a process that was forked after such a start.
     """
@@ -56,13 +56,13 @@ def start_library(name: str, kept: object = None) -> None:
 
 
 class Closable(Protocol):
-    """What holds memory and threads of a library."""
+    """An object that holds memory and threads of a library."""
 
     def close(self) -> None: ...
 
 
 class Lifetime:
-    """Of what a Segmenter owns: the last call that runs closes it, or `close` where none does."""
+    """The lifetime of what a Segmenter owns: `close` closes it, or the last running call does."""
 
     def __init__(self, owned: "Closable") -> None:
         self.owned, self._forks = owned, _process.forks
@@ -88,7 +88,7 @@ class Lifetime:
                 self.owned.close()
 
     def close(self) -> None:
-        """No call begins any more. A second time, or in a forked process, nothing happens."""
+        """No new call may begin. A second call, or one in a forked process, does nothing."""
         if self._forks != _process.forks:  # the library waits for its threads before it gives memory back
             return
         with self._lock:

@@ -3,12 +3,12 @@
 What holds for every model file that vesselrt writes:
 
 - The manifest is JSON, the value of METADATA_KEY in the file's metadata, and holds `"content_sha256":"…"`: the SHA-256
-  of the file as it is with zeros in place of these 64 digits. So a file that was cut, extended or changed in any bit,
-  of its weights or its manifest, is found, and ONNX Runtime is not handed it.
+  of the file with zeros in place of these 64 digits. So any change of its weights or its manifest is found, before
+  ONNX Runtime gets the file.
 - All weights are in the file. One that keeps some of them in other files is refused: their content is not in the hash.
 - Hashes find accidents, not forgery.
 
-A file whose manifest has no such hash was written before vesselrt knew it: it is loaded with a warning.
+A file without this hash was written by an older vesselrt: it is loaded with a warning.
 """
 
 import hashlib
@@ -81,7 +81,7 @@ def _lasting(manifest: Manifest) -> Manifest:
 
 
 def read_manifest(path: Path) -> Manifest:
-    """Reads the manifest of a model file, and proves that the file is whole.
+    """Reads the manifest of a model file and checks the file's hash.
 
     Raises ModelError when it is damaged or not an ONNX model, ManifestError when it carries no valid manifest.
     """
@@ -98,7 +98,7 @@ def read_manifest(path: Path) -> Manifest:
             f"{path}: an ONNX model without a vesselrt manifest. Make model files with: vesselrt export"
         )
     manifest = Manifest.from_json(text, source=str(path))
-    if manifest.content_sha256 != proven:  # its JSON has other spaces, say
+    if manifest.content_sha256 != proven:  # for example, its JSON has other spaces
         raise ModelError(f"{path}: its manifest was changed by another program. {_ADVICE}")
     if proven is None:
         logger.warning(
@@ -120,9 +120,9 @@ _EXTERNAL_DATA = b"\x0a\x08location\x12"  # how an entry of a tensor's `external
 
 
 def _check_content(path: Path) -> str | None:
-    """The hash that a model file tells of its content, proven; None where it tells none.
+    """The hash that a model file holds of its content, checked; None where it holds none.
 
-    Raises ModelError for another hash, and for weights in other files, which it would not be of.
+    Raises ModelError when the content has another hash, and for weights in other files, which the hash does not cover.
     """
     try:
         content = path.read_bytes()
@@ -140,7 +140,7 @@ def _check_content(path: Path) -> str | None:
 
 
 def seal(content: bytes) -> tuple[bytes, str]:
-    """A model file's content with its hash in its manifest, in place of what 64 digits are there; and the hash."""
+    """A model file's content with its hash in its manifest, in place of the 64 digits there; and the hash."""
     place = _HASH_PATTERN.search(content)
     if place is None:
         raise ValueError("the manifest has no content_sha256 of 64 digits")
@@ -150,7 +150,7 @@ def seal(content: bytes) -> tuple[bytes, str]:
 
 
 def _content_sha256(content: bytes, start: int, end: int) -> str:
-    """Hash of the content as it is with zeros from `start` to `end`."""
+    """Hash of the content with zeros from `start` to `end`."""
     view = memoryview(content)
     digest = hashlib.sha256(view[:start])
     digest.update(b"0" * (end - start))

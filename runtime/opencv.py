@@ -1,14 +1,14 @@
-"""Whether OpenCV is whole, asked before anything needs it, and without importing it."""
+"""Checks that OpenCV is installed completely, without importing it."""
 
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
 _WHEELS = ("opencv-python-headless", "opencv-python", "opencv-contrib-python-headless", "opencv-contrib-python")
-"""All of them write into one folder, cv2: each replaces files of the others, and takes them along when it goes."""
+"""All of them install into one folder, cv2: each overwrites files of the others, and removes them when it goes."""
 
 
 def check_opencv() -> None:
-    """Raises ImportError that says how to mend an OpenCV that is torn or not there."""
+    """Raises ImportError, which says how to repair an OpenCV that is incomplete or missing."""
     spec = find_spec("cv2")
     if spec is not None and spec.origin is not None:  # without one it is a folder that no code is left in
         return

@@ -1,4 +1,4 @@
-"""How much processor time the control groups of this process (Linux cgroups, v1 and v2) let it have."""
+"""The processor time that the control groups of this process allow it (Linux cgroups, v1 and v2)."""
 
 import math
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 
 
 def cpu_quota(proc: Path = Path("/proc/self")) -> float:
-    """Cores' worth of time: the least of all groups that hold the process, one inside another; infinite without quota.
+    """Processor time in cores: the minimum of all nested groups of the process; infinite without a quota.
 
     `proc` is its folder in /proc.
     """

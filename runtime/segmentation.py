@@ -1,4 +1,4 @@
-"""What comes out: the probability of vessel for each pixel of a photograph, and everything that is made of it."""
+"""The result: the probability of vessel for each pixel of a photograph, and everything derived from it."""
 
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -44,9 +44,9 @@ class Segmentation:
     scales: tuple[Scale, ...]
     """The fields of view that were seen, the largest first, each with its diameter."""
     warnings: tuple[str, ...] = ()
-    """What is doubtful about the photograph and so about the vessels, in sentences."""
+    """Doubts about the photograph, and so about the vessels, one sentence each."""
     region: Box | None = None
-    """The part that was asked for; None: all."""
+    """The part of the photograph that was segmented; None: all of it."""
 
     @property
     def scale(self) -> Scale:

@@ -123,9 +123,9 @@ class Segmenter:
 
     @_running
     def shared(self) -> "Segmenter":
-        """The same model for many threads: before a GPU, windows of their photographs are run in shared batches.
+        """The same model for many threads: on a GPU, windows of several photographs share a batch.
 
-        It owns the model from here on: close it, and not this one.
+        It owns the model from now on: close it instead of this one.
         """
         if self.info.threads or self._backend.batch == 1:  # a processor: one window already uses every core
             return self
@@ -139,7 +139,7 @@ class Segmenter:
         return Segmenter(self.manifest, wrap(self._backend), self.limits)
 
     def warm_up(self) -> float:
-        """Runs two synthetic photographs, so that the first real one finds everything ready; ms of the second."""
+        """Runs two synthetic photographs, so that the first real one is not slower; milliseconds of the second."""
         side = round(self.manifest.preparation.diameter(self.manifest.tile.size))
         disc = np.zeros((side, side, 3), np.uint8)
         cv2.circle(disc, (side // 2, side // 2), side // 2 - 1, (160, 80, 40), -1)
@@ -147,7 +147,7 @@ class Segmenter:
         return sum(self.segment(disc).timings.values())
 
     def close(self) -> None:
-        """Gives the model's memory back: at once, or when the calls that other threads have begun come to their end."""
+        """Frees the model's memory: at once, or when running calls of other threads have ended."""
         self._lifetime.close()
 
     def __repr__(self) -> str:
@@ -189,7 +189,7 @@ def load(
     device gains by. On the CPU, "int8" is the file `NAME.int8.onnx` beside a model file, which `vesselrt convert` made.
     `threads`: cores to use; None: all that this process may use. What was taken is in `Segmenter.info`.
 
-    Raises ModelError, DeviceError when the device or precision is not to be had here, OptionError.
+    Raises ModelError, DeviceError when the device or precision is not available here, OptionError.
     """
     path = find_model_file(model)
     manifest, backend = open_backend(path, device, precision, usable_cores() if threads is None else _counted(threads))

@@ -1,4 +1,4 @@
-"""Libraries that report on their users, told to be silent before they are imported.
+"""Turns off the telemetry of libraries, before they are imported.
 
 - ONNX Runtime (1.32) posts the processor, the program's path and the names of models to Microsoft, and keeps a number
   for the machine in ~/.cache/Microsoft. `ORT_DISABLE_TELEMETRY` stops it; `disable_telemetry_events()` comes too late.
@@ -6,7 +6,7 @@
   ~/intel. It does so through the package `openvino_telemetry`, and takes an empty stand-in of its own where that can't
   be imported. NNCF does likewise.
 
-A choice of the user's own stands: the variable in the environment, and `opt_in_out --opt_in`, OpenVINO's command.
+A user's own choice is respected: the variable in the environment, and `opt_in_out --opt_in`, OpenVINO's command.
 """
 
 import os
@@ -16,7 +16,7 @@ from typing import Any, cast
 
 
 def turn_off() -> None:
-    """For this process and its children. What was imported before can't be silenced any more."""
+    """For this process and its children. It has no effect on libraries that are already imported."""
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     if not _openvino_is_allowed():
         cast(dict[str, Any], sys.modules).setdefault("openvino_telemetry", None)  # None: can't be imported

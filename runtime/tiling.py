@@ -1,4 +1,4 @@
-"""Cutting a prepared image into windows for the network, and putting their results together again.
+"""Cuts a prepared image into windows for the network, and joins their results.
 
 Windows are shifted inside at the borders, their origins lie on the network's multiple. With `exact` each
 pixel is taken from one window and the margins are dropped, so for a purely convolutional network whose
@@ -76,7 +76,7 @@ def infer_tiles(pixels: Image, tile: Tile, infer: Infer, batch: int = 1) -> Imag
 
 
 def infer_part(pixels: Image, part: Box, tile: Tile, infer: Infer, batch: int = 1) -> Image:
-    """What `infer_tiles` gives in the pixels of `part`; what it gives elsewhere is not to be used.
+    """As `infer_tiles`, but only the pixels of `part` are valid.
 
     Only `part` and a margin around it are run. The cut lies on the network's multiple, as every window does.
     """
@@ -147,7 +147,7 @@ class _GaussianBlend:
         self._flush(len(self.result) - self.top)
 
     def _move(self, top: int) -> None:
-        """Rows above `top` get no more windows: they are written, and their memory serves the next ones."""
+        """No more windows reach the rows above `top`: they are written, and their memory is reused."""
         done = top - self.top
         if done:
             self._flush(done)

@@ -129,7 +129,7 @@ def with_segments(jpeg: bytes, *segments: bytes) -> bytes:
 
 
 def exif(orientation: int, *, order: str = "<", kind: int = 3, count: int = 1, following: int = 0) -> bytes:
-    """The content of a jpeg_segment APP1 with one tag; `following`: where the next directory is said to be."""
+    """The content of an APP1 segment with one tag; `following`: where the next directory is said to be."""
     mark = {"<": b"II", ">": b"MM"}[order]
     value = struct.pack(f"{order}{'HH' if kind == 3 else 'I'}", *((orientation, 0) if kind == 3 else (orientation,)))
     entry = struct.pack(f"{order}HHI", 0x112, kind, count) + value

@@ -69,11 +69,11 @@ def http() -> str:
 def openapi() -> Schema:
     """The document of a server around a stand-in for a model."""
     from vesselrt.runtime.backends.fake import FakeBackend
-    from vesselrt.runtime.modelfile import models
+    from vesselrt.runtime.modelfile import list_models
     from vesselrt.runtime.segmenter import Segmenter
     from vesselrt.server.http.application import create_app
 
-    document: Schema = create_app(Segmenter(models()["fundus"], FakeBackend())).openapi()
+    document: Schema = create_app(Segmenter(list_models()["fundus"], FakeBackend())).openapi()
     return document
 
 

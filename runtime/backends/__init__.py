@@ -1,4 +1,4 @@
-"""What runs the network. Each backend is a small class in a file of its own, the only place its library is imported."""
+"""Backends run the network. Each is a small class in its own file, the only place that imports its library."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class Info:
     device_name: str
     precision: Precision
     threads: int
-    """Of the processor; 0: it runs on a GPU."""
+    """Processor threads; 0: it runs on a GPU."""
 
     def __str__(self) -> str:
         processor = f"{self.device_name}, {self.threads} threads" if self.threads else self.device_name
@@ -34,22 +34,22 @@ class Info:
 
 
 class Backend(Protocol):
-    """One loaded network. `infer` may be called from several threads."""
+    """One loaded network. `infer` may be called by several threads."""
 
     info: Info
     batch: int
-    """Windows that it likes to get at once."""
+    """Number of windows in one batch that suits it best."""
 
     def infer(self, batches: Iterable[Image]) -> Iterator[Image]:
-        """Of each (N, C, h, w) uint8 its (N, 1, h, w) uint8, 255 × probability, in order.
+        """Maps each batch (N, C, h, w) uint8 to its answer (N, 1, h, w) uint8, 255 × probability, in order.
 
-        A batch has been read when the next one is asked for, so its array may serve again; that can be before its
-        answer is given, and so a GPU never waits for the processor. Answers belong to the caller.
+        A batch is read before the next one is requested, so the caller may reuse its array. The next batch may be
+        requested before an answer is given: so a GPU never waits for the processor. Answers belong to the caller.
         """
         ...
 
     def close(self) -> None:
-        """Gives the network's memory back; `infer` must not be called any more, `close` may."""
+        """Frees the network's memory. `infer` must not be called after this; `close` may."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""A backend without a network: the function is the network. It carries the tests of everything around it."""
+"""A backend without a network, for tests: a function takes its place."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any

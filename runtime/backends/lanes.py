@@ -3,12 +3,13 @@
     window ─► page-locked ─► GPU ─► network ─► GPU ─► page-locked ─► answer
                  └──────── one CUDA graph, one launch ────────┘
 
-A lane is everything that one batch needs on this way. Lanes run beside each other: while one computes, the next one's
-windows are cut and copied, for one photograph as for several. All memory is taken and all kernels are made when the
-lanes are made, so that what was loaded keeps running, and the first photograph is as fast as the last.
+A lane holds everything that one batch needs on this way. Lanes run in parallel: while one computes, the windows of the
+next are cut and copied, whether they come from one photograph or from several. All memory is allocated and all kernels
+are compiled when the lanes are made. So a model that was loaded keeps running, and the first photograph is as fast as
+the last.
 
-A lane is always given back, whatever happens on it. When the GPU fails, CUDA refuses everything that follows in the
-process: the lanes are broken then, every call raises, and nobody waits.
+A lane is always released, whatever happens on it. When the GPU fails, CUDA refuses every later call of the process.
+The lanes are then broken: every call raises, and no thread waits.
 """
 
 import contextlib
@@ -28,19 +29,19 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 LANES = 4
-"""Batches on their way at once."""
+"""Batches in flight at once."""
 MAX_LANES_PER_CALL = 2
-"""Of them, for one photograph: the one that computes, and the one that is copied."""
+"""Of these, for one photograph: one computes while the other is copied."""
 
 
 class GpuStep(Protocol):
-    """A network made ready for batches of one size, between two addresses on the GPU."""
+    """A network prepared for batches of one size, with fixed addresses of input and output on the GPU."""
 
     scratch: int
-    """Bytes on the GPU that it needs while it runs."""
+    """Bytes of GPU memory that it needs while it runs."""
 
     def use(self, scratch: int) -> None:
-        """The address of these bytes. Others may use them between two runs."""
+        """Sets the address of these bytes. Others may use them between two runs."""
         ...
 
     def run(self, stream: int) -> None:
@@ -48,7 +49,7 @@ class GpuStep(Protocol):
         ...
 
     def is_capturable(self, stream: int) -> bool:
-        """Whether a CUDA graph may hold it; asked after the first run."""
+        """Whether a CUDA graph can capture it; called after the first run."""
         ...
 
 
@@ -59,7 +60,7 @@ class GpuNetwork(Protocol):
     channels: int
 
     def prepare(self, size: int, image: int, probability: int, stream: int) -> GpuStep:
-        """For batches of `size` windows that lie at `image`; their answers go to `probability`. Raises EngineError."""
+        """Prepares batches of `size` windows: read at address `image`, answers at `probability`. Raises EngineError."""
         ...
 
 
@@ -67,9 +68,9 @@ class Lanes:
     """The lanes of one network. `infer` may be called from several threads."""
 
     def __init__(self, network: GpuNetwork, cuda: "Cuda", gpu: str) -> None:
-        """As many lanes and as large a batch as the memory of `gpu` (its name, for messages) holds.
+        """Makes as many lanes, for as large a batch, as the GPU's memory holds. `gpu` is its name, for messages.
 
-        Raises DeviceError when that does not suffice for one window, EngineError when the network can't be prepared.
+        Raises DeviceError when the memory is too small for one window, EngineError when the network can't be prepared.
         """
         self._window_shape, self._gpu = (network.channels, network.profile.tile, network.profile.tile), gpu
         self._condition = threading.Condition()
@@ -78,14 +79,14 @@ class Lanes:
 
     @property
     def free(self) -> int:
-        """Lanes that nobody uses now."""
+        """Number of lanes that are not in use."""
         return len(self._free)
 
     def infer(self, batches: Iterable[Image]) -> Iterator[Image]:
         """As `Backend.infer`. Raises OptionError for a batch that the network does not take, DeviceError when the GPU
-        fails, failed before, or was given back.
+        fails, failed before, or the model was closed.
         """
-        working: deque[Lane] = deque()  # of this call, the oldest first
+        working: deque[Lane] = deque()  # those of this call, the oldest first
         try:
             for pixels in batches:
                 self._check_batch(pixels)
@@ -94,7 +95,7 @@ class Lanes:
                     working.append(lane)
                     with self._breaking_on_error():
                         lane.start(pixels)
-                else:  # the oldest of our own serves again, and works on while its answer is used
+                else:  # reuse our oldest lane: it computes while the caller uses its answer
                     with self._breaking_on_error():
                         answer = working[0].answer()
                         working[0].start(pixels)
@@ -105,13 +106,13 @@ class Lanes:
                     answer = working[0].answer()
                 self._release(working.popleft())
                 yield answer
-        finally:  # the caller may leave in the middle
-            with contextlib.ExitStack() as each:  # the next one is given back even if this one fails
+        finally:  # the caller may stop in the middle
+            with contextlib.ExitStack() as each:  # each lane is released even if another one fails
                 for lane in working:
                     each.callback(self._finish, lane)
 
     def close(self) -> None:
-        """Gives everything back; a lane that works does so when it is done."""
+        """Frees everything; a lane in use is freed when its batch is done."""
         with self._condition:
             self._failure = self._failure or "The model was closed: load it again."
             self._closed, free, self._free = True, self._free, deque()
@@ -129,7 +130,7 @@ class Lanes:
             )
 
     def _acquire(self, *, wait: bool) -> "Lane | None":
-        """A free lane; None where there is none and nobody is to wait. Raises DeviceError."""
+        """A free lane; None when none is free and `wait` is false. Raises DeviceError."""
         with self._condition:
             self._condition.wait_for(lambda: self._free or self._failure or not wait)
             if self._failure:
@@ -145,7 +146,7 @@ class Lanes:
         lane.close()
 
     def _finish(self, lane: "Lane") -> None:
-        """Gives back a lane that may still work. Its error is the next call's: this one has an end already."""
+        """Releases a lane that may still be working. The next call raises its error: this call has ended already."""
         try:
             with contextlib.suppress(DeviceError), self._breaking_on_error():
                 lane.wait()
@@ -154,7 +155,7 @@ class Lanes:
 
     @contextlib.contextmanager
     def _breaking_on_error(self) -> Iterator[None]:
-        """Around what the GPU does: an error there is the last thing that it did. Raises DeviceError."""
+        """Around work on the GPU: an error breaks all lanes. Raises DeviceError."""
         try:
             yield
         except Exception as error:
@@ -168,14 +169,14 @@ class Lanes:
 
 
 class Lane:
-    """One batch on its way: a stream, the memory it needs, and a CUDA graph for each size that a batch may have.
+    """One batch in flight: a stream, its memory, and a CUDA graph for each size of batch.
 
-    Batches of other sizes run as the next larger one; what the windows beyond hold is not looked at.
+    A batch of another size runs as the next larger one; the results of the extra windows are ignored.
     """
 
     def __init__(self, network: GpuNetwork, cuda: "Cuda", batch: int) -> None:
-        """Raises MemoryError when the GPU has no room for it, and what `prepare` and `run` raise; then nothing of it is
-        left.
+        """Raises MemoryError when the GPU has no room for it, and what `prepare` and `run` raise; nothing of it is left
+        then.
         """
         self._cuda, self._count = cuda, 0
         side = network.profile.tile
@@ -186,14 +187,14 @@ class Lane:
             self._output = self._allocate_page_locked(resources, (batch, 1, side, side))
             self._image = self._allocate_on_gpu(resources, self._input.nbytes)
             self._probability = self._allocate_on_gpu(resources, self._output.nbytes)
-            # What a graph holds may not change while it is in use, so each size has its own.
+            # A captured graph must not change while it is in use, so each size has its own.
             self._steps = {
                 size: network.prepare(size, self._image, self._probability, self._stream)
                 for size in batch_sizes(network.profile.batch[0], batch)
             }
-            # Only one of them runs at a time.
+            # Only one of them runs at a time, so they share their scratch memory.
             scratch = self._allocate_on_gpu(resources, max(1, *(step.scratch for step in self._steps.values())))
-            # Before memory goes that it may still work on.
+            # Wait before freeing memory that the stream may still use.
             _free_at_end(resources, cuda.synchronize, self._stream)
             self._graphs: dict[int, int | None] = {}
             for size, step in self._steps.items():
@@ -204,7 +205,7 @@ class Lane:
             self._resources = resources.pop_all()
 
     def start(self, pixels: Image) -> None:
-        """Begins with a batch, (N, C, h, w) uint8."""
+        """Starts a batch, (N, C, h, w) uint8, and does not wait for it."""
         self._count = len(pixels)
         self._input[: self._count] = pixels
         size = next(size for size in self._graphs if size >= self._count)
@@ -215,16 +216,16 @@ class Lane:
             self._cuda.launch(graph, self._stream)
 
     def answer(self) -> Image:
-        """Waits for the batch; (N, 1, h, w) uint8."""
+        """Waits for the batch; its probability, (N, 1, h, w) uint8, is a copy of the caller's own."""
         self.wait()
         return self._output[: self._count].copy()
 
     def wait(self) -> None:
-        """Until the lane has nothing to do."""
+        """Returns when the lane has nothing left to do."""
         self._cuda.synchronize(self._stream)
 
     def close(self) -> None:
-        """Gives everything back. The lane must not be used any more."""
+        """Frees everything. The lane must not be used after this."""
         del self._input, self._output
         self._resources.close()
         del self._steps
@@ -240,8 +241,8 @@ class Lane:
         return address
 
     def _capture_graph(self, size: int) -> int | None:
-        """The graph of a batch; None where the network can't be captured."""
-        # Once outside of a graph: TensorRT compiles and prepares at the first run.
+        """The CUDA graph for one size of batch; None where the network can't be captured."""
+        # Run once without a graph: TensorRT compiles and prepares at the first run.
         self._enqueue(size)
         self.wait()
         if not self._steps[size].is_capturable(self._stream):
@@ -256,7 +257,7 @@ class Lane:
 
 
 def batch_sizes(least: int, most: int) -> list[int]:
-    """Sizes of batches that are kept ready, rising: the least, it doubled as often as it goes, and the most."""
+    """Sizes of batches that get a graph, rising: `least`, doubled as often as possible, and `most`."""
     rising = [least]
     while rising[-1] * 2 < most:
         rising.append(rising[-1] * 2)
@@ -290,12 +291,12 @@ def _make_lanes(network: GpuNetwork, cuda: "Cuda") -> tuple[int, deque[Lane]]:
 
 
 def _free_at_end(resources: contextlib.ExitStack, free: Callable[[Any], None], resource: Any) -> None:
-    """A GPU that failed refuses this too: its driver gives everything back when the process ends."""
+    """Calls `free(resource)` at the end. A failed GPU refuses; the driver frees everything when the process ends."""
 
     def release() -> None:
         try:
             free(resource)
-        except Exception as error:  # noqa: BLE001 - the rest is to be given back all the same
+        except Exception as error:  # noqa: BLE001 - the rest must be freed all the same
             logger.debug("the GPU did not give %s back: %s", resource, first_line(error))
 
     resources.callback(release)

@@ -75,7 +75,7 @@ class OnnxRuntimeGpuBackend:
         return map(self._infer, batches)
 
     def _infer(self, pixels: Image) -> Image:
-        binding = self._session.io_binding()  # of this call: a session may serve several threads
+        binding = self._session.io_binding()  # one for each call: several threads may use the session
         binding.bind_cpu_input(self._input, pixels)
         binding.bind_output(self._output, "cpu")
         try:
@@ -140,6 +140,6 @@ def _plugin_session(path: Path, manifest: Manifest, kernels: Path | None) -> onn
         {f"nv_profile_{kind}_shapes": f"{given}:{'x'.join(map(str, shape))}" for kind, shape in shapes.items()}
         | ({} if kernels is None else {"nv_runtime_cache_path": str(kernels)}),
     )
-    # Nothing of the network may end up on the processor unseen.
+    # No part of the network may silently run on the processor.
     options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
     return onnxruntime.InferenceSession(path, options)

@@ -1,6 +1,6 @@
-"""Windows of different photographs in one batch, for a GPU that several threads feed.
+"""Windows of different photographs in one batch, for a GPU that several threads use.
 
-Nobody waits for company: while the GPU works, what comes in meanwhile becomes the next batches.
+No window waits for a batch to fill: those that arrive while the GPU works form the next batches.
 """
 
 import threading
@@ -15,7 +15,7 @@ from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.backends import Backend
 
 MAX_BATCHES_IN_FLIGHT = 2
-"""Batches handed to the backend: one computes while the other is copied."""
+"""Batches given to the backend at once: one computes while the other is copied."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +27,7 @@ class _Window:
 
 
 class SharedBatches:
-    """A backend that fills the batches of another one with the windows of all its callers."""
+    """A backend that fills the batches of another backend with the windows of all its callers."""
 
     def __init__(self, backend: Backend) -> None:
         self.info, self.batch = backend.info, backend.batch
@@ -37,7 +37,7 @@ class SharedBatches:
         self._pool = ThreadPoolExecutor(MAX_BATCHES_IN_FLIGHT, thread_name_prefix="vesselrt-batch")
 
     def infer(self, batches: Iterable[Image]) -> Iterator[Image]:
-        own: deque[list[_Window]] = deque()  # not answered yet, the oldest batch first
+        own: deque[list[_Window]] = deque()  # unanswered batches of this call, the oldest first
         try:
             for pixels in batches:
                 if len(own) == MAX_BATCHES_IN_FLIGHT:
@@ -45,7 +45,7 @@ class SharedBatches:
                 own.append(self._submit(pixels))
             while own:
                 yield _wait_for_answers(own.popleft())
-        finally:  # the caller may leave in the middle
+        finally:  # the caller may stop in the middle
             for window in (window for batch in own for window in batch):
                 window.answer.cancel()
 
@@ -54,15 +54,15 @@ class SharedBatches:
         self._backend.close()
 
     def _submit(self, pixels: Image) -> list[_Window]:
-        windows = [_Window(window.copy()) for window in pixels]  # the array serves the caller again
+        windows = [_Window(window.copy()) for window in pixels]  # the caller reuses its array
         with self._lock:
             self._waiting.extend(windows)
-        for _ in windows:  # one turn each: some find that an earlier one took their window along
+        for _ in windows:  # one task each: a task may find that an earlier one has run its window
             self._pool.submit(self._run_next_batch)
         return windows
 
     def _run_next_batch(self) -> None:
-        """One batch of what waits."""
+        """Runs one batch of the waiting windows."""
         windows = [window for window in self._take_next_batch() if window.answer.set_running_or_notify_cancel()]
         if not windows:
             return
@@ -76,7 +76,7 @@ class SharedBatches:
                     window.answer.set_exception(error)
 
     def _take_next_batch(self) -> list[_Window]:
-        """The windows that have waited longest, as many as a batch holds and of one shape."""
+        """The windows that have waited longest: of one shape, and as many as a batch holds."""
         with self._lock:
             waiting = [window for window in self._waiting if not window.answer.cancelled()]
             alike = [window for window in waiting if window.pixels.shape == waiting[0].pixels.shape][: self.batch]

@@ -1,7 +1,7 @@
-"""TensorRT engines on an NVIDIA GPU. TensorRT for RTX and TensorRT are two modules with one interface, and share this.
+"""TensorRT engines on an NVIDIA GPU. TensorRT for RTX and TensorRT have the same interface and share this code.
 
-What carries batches to the GPU and back is in `lanes`. Everything that TensorRT answers is checked: it tells what it
-refuses by False or None, and writes an output of any size to the address that it was given.
+`lanes` carries batches to the GPU and back. Every answer of TensorRT is checked: it signals failure by False or None,
+and it writes an output of any size to the address that it was given.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 MAX_PROOF_MISMATCHES = 5
-"""Places of an engine's proof that may be off: where a probability is steep, GPUs sum in an order of their own."""
+"""Values of an engine's proof that may differ: at the edge of a vessel, the order in which a GPU sums matters."""
 
 
 class TensorRtBackend:
@@ -85,7 +85,7 @@ class _LoadedEngine:
         self._name = f"{NAMES[engine.header.flavour]} {engine.header.version}"
         try:
             self._runtime = library.Runtime(self._log)
-        except TypeError:  # how pybind11 says that nothing was made
+        except TypeError:  # pybind11's error when the constructor returns null
             raise DeviceError(
                 f"{self._name} does not start: {self._log.reason()}. See nvidia-smi for the driver and the GPU's state."
             ) from None
@@ -95,7 +95,7 @@ class _LoadedEngine:
         self._config.set_execution_context_allocation_strategy(library.ExecutionContextAllocationStrategy.USER_MANAGED)
         self._cache, self._kernels, self._kept = None, kernels, b""
         if engine.header.flavour == "tensorrt_rtx":
-            # A graph keeps the kernels that it was captured with: they must be the final ones from the start.
+            # A graph keeps the kernels that it was captured with, so they must be the final ones.
             strategies = library.DynamicShapesKernelSpecializationStrategy
             self._config.dynamic_shapes_kernel_specialization_strategy = strategies.EAGER
             self._cache = self.require(self._config.create_runtime_cache(), "can't keep kernels")
@@ -111,13 +111,13 @@ class _LoadedEngine:
         return self.require(self._engine.create_execution_context(self._config), "can't prepare the engine")
 
     def require(self, value: T | None, otherwise: str) -> T:
-        """What TensorRT gave. Raises EngineError, with TensorRT's reason, where that is None or False."""
+        """The value. Raises EngineError with TensorRT's reason when it is None or False."""
         if value is None or value is False:
             raise EngineError(f"{self._name} {otherwise}: {self._log.reason()}. Compile the model again.")
         return value
 
     def keep_kernels(self) -> None:
-        """Writes the kernels, if some were compiled here; without the file the next start only takes longer."""
+        """Writes the kernels if some were compiled here. Without this file the next start only takes longer."""
         if self._cache is None or self._kernels is None:
             return
         try:
@@ -129,7 +129,7 @@ class _LoadedEngine:
             logger.warning("compiled kernels are not kept, the next start compiles them again: %s", error)
 
     def close(self) -> None:
-        # In this order: each one refers to the next.
+        # In this order: each object refers to the next.
         self._cache = self._config = self._engine = self._runtime = None
 
     def _find_tensors(self, library: Any) -> tuple[str, str]:
@@ -187,7 +187,7 @@ class _Step:
 
 
 def make_logger(library: Any) -> Any:
-    """A logger for `library` that keeps what TensorRT complains of, for `reason()`, and prints nothing."""
+    """A logger for `library` that keeps TensorRT's errors for `reason()` and prints nothing."""
 
     class Log(library.ILogger):  # type: ignore[misc]
         def __init__(self) -> None:
@@ -199,7 +199,7 @@ def make_logger(library: Any) -> Any:
                 self.errors.append(" ".join(message.split()))
 
         def reason(self) -> str:
-            """The first complaint: the cause of the others."""
+            """The first error: the cause of the others."""
             return self.errors[0].rstrip(".") if self.errors else "it gives no reason"
 
     return Log()

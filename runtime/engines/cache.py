@@ -1,12 +1,13 @@
-"""The cache of engines: what model files were compiled to, kept for the next start.
+"""The cache of engines: model files are compiled once, and the engines are kept for the next start.
 
-An engine is found again by everything that it depends on: the model file's SHA-256, TensorRT's flavour and exact
-release, GPU, precision and profile. That is in its file name as a hash and in its header in full; both are checked, and
-the file is proven whole, at every use. What does not hold is compiled again. Beside FILE.engine lies FILE.kernels, what
-TensorRT for RTX compiled for the GPU itself; in onnxruntime-MODEL/ what ONNX Runtime compiled of a model. All of that
-counts towards the size; what was used longest ago is removed. Files of others in the folder are left alone.
+The key of an engine is everything that it depends on: SHA-256 of the model file, TensorRT's flavour and exact
+release, GPU, precision and profile. The file name holds it as a hash, the header holds it in full. Both are checked at
+every use, and so is the hash of the plan. An engine that fails a check is compiled again. Beside FILE.engine,
+FILE.kernels holds what TensorRT for RTX compiled for this GPU; onnxruntime-MODEL/ holds what ONNX Runtime compiled. All
+of it counts towards the size limit, and the least recently used entry is removed first. Other files in the folder stay
+untouched.
 
-One process at a time changes the folder. A process that is killed leaves a draft behind, which the next change removes.
+One process at a time changes the folder. A process that is killed leaves a temporary file; the next change removes it.
 """
 
 import contextlib
@@ -32,7 +33,7 @@ from vesselrt.runtime.manifest import Manifest, Precision
 logger = logging.getLogger(__name__)
 
 FOLDER, SIZE = "VESSELRT_CACHE", "VESSELRT_CACHE_MB"
-"""Environment variables: the cache's folder, and the size in MB (10⁶ bytes) above which the least used is removed."""
+"""Environment variables: the cache's folder, and its size limit in MB (10⁶ bytes)."""
 KERNELS = ".kernels"
 _DEFAULT_MB = 1000
 _ENTRY_NAME = re.compile(r"((?:onnxruntime-)?[0-9a-f]{32})(?:\.engine|\.kernels)?(?:\.[0-9a-f]+\.tmp)?")
@@ -52,7 +53,7 @@ class EngineKey:
 
     @property
     def name(self) -> str:
-        """Of the file, without suffix."""
+        """Name of the engine's file, without suffix."""
         return hashlib.sha256(repr(astuple(self)).encode()).hexdigest()[:32]
 
     def matches(self, engine: Engine) -> bool:
@@ -63,7 +64,7 @@ class EngineKey:
 
 
 class Compile(Protocol):
-    """What compiles a model file; TensorRT is an extra, so it is looked up among what is installed."""
+    """Compiles a model file. TensorRT is an extra, so the compiler is looked up among the installed entry points."""
 
     def __call__(
         self, path: Path, targets: list[str], precision: Precision, max_batch: int, flavour: Flavour
@@ -93,12 +94,12 @@ class EngineCache:
         self._max_bytes = _max_bytes() if most is None else most
 
     def get(self, key: EngineKey, manifest: Manifest, build: Callable[[], Engine]) -> tuple[Engine, Path]:
-        """The engine, and the file that holds it; `build` makes it where it is missing, stale or damaged.
+        """The engine and its file; `build` makes it when it is missing, stale or damaged.
 
-        Raises EngineError when the folder can't be written, and what `build` raises. Then nothing is changed.
+        Raises EngineError when the folder can't be written, and what `build` raises. Nothing is changed then.
         """
         path = self.folder / (key.name + SUFFIX)
-        # What is wrong with it is said below, by the process that mends it.
+        # The process that compiles it again logs what was wrong.
         with contextlib.suppress(ModelNotFoundError, EngineError, ManifestError):
             return self._read(path, key), path
         with self._locked():
@@ -148,13 +149,13 @@ class EngineCache:
             raise self._unwritable_error(error) from None
 
     def _shrink(self, latest: Path) -> None:
-        """Removes what was used longest ago until the rest is within the size; never the entry of `latest`."""
+        """Removes the least recently used entries until the rest is within the limit; never the entry of `latest`."""
         entries: dict[str, list[Path]] = {}
         for path in self.folder.iterdir():
             if ours := _ENTRY_NAME.fullmatch(path.name):
                 entries.setdefault(ours[1], []).append(path)
         sizes = {name: sum(map(_bytes_on_disk, paths)) for name, paths in entries.items()}
-        # By name: an engine, which is touched when it is used, comes before its kernels, which are not.
+        # The first by name is the engine, which is touched at each use; its kernels are not.
         used = {name: _time_of_use(min(paths)) for name, paths in entries.items()}
         for name in sorted(entries.keys() - {latest.name.partition(".")[0]}, key=used.__getitem__):
             if sum(sizes.values()) <= self._max_bytes:

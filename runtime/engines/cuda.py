@@ -1,4 +1,4 @@
-"""What is asked of CUDA: memory, streams, graphs, in a dozen calls.
+"""The CUDA calls that the runtime needs: memory, streams and graphs.
 
 Only this file of the runtime imports cuda-bindings.
 """
@@ -19,12 +19,12 @@ from vesselrt.runtime.errors import DeviceError
 class Cuda:
     """The first GPU that this process sees.
 
-    Device memory, streams and graphs are numbers; who asks for one gives it back. Every method raises MemoryError when
-    memory runs out, and DeviceError for everything else that CUDA complains of.
+    Device memory, streams and graphs are numbers; the caller frees what it creates. Every method raises MemoryError
+    when memory runs out, and DeviceError for every other error of CUDA.
     """
 
     def __init__(self) -> None:
-        _value_or_raise(runtime.cudaSetDevice(0))  # starts CUDA: TensorRT looks at the GPU before anything else would
+        _value_or_raise(runtime.cudaSetDevice(0))  # initialises CUDA: TensorRT uses the GPU before any other call here
 
     def allocate(self, size: int) -> int:
         """Address of `size` bytes on the GPU."""
@@ -34,17 +34,17 @@ class Cuda:
         _value_or_raise(runtime.cudaFree(address))
 
     def allocate_host(self, shape: tuple[int, ...]) -> Image:
-        """A uint8 array in page-locked memory, that the GPU reads and writes while the processor goes on."""
+        """A uint8 array in page-locked memory: the GPU copies from and to it while the processor goes on."""
         size = math.prod(shape)
         address = int(_value_or_raise(runtime.cudaMallocHost(size)))
         return np.ctypeslib.as_array((ctypes.c_uint8 * size).from_address(address)).reshape(shape)
 
     def free_host(self, array: Image) -> None:
-        """Of an array from `allocate_host`, which must not be touched any more."""
+        """Frees an array from `allocate_host`, which must not be used after this."""
         _value_or_raise(runtime.cudaFreeHost(array.ctypes.data))
 
     def create_stream(self) -> int:
-        """A queue of work that runs in order, beside that of other streams."""
+        """A new stream: its work runs in order, in parallel to other streams."""
         return int(_value_or_raise(runtime.cudaStreamCreateWithFlags(runtime.cudaStreamNonBlocking)))
 
     def destroy_stream(self, stream: int) -> None:
@@ -55,18 +55,18 @@ class Cuda:
         _value_or_raise(runtime.cudaStreamSynchronize(stream))
 
     def copy_in(self, address: int, array: Image, stream: int) -> None:
-        """Page-locked memory → GPU, when the stream comes to it."""
+        """Queues a copy from page-locked memory to the GPU."""
         kind = runtime.cudaMemcpyKind.cudaMemcpyHostToDevice
         _value_or_raise(runtime.cudaMemcpyAsync(address, array.ctypes.data, array.nbytes, kind, stream))
 
     def copy_out(self, array: Image, address: int, stream: int) -> None:
-        """GPU → page-locked memory, when the stream comes to it."""
+        """Queues a copy from the GPU to page-locked memory."""
         kind = runtime.cudaMemcpyKind.cudaMemcpyDeviceToHost
         _value_or_raise(runtime.cudaMemcpyAsync(array.ctypes.data, address, array.nbytes, kind, stream))
 
     def capture(self, stream: int, work: Callable[[], None]) -> int:
-        """A graph of what `work` puts on the stream, addresses included; nothing of it runs."""
-        # Other threads may go on with allocating: in the global mode that would break the capture.
+        """Captures what `work` puts on the stream, with its addresses, as a graph; nothing of it runs."""
+        # Other threads may allocate meanwhile; in the global mode that would break the capture.
         mode = runtime.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal
         _value_or_raise(runtime.cudaStreamBeginCapture(stream, mode))
         try:
@@ -87,7 +87,7 @@ class Cuda:
 
 
 def _value_or_raise(result: tuple[Any, ...]) -> Any:
-    """The value of a call, None where it has none."""
+    """The value that a call returned, or None. Raises MemoryError, DeviceError."""
     error, *values = result
     if error == runtime.cudaError_t.cudaSuccess:
         return values[0] if values else None

@@ -1,4 +1,4 @@
-r"""Engine files (.engine): a TensorRT plan that can't be parted from what is known about it.
+r"""Engine files (.engine): a TensorRT plan together with everything that is known about it.
 
      8 bytes   89 76 72 74 0d 0a 1a 0a    "\x89vrt\r\n\x1a\n"
      4 bytes   n, the length of the header: unsigned, little-endian
@@ -14,8 +14,8 @@ What holds for every engine file:
   others; a new key is a new format.
 - The header knows the plan's size and SHA-256, and the file ends where the plan does. So a file that was cut, extended
   or changed in any bit is found, and the plan is not handed to TensorRT, which trusts what it is given.
-- It knows what the network answers to a window that is the same everywhere, so the GPU proves itself at every load.
-- Hashes find accidents, not forgery: run engine files of people you trust, as you would a program.
+- The header knows the network's answer to one fixed window, so each load checks that the GPU computes the same.
+- Hashes find accidents, not forgery. Run engine files only from people you trust, as with any program.
 - An engine runs with the exact release of TensorRT that made it, on the GPUs it was made for, and on no other.
 - A file is written whole or not at all.
 
@@ -63,7 +63,7 @@ def import_tensorrt(flavour: Flavour) -> Any:
 
 
 MAX_BATCH = 4
-"""Windows at once, where nobody asks for another number."""
+"""Default for the largest number of windows at once."""
 
 
 class Profile(Facts):
@@ -82,7 +82,7 @@ class Profile(Facts):
 
     @classmethod
     def of(cls, manifest: Manifest, max_batch: int = MAX_BATCH) -> "Profile":
-        """A model's. A photograph at a model's scale is one tile most often: that batch is the one to be fast."""
+        """The profile of a model. Most photographs are one tile at its scale, so it is tuned for a batch of one."""
         return cls(tile=manifest.tile.size, batch=(1, 1, max_batch))
 
 
@@ -125,7 +125,7 @@ class Header(Facts):
 
 @dataclass(frozen=True)
 class Engine:
-    """A whole engine file in memory."""
+    """An engine file in memory, complete."""
 
     header: Header
     manifest: Manifest
@@ -146,7 +146,7 @@ class Engine:
         with atomic_write(path) as name, name.open("wb") as file:
             file.writelines((prefix, header, self.plan))
             file.flush()
-            os.fsync(file.fileno())  # else a crash may leave the name with no bytes behind it
+            os.fsync(file.fileno())  # else a crash may leave an empty file under this name
 
 
 def is_engine(path: Path) -> bool:
@@ -156,16 +156,16 @@ def is_engine(path: Path) -> bool:
 
 
 def read_engine(path: Path) -> Engine:
-    """Reads an engine file and proves that it is whole.
+    """Reads an engine file and checks its hashes.
 
-    Raises ModelNotFoundError, EngineError for a file that is none, damaged or of a newer format, ManifestError when its
+    Raises ModelNotFoundError, EngineError for another, damaged or newer file, ManifestError when its
     manifest is missing or of a newer schema.
     """
     try:
         with path.open("rb") as file:
             header, manifest = _read_header(file, path)
             size = os.fstat(file.fileno()).st_size - file.tell()
-            plan = file.read() if size == header.plan_size else b""  # a size that is made up shall cost no memory
+            plan = file.read() if size == header.plan_size else b""  # a false size must not cost memory
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         raise ModelNotFoundError(f"no engine file {path}. Make one with: vesselrt compile") from None
     if size != header.plan_size:

@@ -1,4 +1,4 @@
-"""Whether this machine can run an engine, told before the engine is loaded."""
+"""Whether this machine can run an engine, checked before the engine is loaded."""
 
 from contextlib import suppress
 from typing import Any
@@ -21,9 +21,9 @@ _REASONS = {
 
 
 def find_obstacles(engine: Engine) -> list[str]:
-    """What keeps this machine from running the engine, in sentences; empty: nothing that shows before it is loaded."""
+    """Why this machine can't run the engine, one sentence each; empty: no obstacle is known before it is loaded."""
     header, elsewhere, found, library = engine.header, "", [], None
-    with suppress(DeviceError):  # told below, with the release that is needed
+    with suppress(DeviceError):  # reported below, with the release that is needed
         library = import_tensorrt(header.flavour)
     try:
         gpu = find_gpu()
@@ -45,12 +45,12 @@ def find_obstacles(engine: Engine) -> list[str]:
     elif not found and hasattr(library.Runtime, "get_engine_validity"):
         found = _ask_tensorrt(library, engine)
         if not found:
-            return []  # on a GPU that the file does not name, too: TensorRT knows best what runs where
+            return []  # also on a GPU that the file does not name: TensorRT knows best what runs where
     return [elsewhere, *found] if elsewhere else found
 
 
 def _advise_compiling(header: Header, library: Any, target: str) -> str:
-    """How to come by an engine for this GPU. TensorRT for RTX 1.7 has none for sm90, the H100."""
+    """How to get an engine for this GPU. TensorRT for RTX 1.7 builds none for sm90, the H100."""
     capabilities = getattr(library, "ComputeCapability", None)
     if capabilities is None or hasattr(capabilities, target.upper()):
         return f"Run: vesselrt compile --target {target}"
@@ -62,7 +62,7 @@ def _install_command(header: Header) -> str:
 
 
 def _ask_tensorrt(library: Any, engine: Engine) -> list[str]:
-    """What TensorRT says of the plan's first bytes."""
+    """What TensorRT says about the plan's first bytes."""
     try:
         runtime = library.Runtime(library.Logger(library.Logger.INTERNAL_ERROR))
     except TypeError:  # how pybind11 says that nothing was made

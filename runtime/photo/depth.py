@@ -1,4 +1,4 @@
-"""From samples of any depth to the 8 bits that networks see. What had to be assumed is told."""
+"""Converts samples of any depth to the 8 bits that networks see, and says what it had to assume."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""What is doubtful about a photograph, told before anybody trusts its vessels. Cheap measures, wide of every good one.
+"""Warnings about doubtful photographs. The measures are cheap, and their limits are far from every good photograph.
 
 Each limit was set between what good photographs show (all 28 of CHASE_DB1, all 45 of HRF, and some of them through the
 three held-out cameras of `vesselrt.training.synthetic.cameras`) and what was made worse on purpose. In brackets: the

@@ -29,8 +29,8 @@ class Client:
     >>> probability.shape
     (320, 288)
 
-    What the server refuses is raised as the library would raise it; VesselrtError where it knows no such error, and
-    when no answer comes. A server that is busy is asked again, as often as `retries` says.
+    An error of the server is raised as the library would raise it: as VesselrtError where the library has no such
+    error, or when no answer comes. A busy server is asked again, up to `retries` times.
     """
 
     def __init__(
@@ -114,7 +114,7 @@ class Client:
 
 
 def _seconds_to_wait(retry_after: str) -> float:
-    """s; 1 for a date, which what stands between may send."""
+    """Seconds to wait; 1 for a date, which a proxy may send."""
     return float(retry_after) if retry_after.isdecimal() else 1.0
 
 
@@ -122,6 +122,6 @@ def _error_from_answer(answer: "httpx.Response") -> errors.VesselrtError:
     try:
         detail = answer.json()["error"]
         kind, message = getattr(errors, detail["type"], errors.VesselrtError), detail["message"]
-    except (ValueError, LookupError, TypeError):  # what stands between answered
+    except (ValueError, LookupError, TypeError):  # a proxy answered
         kind, message = errors.VesselrtError, f"the server answered {answer.status_code} {answer.reason_phrase}."
     return kind(message) if issubclass(kind, errors.VesselrtError) else errors.VesselrtError(message)

@@ -59,5 +59,5 @@ def load_model(model: str | None, device: str, precision: str, threads: int | No
     """The model that the options name."""
     from vesselrt.runtime.segmenter import load
 
-    # load checks both, and says what there is.
+    # load checks both, and its error lists what there is.
     return load(model, device=cast(DeviceName, device), precision=cast(AnyPrecision, precision), threads=threads)

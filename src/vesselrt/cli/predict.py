@@ -53,7 +53,7 @@ def predict(
     precision: Precision = "auto",
     threads: Threads = None,
 ) -> None:
-    """Segment photographs and write a file for each; what is doubtful about a photograph is told on stderr."""
+    """Segment photographs and write a file for each; warnings go to stderr."""
     form = _choose_format(format, out)
     targets = _choose_targets(_expand_photos(photos, recursive), out, form)
     if threshold is not None and not 0 <= threshold <= 1:
