@@ -19,8 +19,8 @@ from vesselrt.export.precision import fp16_with_proof
 from vesselrt.runtime.backends import to_bytes
 from vesselrt.runtime.backends.tensorrt import make_logger
 from vesselrt.runtime.engines.enginefile import (
+    FLAVOUR_NAMES,
     MAX_BATCH,
-    NAMES,
     Engine,
     Flavour,
     Profile,
@@ -111,7 +111,7 @@ class _EngineBuilder:
     def __init__(self, flavour: Flavour) -> None:
         self.library: Any = import_tensorrt(flavour)
         self.version: str = self.library.__version__
-        self.name = f"{NAMES[flavour]} {self.version}"
+        self.name = f"{FLAVOUR_NAMES[flavour]} {self.version}"
 
     def targets(self, names: Sequence[str]) -> tuple[str, ...]:
         """Compute capabilities (`sm75`), each once, in order. Raises OptionError or DeviceError for what can't be."""

@@ -188,7 +188,7 @@ def _open_engine_file(path: Path, device: str, precision: Precision | None) -> t
 
 
 def _open_engine(engine: Engine, file: Path, gpu: Gpu) -> tuple[Manifest, Backend]:
-    from vesselrt.runtime.engines.cache import KERNELS
+    from vesselrt.runtime.engines.cache import KERNELS_SUFFIX
     from vesselrt.runtime.engines.preflight import find_obstacles
 
     found = find_obstacles(engine)
@@ -201,4 +201,4 @@ def _open_engine(engine: Engine, file: Path, gpu: Gpu) -> tuple[Manifest, Backen
     from vesselrt.runtime.backends.tensorrt import TensorRtBackend
 
     library = import_tensorrt(engine.header.flavour)
-    return engine.manifest, TensorRtBackend(engine, gpu, library, Cuda(), file.with_suffix(KERNELS))
+    return engine.manifest, TensorRtBackend(engine, gpu, library, Cuda(), file.with_suffix(KERNELS_SUFFIX))

@@ -24,7 +24,7 @@ from vesselrt.runtime.manifest import METADATA_KEY, Manifest
 logger = logging.getLogger(__name__)
 
 _BUILT_IN = Path(__file__).parent / "models"
-DEFAULT = "fundus"
+DEFAULT_MODEL = "fundus"
 INT8_SUFFIX = ".int8.onnx"
 """`fundus.int8.onnx` is `fundus.onnx` in INT8, and is loaded by that name."""
 
@@ -47,7 +47,7 @@ def find_model_file(model: str | Path | None) -> Path:
 
     Raises ModelNotFoundError.
     """
-    name = str(model or DEFAULT)
+    name = str(model or DEFAULT_MODEL)
     built_in = _BUILT_IN / f"{name}.onnx"
     if "/" not in name and built_in.is_file():
         return built_in

@@ -24,7 +24,7 @@ from vesselrt.runtime.lifetime import Lifetime
 from vesselrt.runtime.manifest import Manifest
 from vesselrt.runtime.modelfile import find_model_file
 from vesselrt.runtime.photo.decoding import Limits
-from vesselrt.runtime.photo.photograph import Photograph, Source
+from vesselrt.runtime.photo.photograph import Photograph, PhotoSource
 from vesselrt.runtime.photo.preparation import Prepared, Views
 from vesselrt.runtime.photo.views import Box
 from vesselrt.runtime.segmentation import Segmentation, keep_within
@@ -82,7 +82,7 @@ class Segmenter:
     @_running
     def segment(
         self,
-        image: Source | Photograph,
+        image: PhotoSource | Photograph,
         after: Callable[[str], None] | None = None,
         *,
         bgr: bool = False,
@@ -103,8 +103,8 @@ class Segmenter:
         """
         clock = _Clock(after)
         photograph = image if isinstance(image, Photograph) else Photograph(image, self.limits, bgr=bgr)
-        views = photograph.prepare(self.manifest.preparation, lambda: clock.stage("decode"), _checked_scale(scale))
-        part = None if region is None else _checked_region(region, views.shape)
+        views = photograph.prepare(self.manifest.preparation, lambda: clock.stage("decode"), _check_scale(scale))
+        part = None if region is None else _check_region(region, views.shape)
         clock.stage("prepare")
         scaled = [self._infer(view, part) for view in views.prepared]
         clock.stage("infer")
@@ -192,11 +192,13 @@ def load(
     Raises ModelError, DeviceError when the device or precision is not available here, OptionError.
     """
     path = find_model_file(model)
-    manifest, backend = open_backend(path, device, precision, usable_cores() if threads is None else _counted(threads))
+    manifest, backend = open_backend(
+        path, device, precision, usable_cores() if threads is None else _check_threads(threads)
+    )
     return Segmenter(manifest, backend, limits)
 
 
-def _counted(threads: int) -> int:
+def _check_threads(threads: int) -> int:
     most = os.cpu_count() or 1
     if isinstance(threads, bool) or not isinstance(threads, int) or not 1 <= threads <= most:
         raise OptionError(
@@ -205,13 +207,13 @@ def _counted(threads: int) -> int:
     return threads
 
 
-def _checked_scale(scale: float | None) -> float | None:
+def _check_scale(scale: float | None) -> float | None:
     if scale is None or 0 < scale < math.inf:
         return scale
     raise OptionError(f"scale is {scale}. Expected the diameter of the field of view in pixels, such as 960.")
 
 
-def _checked_region(region: Box | tuple[int, int, int, int], shape: tuple[int, int]) -> Box:
+def _check_region(region: Box | tuple[int, int, int, int], shape: tuple[int, int]) -> Box:
     box = region if isinstance(region, Box) else Box(*region)
     if not (0 <= box.top < box.bottom <= shape[0] and 0 <= box.left < box.right <= shape[1]):
         raise OptionError(

@@ -18,7 +18,7 @@ from pydantic_settings import (
 )
 
 from vesselrt.runtime.errors import OptionError
-from vesselrt.runtime.photo.decoding import FORMATS, Format, Limits
+from vesselrt.runtime.photo.decoding import PHOTO_FORMATS, Limits, PhotoFormat
 
 _PREFIX = "VESSELRT_"
 _OTHERS = ("config", "secrets", "cache", "cache_mb")
@@ -67,7 +67,7 @@ class Settings(BaseSettings):
     """Photographs in a batch."""
     max_pixels: int = Field(Limits.pixels, ge=1)
     """Width × height of a photograph, checked before it is decoded."""
-    formats: Annotated[tuple[Format, ...], NoDecode, Field(min_length=1)] = FORMATS
+    formats: Annotated[tuple[PhotoFormat, ...], NoDecode, Field(min_length=1)] = PHOTO_FORMATS
     """Of photographs: what need not be accepted need not be decoded."""
     max_memory: int | None = Field(None, ge=1)
     """Bytes that the requests of a worker hold all together: bodies, pixels, maps, answers until they are read; what

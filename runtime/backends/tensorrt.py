@@ -16,7 +16,7 @@ import numpy as np
 from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.backends import Info
 from vesselrt.runtime.backends.lanes import Lanes
-from vesselrt.runtime.engines.enginefile import NAMES, Engine, proof_from_probability, proof_window
+from vesselrt.runtime.engines.enginefile import FLAVOUR_NAMES, Engine, proof_from_probability, proof_window
 from vesselrt.runtime.errors import DeviceError, EngineError
 from vesselrt.runtime.files import atomic_write
 from vesselrt.runtime.hardware import Gpu
@@ -82,7 +82,7 @@ class _LoadedEngine:
     def __init__(self, engine: Engine, library: Any, kernels: Path | None) -> None:
         self.profile, self.channels = engine.header.profile, engine.manifest.channel_count
         self._log = make_logger(library)
-        self._name = f"{NAMES[engine.header.flavour]} {engine.header.version}"
+        self._name = f"{FLAVOUR_NAMES[engine.header.flavour]} {engine.header.version}"
         try:
             self._runtime = library.Runtime(self._log)
         except TypeError:  # pybind11's error when the constructor returns null

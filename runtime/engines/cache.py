@@ -26,15 +26,15 @@ from typing import Protocol
 from filelock import FileLock
 from platformdirs import user_cache_path
 
-from vesselrt.runtime.engines.enginefile import NAMES, SUFFIX, Engine, Flavour, Profile, read_engine
+from vesselrt.runtime.engines.enginefile import ENGINE_SUFFIX, FLAVOUR_NAMES, Engine, Flavour, Profile, read_engine
 from vesselrt.runtime.errors import DeviceError, EngineError, ManifestError, ModelNotFoundError, OptionError
 from vesselrt.runtime.manifest import Manifest, Precision
 
 logger = logging.getLogger(__name__)
 
-FOLDER, SIZE = "VESSELRT_CACHE", "VESSELRT_CACHE_MB"
+FOLDER_VARIABLE, SIZE_VARIABLE = "VESSELRT_CACHE", "VESSELRT_CACHE_MB"
 """Environment variables: the cache's folder, and its size limit in MB (10⁶ bytes)."""
-KERNELS = ".kernels"
+KERNELS_SUFFIX = ".kernels"
 _DEFAULT_MB = 1000
 _ENTRY_NAME = re.compile(r"((?:onnxruntime-)?[0-9a-f]{32})(?:\.engine|\.kernels)?(?:\.[0-9a-f]+\.tmp)?")
 """Names in the folder; the first group is the entry that a file belongs to."""
@@ -90,7 +90,7 @@ class EngineCache:
 
     def __init__(self, folder: Path | None = None, most: int | None = None) -> None:
         """None: what the environment says, else the system's folder for caches, and 1000 MB. Raises OptionError."""
-        self.folder = folder or Path(os.environ.get(FOLDER) or user_cache_path("vesselrt") / "engines")
+        self.folder = folder or Path(os.environ.get(FOLDER_VARIABLE) or user_cache_path("vesselrt") / "engines")
         self._max_bytes = _max_bytes() if most is None else most
 
     def get(self, key: EngineKey, manifest: Manifest, build: Callable[[], Engine]) -> tuple[Engine, Path]:
@@ -98,7 +98,7 @@ class EngineCache:
 
         Raises EngineError when the folder can't be written, and what `build` raises. Nothing is changed then.
         """
-        path = self.folder / (key.name + SUFFIX)
+        path = self.folder / (key.name + ENGINE_SUFFIX)
         # The process that compiles it again logs what was wrong.
         with contextlib.suppress(ModelNotFoundError, EngineError, ManifestError):
             return self._read(path, key), path
@@ -110,7 +110,7 @@ class EngineCache:
             except (EngineError, ManifestError) as error:
                 logger.warning("%s It is compiled again.", error)
             what = f"{manifest.name} {manifest.version} to {key.precision} for {key.target}"
-            logger.info("compiling %s by %s %s, once", what, NAMES[key.flavour], key.version)
+            logger.info("compiling %s by %s %s, once", what, FLAVOUR_NAMES[key.flavour], key.version)
             started = time.monotonic()
             engine = build()
             if not key.matches(engine):
@@ -141,7 +141,7 @@ class EngineCache:
 
     def _write(self, engine: Engine, path: Path) -> None:
         try:
-            for draft in self.folder.glob(f"*{SUFFIX}.*.tmp"):  # nobody else writes engines now
+            for draft in self.folder.glob(f"*{ENGINE_SUFFIX}.*.tmp"):  # nobody else writes engines now
                 draft.unlink()
             engine.write(path)
             self._shrink(path)
@@ -184,14 +184,14 @@ class EngineCache:
     def _unwritable_error(self, error: OSError) -> EngineError:
         return EngineError(
             f"the cache of engines can't be written: {error}. "
-            f"Name another folder in {FOLDER}, or make an engine file with vesselrt compile and name that."
+            f"Name another folder in {FOLDER_VARIABLE}, or make an engine file with vesselrt compile and name that."
         )
 
 
 def _max_bytes() -> int:
-    text = os.environ.get(SIZE) or str(_DEFAULT_MB)
+    text = os.environ.get(SIZE_VARIABLE) or str(_DEFAULT_MB)
     if not text.isdecimal():
-        raise OptionError(f"{SIZE} is {text!r}. Expected a number of MB.")
+        raise OptionError(f"{SIZE_VARIABLE} is {text!r}. Expected a number of MB.")
     return int(text) * 10**6
 
 

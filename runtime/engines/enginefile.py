@@ -40,14 +40,14 @@ from vesselrt.runtime.files import atomic_write
 from vesselrt.runtime.manifest import Facts, Hash, Manifest, explain
 
 FORMAT: Literal[1] = 1
-SUFFIX = ".engine"
+ENGINE_SUFFIX = ".engine"
 _MAGIC = b"\x89vrt\r\n\x1a\n"  # as in PNG: a transfer that changes line ends or drops the eighth bit shows here
 _PREFIX = struct.Struct("<8sI32s")
 _MAX_HEADER_BYTES = 1 << 20
 
 Flavour = Literal["tensorrt_rtx", "tensorrt"]
 """The Python module that makes and runs the plan."""
-NAMES: dict[Flavour, str] = {"tensorrt_rtx": "TensorRT for RTX", "tensorrt": "TensorRT"}
+FLAVOUR_NAMES: dict[Flavour, str] = {"tensorrt_rtx": "TensorRT for RTX", "tensorrt": "TensorRT"}
 _REQUIREMENTS: dict[Flavour, str] = {"tensorrt_rtx": "'vesselrt[tensorrt]'", "tensorrt": "tensorrt"}
 
 
@@ -58,7 +58,7 @@ def import_tensorrt(flavour: Flavour) -> Any:
     except (ImportError, OSError) as error:  # OSError: a library that it opens is missing
         reason = first_line(error)
         raise DeviceError(
-            f"{NAMES[flavour]} can't be imported ({reason}). Run: pip install {_REQUIREMENTS[flavour]}"
+            f"{FLAVOUR_NAMES[flavour]} can't be imported ({reason}). Run: pip install {_REQUIREMENTS[flavour]}"
         ) from None
 
 

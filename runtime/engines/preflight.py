@@ -3,7 +3,7 @@
 from contextlib import suppress
 from typing import Any
 
-from vesselrt.runtime.engines.enginefile import NAMES, Engine, Header, import_tensorrt
+from vesselrt.runtime.engines.enginefile import FLAVOUR_NAMES, Engine, Header, import_tensorrt
 from vesselrt.runtime.errors import DeviceError
 from vesselrt.runtime.hardware import find_gpu
 
@@ -23,6 +23,7 @@ _REASONS = {
 def find_obstacles(engine: Engine) -> list[str]:
     """Why this machine can't run the engine, one sentence each; empty: no obstacle is known before it is loaded."""
     header, elsewhere, found, library = engine.header, "", [], None
+    name = FLAVOUR_NAMES[header.flavour]
     with suppress(DeviceError):  # reported below, with the release that is needed
         library = import_tensorrt(header.flavour)
     try:
@@ -36,10 +37,10 @@ def find_obstacles(engine: Engine) -> list[str]:
                 f"{_advise_compiling(header, library, gpu.target)}"
             )
     if library is None:
-        found.append(f"{NAMES[header.flavour]} is not installed. Run: {_install_command(header)}")
+        found.append(f"{name} is not installed. Run: {_install_command(header)}")
     elif library.__version__ != header.version:
         found.append(
-            f"{NAMES[header.flavour]} here is {library.__version__}, the engine needs exactly {header.version}. "
+            f"{name} here is {library.__version__}, the engine needs exactly {header.version}. "
             f"Compile the model again, or run: {_install_command(header)}"
         )
     elif not found and hasattr(library.Runtime, "get_engine_validity"):
@@ -54,7 +55,7 @@ def _advise_compiling(header: Header, library: Any, target: str) -> str:
     capabilities = getattr(library, "ComputeCapability", None)
     if capabilities is None or hasattr(capabilities, target.upper()):
         return f"Run: vesselrt compile --target {target}"
-    return f"{NAMES[header.flavour]} builds none for {target}. Run there: vesselrt compile --builder tensorrt"
+    return f"{FLAVOUR_NAMES[header.flavour]} builds none for {target}. Run there: vesselrt compile --builder tensorrt"
 
 
 def _install_command(header: Header) -> str:
@@ -66,10 +67,11 @@ def _ask_tensorrt(library: Any, engine: Engine) -> list[str]:
     try:
         runtime = library.Runtime(library.Logger(library.Logger.INTERNAL_ERROR))
     except TypeError:  # how pybind11 says that nothing was made
-        return [f"{NAMES[engine.header.flavour]} does not start: see nvidia-smi for the driver and the GPU's state."]
+        name = FLAVOUR_NAMES[engine.header.flavour]
+        return [f"{name} does not start: see nvidia-smi for the driver and the GPU's state."]
     validity, diagnostics = runtime.get_engine_validity(engine.plan[: runtime.engine_header_size])
     if validity != library.EngineValidity.INVALID:
         return []
     members = library.EngineInvalidityDiagnostics.__members__
     reasons = [words for name, words in _REASONS.items() if name in members and diagnostics & int(members[name])]
-    return [f"{NAMES[engine.header.flavour]} refuses it: {'; '.join(reasons) or 'no reason given'}."]
+    return [f"{FLAVOUR_NAMES[engine.header.flavour]} refuses it: {'; '.join(reasons) or 'no reason given'}."]

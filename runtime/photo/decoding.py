@@ -10,7 +10,7 @@ import numpy as np
 from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.errors import ImageDecodeError, ImageNotFoundError, ImageTooLargeError
 from vesselrt.runtime.photo.depth import to_eight_bits
-from vesselrt.runtime.photo.encoded import FORMATS, NAMES, TITLES, Encoded, Format, damaged
+from vesselrt.runtime.photo.encoded import PHOTO_FORMATS, PHOTO_NAMES, PHOTO_TITLES, Encoded, PhotoFormat, damaged
 from vesselrt.runtime.photo.exif import turn_upright
 from vesselrt.runtime.photo.gif import open_gif
 from vesselrt.runtime.photo.jpeg import open_jpeg
@@ -22,9 +22,9 @@ from vesselrt.runtime.photo.torn import find_torn_rows
 from vesselrt.runtime.photo.vips import load_vips
 from vesselrt.runtime.photo.webp import open_webp
 
-__all__ = ["FORMATS", "SUFFIXES", "Decoded", "Format", "Limits", "decode_photo", "read_bytes", "read_photo"]
+__all__ = ["PHOTO_FORMATS", "PHOTO_SUFFIXES", "Decoded", "PhotoFormat", "Limits", "decode_photo", "read_bytes", "read_photo"]
 
-_MAGIC: tuple[tuple[bytes, int, Format], ...] = (
+_MAGIC: tuple[tuple[bytes, int, PhotoFormat], ...] = (
     (b"\xff\xd8\xff", 0, "jpeg"),
     (b"\x89PNG\r\n\x1a\n", 0, "png"),
     (b"II*\0", 0, "tiff"),
@@ -38,7 +38,7 @@ _MAGIC: tuple[tuple[bytes, int, Format], ...] = (
     (b"ftypavif", 4, "avif"),
 )
 """First bytes, their place, format."""
-_OPENERS: dict[Format, Callable[[bytes], Encoded]] = {
+_OPENERS: dict[PhotoFormat, Callable[[bytes], Encoded]] = {
     "jpeg": open_jpeg, "png": open_png, "tiff": open_tiff, "bmp": open_bmp, "webp": open_webp, "gif": open_gif,
     "pnm": open_pnm, "avif": open_avif,
 }  # fmt: skip
@@ -76,7 +76,7 @@ _PIXEL = 4
 _PIECE = 2**24
 _SLACK = 4096
 """Bytes by which a file may declare more than it can hold: of tiny ones rounding decides."""
-SUFFIXES = frozenset({
+PHOTO_SUFFIXES = frozenset({
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".ppm", ".pgm", ".pbm", ".pnm",
     ".avif",
 })  # fmt: skip
@@ -99,7 +99,7 @@ class Limits:
     """Size of the file."""
     pixels: int = 150_000_000
     """Width × height; 12,000 × 12,000 passes. Of a file with over 4 bytes a pixel, 4 count as one."""
-    formats: tuple[Format, ...] = FORMATS
+    formats: tuple[PhotoFormat, ...] = PHOTO_FORMATS
     """Known by a file's first bytes, whatever its name says."""
 
 
@@ -166,13 +166,13 @@ def decode_photo(data: bytes, limits: Limits | None = None, enough: float | None
 def open_photo(data: bytes, limits: Limits) -> Encoded:
     """The first half of `decode_photo`: reads the header and checks the limits, before a pixel is decoded."""
     if not data:
-        raise ImageDecodeError(f"the file is empty. Send a {NAMES} file.")
+        raise ImageDecodeError(f"the file is empty. Send a {PHOTO_NAMES} file.")
     if len(data) > limits.bytes:
         raise ImageTooLargeError(f"the file has more than {limits.bytes:,} bytes, the limit. Send a smaller file.")
-    kind = _format(data)
+    kind = _detect_format(data)
     if kind not in limits.formats:
-        allowed = ", ".join(TITLES[form] for form in limits.formats)
-        raise ImageDecodeError(f"the file is {TITLES[kind]}. Send one of: {allowed}.")
+        allowed = ", ".join(PHOTO_TITLES[form] for form in limits.formats)
+        raise ImageDecodeError(f"the file is {PHOTO_TITLES[kind]}. Send one of: {allowed}.")
     encoded = _OPENERS[kind](data)
     _check_size(encoded, limits.pixels)
     if encoded.max_bytes is not None and encoded.bytes > encoded.max_bytes + _SLACK:
@@ -228,11 +228,11 @@ def _check_size(encoded: Encoded, most: int) -> None:
         )
 
 
-def _format(data: bytes) -> Format:
+def _detect_format(data: bytes) -> PhotoFormat:
     for magic, place, kind in _MAGIC:
         if data.startswith(magic, place):
             return kind
     for magic, place, name, hint in _NOT_READ:
         if data.startswith(magic, place):
             raise ImageDecodeError(f"the file is {name}, which is not read. {hint}")
-    raise ImageDecodeError(f"not an image: it begins with {data[:8]!r}. Send a {NAMES} file.")
+    raise ImageDecodeError(f"not an image: it begins with {data[:8]!r}. Send a {PHOTO_NAMES} file.")

@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 
 from vesselrt.runtime.errors import ImageDecodeError
 
-Format = Literal["jpeg", "png", "tiff", "bmp", "webp", "gif", "pnm", "avif"]
-FORMATS: tuple[Format, ...] = get_args(Format)
-TITLES: dict[Format, str] = {
+PhotoFormat = Literal["jpeg", "png", "tiff", "bmp", "webp", "gif", "pnm", "avif"]
+PHOTO_FORMATS: tuple[PhotoFormat, ...] = get_args(PhotoFormat)
+PHOTO_TITLES: dict[PhotoFormat, str] = {
     "jpeg": "JPEG", "png": "PNG", "tiff": "TIFF", "bmp": "BMP", "webp": "WebP", "gif": "GIF", "pnm": "PNM",
     "avif": "AVIF",
 }  # fmt: skip
-NAMES = "JPEG, PNG, TIFF, BMP, WebP, GIF, PNM or AVIF"
+PHOTO_NAMES = "JPEG, PNG, TIFF, BMP, WebP, GIF, PNM or AVIF"
 MAX_PARTS = 65_536
 """Segments of a JPEG, chunks of a PNG or WebP: a file of 64 MiB in the usual pieces of 8 KiB has 8192."""
 MAX_RATIO = 8192
@@ -29,7 +29,7 @@ Samples = NDArray[Any]
 class Encoded:
     """A file whose header was read: what its pixels will cost, and how to get them."""
 
-    kind: Format
+    kind: PhotoFormat
     width: int
     """As stored, before the photograph is turned upright."""
     height: int
@@ -59,16 +59,16 @@ class Encoded:
         return self.width * self.height * self.samples * max(8, self.depth) // 8
 
 
-def damaged(kind: Format) -> ImageDecodeError:
+def damaged(kind: PhotoFormat) -> ImageDecodeError:
     """For a file whose end or middle is missing or overwritten."""
-    return ImageDecodeError(f"the {TITLES[kind]} is truncated or damaged. Send a whole file.")
+    return ImageDecodeError(f"the {PHOTO_TITLES[kind]} is truncated or damaged. Send a whole file.")
 
 
-def bad_header(kind: Format) -> ImageDecodeError:
+def bad_header(kind: PhotoFormat) -> ImageDecodeError:
     """For a file whose first bytes contradict themselves."""
-    return ImageDecodeError(f"the {TITLES[kind]}'s header is damaged. Send a whole file.")
+    return ImageDecodeError(f"the {PHOTO_TITLES[kind]}'s header is damaged. Send a whole file.")
 
 
-def unsupported(kind: Format, what: str, instead: str) -> ImageDecodeError:
+def unsupported(kind: PhotoFormat, what: str, instead: str) -> ImageDecodeError:
     """For a whole file of a kind that is not read: `what` it has, and how to save it `instead`."""
-    return ImageDecodeError(f"the {TITLES[kind]} has {what}: that is not supported. Save it {instead}.")
+    return ImageDecodeError(f"the {PHOTO_TITLES[kind]} has {what}: that is not supported. Save it {instead}.")

@@ -29,7 +29,9 @@ class HasArray(Protocol):
     def __array__(self) -> NDArray[Any]: ...
 
 
-Source = bytes | bytearray | memoryview | str | os.PathLike[str] | BinaryFile | Pillow.Image | NDArray[Any] | HasArray
+PhotoSource = (
+    bytes | bytearray | memoryview | str | os.PathLike[str] | BinaryFile | Pillow.Image | NDArray[Any] | HasArray
+)
 """What a photograph may come as: encoded (bytes, a path, an open file), or as pixels."""
 
 
@@ -43,7 +45,7 @@ class Photograph:
     of what is no array; `prepare` raises what decoding does.
     """
 
-    def __init__(self, given: Source, limits: Limits, decode: Decoder | None = None, *, bgr: bool = False) -> None:
+    def __init__(self, given: PhotoSource, limits: Limits, decode: Decoder | None = None, *, bgr: bool = False) -> None:
         self._limits, self._name, self._decoder = limits, "", decode or decode_photo
         self.warnings: tuple[str, ...] = ()
         """What decoding had to assume, a sentence each; complete when the photograph was decoded."""
@@ -57,7 +59,7 @@ class Photograph:
         elif hasattr(given, "__array__"):
             self.pixels, bgr = rgb_from_array(array_from(given), bgr=bgr), False
         elif hasattr(given, "read"):
-            self._content = _read(given, limits)
+            self._content = _read_file(given, limits)
         else:
             raise ImageDecodeError(
                 f"got {type(given).__name__}. Expected encoded bytes, a path, a file open in binary mode, an image of "
@@ -115,7 +117,7 @@ class Photograph:
         return seen
 
 
-def _read(file: BinaryFile, limits: Limits) -> bytes:
+def _read_file(file: BinaryFile, limits: Limits) -> bytes:
     if isinstance(file.read(0), bytes):
         return read_at_most(file, limits.bytes + 1)  # one byte over the limit is enough to refuse
     raise ImageDecodeError("the file gives text. Open it in binary mode: open(path, 'rb').")

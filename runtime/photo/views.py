@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.errors import FieldOfViewError
 
-Source = Literal["found", "told", "guessed"]
+ScaleSource = Literal["found", "told", "guessed"]
 
 SURVEY = 256
 """px: fields of view are looked for on a reduced copy whose longest side has this to twice this."""
@@ -79,7 +79,7 @@ class Scale:
     """The part of the photograph that shows it."""
     diameter: float
     """Of the whole disc, which may be larger than what is shown of it."""
-    source: Source
+    source: ScaleSource
     """`found`: its edge was seen; `told`: by the caller; `guessed`: no edge was seen, the longer side was taken."""
     outline: tuple[tuple[int, int], ...]
     """x, y of the pixels at the corners of its convex hull."""
@@ -290,7 +290,7 @@ def _scale_from_disc(lit: Image) -> Scale:
     edges = _outer_contours(shrunk if shrunk.any() else lit)
     outline = cv2.convexHull(np.concatenate(edges)).reshape(-1, 2)
     diameter = _disc_diameter(lit, box)
-    source: Source = "guessed" if diameter is None else "found"
+    source: ScaleSource = "guessed" if diameter is None else "found"
     return Scale(box, diameter or box.longer, source, tuple((int(x), int(y)) for x, y in outline))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from vesselrt.runtime.photo.encoded import Format, Samples, bad_header, damaged
+from vesselrt.runtime.photo.encoded import PhotoFormat, Samples, bad_header, damaged
 
 _KINDS = {"uchar": np.uint8, "ushort": np.uint16, "float": np.float32, "double": np.float64}
 
@@ -24,7 +24,7 @@ def load_vips() -> Any:
     return pyvips
 
 
-def decode_with_vips(kind: Format, loader: str, data: bytes, **options: Any) -> Samples:
+def decode_with_vips(kind: PhotoFormat, loader: str, data: bytes, **options: Any) -> Samples:
     """The samples of a file by one of libvips' loaders ("tiffload_buffer"), every row of them decoded.
 
     Raises ImageDecodeError for what libvips gives up on or warns of, MemoryError where there is too little memory.
@@ -40,7 +40,7 @@ def decode_with_vips(kind: Format, loader: str, data: bytes, **options: Any) -> 
     return np.frombuffer(samples, _KINDS[image.format]).reshape(image.height, image.width, image.bands)
 
 
-def read_vips_header(kind: Format, loader: str, data: bytes) -> tuple[int, int, int, int]:
+def read_vips_header(kind: PhotoFormat, loader: str, data: bytes) -> tuple[int, int, int, int]:
     """Width, height, samples a pixel and bits a sample, no pixel being decoded. Raises ImageDecodeError."""
     vips = load_vips()
     try:

@@ -14,7 +14,7 @@ from typing import cast
 from vesselrt.runtime.devices import AnyPrecision, Device
 from vesselrt.runtime.errors import DeviceError, OptionError
 from vesselrt.runtime.hardware import usable_cores
-from vesselrt.runtime.modelfile import DEFAULT, find_model_file
+from vesselrt.runtime.modelfile import DEFAULT_MODEL, find_model_file
 from vesselrt.runtime.segmenter import Segmenter, load
 from vesselrt.server.http.errors import NotReadyError, RequestError
 from vesselrt.server.settings import Settings
@@ -167,7 +167,7 @@ def from_settings(settings: Settings) -> list[Model]:
     """The models that are named, not loaded yet. Raises ModelNotFoundError, OptionError when two have one name."""
     found: dict[str, Model] = {}
     threads = settings.threads or max(1, usable_cores() // settings.workers)
-    for given in settings.models or (DEFAULT,):
+    for given in settings.models or (DEFAULT_MODEL,):
         name, separator, model = given.rpartition("=")
         path = find_model_file(model)
         name = name if separator else path.name.partition(".")[0]

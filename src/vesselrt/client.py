@@ -12,7 +12,7 @@ from vesselrt.runtime import errors
 from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.output.formats import OutputFormat
 from vesselrt.runtime.photo.decoding import Limits
-from vesselrt.runtime.photo.photograph import Photograph, Source
+from vesselrt.runtime.photo.photograph import Photograph, PhotoSource
 
 if TYPE_CHECKING:
     import httpx
@@ -46,14 +46,14 @@ class Client:
         self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout)
         self._retries = retries
 
-    def probability(self, image: Source, model: str | None = None, scale: float | None = None) -> Image:
+    def probability(self, image: PhotoSource, model: str | None = None, scale: float | None = None) -> Image:
         """(H, W) uint8, 255 × the probability of vessel: every threshold comes out of it."""
         data = np.frombuffer(self.encode(image, "probability", model=model, scale=scale), np.uint8)
         return np.asarray(cv2.imdecode(data, cv2.IMREAD_GRAYSCALE), np.uint8)
 
     def encode(  # noqa: PLR0913, PLR0917 - one for each option of /predict
         self,
-        image: Source,
+        image: PhotoSource,
         format: OutputFormat = "mask",  # noqa: A002 - the usual word
         threshold: float | None = None,
         model: str | None = None,

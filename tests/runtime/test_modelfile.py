@@ -18,7 +18,7 @@ from vesselrt.export.modelfile import record_metrics
 from vesselrt.export.modelfile import write as write_model
 from vesselrt.runtime.errors import ManifestError, ModelError, ModelNotFoundError
 from vesselrt.runtime.manifest import METADATA_KEY, Clahe, Input, Manifest, Preparation, Provenance, Tile
-from vesselrt.runtime.modelfile import DEFAULT, find_model_file, list_models, read_manifest, sha256
+from vesselrt.runtime.modelfile import DEFAULT_MODEL, find_model_file, list_models, read_manifest, sha256
 
 FIELDS: dict[str, Any] = {
     "schema_version": 1,
@@ -95,7 +95,7 @@ def test_what_is_written_is_read(path: Path) -> None:
 
 def test_the_built_in_models_are_named_as_their_files() -> None:
     found = list_models()
-    assert DEFAULT in found
+    assert DEFAULT_MODEL in found
     for name, manifest in found.items():
         assert find_model_file(name).name == f"{name}.onnx"
         assert manifest.name == name
@@ -105,12 +105,12 @@ def test_the_built_in_models_are_named_as_their_files() -> None:
 def test_a_model_is_found_by_name_or_path(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(path, None)
     assert find_model_file(path) == find_model_file(str(path)) == path
-    assert find_model_file(None) == find_model_file(DEFAULT)
+    assert find_model_file(None) == find_model_file(DEFAULT_MODEL)
     monkeypatch.chdir(path.parent)
-    path.rename(path.parent / DEFAULT)
-    assert find_model_file("./" + DEFAULT) == Path(DEFAULT)
+    path.rename(path.parent / DEFAULT_MODEL)
+    assert find_model_file("./" + DEFAULT_MODEL) == Path(DEFAULT_MODEL)
     # A file in the current folder can't stand in for the built-in model.
-    assert find_model_file(DEFAULT).suffix == ".onnx"
+    assert find_model_file(DEFAULT_MODEL).suffix == ".onnx"
 
 
 @pytest.mark.parametrize("name", ["nowhere", "nowhere.onnx", "some/where.onnx", "."])

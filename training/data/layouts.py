@@ -29,7 +29,7 @@ from functools import partial
 from pathlib import Path
 
 from vesselrt.runtime.errors import DataError
-from vesselrt.runtime.photo.decoding import SUFFIXES
+from vesselrt.runtime.photo.decoding import PHOTO_SUFFIXES
 from vesselrt.training.data.masks import Vessels
 from vesselrt.training.data.samples import Sample
 from vesselrt.training.data.splits import Parts, every_fifth, published
@@ -53,7 +53,9 @@ def pictures(folder: Path, pattern: str = r".*") -> list[Path]:
     return sorted(
         p
         for p in folder.iterdir()
-        if not p.name.startswith(".") and _unpacked(p).suffix.lower() in SUFFIXES and re.fullmatch(pattern, stem(p))
+        if not p.name.startswith(".")
+        and _unpacked(p).suffix.lower() in PHOTO_SUFFIXES
+        and re.fullmatch(pattern, stem(p))
     )
 
 

@@ -133,7 +133,7 @@ def compile_model(
     """Compile a model to a TensorRT engine for named GPUs; no GPU is needed here."""
     with needs_extra("vesselrt compile", "tensorrt"):  # which brings what the extra `engines` holds
         from vesselrt.export.engine import build
-    from vesselrt.runtime.engines.enginefile import SUFFIX
+    from vesselrt.runtime.engines.enginefile import ENGINE_SUFFIX
     from vesselrt.runtime.modelfile import find_model_file
 
     source = find_model_file(model) if out is None else _apart(find_model_file(model), out)
@@ -141,7 +141,7 @@ def compile_model(
         check_writable(out)
     engine = build(source, target or ["current"], precision, max_batch, builder)
     parts = (engine.manifest.name, engine.manifest.version, engine.manifest.precision, *engine.header.targets)
-    path = out or Path("-".join(parts) + SUFFIX)
+    path = out or Path("-".join(parts) + ENGINE_SUFFIX)
     engine.write(path)
     typer.echo(f"{path}\n{describe_engine(engine)}")
 

@@ -59,13 +59,13 @@ def _describe_scale(prepared: "Preparation") -> str:
 
 def describe_engine(engine: "Engine") -> str:
     """An engine for people: the model's manifest, and what was made of it."""
-    from vesselrt.runtime.engines.enginefile import NAMES
+    from vesselrt.runtime.engines.enginefile import FLAVOUR_NAMES
 
     header, precision = engine.header, engine.manifest.precision
     least, tuned, most = header.profile.batch
     lines = [
         describe_model(engine.manifest),
-        f"  engine     {NAMES[header.flavour]} {header.version} for {', '.join(header.targets)} in {precision}",
+        f"  engine     {FLAVOUR_NAMES[header.flavour]} {header.version} for {', '.join(header.targets)} in {precision}",
         f"  profile    tiles of {header.profile.tile} px, batch {least} to {most}, tuned for {tuned}",
         f"  made from  model file with sha256 {header.model_sha256[:16]}",
         f"  plan       {header.plan_size / 1e6:.1f} MB, sha256 {header.plan_sha256[:16]}",

@@ -15,7 +15,7 @@ from vesselrt.runtime.files import check_writable_folder
 from vesselrt.runtime.output.formats import FORMATS, OutputFormat, output_name
 from vesselrt.runtime.output.outlines import check_simplify
 from vesselrt.runtime.output.pictures import COLOUR, OPACITY, rgb_from_colour
-from vesselrt.runtime.photo.decoding import SUFFIXES as IMAGE_SUFFIXES
+from vesselrt.runtime.photo.decoding import PHOTO_SUFFIXES
 
 if TYPE_CHECKING:
     from vesselrt.runtime.segmentation import Segmentation
@@ -127,9 +127,9 @@ def _expand_photos(photos: list[str], recursive: bool) -> dict[Path, Path]:
         path = Path(photo)
         if path.is_dir():
             listed = path.rglob("*") if recursive else path.iterdir()
-            inside = sorted(p for p in listed if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
+            inside = sorted(p for p in listed if p.suffix.lower() in PHOTO_SUFFIXES and p.is_file())
             if not inside:
-                raise OptionError(f"{photo}: the folder holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}).")
+                raise OptionError(f"{photo}: the folder holds no image ({', '.join(sorted(PHOTO_SUFFIXES))}).")
             # What an earlier run wrote beside its photographs is not a photograph.
             written = {p.parent / output_name(p.stem, form) for p in inside for form in FORMATS}
             for image in (p for p in inside if p not in written):

@@ -256,7 +256,7 @@ def test_without_a_compiler_the_line_that_installs_it(monkeypatch: pytest.Monkey
         installed_compiler()
 
 
-# Several processes. Each runs this file as a program: FOLDER build | hang-in-build | hang-in-write
+# Several processes. Each runs this file as a program: FOLDER_VARIABLE build | hang-in-build | hang-in-write
 
 
 def start(folder: Path, how: str) -> subprocess.Popen[str]:

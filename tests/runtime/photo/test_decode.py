@@ -25,8 +25,8 @@ from PIL import ImageOps
 from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.errors import ImageDecodeError, ImageError, ImageTooLargeError
 from vesselrt.runtime.photo import decoding
-from vesselrt.runtime.photo.decoding import FORMATS, Limits, decode_photo, read_photo
-from vesselrt.runtime.photo.encoded import TITLES
+from vesselrt.runtime.photo.decoding import PHOTO_FORMATS, Limits, decode_photo, read_photo
+from vesselrt.runtime.photo.encoded import PHOTO_TITLES
 
 KINDS = "JPEG, PNG, TIFF, BMP, WebP, GIF, PNM or AVIF"
 EMPTY = f"the file is empty. Send a {KINDS} file."
@@ -311,11 +311,11 @@ def test_deep_samples_are_not_copied(kind: Any, channels: int, monkeypatch: pyte
 @pytest.mark.parametrize(("name", "data"), ONE_OF_EACH.items(), ids=ONE_OF_EACH)
 def test_a_format_that_is_not_wanted_is_refused_unseen(name: str, data: bytes) -> None:
     kind = name.partition(",")[0]
-    others = tuple(form for form in FORMATS if form != kind.lower())
-    assert len(others) == len(FORMATS) - 1
+    others = tuple(form for form in PHOTO_FORMATS if form != kind.lower())
+    assert len(others) == len(PHOTO_FORMATS) - 1
     with pytest.raises(ImageDecodeError) as caught:
         pixels_of(data, Limits(formats=others))
-    assert str(caught.value) == f"the file is {kind}. Send one of: {', '.join(TITLES[form] for form in others)}."
+    assert str(caught.value) == f"the file is {kind}. Send one of: {', '.join(PHOTO_TITLES[form] for form in others)}."
 
 
 @pytest.mark.usefixtures("no_pixel_is_decoded")
