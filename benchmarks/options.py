@@ -13,7 +13,7 @@ PhotoFiles = Annotated[
 ]
 ModelName = Annotated[str | None, typer.Option("--model", help="Built-in model or model file; default: fundus.")]
 DeviceName = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, or one library of these.")]
-PrecisionName = Annotated[str, typer.Option("--precision", help="auto, f32, bf16 or fp16.")]
+PrecisionName = Annotated[str, typer.Option("--precision", help="auto, f32, bf16, fp16 or int8.")]
 ThreadCount = Annotated[int | None, typer.Option("--threads", help="Processor cores to use; default: all that it may.")]
 JsonFile = Annotated[Path | None, typer.Option("--json", help="Write all figures to this file.")]
 

@@ -22,7 +22,16 @@ from vesselrt.runtime.photo.torn import find_torn_rows
 from vesselrt.runtime.photo.vips import load_vips
 from vesselrt.runtime.photo.webp import open_webp
 
-__all__ = ["PHOTO_FORMATS", "PHOTO_SUFFIXES", "Decoded", "PhotoFormat", "Limits", "decode_photo", "read_bytes", "read_photo"]
+__all__ = [
+    "PHOTO_FORMATS",
+    "PHOTO_SUFFIXES",
+    "Decoded",
+    "Limits",
+    "PhotoFormat",
+    "decode_photo",
+    "read_bytes",
+    "read_photo",
+]
 
 _MAGIC: tuple[tuple[bytes, int, PhotoFormat], ...] = (
     (b"\xff\xd8\xff", 0, "jpeg"),
