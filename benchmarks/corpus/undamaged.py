@@ -128,6 +128,11 @@ def _jpeg_oddities() -> Iterator[File]:
         "EXIF behind the tables",
         plain[:-2].replace(b"\xff\xc0", jpeg_segment(0xE1, exif(8)) + b"\xff\xc0", 1) + plain[-2:],
     )
+    yield from _jpeg_extras(plain, thumbnail)
+
+
+def _jpeg_extras(plain: bytes, thumbnail: bytes) -> Iterator[File]:
+    """Other segments than EXIF, and what stands behind the end."""
     yield "comments", with_segments(plain, *[jpeg_segment(0xFE, b"camera")] * 20)
     yield "comment of 64 KB", with_segments(plain, jpeg_segment(0xFE, b" " * 65_533))
     yield "empty comment", with_segments(plain, jpeg_segment(0xFE, b""))

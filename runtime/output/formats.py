@@ -25,7 +25,7 @@ class Style:
     """How vessels are drawn. What a format has no use for is ignored."""
 
     colour: str = COLOUR
-    """"#rrggbb", of the vessels in "overlay" and "svg"."""
+    """Of the vessels in "overlay" and "svg", as "#rrggbb"."""
     opacity: float = OPACITY
     """0..1: the colour's share of a vessel pixel in "overlay"."""
     simplify: float = 0.0
