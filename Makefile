@@ -70,7 +70,8 @@ tests: $(TEST)/.done ## pytest (ARGS="-k tiling"; ARGS=--cov counts the lines th
 LOWEST_TESTS := tests/package/test_import.py tests/runtime/backends tests/runtime/output \
 	$(addprefix tests/runtime/,engines/test_cache.py test_tiling.py test_segmenter.py) \
 	$(addprefix tests/runtime/photo/test_,decode.py photograph.py preparation.py) \
-	tests/training/data/test_annotations.py tests/training/evaluation/test_evaluation.py tests/server/test_server.py
+	$(addprefix tests/training/data/test_,annotations.py geojson.py tracing.py) \
+	$(addprefix tests/training/evaluation/test_,counting.py evaluation.py) tests/server/test_server.py
 # The words of the one that is left out are those of a later Starlette.
 LOWEST_TESTS_LEFT_OUT := tests/server/test_server.py::test_bad_request_gets_one_clear_message[damaged multipart]
 lowest: $(LOWEST)/.done ## the tests of runtime and server with the lowest releases allowed (Python 3.11)

@@ -12,7 +12,7 @@ import numpy as np
 from vesselrt.runtime.arrays import Image, Mask
 from vesselrt.runtime.errors import DataError, OptionError
 from vesselrt.runtime.photo.decoding import Limits, read_photo
-from vesselrt.training.data.finding import Kind, listed
+from vesselrt.training.data.finding import Kind, list_unchecked_samples
 from vesselrt.training.data.samples import Sample
 
 JPEG_QUALITY = 95
@@ -79,7 +79,11 @@ def held_out(data: Path) -> dict[str, list[Sample]]:
 
     Raises DataError when `data` holds neither.
     """
-    found = {name: listed(kind, data / name, "test") for name, kind in _SETS.items() if (data / name).is_dir()}
+    found = {
+        name: list_unchecked_samples(kind, data / name, "test")
+        for name, kind in _SETS.items()
+        if (data / name).is_dir()
+    }
     found = {name: samples for name, samples in found.items() if samples}
     if not found:
         raise DataError(f"{data}: no test photographs. Expected the folder CHASE_DB1 or HRF in it, as published.")

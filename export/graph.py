@@ -17,7 +17,7 @@ from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.errors import ExportError
 from vesselrt.runtime.files import atomic_write
 from vesselrt.runtime.manifest import Manifest
-from vesselrt.training.networks import folded
+from vesselrt.training.networks import fold_branches
 
 logger = logging.getLogger(__name__)
 
@@ -105,7 +105,7 @@ def export(
 
 def _export_proven(module: Deployed, manifest: Manifest, path: Path, photographs: list[Image]) -> Manifest:
     with atomic_write(path) as name:
-        model = onnx_from_module(folded(module), manifest)
+        model = onnx_from_module(fold_branches(module), manifest)
         if module.output != "probability":
             _check_end(model)
         write(model, manifest, name)

@@ -51,10 +51,10 @@ class VesselNet(nn.Module):
         self.stem = nn.Sequential(
             nn.Conv2d(channels, widths[0], 4, stride=2, padding=1, bias=False), nn.BatchNorm2d(widths[0]), nn.ReLU()
         )
-        self.encoder = nn.ModuleList(_level(w, n) for w, n in zip(widths, encoder, strict=True))
-        self.down = nn.ModuleList(_conv(a, b, stride=2) for a, b in pairwise(widths))
+        self.encoder = nn.ModuleList(_level_block(w, n) for w, n in zip(widths, encoder, strict=True))
+        self.down = nn.ModuleList(_conv_block(a, b, stride=2) for a, b in pairwise(widths))
         self.up = nn.ModuleList(nn.ConvTranspose2d(b, a, 2, stride=2) for a, b in pairwise(widths))
-        self.decoder = nn.ModuleList(_level(w, n) for w, n in zip(widths[:-1], decoder, strict=True))
+        self.decoder = nn.ModuleList(_level_block(w, n) for w, n in zip(widths[:-1], decoder, strict=True))
         # Not a transposed convolution: with one output channel it fills one of eight or more vector lanes.
         self.head = nn.Sequential(nn.Conv2d(widths[0], 4, 3, padding=1), nn.PixelShuffle(2))
 
@@ -77,7 +77,7 @@ class Residual(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.first = _conv(width, width)
+        self.first = _conv_block(width, width)
         self.second = nn.Sequential(nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -88,7 +88,7 @@ class Branched(nn.Conv2d):
     """A square 3×3 convolution that trains as the sum of several branches (Hu et al., 2022, OREPA).
 
     The identity, a 3×3 convolution (`weight`), a 1×1, and a 1×1 after a wider 3×3. All are linear, so they are added as
-    kernels and not as images: a training step costs what one convolution costs, and `folded` leaves that one.
+    kernels and not as images: a training step costs what one convolution costs, and `fold_branches` leaves that one.
     """
 
     def __init__(self, width: int) -> None:
@@ -115,7 +115,7 @@ class Branched(nn.Conv2d):
         return plain
 
 
-def folded(network: nn.Module) -> nn.Module:
+def fold_branches(network: nn.Module) -> nn.Module:
     """A copy in which every `Branched` is one plain convolution."""
     copy = deepcopy(network)
     for part in list(copy.modules()):
@@ -136,8 +136,8 @@ class EfficientUNet(nn.Module):
     and 1. `pretrained` starts the encoder from ImageNet: of 3 channels, RGB, that the recipe's `input` brings to
     ImageNet's mean [0.485, 0.456, 0.406] and std [0.229, 0.224, 0.225].
 
-    Raises ValueError for a backbone or widths that there are none of, DataError when the ImageNet weights are not to
-    be had.
+    Raises ValueError for an unknown backbone or another number of widths, DataError when the ImageNet weights can't be
+    loaded.
     """
 
     stride = 32
@@ -190,14 +190,12 @@ def _load_imagenet(encoder: nn.Module, backbone: str) -> None:
     place = Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]
     advice = f"Say pretrained: false, or put {url} by hand at {place}"
     try:
-        # With weights_only nothing is unpickled but tensors; the hash is checked of what is downloaded.
+        # weights_only: nothing but tensors is unpickled. The hash of a download is checked.
         given = torch.hub.load_state_dict_from_url(
             url, map_location="cpu", progress=False, check_hash=True, weights_only=True
         )
     except Exception as error:  # noqa: BLE001 - networks, disks, and what a hostile file raises inside torch
-        raise DataError(
-            f"the ImageNet weights of {backbone} are not to be had ({first_line(error)}). {advice}"
-        ) from None
+        raise DataError(f"the ImageNet weights of {backbone} can't be loaded ({first_line(error)}). {advice}") from None
     own = {key: value for key, value in encoder.state_dict().items() if not key.endswith("num_batches_tracked")}
     # Blocks are counted through there: _blocks.7, which MONAI calls _blocks.3.7.
     names = {key: re.sub(r"^_blocks\.\d+", "_blocks", key) for key in own}
@@ -252,11 +250,13 @@ class TransUNet(nn.Module):
             nn.Conv2d(channels, widths[0], 4, stride=2, padding=1, bias=False), nn.BatchNorm2d(widths[0]), nn.ReLU()
         )
         self.encoder = nn.ModuleList(Residual(w) for w in widths)
-        self.down = nn.ModuleList(_conv(a, b, stride=2) for a, b in pairwise(widths))
+        self.down = nn.ModuleList(_conv_block(a, b, stride=2) for a, b in pairwise(widths))
         self.embed = nn.Conv2d(widths[-1], embedding, 1)
         self.position = nn.Parameter(torch.zeros(1, (tile // self.stride) ** 2, embedding))
         nn.init.trunc_normal_(self.position, std=0.02)  # as in ViT
-        self.transformer = nn.Sequential(*(_Attentive(embedding, heads) for _ in range(depth)), nn.LayerNorm(embedding))
+        self.transformer = nn.Sequential(
+            *(_TransformerLayer(embedding, heads) for _ in range(depth)), nn.LayerNorm(embedding)
+        )
         levels = (*widths[:-1], embedding)
         self.up = nn.ModuleList(nn.ConvTranspose2d(b, a, 2, stride=2) for a, b in pairwise(levels))
         self.decoder = nn.ModuleList(Residual(w) for w in widths[:-1])
@@ -291,7 +291,7 @@ class TransUNet(nn.Module):
         return logits
 
 
-class _Attentive(nn.Module):
+class _TransformerLayer(nn.Module):
     """A pre-norm transformer layer (Dosovitskiy et al., 2021).
 
     torch's own has a second path for inference, one fused operation that ONNX does not know.
@@ -316,14 +316,14 @@ class _Attentive(nn.Module):
         return result
 
 
-def _conv(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
+def _conv_block(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()
     )
 
 
-def _level(width: int, convolutions: int) -> nn.Module:
-    """Raises ValueError for a number of convolutions that there is no block of."""
+def _level_block(width: int, convolutions: int) -> nn.Module:
+    """The block of one level. Raises ValueError for another number of convolutions than 0, 1 or 2."""
     if convolutions == 2:
         return Residual(width)
     if convolutions == 1:

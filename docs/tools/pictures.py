@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 import vesselrt
 from vesselrt.runtime.photo.views import find_scales
 from vesselrt.training.synthetic import slitlamp
-from vesselrt.training.synthetic.cameras import HELD_OUT, source_of
+from vesselrt.training.synthetic.cameras import HELD_OUT, pyramid_from_photo
 
 DOCS = Path(__file__).resolve().parents[1]
 PICTURES = DOCS / "pictures"
@@ -110,7 +110,7 @@ def plot_quality(sets: list[Any]) -> plt.Figure:
 
 def cameras(photograph: Image) -> Iterator[tuple[str, Image, float | None]]:
     """Name, picture and scale of what the model holds on: the sample as other cameras and programs would give it."""
-    source = source_of(photograph, np.zeros(photograph.shape[:2], bool))
+    source = pyramid_from_photo(photograph, np.zeros(photograph.shape[:2], bool))
     for name, camera in HELD_OUT.items():
         yield f"camera-{name}", camera.photograph(source, 0)[0], None
     yield "camera-red-free", np.dstack([photograph[:, :, 1]] * 3), None
@@ -126,7 +126,7 @@ def failures(photograph: Image) -> Iterator[tuple[str, Image, float | None]]:
     yield "failure-blurred", cv2.GaussianBlur(photograph, (0, 0), 5), None
     yield "failure-dark", (photograph * 0.14).astype(np.uint8), None
     yield "failure-overexposed", np.clip(photograph * 3.2, 0, 255).astype(np.uint8), None
-    yield "failure-slit-lamp", slitlamp.photograph(720, 960, 3)[0], None
+    yield "failure-slit-lamp", slitlamp.draw_slit_lamp_photo(720, 960, 3)[0], None
 
 
 def centre(photograph: Image) -> Image:

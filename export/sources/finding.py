@@ -25,7 +25,7 @@ from vesselrt.export.sources.source import Source, described_source, manifest_fi
 from vesselrt.export.weights import fill_network, hash_weights, load_weights
 from vesselrt.runtime.errors import DataError, OptionError
 from vesselrt.runtime.manifest import Manifest
-from vesselrt.training.fit.recipe import Network
+from vesselrt.training.fit.recipe import NetworkFactory
 
 
 def find_source(
@@ -77,7 +77,7 @@ def source_from_callable(factory: str, weights: Path, manifest: Path) -> Source:
 
     Raises DataError or ManifestError that name the part which does not fit.
     """
-    network = Network(factory=factory).build()
+    network = NetworkFactory(factory=factory).build()
     if not isinstance(network, nn.Module):
         raise DataError(f"network {factory} gives a {type(network).__name__}. Expected a torch.nn.Module.")
     state, shift = load_weights(weights)

@@ -26,7 +26,7 @@ from vesselrt.runtime.modelfile import read_manifest, sha256
 from vesselrt.runtime.output.formats import OutputFormat
 from vesselrt.runtime.output.outlines import geojson_from_mask
 from vesselrt.training.data.finding import Kind
-from vesselrt.training.data.samples import digest
+from vesselrt.training.data.samples import hash_photograph
 
 KINDS = ", ".join(get_args(Kind))
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -675,7 +675,7 @@ def test_figures_on_training_photographs_are_not_recorded_as_a_test(
     run: Run, mirror: Path, measured: Path, tmp_path: Path
 ) -> None:
     model, path = onnx.load(mirror), tmp_path / "taught.onnx"
-    digests = tuple(digest(measured / "images" / f"{name}.png") for name in "ab")
+    digests = tuple(hash_photograph(measured / "images" / f"{name}.png") for name in "ab")
     source = DataSource(name="eyes", split="train", terms="CC0-1.0", photographs=digests)
     manifest = read_manifest(mirror).model_copy(update={"provenance": Provenance(data=(source,))})
     onnx.helper.set_model_props(model, {METADATA_KEY: manifest.to_json()})

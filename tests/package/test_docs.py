@@ -145,8 +145,8 @@ def test_every_field_of_recipe_and_manifest_stands(reference: ModuleType) -> Non
     recipe, manifest = reference.recipe(), reference.manifest()
     for field in ("schedule", "learning_rate", "patience", "teacher", "crosstalk"):
         assert f"| `{field}` | " in recipe
-    assert "[Schedule](#schedule)" in recipe
-    assert "## Schedule\n" in recipe
+    assert "[FirstSchedule](#firstschedule)" in recipe
+    assert "## FirstSchedule\n" in recipe
     assert "| `margin` | integer ≥ 0 | required | Pixels at an inner window edge" in manifest
 
 

@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 
 import vesselrt
-from vesselrt.training.data.finding import Kind, find
+from vesselrt.training.data.finding import Kind, list_samples
 from vesselrt.training.data.splits import Split
-from vesselrt.training.evaluation.evaluate import Evaluation, evaluate, known
+from vesselrt.training.evaluation.evaluate import Evaluation, evaluate_model, training_overlap
 
 
 def measure(data_root: Path, kind: Kind, folder: str) -> Evaluation:
     with vesselrt.load(precision="f32") as segmenter:  # as it was recorded
-        return evaluate(segmenter, find(kind, data_root / folder, "test"), name=folder, split="test")
+        return evaluate_model(segmenter, list_samples(kind, data_root / folder, "test"), name=folder, split="test")
 
 
 def as_recorded(result: Evaluation, name: str) -> bool:
@@ -45,6 +45,6 @@ def test_the_model_file_knows_what_it_was_trained_on(data_root: Path) -> None:
     sets: list[tuple[Kind, str, int]] = [("chase_db1", "CHASE_DB1", 20), ("hrf", "HRF", 15)]
     splits: list[Split] = ["train", "validation", "test"]
     for kind, folder, count in sets:
-        train, validation, test = (find(kind, data_root / folder, split) for split in splits)
-        assert len(known(manifest, [*train, *validation])) == count
-        assert known(manifest, test) == []
+        train, validation, test = (list_samples(kind, data_root / folder, split) for split in splits)
+        assert len(training_overlap(manifest, [*train, *validation])) == count
+        assert training_overlap(manifest, test) == []

@@ -4,7 +4,6 @@ come from.
 
 import pickle
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -21,23 +20,15 @@ import vesselrt
 from vesselrt.export.graph import export
 from vesselrt.runtime.errors import DataError
 from vesselrt.runtime.manifest import Manifest
-from vesselrt.training.fit.recipe import Network
-from vesselrt.training.networks import BACKBONES, Branched, EfficientUNet, TransUNet, VesselNet, folded
+from vesselrt.training.fit.recipe import NetworkFactory
+from vesselrt.training.networks import BACKBONES, Branched, EfficientUNet, VesselNet, fold_branches
 
 B0: dict[str, Any] = {"channels": 3, "backbone": "efficientnet-b0", "widths": [16, 8, 8, 4, 4]}
 TINY: dict[str, Any] = {"channels": 1, "tile": 64, "widths": [4, 8, 8, 8], "embedding": 12, "depth": 2, "heads": 3}
 PLAIN: dict[str, Any] = {"spatial_dims": 2, "in_channels": 3, "out_channels": 1, "norm": "batch", "act": "relu"}
 PLAIN["features"] = [4, 4, 8, 8, 8, 4]
 HERE = "vesselrt.training.networks"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    """The networks are tiny: threads would only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def manifest_of(channels: int, **tile: Any) -> Manifest:
@@ -77,6 +68,12 @@ def lively(network: nn.Module, pixels: Tensor) -> nn.Module:
     return network
 
 
+def leave_out_repeated_blocks(network: EfficientUNet) -> None:
+    """One block of each stage, and two of the second: further ones are the same again, and exporting is slow."""
+    for number, stage in enumerate(network.network.encoder._blocks):
+        del stage[2 if number == 1 else 1 :]
+
+
 # Exported, they do the same
 
 
@@ -94,7 +91,9 @@ def test_the_model_file_does_what_the_network_does(
 ) -> None:
     torch.manual_seed(0)
     channels, random = shapes[0][1], np.random.default_rng(0)
-    network = Network(factory=factory, arguments=arguments).build()
+    network = NetworkFactory(factory=factory, arguments=arguments).build()
+    if isinstance(network, EfficientUNet):
+        leave_out_repeated_blocks(network)
     lively(network, torch.randn(2, channels, tile["size"], tile["size"]))
     written = export(network, manifest_of(channels, **tile), tmp_path / "net.onnx", [])
     assert written.provenance.parity["f32"]["largest_difference"] <= 1e-4
@@ -142,7 +141,7 @@ def test_branches_are_the_sum_of_their_convolutions() -> None:
 
 def test_folding_leaves_one_convolution_that_does_the_same() -> None:
     network, pixels = branched(), torch.randn(2, 1, 32, 48)
-    plain = folded(network)
+    plain = fold_branches(network)
     for layers, kinds in ((network, {Branched, nn.Conv2d}), (plain, {nn.Conv2d})):
         assert {type(part) for part in layers.modules() if isinstance(part, nn.Conv2d)} == kinds
     with torch.inference_mode():
@@ -202,7 +201,7 @@ def test_sides_that_it_cannot_halve_are_named() -> None:
 )
 def test_what_there_is_no_efficient_unet_of(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(DataError, match=re.escape(message)):
-        Network(factory=f"{HERE}:EfficientUNet", arguments={**B0, **arguments}).build()
+        NetworkFactory(factory=f"{HERE}:EfficientUNet", arguments={**B0, **arguments}).build()
 
 
 FILE = "efficientnet-b0-355c32eb.pth"
@@ -247,7 +246,7 @@ def test_weights_that_cannot_be_downloaded(checkpoints: Path) -> None:
     with pytest.raises(DataError) as caught:
         EfficientUNet(**B0, pretrained=True)
     message = str(caught.value)
-    assert "the ImageNet weights of efficientnet-b0 are not to be had (<urlopen error Name or service" in message
+    assert "the ImageNet weights of efficientnet-b0 can't be loaded (<urlopen error Name or service" in message
     assert "Say pretrained: false, or put https://" in message
     assert message.endswith(f"/{FILE} by hand at {checkpoints / FILE}")
 
@@ -265,10 +264,10 @@ class Trap:
 def test_a_weights_file_put_there_by_hand_is_not_trusted(checkpoints: Path) -> None:
     mark = checkpoints / "it ran"
     (checkpoints / FILE).write_bytes(pickle.dumps({"_conv_stem.weight": Trap(mark)}, protocol=2))
-    with pytest.raises(DataError, match="not to be had"):
+    with pytest.raises(DataError, match="can't be loaded"):
         EfficientUNet(**B0, pretrained=True)
     torch.save({"_conv_stem.weight": Trap(mark)}, checkpoints / FILE)
-    with pytest.raises(DataError, match="not to be had"):
+    with pytest.raises(DataError, match="can't be loaded"):
         EfficientUNet(**B0, pretrained=True)
     assert not mark.exists()
 
@@ -279,100 +278,3 @@ def test_a_weights_file_of_something_else_is_no_start(checkpoints: Path) -> None
     torch.save(weights, checkpoints / FILE)
     with pytest.raises(DataError, match=r"not the ImageNet weights of efficientnet-b0: _blocks.3._bn1.weight is miss"):
         EfficientUNet(**B0, pretrained=True)
-
-
-# TransUNet
-
-
-def test_the_default_trans_unet_is_small() -> None:
-    network = TransUNet()
-    assert 2_000_000 < sum(p.numel() for p in network.parameters()) < 4_000_000
-    with torch.inference_mode():
-        assert network.eval()(torch.zeros(1, 3, 256, 256)).shape == (1, 1, 256, 256)
-
-
-def test_a_window_of_another_size_is_named_with_the_right_one() -> None:
-    with pytest.raises(ValueError, match=r"a window of 64 × 80 pixels. Expected 64 × 64, and no other"):
-        TransUNet(**TINY)(torch.zeros(1, 1, 64, 80))
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"tile": 100}, "tile 100. Expected pixels, a multiple of 16"),
-        ({"tile": 0}, "tile 0. Expected pixels, a multiple of 16"),
-        ({"widths": [4, 8]}, "2 widths. Expected 4, for strides 2, 4, 8 and 16"),
-        ({"heads": 5}, "embedding 12 can't be shared by 5 heads. Expected a multiple of heads"),
-    ],
-)
-def test_what_there_is_no_trans_unet_of(arguments: dict[str, Any], message: str) -> None:
-    with pytest.raises(DataError, match=re.escape(message)):
-        Network(factory=f"{HERE}:TransUNet", arguments={**TINY, **arguments}).build()
-
-
-def test_its_layers_are_those_of_torch() -> None:
-    """torch.nn.TransformerEncoderLayer with the same weights gives the same."""
-    from vesselrt.training.networks import _Attentive
-
-    torch.manual_seed(0)
-    ours, theirs = (
-        _Attentive(12, 3),
-        nn.TransformerEncoderLayer(12, 3, 48, 0, "gelu", batch_first=True, norm_first=True),
-    )
-    norm, wide, _, narrow = ours.perceptron
-    for mine, copy in (
-        (ours.before, theirs.norm1),
-        (ours.out, theirs.self_attn.out_proj),
-        (norm, theirs.norm2),
-        (wide, theirs.linear1),
-        (narrow, theirs.linear2),
-    ):
-        for weight in mine.parameters():
-            nn.init.normal_(weight)
-        copy.load_state_dict(mine.state_dict())
-    theirs.self_attn.in_proj_weight.data.copy_(ours.qkv.weight)
-    assert theirs.self_attn.in_proj_bias is not None
-    theirs.self_attn.in_proj_bias.data.copy_(nn.init.normal_(ours.qkv.bias))
-    tokens = torch.randn(2, 7, 12)
-    torch.testing.assert_close(ours(tokens), theirs(tokens))
-
-
-def test_every_pixel_sees_the_whole_window() -> None:
-    torch.manual_seed(0)
-    network, pixels = TransUNet(**TINY).eval(), torch.rand(1, 1, 64, 64, requires_grad=True)
-    network(pixels)[0, 0, 2, 3].backward()
-    assert pixels.grad is not None
-    cells = pixels.grad.abs().reshape(4, 16, 4, 16).amax((1, 3))
-    assert (cells > 0).all()
-
-
-def test_each_level_reaches_the_head() -> None:
-    """Fusion: without what it takes from a level, the logits are others."""
-    torch.manual_seed(0)
-    network, pixels = TransUNet(**TINY).eval(), torch.rand(1, 1, 64, 64)
-    with torch.inference_mode():
-        whole = network(pixels)
-        for part in network.project:
-            assert isinstance(part, nn.Conv2d)
-            kept = part.weight.clone()
-            part.weight.zero_()
-            assert not torch.allclose(network(pixels), whole)
-            part.weight.copy_(kept)
-        assert torch.equal(network(pixels), whole)
-
-
-def test_it_learns_to_see_a_line() -> None:
-    torch.manual_seed(0)
-    network = TransUNet(**TINY)
-    optimiser = torch.optim.AdamW(network.parameters(), 1e-2)
-    truth = torch.zeros(2, 1, 64, 64)
-    truth[0, :, 20:23], truth[1, :, :, 40:43] = 1, 1
-    pixels = 0.3 * torch.rand(2, 1, 64, 64) + truth
-    losses = []
-    for _ in range(40):
-        loss = nn.functional.binary_cross_entropy_with_logits(network(pixels), truth)
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        losses.append(loss.item())
-    assert losses[-1] < 0.2 < losses[0] / 3

@@ -1,6 +1,6 @@
 """GeoJSON annotations, as QuPath and tools like it write them: from outlines to a mask.
 
-What a file may hold is told in vesselrt.training.data.geojson. Coordinates are [x, y] in pixels, y down, from the
+vesselrt.training.data.geojson says what a file may hold. Coordinates are [x, y] in pixels, y down, from the
 photograph's top left corner: the centre of the pixel in row r and column c is at x = c + ½, y = r + ½.
 
 - Polygon, MultiPolygon: a pixel is vessel where its centre lies inside by the even-odd rule, so rings after the first
@@ -26,17 +26,19 @@ from vesselrt.runtime.arrays import Mask
 from vesselrt.runtime.errors import DataError
 from vesselrt.runtime.manifest import Facts
 from vesselrt.runtime.output.outlines import import_shapely
-from vesselrt.training.data.drawing import Points, fill, stroke
-from vesselrt.training.data.geojson import FARTHEST, Feature, Line, MultiPolygon, Polygon, read_features
+from vesselrt.training.data.drawing import Points, fill_line, fill_rings
+from vesselrt.training.data.geojson import MAX_COORDINATE, Feature, Line, MultiPolygon, Polygon, read_features
 
-FREE = 'where such photographs show no vessels, set "unannotated": "empty" in dataset.json'
+UNANNOTATED_ADVICE = 'where such photographs show no vessels, set "unannotated": "empty" in dataset.json'
 """What a message may advise."""
 
-_OVERHANG = 0.02  # share of the longer side by which a hand may draw over the photograph's edge
-_SLIP = 1.0  # px²: a crossing no larger comes of rounded coordinates, or of a slip of the pen that no mask shows
+_MAX_OVERHANG = 0.02  # share of the longer side by which a hand may draw over the photograph's edge
+_MAX_CROSSING = (
+    1.0  # px²: a crossing no larger comes of rounded coordinates, or of a slip of the pen that no mask shows
+)
 
 
-class Rules(Facts):
+class AnnotationRules(Facts):
     """What a file does not say: how the annotations of a data set are meant."""
 
     line_width: Annotated[float, Field(gt=0)] | None = None
@@ -52,7 +54,7 @@ class Annotation:
     """The annotation of one photograph: a file, or its share of one."""
 
     path: Path
-    rules: Rules
+    rules: AnnotationRules
     image: str | None = None
     """In a file for many photographs, which one: the name of its file."""
 
@@ -64,25 +66,25 @@ class Annotation:
         mask = np.zeros((height, width), bool)
         if self.rules.unannotated == "empty" and not self.path.exists():
             return mask
-        parts = list(_parts(self.path, self.rules, self.image))
+        parts = list(_read_parts(self.path, self.rules, self.image))
         if not parts and self.rules.unannotated == "refuse":
             raise DataError(
                 f"{self.path}: it holds no annotation{f' of {self.image}' if self.image else ''}. Annotate the "
-                f"photograph, or take it out; {FREE}."
+                f"photograph, or take it out; {UNANNOTATED_ADVICE}."
             )
         _check_place(parts, mask.shape)
         for part in parts:
             if not part.vessel:
                 continue
             if part.width is None:
-                fill(mask, part.rings)
+                fill_rings(mask, part.rings)
             else:
-                stroke(mask, part.rings[0], part.width)
+                fill_line(mask, part.rings[0], part.width)
         return mask
 
 
-def images(path: Path) -> set[str]:
-    """The photographs that a file for many has annotations of, by the names that it gives, without folders.
+def list_annotated_photographs(path: Path) -> set[str]:
+    """The names, without folders, of the photographs that are annotated in a file for many.
 
     Raises DataError where a feature names none.
     """
@@ -95,7 +97,7 @@ def images(path: Path) -> set[str]:
     return {name for name in named if name is not None}
 
 
-def classes(path: Path) -> set[str]:
+def list_annotated_classes(path: Path) -> set[str]:
     """The classes that the features of a file have. Raises DataError."""
     return {name for feature in read_features(path) for name in feature.classes()}
 
@@ -114,7 +116,7 @@ class _Part:
     """Whether its class is one that counts."""
 
 
-def _parts(path: Path, rules: Rules, image: str | None) -> Iterator[_Part]:
+def _read_parts(path: Path, rules: AnnotationRules, image: str | None) -> Iterator[_Part]:
     """The polygons and lines of a file, or those of one photograph. Raises DataError for one that can't be drawn."""
     for number, feature in enumerate(read_features(path)):
         if image is not None and feature.image() not in (image, Path(image).stem):
@@ -125,21 +127,21 @@ def _parts(path: Path, rules: Rules, image: str | None) -> Iterator[_Part]:
             if isinstance(shape, Polygon | MultiPolygon):
                 areas = [shape.coordinates] if isinstance(shape, Polygon) else shape.coordinates
                 for area in filter(None, areas):
-                    rings = tuple(map(_points, area))
+                    rings = tuple(map(_points_from_positions, area))
                     _check_rings(where, rings)
                     yield _Part(where, rings, None, vessel)
             else:
                 lines = [shape.coordinates] if isinstance(shape, Line) else shape.coordinates
                 for line in filter(None, lines):
-                    width = _width(where, line, feature, rules) if vessel else 0.0
-                    yield _Part(where, (_points(line),), width, vessel)
+                    width = _line_width(where, line, feature, rules) if vessel else 0.0
+                    yield _Part(where, (_points_from_positions(line),), width, vessel)
 
 
-def _points(positions: list[list[float]]) -> Points:
+def _points_from_positions(positions: list[list[float]]) -> Points:
     return np.array([position[:2] for position in positions], np.float64).reshape(-1, 2)
 
 
-def _width(where: str, line: list[list[float]], feature: Feature, rules: Rules) -> float:
+def _line_width(where: str, line: list[list[float]], feature: Feature, rules: AnnotationRules) -> float:
     if len(line) < 2:
         raise DataError(f"{where}: a line of one position. Expected two or more.")
     width = feature.property("width")
@@ -149,7 +151,7 @@ def _width(where: str, line: list[list[float]], feature: Feature, rules: Rules) 
             f'{where}: a line without a width. Give it a property "width" in pixels, or all "line_width"; or a '
             'class that is not vessel, and name those that are in "classes" of dataset.json.'
         )
-    if isinstance(width, bool) or not isinstance(width, int | float) or not 0 < width < FARTHEST:
+    if isinstance(width, bool) or not isinstance(width, int | float) or not 0 < width < MAX_COORDINATE:
         raise DataError(f"{where}: its width is {width!r}. Expected a number of pixels above 0.")
     return float(width)
 
@@ -168,7 +170,7 @@ def _check_rings(where: str, rings: tuple[Points, ...]) -> None:
         return
     # What merely touches itself is not valid either, and yet clear. Where rings cross, the area that they go around
     # (by the shoelace formula) and the area that even-odd fills are not the same.
-    if abs(polygon.area - shapely.make_valid(polygon).area) > _SLIP:
+    if abs(polygon.area - shapely.make_valid(polygon).area) > _MAX_CROSSING:
         reason = shapely.is_valid_reason(polygon)
         raise DataError(
             f"{where}: an outline that crosses itself or another of its polygon ({reason}): what is inside can't be "
@@ -204,7 +206,7 @@ def _check_place(parts: list[_Part], shape: tuple[int, ...]) -> None:
 
 
 def _is_outside(part: _Part, shape: tuple[int, ...]) -> bool:
-    """Whether none of it is in the photograph, or it reaches farther out than a hand slips."""
+    """Whether it lies outside of the photograph, or reaches farther over its edge than a slip of the hand."""
     points, size, reach = part.rings[0], shape[::-1], (part.width or 0) / 2
     elsewhere = (points.max(axis=0) < -reach).any() or (points.min(axis=0) > np.add(size, reach)).any()
-    return bool(elsewhere or np.maximum(-points, points - size).max() > max(2.0, _OVERHANG * max(size)))
+    return bool(elsewhere or np.maximum(-points, points - size).max() > max(2.0, _MAX_OVERHANG * max(size)))

@@ -12,14 +12,14 @@ Points = NDArray[np.float64]
 """(K, 2) x, y in pixels."""
 
 
-def fill(mask: Mask, rings: tuple[Points, ...]) -> None:
+def fill_rings(mask: Mask, rings: tuple[Points, ...]) -> None:
     """Sets the pixels of `mask` (H, W) whose centres lie inside closed `rings`, by the even-odd rule."""
     height, width = mask.shape
     start, end = (np.concatenate([r[part] for r in rings]) for part in (slice(None, -1), slice(1, None)))
     upward = start[:, 1] > end[:, 1]
     (x0, y0), (x1, y1) = np.where(upward[:, None], end, start).T, np.where(upward[:, None], start, end).T
     top, bottom = (np.clip(np.ceil(y - 0.5), 0, height).astype(np.intp) for y in (y0, y1))
-    edge, row = runs(top, bottom)
+    edge, row = enumerate_ranges(top, bottom)
     if not len(row):
         return
     y = row + 0.5
@@ -32,7 +32,7 @@ def fill(mask: Mask, rings: tuple[Points, ...]) -> None:
     mask[upper:lower, left:right] |= np.bitwise_xor.accumulate(sides & 1, axis=1)[:, :-1].astype(bool)
 
 
-def stroke(mask: Mask, points: Points, width: float) -> None:
+def fill_line(mask: Mask, points: Points, width: float) -> None:
     """Sets the pixels of `mask` (H, W) whose centres lie at most half of `width` from the line through `points`."""
     height, columns = mask.shape
     reach = width / 2
@@ -45,7 +45,7 @@ def stroke(mask: Mask, points: Points, width: float) -> None:
         seen = np.clip(([near, far] - y0) / dy, 0, 1) if dy else np.array([[0.0], [1.0]]) * np.ones(len(rows))
         at = x0 + dx * seen
         first, last = at.min(axis=0) - reach - 1, at.max(axis=0) + reach + 1
-        line, column = runs(*(np.clip(np.floor(v), 0, columns).astype(np.intp) for v in (first, last)))
+        line, column = enumerate_ranges(*(np.clip(np.floor(v), 0, columns).astype(np.intp) for v in (first, last)))
         row = rows[line]
         px, py = column + 0.5 - x0, row + 0.5 - y0
         along, across, length = px * dx + py * dy, px * dy - py * dx, dx * dx + dy * dy
@@ -55,7 +55,7 @@ def stroke(mask: Mask, points: Points, width: float) -> None:
         mask[row[inside], column[inside]] = True
 
 
-def runs(first: NDArray[Any], last: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def enumerate_ranges(first: NDArray[Any], last: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Counts from `first` to `last`, excluded, for each of K ranges: which range, and the number."""
     length = np.maximum(last - first, 0)
     which = np.repeat(np.arange(len(length)), length)

@@ -9,14 +9,14 @@ from typing import Literal, cast, get_args
 from vesselrt.runtime.errors import DataError
 from vesselrt.training.data.geojson import foreign_format
 from vesselrt.training.data.layouts import LAYOUTS
-from vesselrt.training.data.outlined import SIGNS, outlined
+from vesselrt.training.data.outlined import SIGNS, list_outlined_samples
 from vesselrt.training.data.samples import Sample
-from vesselrt.training.data.splits import Parts, Settings, Split
+from vesselrt.training.data.splits import DataSetSettings, Parts, Split
 
 Kind = Literal[
     "drive", "chase_db1", "hrf", "stare", "fives", "les_av", "iostar", "dr_hagis", "rite", "folder", "geojson"
 ]
-"""Layouts: those of masks are told in vesselrt.training.data.layouts, `geojson` in vesselrt.training.data.outlined."""
+"""Layouts: masks are described in vesselrt.training.data.layouts, `geojson` in vesselrt.training.data.outlined."""
 
 _SIGNS: dict[Kind, tuple[str, ...]] = {
     kind: SIGNS if kind == "geojson" else LAYOUTS[kind].signs for kind in get_args(Kind)
@@ -25,7 +25,7 @@ _DEEPEST = 2
 """Folders that an archive may put around a data set: FIVES has two."""
 
 
-def find(kind: Kind, root: Path, split: Split) -> list[Sample]:
+def list_samples(kind: Kind, root: Path, split: Split) -> list[Sample]:
     """The samples of a data set's split, in name order.
 
     Raises DataError when the folder is missing, holds no such set, two photographs share a name, or a photograph
@@ -34,12 +34,12 @@ def find(kind: Kind, root: Path, split: Split) -> list[Sample]:
     if not root.is_dir():
         made = ", such as vesselrt outline makes of another data set" if kind == "geojson" else ""
         raise DataError(f"{root}: no such folder. Expected the data set {kind} there{made}.")
-    samples = listed(kind, root, split)
+    samples = list_unchecked_samples(kind, root, split)
     if not samples:
         rule = ""
         if kind == "geojson":
             rule = " Its split is by name, or as dataset.json says."
-        elif split == "validation" and not has_test(kind, root):
+        elif split == "validation" and not has_test_split(kind, root):
             rule = " Every fifth photograph is for validation: expected five or more."
         raise DataError(
             f"{root}: no photographs of the {split} split of {kind}.{rule} Its layout: "
@@ -56,13 +56,13 @@ def find(kind: Kind, root: Path, split: Split) -> list[Sample]:
     return samples
 
 
-def listed(kind: Kind, root: Path, split: Split) -> list[Sample]:
+def list_unchecked_samples(kind: Kind, root: Path, split: Split) -> list[Sample]:
     """The samples of a split, in name order, whether they are complete or not; none where there is no such split."""
-    root = _inner(kind, root)
+    root = _find_root(kind, root)
     path = root / "dataset.json"
-    settings = Settings.read(path)
+    settings = DataSetSettings.read(path)
     if kind == "geojson":
-        return outlined(root, settings, split)
+        return list_outlined_samples(root, settings, split)
     samples = [
         replace(sample, vessels=settings.vessel_colours or sample.vessels, most_vessel=settings.most_vessel)
         for sample in LAYOUTS[kind].samples(root)
@@ -75,34 +75,35 @@ def listed(kind: Kind, root: Path, split: Split) -> list[Sample]:
     return parts[split]
 
 
-def has_test(kind: Kind, root: Path) -> bool:
+def has_test_split(kind: Kind, root: Path) -> bool:
     """Whether the test split holds photographs that no other split has."""
-    test = {sample.image for sample in listed(kind, root, "test")}
-    return bool(test) and test.isdisjoint(sample.image for sample in listed(kind, root, "train"))
+    test = {sample.image for sample in list_unchecked_samples(kind, root, "test")}
+    return bool(test) and test.isdisjoint(sample.image for sample in list_unchecked_samples(kind, root, "train"))
 
 
-def check_kind(kind: str, root: Path) -> Kind:
-    """A kind by its name; "auto" tells it from what the folder holds. Raises DataError for neither."""
+def resolve_kind(kind: str, root: Path) -> Kind:
+    """A kind by its name; "auto" finds it by the content of the folder. Raises DataError when there is none."""
     if kind in get_args(Kind):
         return cast(Kind, kind)
     if kind != "auto":
         raise DataError(f"unknown kind {kind!r} of data set. Expected one of: auto, {', '.join(_SIGNS)}.")
-    for folders in _levels(root):
-        found = {folder: told for folder in folders if (told := _kind_of(folder))}
+    for folders in _folders_by_depth(root):
+        found = {folder: told for folder in folders if (told := _guess_kind(folder))}
         if len(found) == 1:
             return next(iter(found.values()))
         if found:
             several = ", ".join(f"{folder} ({told})" for folder, told in found.items())
             raise DataError(f"{root}: it holds several data sets: {several}. Name one of these folders.")
     raise DataError(
-        f"{root}: no data set of a known layout ({', '.join(_SIGNS)}). {_foreign(root)}Name a folder that holds one."
+        f"{root}: no data set of a known layout ({', '.join(_SIGNS)}). {_describe_foreign_json(root)}"
+        "Name a folder that holds one."
     )
 
 
-def _inner(kind: Kind, root: Path) -> Path:
+def _find_root(kind: Kind, root: Path) -> Path:
     """Where the data set begins: `root`, or a folder in it, as archives have it. Raises DataError for two."""
-    for folders in _levels(root):
-        found = [folder for folder in folders if _has(folder, _SIGNS[kind])]
+    for folders in _folders_by_depth(root):
+        found = [folder for folder in folders if _has_any(folder, _SIGNS[kind])]
         if len(found) > 1:
             raise DataError(
                 f"{root}: it holds the data set {kind} {len(found)} times: {', '.join(map(str, found))}. "
@@ -113,28 +114,28 @@ def _inner(kind: Kind, root: Path) -> Path:
     return root
 
 
-def _levels(root: Path) -> Iterator[list[Path]]:
+def _folders_by_depth(root: Path) -> Iterator[list[Path]]:
     """`root`, then the folders in it, then theirs; not those that an operating system made."""
     folders = [root]
     for _ in range(_DEEPEST + 1):
         yield folders
-        folders = [p for folder in folders if folder.is_dir() for p in sorted(folder.iterdir()) if _is_folder(p)]
+        folders = [p for folder in folders if folder.is_dir() for p in sorted(folder.iterdir()) if _is_data_folder(p)]
 
 
-def _is_folder(path: Path) -> bool:
+def _is_data_folder(path: Path) -> bool:
     return path.is_dir() and not path.name.startswith(".") and path.name != "__MACOSX"
 
 
-def _kind_of(folder: Path) -> Kind | None:
-    return next((kind for kind, signs in _SIGNS.items() if _has(folder, signs)), None)
+def _guess_kind(folder: Path) -> Kind | None:
+    return next((kind for kind, signs in _SIGNS.items() if _has_any(folder, signs)), None)
 
 
-def _has(folder: Path, signs: tuple[str, ...]) -> bool:
+def _has_any(folder: Path, signs: tuple[str, ...]) -> bool:
     return any(not path.name.startswith(".") for sign in signs for path in folder.glob(sign))
 
 
-def _foreign(root: Path) -> str:
-    """What a message says of annotations in another JSON than GeoJSON."""
+def _describe_foreign_json(root: Path) -> str:
+    """The part of a message about annotations in other JSON than GeoJSON; empty: there are none."""
     for path in sorted(p for place in (root, root / "annotations", root / "images") for p in place.glob("*.json")):
         if (form := foreign_format(path.read_bytes())) is not None:
             return f"{path} is {form}. "

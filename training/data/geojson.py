@@ -2,7 +2,7 @@
 
 A file holds a FeatureCollection, a list of Features, or one Feature. `properties` may be anything; of them
 `classification` (a name, or an object with `name` or `names`), `width` and `image` are read. Points have no area: they
-are left out, and that is said once.
+are left out, with one warning.
 """
 
 import json
@@ -18,17 +18,17 @@ from vesselrt.runtime.manifest import Facts
 
 logger = logging.getLogger(__name__)
 
-FARTHEST = 1e6
+MAX_COORDINATE = 1e6
 """Pixels: no photograph is as large."""
 
 
 class Member(Facts):
-    """What is read from a file that others write: members that we don't know are theirs."""
+    """An object of a file that other programs write: unknown members are allowed."""
 
     model_config = ConfigDict(extra="ignore")
 
 
-_Number = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=-FARTHEST, le=FARTHEST)]
+_Number = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=-MAX_COORDINATE, le=MAX_COORDINATE)]
 _Position = Annotated[list[_Number], Field(min_length=2)]  # further ones than x and y have no meaning here
 
 
@@ -77,7 +77,7 @@ class Collection(Member):
 
 
 class Feature(Member):
-    """A shape, and what its maker says of it."""
+    """A shape and its properties."""
 
     type: Literal["Feature"]
     geometry: (
@@ -86,7 +86,7 @@ class Feature(Member):
     properties: Any = None
 
     def shapes(self) -> "list[Polygon | MultiPolygon | Line | MultiLine]":
-        """What it draws: a collection taken apart, without marks."""
+        """Its polygons and lines; a collection is taken apart, and marks are left out."""
         shapes = self.geometry.geometries if isinstance(self.geometry, Collection) else [self.geometry]
         return [shape for shape in shapes if shape is not None and not isinstance(shape, Marks)]
 
@@ -125,15 +125,15 @@ _LIST = TypeAdapter(list[Feature])
 
 def read_features(path: Path) -> list[Feature]:
     """A file's features. Raises DataError."""
-    return _read(path, path.stat().st_mtime_ns if path.exists() else 0)
+    return _read_features_cached(path, path.stat().st_mtime_ns if path.exists() else 0)
 
 
 @lru_cache(maxsize=2)
-def _read(path: Path, _: int) -> list[Feature]:
+def _read_features_cached(path: Path, _: int) -> list[Feature]:
     """A file's features, kept until it changes (its time is an argument): it may be asked for many photographs."""
     try:
         content = path.read_bytes()
-        text = _text(content)
+        text = _decode_json(content)
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: not a readable annotation ({error}). Expected GeoJSON in UTF-8 or cp1251.") from None
     try:
@@ -152,19 +152,19 @@ def _read(path: Path, _: int) -> list[Feature]:
             f"{path}: not a GeoJSON annotation: {place + ': ' if place else ''}{wrong[0]['msg']}{more}"
         ) from None
     if marks := sum(feature.marks() for feature in features):
-        _say_once(f"{path}: {marks} point(s) have no area, and are not read")
+        _warn_once(f"{path}: {marks} point(s) have no area, and are not read")
     return features
 
 
 @cache
-def _say_once(note: str) -> None:
+def _warn_once(note: str) -> None:
     logger.warning(note)
 
 
 def foreign_format(content: bytes) -> str | None:
-    """What to say of the JSON of another annotation tool; None: it is of none that is known."""
+    """Names the annotation tool of other JSON, with advice; None: unknown."""
     try:
-        root = json.loads(_text(content))
+        root = json.loads(_decode_json(content))
     except (ValueError, RecursionError):
         return None
     if not isinstance(root, dict):
@@ -181,7 +181,7 @@ def foreign_format(content: bytes) -> str | None:
     )
 
 
-def _text(content: bytes) -> str:
+def _decode_json(content: bytes) -> str:
     """JSON by its own marks (UTF-8, UTF-16, byte order mark or none), else by the code page of Russian Windows."""
     try:
         return content.decode(json.detect_encoding(content))

@@ -32,21 +32,21 @@ from vesselrt.runtime.errors import DataError
 from vesselrt.runtime.photo.decoding import PHOTO_SUFFIXES
 from vesselrt.training.data.masks import Vessels
 from vesselrt.training.data.samples import Sample
-from vesselrt.training.data.splits import Parts, every_fifth, published
+from vesselrt.training.data.splits import Parts, divide_as_published, divide_by_every_fifth
 
 
 @dataclass(frozen=True)
-class Layout:
+class DataSetLayout:
     """How to know a data set, find its photographs, and divide them."""
 
     signs: tuple[str, ...]
     """Patterns of paths in its folder, any one of which tells it from others."""
     samples: Callable[[Path], list[Sample]]
     """All of them in name order, complete or not."""
-    divide: Callable[[list[Sample]], Parts] = every_fifth
+    divide: Callable[[list[Sample]], Parts] = divide_by_every_fifth
 
 
-def pictures(folder: Path, pattern: str = r".*") -> list[Path]:
+def list_pictures(folder: Path, pattern: str = r".*") -> list[Path]:
     """The pictures in a folder whose names without suffix match; hidden files, such as macOS's ._x.jpg, are none."""
     if not folder.is_dir():
         return []
@@ -54,38 +54,38 @@ def pictures(folder: Path, pattern: str = r".*") -> list[Path]:
         p
         for p in folder.iterdir()
         if not p.name.startswith(".")
-        and _unpacked(p).suffix.lower() in PHOTO_SUFFIXES
-        and re.fullmatch(pattern, stem(p))
+        and _without_gz(p).suffix.lower() in PHOTO_SUFFIXES
+        and re.fullmatch(pattern, picture_stem(p))
     )
 
 
-def stem(path: Path) -> str:
+def picture_stem(path: Path) -> str:
     """A picture's name without suffix, and without .gz."""
-    return _unpacked(path).stem
+    return _without_gz(path).stem
 
 
-def _unpacked(path: Path) -> Path:
+def _without_gz(path: Path) -> Path:
     return path.with_suffix("") if path.suffix.lower() == ".gz" else path
 
 
-class Names:
+class PicturesByName:
     """The pictures of a folder by name without suffix."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._found: dict[str, list[Path]] = {}
-        for path in pictures(folder):
-            self._found.setdefault(stem(path), []).append(path)
+        for path in list_pictures(folder):
+            self._found.setdefault(picture_stem(path), []).append(path)
 
     def get(self, name: str) -> Path | None:
-        """None where there is none. Raises DataError for a name that two pictures share."""
+        """The picture of that name, or None. Raises DataError for a name that two pictures share."""
         paths = self._found.get(name, [])
         if len(paths) > 1:
             raise DataError(f"{self.folder}: masks that share a name: {', '.join(map(str, paths))}. Keep one of them.")
         return paths[0] if paths else None
 
     def need(self, name: str) -> Path:
-        """Where there is none, the path to name as missing."""
+        """The picture of that name; where it is missing, a path for the message."""
         return self.get(name) or self.folder / f"{name}.*"
 
 
@@ -93,7 +93,7 @@ _Place = tuple[Path, str]
 """A folder, and what the masks in it are called: {name} is the photograph's name without suffix, {number} its begin."""
 
 
-def _paired(
+def _pair_with_masks(
     photographs: list[Path],
     truth: _Place,
     inside: _Place | None = None,
@@ -102,17 +102,17 @@ def _paired(
 ) -> list[Sample]:
     """Photographs with their masks; the field of view counts where its folder is there."""
 
-    def names_in(place: _Place | None) -> Names | None:
-        return Names(place[0]) if place is not None and place[0].is_dir() else None
+    def names_in(place: _Place | None) -> PicturesByName | None:
+        return PicturesByName(place[0]) if place is not None and place[0].is_dir() else None
 
-    truths, fields, seconds = Names(truth[0]), names_in(inside), names_in(second)
+    truths, fields, seconds = PicturesByName(truth[0]), names_in(inside), names_in(second)
 
     def called(place: _Place | None, image: Path) -> str:
-        return "" if place is None else place[1].format(name=stem(image), number=stem(image)[:2])
+        return "" if place is None else place[1].format(name=picture_stem(image), number=picture_stem(image)[:2])
 
     return [
         Sample(
-            name=stem(image),
+            name=picture_stem(image),
             image=image,
             truth=truths.need(called(truth, image)),
             field_of_view=fields.need(called(inside, image)) if fields else None,
@@ -123,7 +123,7 @@ def _paired(
     ]
 
 
-def _number(text: str) -> int:
+def _first_number(text: str) -> int:
     """The first number in a name."""
     found = re.search(r"\d+", text)
     return int(found[0]) if found else 0
@@ -138,8 +138,8 @@ def _drive(root: Path) -> list[Sample]:
     return [
         sample
         for part in (root / "training", root / "test")
-        for sample in _paired(
-            pictures(part / "images", r"\d\d_\w+"),
+        for sample in _pair_with_masks(
+            list_pictures(part / "images", r"\d\d_\w+"),
             (part / "1st_manual", "{number}_manual1"),
             (part / "mask", "{name}_mask"),
             (part / "2nd_manual", "{number}_manual2"),
@@ -148,83 +148,85 @@ def _drive(root: Path) -> list[Sample]:
 
 
 def _chase_db1(root: Path) -> list[Sample]:
-    photographs = pictures(root, r"Image_\d\d[LR]")
-    return _paired(photographs, (root, "{name}_1stHO"), (root / "fov_masks", "{name}"), (root, "{name}_2ndHO"))
+    photographs = list_pictures(root, r"Image_\d\d[LR]")
+    return _pair_with_masks(photographs, (root, "{name}_1stHO"), (root / "fov_masks", "{name}"), (root, "{name}_2ndHO"))
 
 
 def _hrf(root: Path) -> list[Sample]:
-    photographs, inside = pictures(root / "images", r"\d\d_(h|dr|g)"), (root / "mask", "{name}_mask")
+    photographs, inside = list_pictures(root / "images", r"\d\d_(h|dr|g)"), (root / "mask", "{name}_mask")
     if not (root / "manual1").is_dir() and (root / "HRF_AV_GT").is_dir():
-        return _paired(photographs, (root / "HRF_AV_GT", "{name}_AVmanual"), inside, vessels="any colour")
-    return _paired(photographs, (root / "manual1", "{name}"), inside)
+        return _pair_with_masks(photographs, (root / "HRF_AV_GT", "{name}_AVmanual"), inside, vessels="any colour")
+    return _pair_with_masks(photographs, (root / "manual1", "{name}"), inside)
 
 
 def _stare(root: Path) -> list[Sample]:
     def place(*names: str) -> Path:
         return next((root / name for name in names if (root / name).is_dir()), root)
 
-    photographs = pictures(place("stare-images", "images"), r"im\d{4}")
+    photographs = list_pictures(place("stare-images", "images"), r"im\d{4}")
     truth, second = (place("labels-ah", "labels"), "{name}.ah"), (place("labels-vk", "labels"), "{name}.vk")
-    return _paired(photographs, truth, second=second)
+    return _pair_with_masks(photographs, truth, second=second)
 
 
 def _fives(root: Path) -> list[Sample]:
     return [
         sample
         for part in (root / "train", root / "test")
-        for sample in _paired(pictures(part / "Original"), (part / "Ground truth", "{name}"))
+        for sample in _pair_with_masks(list_pictures(part / "Original"), (part / "Ground truth", "{name}"))
     ]
 
 
 def _les_av(root: Path) -> list[Sample]:
-    photographs, inside = pictures(root / "images"), (root / "masks", "{name}_mask")
+    photographs, inside = list_pictures(root / "images"), (root / "masks", "{name}_mask")
     if (root / "vessel-segmentations").is_dir():
-        return _paired(photographs, (root / "vessel-segmentations", "{name}"), inside)
-    return _paired(photographs, (root / "arteries-and-veins", "{name}"), inside, vessels="any colour")
+        return _pair_with_masks(photographs, (root / "vessel-segmentations", "{name}"), inside)
+    return _pair_with_masks(photographs, (root / "arteries-and-veins", "{name}"), inside, vessels="any colour")
 
 
 def _iostar(root: Path) -> list[Sample]:
-    return _paired(pictures(root / "image"), (root / "GT", "{name}_GT"), (root / "mask", "{name}_Mask"))
+    return _pair_with_masks(list_pictures(root / "image"), (root / "GT", "{name}_GT"), (root / "mask", "{name}_Mask"))
 
 
 def _dr_hagis(root: Path) -> list[Sample]:
     # By number: 24 and 32 are one photograph, and every fifth keeps them together in training.
-    photographs = sorted(pictures(root / "Fundus_Images", r"\d+"), key=lambda path: _number(path.name))
+    photographs = sorted(list_pictures(root / "Fundus_Images", r"\d+"), key=lambda path: _first_number(path.name))
     truth, inside = (root / "Manual_Segmentations", "{name}_manual_orig"), (root / "Mask_images", "{name}_mask_orig")
-    return _paired(photographs, truth, inside)
+    return _pair_with_masks(photographs, truth, inside)
 
 
 def _rite(root: Path) -> list[Sample]:
     samples = []
     for part in (root / "training", root / "test"):
-        photographs = pictures(part / "images", r"\d\d_\w+")
+        photographs = list_pictures(part / "images", r"\d\d_\w+")
         if (part / "vessel").is_dir():
-            samples += _paired(photographs, (part / "vessel", "{name}"))
+            samples += _pair_with_masks(photographs, (part / "vessel", "{name}"))
         else:
-            samples += _paired(photographs, (part / "av", "{name}"), vessels="any colour")
+            samples += _pair_with_masks(photographs, (part / "av", "{name}"), vessels="any colour")
     return samples
 
 
 def _folder(root: Path) -> list[Sample]:
-    return _paired(pictures(root / "images"), (root / "masks", "{name}"), (root / "fov", "{name}"))
+    return _pair_with_masks(list_pictures(root / "images"), (root / "masks", "{name}"), (root / "fov", "{name}"))
 
 
-def _divided(test: Callable[[Sample], bool], held_out: Callable[[int], bool]) -> Callable[[list[Sample]], Parts]:
+def _divide_by(test: Callable[[Sample], bool], held_out: Callable[[int], bool]) -> Callable[[list[Sample]], Parts]:
     """`held_out`: which numbers of the training split are for validation."""
-    return partial(published, test=test, held_out=lambda sample: held_out(_number(sample.name)))
+    return partial(divide_as_published, test=test, held_out=lambda sample: held_out(_first_number(sample.name)))
 
 
-LAYOUTS: dict[str, Layout] = {
-    "drive": Layout(("t*/1st_manual",), _drive, _divided(_is_test, lambda number: number >= 37)),
-    "chase_db1": Layout(
-        ("Image_*_1stHO.*",), _chase_db1, _divided(lambda s: _number(s.name) >= 11, lambda number: number >= 9)
+LAYOUTS: dict[str, DataSetLayout] = {
+    "drive": DataSetLayout(("t*/1st_manual",), _drive, _divide_by(_is_test, lambda number: number >= 37)),
+    "chase_db1": DataSetLayout(
+        ("Image_*_1stHO.*",), _chase_db1, _divide_by(lambda s: _first_number(s.name) >= 11, lambda number: number >= 9)
     ),
-    "hrf": Layout(("manual1", "HRF_AV_GT"), _hrf, _divided(lambda s: _number(s.name) >= 6, lambda number: number == 5)),
-    "stare": Layout(("labels-ah", "im*.ah.*", "*/im*.ah.*"), _stare),
-    "fives": Layout(("t*/Ground truth",), _fives, _divided(_is_test, lambda number: number % 10 == 0)),
-    "les_av": Layout(("vessel-segmentations", "arteries-and-veins"), _les_av),
-    "iostar": Layout(("GT/*_GT.*",), _iostar),
-    "dr_hagis": Layout(("Manual_Segmentations",), _dr_hagis),
-    "rite": Layout(("t*/vessel", "t*/av"), _rite, _divided(_is_test, lambda number: number >= 37)),
-    "folder": Layout(("masks",), _folder),
+    "hrf": DataSetLayout(
+        ("manual1", "HRF_AV_GT"), _hrf, _divide_by(lambda s: _first_number(s.name) >= 6, lambda number: number == 5)
+    ),
+    "stare": DataSetLayout(("labels-ah", "im*.ah.*", "*/im*.ah.*"), _stare),
+    "fives": DataSetLayout(("t*/Ground truth",), _fives, _divide_by(_is_test, lambda number: number % 10 == 0)),
+    "les_av": DataSetLayout(("vessel-segmentations", "arteries-and-veins"), _les_av),
+    "iostar": DataSetLayout(("GT/*_GT.*",), _iostar),
+    "dr_hagis": DataSetLayout(("Manual_Segmentations",), _dr_hagis),
+    "rite": DataSetLayout(("t*/vessel", "t*/av"), _rite, _divide_by(_is_test, lambda number: number >= 37)),
+    "folder": DataSetLayout(("masks",), _folder),
 }

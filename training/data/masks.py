@@ -26,18 +26,18 @@ Colour = Annotated[str, Field(pattern="^#[0-9a-f]{6}$")]
 Vessels = tuple[str, ...] | Literal["any colour"] | None
 """Which pixels of a mask are vessel: those of these exact `Colour`s, all that are not black; None: the white ones."""
 
-MOST: Final = 0.4
+MAX_VESSEL_SHARE: Final = 0.4
 """Share of the field of view: no annotation of vessels covers more. CHASE_DB1 and HRF have 4 to 13 %."""
 
 _ORIENTATION = 0x0112  # EXIF
 _MIDDLE = (32, 223)  # levels that are neither black nor white
-_EVEN = 16  # levels by which the pixels of a grey area differ at most; across an edge it is more
-_MOST_GREY = 0.03
+_FLAT_RANGE = 16  # levels by which the pixels of a grey area differ at most; across an edge it is more
+_MAX_GREY_SHARE = 0.03
 """Share of 2 × 2 squares of one middle level. CHASE_DB1 and HRF, resampled by .125 to 3.7, smoothed, or as JPEG of
 quality 10 to 95, have 0 to .012; of two grey classes .35 and more; with the thin vessels alone grey .04 and more."""
-_MOST_COLOURED = 0.001  # share of what is not black
-_COLOURED = 64  # levels between the channels: JPEG alone makes less of grey
-_MOST_COLOURS = 64  # of classes; smoothing or JPEG make hundreds
+_MAX_COLOURED_SHARE = 0.001  # share of what is not black
+_COLOUR_RANGE = 64  # levels between the channels: JPEG alone makes less of grey
+_MAX_COLOURS = 64  # of classes; smoothing or JPEG make hundreds
 
 
 def read_mask(path: Path, vessels: Vessels = None) -> Mask:
@@ -48,13 +48,13 @@ def read_mask(path: Path, vessels: Vessels = None) -> Mask:
     """
     pixels = _read_pixels(path)
     if vessels is None:
-        return _white(path, pixels)
+        return _mask_from_white(path, pixels)
     if vessels == "any colour":
-        return _clear(path, pixels if pixels.ndim == 2 else pixels.max(axis=2))
-    return _of_colours(path, pixels, vessels)
+        return _mask_from_grey(path, pixels if pixels.ndim == 2 else pixels.max(axis=2))
+    return _mask_from_colours(path, pixels, vessels)
 
 
-def check_share(path: Path, vessel: Mask, inside: Mask, most: float = MOST) -> None:
+def check_vessel_share(path: Path, vessel: Mask, inside: Mask, most: float = MAX_VESSEL_SHARE) -> None:
     """Raises DataError when more than the share `most` of the field of view `inside` is vessel; both (H, W)."""
     share = np.count_nonzero(vessel & inside) / (np.count_nonzero(inside) or 1)
     if share <= most:
@@ -76,15 +76,15 @@ _UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, Pillow.DecompressionB
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Pillow.Image]:
+def _open_mask(path: Path) -> Iterator[Pillow.Image]:
     """A picture whose pixels are not read yet; `.gz` is taken off. A data set's own files may be large."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Pillow.DecompressionBombWarning)
-        with Pillow.open(io.BytesIO(read_bytes(path))) as file:
+        with Pillow.open(io.BytesIO(read_unpacked(path))) as file:
             yield file
 
 
-def read_bytes(path: Path) -> bytes:
+def read_unpacked(path: Path) -> bytes:
     """The content of a file, unpacked where its name ends in .gz, as STARE is published. Raises OSError."""
     data = path.read_bytes()
     return gzip.decompress(data) if path.suffix.lower() == ".gz" else data
@@ -93,7 +93,7 @@ def read_bytes(path: Path) -> bytes:
 def _read_pixels(path: Path) -> NDArray[np.uint8]:
     """(H, W) of a grey file, (H, W, 3) of one that may have colours."""
     try:
-        with _opened(path) as file:
+        with _open_mask(path) as file:
             if (pages := getattr(file, "n_frames", 1)) > 1:
                 raise DataError(f"{path}: a mask of {pages} pages. Expected one: save the right one by itself.")
             if (orientation := file.getexif().get(_ORIENTATION, 1)) != 1:
@@ -101,7 +101,7 @@ def _read_pixels(path: Path) -> NDArray[np.uint8]:
                     f"{path}: a mask that is stored turned (EXIF orientation {orientation}). Save it upright."
                 )
             if file.mode.startswith("I"):
-                return _from_deep(np.asarray(file))
+                return _eight_bits_from_sixteen(np.asarray(file))
             if file.mode == "F":
                 raise DataError(f"{path}: a mask of floating-point numbers. Expected 8 bits, 0 and 255: convert it.")
             if file.has_transparency_data:
@@ -111,7 +111,7 @@ def _read_pixels(path: Path) -> NDArray[np.uint8]:
         raise DataError(f"{path}: not a readable mask ({error})") from None
 
 
-def _from_deep(pixels: NDArray[Any]) -> NDArray[np.uint8]:
+def _eight_bits_from_sixteen(pixels: NDArray[Any]) -> NDArray[np.uint8]:
     """16-bit samples by their upper 8 bits, unless they are 8-bit values in a larger cell."""
     shift = 8 if pixels.max() > 255 else 0
     levels: NDArray[np.uint8] = np.clip(pixels >> shift, 0, 255).astype(np.uint8)
@@ -130,52 +130,53 @@ def _without_alpha(path: Path, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return colours
 
 
-def _white(path: Path, pixels: NDArray[np.uint8]) -> Mask:
+def _mask_from_white(path: Path, pixels: NDArray[np.uint8]) -> Mask:
     if pixels.ndim == 2:
-        return _clear(path, pixels)
+        return _mask_from_grey(path, pixels)
     bright = pixels.max(axis=2)
-    coloured = np.count_nonzero(bright - pixels.min(axis=2) > _COLOURED)
+    coloured = np.count_nonzero(bright - pixels.min(axis=2) > _COLOUR_RANGE)
     lit = np.count_nonzero(bright > _MIDDLE[0])
-    if coloured > _MOST_COLOURED * lit:
+    if coloured > _MAX_COLOURED_SHARE * lit:
         raise DataError(
-            f"{path}: a mask in colours, {_commonest(pixels)}. Expected white vessels on black. "
-            f"{_say_which('colours mean vessel')}"
+            f"{path}: a mask in colours, {_describe_colours(pixels)}. Expected white vessels on black. "
+            f"{_advise_vessel_colours('colours mean vessel')}"
         )
-    return _clear(path, np.asarray(Pillow.fromarray(pixels).convert("L")))
+    return _mask_from_grey(path, np.asarray(Pillow.fromarray(pixels).convert("L")))
 
 
-def _clear(path: Path, grey: NDArray[np.uint8]) -> Mask:
+def _mask_from_grey(path: Path, grey: NDArray[np.uint8]) -> Mask:
     """(H, W) levels at half; refused where levels between black and white are more than edges."""
     mask: Mask = grey > 127
     if grey.any() and not mask.any():
         raise DataError(
             f"{path}: its brightest value is {grey.max()}. Expected a mask of 0 and 255. "
-            f"{_say_which('values mean vessel')}"
+            f"{_advise_vessel_colours('values mean vessel')}"
         )
     if not mask.any() or not ((grey >= _MIDDLE[0]) & (grey <= _MIDDLE[1])).any():  # nearly all masks there are
         return mask
-    if np.count_nonzero(_even(grey)) > _MOST_GREY * np.count_nonzero(grey >= _MIDDLE[0]):
+    if np.count_nonzero(_flat_squares(grey)) > _MAX_GREY_SHARE * np.count_nonzero(grey >= _MIDDLE[0]):
         raise DataError(
-            f"{path}: a mask with grey areas, {_commonest(grey)}. Expected 0 and 255, grey at edges alone. If these "
-            f"are probabilities, save those above one half. If they are classes: {_say_which('values mean vessel')}"
+            f"{path}: a mask with grey areas, {_describe_colours(grey)}. Expected 0 and 255, grey at edges alone. If "
+            "these are probabilities, save those above one half. If they are classes: "
+            f"{_advise_vessel_colours('values mean vessel')}"
         )
     return mask
 
 
-def _even(levels: NDArray[np.uint8]) -> Mask:
+def _flat_squares(levels: NDArray[np.uint8]) -> Mask:
     """(H - 1, W - 1): which squares of 2 × 2 pixels are of one middle level, nearly."""
     low, high = levels, levels
     for near, far in ((np.s_[:-1], np.s_[1:]), (np.s_[:, :-1], np.s_[:, 1:])):
         low, high = np.minimum(low[near], low[far]), np.maximum(high[near], high[far])
-    return np.asarray((low >= _MIDDLE[0]) & (high <= _MIDDLE[1]) & (high - low <= _EVEN))
+    return np.asarray((low >= _MIDDLE[0]) & (high <= _MIDDLE[1]) & (high - low <= _FLAT_RANGE))
 
 
-def _of_colours(path: Path, pixels: NDArray[np.uint8], vessels: tuple[str, ...]) -> Mask:
+def _mask_from_colours(path: Path, pixels: NDArray[np.uint8], vessels: tuple[str, ...]) -> Mask:
     """The pixels that have exactly one of these colours."""
-    packed = _packed(pixels)
+    packed = _pack_colours(pixels)
     there = np.zeros(2**24, bool)
     there[packed] = True
-    if (count := np.count_nonzero(there)) > _MOST_COLOURS:
+    if (count := np.count_nonzero(there)) > _MAX_COLOURS:
         raise DataError(
             f"{path}: {count:,} different colours, so it was smoothed or saved as JPEG. Expected a colour for each "
             "class: save it without loss and without smoothing."
@@ -183,7 +184,7 @@ def _of_colours(path: Path, pixels: NDArray[np.uint8], vessels: tuple[str, ...])
     wanted = np.array([int(colour[1:], 16) for colour in vessels], np.uint32)
     if packed.any() and not there[wanted].any():
         raise DataError(
-            f"{path}: it has none of the vessel_colours {', '.join(vessels)}, but {_commonest(pixels)}. Mend "
+            f"{path}: it has none of the vessel_colours {', '.join(vessels)}, but {_describe_colours(pixels)}. Mend "
             "vessel_colours in dataset.json."
         )
     chosen = np.zeros(2**24, bool)
@@ -192,7 +193,7 @@ def _of_colours(path: Path, pixels: NDArray[np.uint8], vessels: tuple[str, ...])
     return mask
 
 
-def _packed(pixels: NDArray[np.uint8]) -> NDArray[np.uint32]:
+def _pack_colours(pixels: NDArray[np.uint8]) -> NDArray[np.uint32]:
     """(H, W) or (H, W, 3) as (H, W) numbers 0xrrggbb."""
     if pixels.ndim == 2:
         return pixels.astype(np.uint32) * np.uint32(0x010101)
@@ -200,13 +201,13 @@ def _packed(pixels: NDArray[np.uint8]) -> NDArray[np.uint32]:
     return np.asarray((pixels * weights).sum(axis=2, dtype=np.uint32), np.uint32)
 
 
-def _commonest(pixels: NDArray[np.uint8]) -> str:
+def _describe_colours(pixels: NDArray[np.uint8]) -> str:
     """What is there besides black, for a message."""
-    colours, counts = np.unique(_packed(pixels), return_counts=True)
+    colours, counts = np.unique(_pack_colours(pixels), return_counts=True)
     colours, counts = colours[colours > 0], counts[colours > 0]
     order = np.argsort(-counts, kind="stable")[:4]
     return "mostly " + ", ".join(f"#{colours[i]:06x} ({counts[i] / max(1, counts.sum()):.1%})" for i in order)
 
 
-def _say_which(what: str) -> str:
+def _advise_vessel_colours(what: str) -> str:
     return f'Say in dataset.json which {what}, such as "vessel_colours": ["#ff0000", "#0000ff"].'

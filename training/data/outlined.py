@@ -3,7 +3,7 @@
     NAME.*  NAME.geojson, in one folder or in images/ and annotations/; or one annotations.geojson for all, in which the
     property `image` names the photograph of each feature; dataset.json (optional): vesselrt.training.data.splits
 
-What counts as vessel is told in vesselrt.training.data.annotations. The split is a function of the photograph's name
+vesselrt.training.data.annotations says what counts as vessel. The split is a function of the photograph's name
 alone, so that no photograph moves when others are added: of the SHA-256 of the name without suffix the first 8 bytes,
 big-endian, as a share of 2^64; below 0.2 test, below 0.35 validation, else train. Photographs of one patient belong
 together: where there are several, say so in `splits` of dataset.json.
@@ -12,23 +12,28 @@ together: where there are several, say so in `splits` of dataset.json.
 from pathlib import Path
 
 from vesselrt.runtime.errors import DataError
-from vesselrt.training.data.annotations import FREE, Annotation, classes, images
-from vesselrt.training.data.layouts import pictures
+from vesselrt.training.data.annotations import (
+    UNANNOTATED_ADVICE,
+    Annotation,
+    list_annotated_classes,
+    list_annotated_photographs,
+)
+from vesselrt.training.data.layouts import list_pictures
 from vesselrt.training.data.samples import Sample
-from vesselrt.training.data.splits import Settings, Split
+from vesselrt.training.data.splits import DataSetSettings, Split
 
 SIGNS = ("*.geojson", "annotations/*.geojson")
 """Patterns of paths, any one of which tells this kind."""
 
 
-def outlined(root: Path, settings: Settings, split: Split) -> list[Sample]:
+def list_outlined_samples(root: Path, settings: DataSetSettings, split: Split) -> list[Sample]:
     """The samples of a split, in name order.
 
     Raises DataError for photographs and annotations that don't belong together, and for classes that none has.
     """
     settings_path, shared = root / "dataset.json", root / "annotations.geojson"
     folder = root / "images" if (root / "images").is_dir() else root
-    photographs = pictures(folder)
+    photographs = list_pictures(folder)
     beside = root / "annotations" if (root / "annotations").is_dir() else folder
     single = sorted(p for p in beside.glob("*.geojson") if p != shared and not p.name.startswith("."))
     if shared.exists() and single:
@@ -38,7 +43,7 @@ def outlined(root: Path, settings: Settings, split: Split) -> list[Sample]:
         )
     if shared.exists():
         beside, found = shared, {p: Annotation(shared, settings, p.name) for p in photographs}
-        named = images(shared)
+        named = list_annotated_photographs(shared)
     else:
         found = {p: Annotation(beside / f"{p.stem}.geojson", settings) for p in photographs}
         named = {p.stem for p in single}
@@ -55,7 +60,7 @@ def outlined(root: Path, settings: Settings, split: Split) -> list[Sample]:
     if bare and settings.unannotated == "refuse":
         raise DataError(
             f"{beside}: {len(bare)} photograph(s) of the {split} split have no annotation: {', '.join(bare)}. Annotate "
-            f"them, or take them out of {folder}; {FREE}."
+            f"them, or take them out of {folder}; {UNANNOTATED_ADVICE}."
         )
     return [
         Sample(p.stem, p, found[p].path, annotation=found[p], most_vessel=settings.most_vessel) for p in photographs
@@ -66,7 +71,7 @@ def _check_classes(path: Path, wanted: tuple[str, ...], annotations: list[Path])
     """Raises DataError when no feature of the whole data set is of a class that is vessel; `path`: the settings."""
     there: set[str] = set()
     for annotation in annotations:
-        there |= classes(annotation)
+        there |= list_annotated_classes(annotation)
         if not there.isdisjoint(wanted):
             return
     raise DataError(

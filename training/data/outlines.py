@@ -18,31 +18,31 @@ import numpy as np
 
 from vesselrt.runtime.errors import DataError
 from vesselrt.runtime.output.outlines import MAX_LOSSLESS_SIMPLIFY, check_simplify, geojson_from_mask
-from vesselrt.training.data.annotations import Annotation, Rules
-from vesselrt.training.data.finding import Kind, find, has_test, listed
-from vesselrt.training.data.samples import Sample, agree
-from vesselrt.training.data.splits import Parts, Settings, Split
+from vesselrt.training.data.annotations import Annotation, AnnotationRules
+from vesselrt.training.data.finding import Kind, has_test_split, list_samples, list_unchecked_samples
+from vesselrt.training.data.samples import Sample, check_same_size
+from vesselrt.training.data.splits import DataSetSettings, Parts, Split
 
 
-def splits_of(kind: Kind, root: Path) -> Parts:
-    """What there is to write. Of one without a test split of its own, training and validation: no test is left.
-    A data set too small for a validation part goes without.
+def list_splits(kind: Kind, root: Path) -> Parts:
+    """The samples to write, by split. A data set without a test split of its own gives training and validation, and a
+    small one no validation.
 
-    Raises DataError for annotations that are GeoJSON already, for a name in two splits, and what `find` does.
+    Raises DataError for annotations that are GeoJSON already, for a name in two splits, and what `list_samples` does.
     """
     if kind == "geojson":
         raise DataError(f"{root}: its annotations are GeoJSON already. Expected a data set of masks.")
     splits: list[Split] = ["train"]
-    splits += ["validation"] if listed(kind, root, "validation") else []
-    splits += ["test"] if has_test(kind, root) else []
-    found = {split: find(kind, root, split) for split in splits}
+    splits += ["validation"] if list_unchecked_samples(kind, root, "validation") else []
+    splits += ["test"] if has_test_split(kind, root) else []
+    found = {split: list_samples(kind, root, split) for split in splits}
     names = Counter(sample.name for samples in found.values() for sample in samples)
     if twins := sorted(name for name, count in names.items() if count > 1):
         raise DataError(f"{root}: photographs of two splits share a name: {', '.join(twins[:9])}. Give each its own.")
     return found
 
 
-def write(
+def write_geojson_data_set(
     splits: Parts, out: Path, simplify: float = MAX_LOSSLESS_SIMPLIFY, advance: Callable[[], None] = lambda: None
 ) -> None:
     """Writes photographs and their truth to the new folder `out`, which appears whole or not at all.
@@ -62,23 +62,25 @@ def write(
         (folder / "annotations").mkdir()
         bare = False
         for sample in (sample for samples in splits.values() for sample in samples):
-            bare |= not _write(sample, folder, simplify)
+            bare |= not _write_photograph(sample, folder, simplify)
             advance()
         # Names are patterns there: what would stand for other characters is made to stand for itself.
         names = {split: tuple(escape(sample.name) for sample in samples) for split, samples in splits.items()}
-        settings = Settings(splits=names, unannotated="empty" if bare else "refuse")
+        settings = DataSetSettings(splits=names, unannotated="empty" if bare else "refuse")
         (folder / "dataset.json").write_text(settings.model_dump_json(indent=1, exclude_defaults=True), "utf-8")
         folder.rename(out)
 
 
-def _write(sample: Sample, folder: Path, simplify: float) -> bool:
+def _write_photograph(sample: Sample, folder: Path, simplify: float) -> bool:
     """Writes one photograph with its annotation; whether it has any vessel."""
     truth = sample.read_truth()
     image, path = folder / "images" / sample.image.name, folder / "annotations" / f"{sample.name}.geojson"
     shutil.copyfile(sample.image, image)
     path.write_bytes(geojson_from_mask(truth, simplify=simplify))
-    again = Sample(sample.name, image, path, annotation=Annotation(path, Rules(unannotated="empty"))).read_truth()
-    agree(sample, truth, sample.image, again)
+    again = Sample(
+        sample.name, image, path, annotation=Annotation(path, AnnotationRules(unannotated="empty"))
+    ).read_truth()
+    check_same_size(sample, truth, sample.image, again)
     if simplify <= MAX_LOSSLESS_SIMPLIFY and not np.array_equal(again, truth):
         raise DataError(f"{sample.truth}: its outlines don't give it back, at simplify {simplify}. Say simplify 0.")
     return bool(truth.any())

@@ -18,13 +18,7 @@ from vesselrt.runtime.photo.decoding import Limits, open_photo
 from vesselrt.runtime.photo.encoded import Encoded
 from vesselrt.runtime.photo.photograph import Photograph
 from vesselrt.training.data.annotations import Annotation
-from vesselrt.training.data.masks import (
-    MOST,
-    Vessels,
-    check_share,
-    read_bytes,
-    read_mask,
-)
+from vesselrt.training.data.masks import MAX_VESSEL_SHARE, Vessels, check_vessel_share, read_mask, read_unpacked
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +40,7 @@ class Sample:
     """How `truth` is read where it is GeoJSON; None: it is a mask."""
     vessels: Vessels = None
     """Which pixels of the masks `truth` and `second` are vessel."""
-    most_vessel: float = MOST
+    most_vessel: float = MAX_VESSEL_SHARE
     """Share of the field of view that may be vessel."""
 
     def read_image(self) -> Image:
@@ -86,7 +80,7 @@ class Sample:
 
     def _read_bytes(self) -> bytes:
         try:
-            return read_bytes(self.image)
+            return read_unpacked(self.image)
         except OSError as error:
             raise DataError(f"{self.image}: can't be read ({error.strerror or error})") from None
 
@@ -98,8 +92,10 @@ class Sample:
 
     def _check_share(self, path: Path, vessel: Mask) -> None:
         inside = self.read_field_of_view(vessel.shape)
-        # Sizes that differ are told by whoever compares them.
-        check_share(path, vessel, inside if inside.shape == vessel.shape else np.ones_like(vessel), self.most_vessel)
+        # Sizes that differ are an error of `check_same_size`, which names both files.
+        check_vessel_share(
+            path, vessel, inside if inside.shape == vessel.shape else np.ones_like(vessel), self.most_vessel
+        )
 
     def _size(self) -> tuple[int, int]:
         """(height, width) of the photograph that the annotation was drawn on.
@@ -121,20 +117,20 @@ class Sample:
 def read_pair(sample: Sample) -> tuple[Image, Mask]:
     """Photograph (H, W, 3) and truth (H, W). Raises DataError when their sizes differ."""
     image, truth = sample.read_image(), sample.read_truth()
-    agree(sample, truth, sample.image, image)
+    check_same_size(sample, truth, sample.image, image)
     return image, truth
 
 
 def read_inside(sample: Sample, truth: Mask) -> Mask:
     """The field of view (H, W) that belongs to a truth. Raises DataError when their sizes differ, or it is empty."""
     inside = sample.read_field_of_view(truth.shape)
-    agree(sample, truth, sample.field_of_view, inside)
+    check_same_size(sample, truth, sample.field_of_view, inside)
     if not inside.any():
         raise DataError(f"{sample.field_of_view}: the mask is empty. Expected white where the field of view is.")
     return inside
 
 
-def agree(sample: Sample, truth: Mask, path: Path | None, pixels: NDArray[Any]) -> None:
+def check_same_size(sample: Sample, truth: Mask, path: Path | None, pixels: NDArray[Any]) -> None:
     """Raises DataError unless what was read from `path`, (H, W) or (H, W, C), is of the truth's size."""
     (height, width), (h, w) = truth.shape, pixels.shape[:2]
     if (h, w) != (height, width):
@@ -143,34 +139,34 @@ def agree(sample: Sample, truth: Mask, path: Path | None, pixels: NDArray[Any]) 
         )
 
 
-def digest(path: Path) -> str:
-    """What a photograph is known by, whatever its name: the first 16 digits of its file's SHA-256."""
-    return _sha(path.read_bytes())
+def hash_photograph(path: Path) -> str:
+    """The first 16 digits of the file's SHA-256: the same photograph under any name."""
+    return _short_sha256(path.read_bytes())
 
 
-def digests(path: Path) -> tuple[str, ...]:
-    """`digest`, and the same of its pixels where it is an image: they stay when it is saved anew without loss."""
-    known = digest(path)
+def hash_photograph_and_pixels(path: Path) -> tuple[str, ...]:
+    """`hash_photograph`, and where it is an image the same of its pixels, which a lossless copy keeps."""
+    known = hash_photograph(path)
     try:
-        pixels = Photograph(read_bytes(path), LIMITS).pixels
+        pixels = Photograph(read_unpacked(path), LIMITS).pixels
     except (OSError, ImageError):
         return (known,)
-    return known, _sha(str(pixels.shape).encode() + pixels.tobytes())
+    return known, _short_sha256(str(pixels.shape).encode() + pixels.tobytes())
 
 
-def _sha(data: bytes) -> str:
+def _short_sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:16]
 
 
 def _check_upright(sample: Sample, path: Path, mask: Mask) -> None:
     """Raises DataError unless a mask, read from `path`, was surely drawn on the photograph as it is seen.
 
-    Photographs are turned as their EXIF orientation says. Only where that changes width and height can it be told
+    Photographs are turned as their EXIF orientation says. Only where that changes width and height, the size tells
     whether a mask was drawn before or after.
     """
     try:
         header = sample.read_header()
-    except ImageError:  # the decoder says so to whoever wants the pixels
+    except ImageError:  # whatever reads the pixels reports it
         return
     width, height = header.width, header.height
     swapped = header.orientation in (5, 6, 7, 8) and width != height

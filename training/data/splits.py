@@ -13,8 +13,8 @@ from pydantic import Field, ValidationError
 
 from vesselrt.runtime.errors import DataError
 from vesselrt.runtime.manifest import explain
-from vesselrt.training.data.annotations import Rules
-from vesselrt.training.data.masks import MOST, Colour
+from vesselrt.training.data.annotations import AnnotationRules
+from vesselrt.training.data.masks import MAX_VESSEL_SHARE, Colour
 from vesselrt.training.data.samples import Sample
 
 Split = Literal["train", "validation", "test"]
@@ -22,19 +22,19 @@ Parts = dict[Split, list[Sample]]
 """The samples of each split, in name order."""
 
 
-class Settings(Rules):
+class DataSetSettings(AnnotationRules):
     """dataset.json of a data set: how its truth is meant, and its split."""
 
     splits: dict[Split, tuple[str, ...]] | None = None
     """Split → photographs by name without suffix; `*` and `?` stand for any characters. Each must be in one."""
     vessel_colours: Annotated[tuple[Colour, ...], Field(min_length=1)] | None = None
     """#rrggbb of the pixels of a mask that are vessel, exactly; a grey level 100 is #646464. Null: the white ones."""
-    most_vessel: Annotated[float, Field(gt=0, le=1)] = MOST
+    most_vessel: Annotated[float, Field(gt=0, le=1)] = MAX_VESSEL_SHARE
     """Largest share of the field of view that may be vessel: more is taken for a mistake."""
 
     @classmethod
-    def read(cls, path: Path) -> "Settings":
-        """Those of a file, the defaults where there is none. Raises DataError that names each wrong field."""
+    def read(cls, path: Path) -> "DataSetSettings":
+        """Reads a file; where there is none, the defaults. Raises DataError that names each wrong field."""
         try:
             return cls.model_validate_json(path.read_bytes()) if path.exists() else cls()
         except OSError as error:
@@ -55,7 +55,9 @@ class Settings(Rules):
         return found[0]
 
 
-def published(samples: list[Sample], test: Callable[[Sample], bool], held_out: Callable[[Sample], bool]) -> Parts:
+def divide_as_published(
+    samples: list[Sample], test: Callable[[Sample], bool], held_out: Callable[[Sample], bool]
+) -> Parts:
     """The split of a data set's authors; validation is what is `held_out` of their training split."""
     training = [s for s in samples if not test(s)]
     return {
@@ -65,7 +67,7 @@ def published(samples: list[Sample], test: Callable[[Sample], bool], held_out: C
     }
 
 
-def every_fifth(samples: list[Sample]) -> Parts:
-    """Of a data set without a split of its own: every fifth is for validation, and `test` is all of it."""
+def divide_by_every_fifth(samples: list[Sample]) -> Parts:
+    """For a data set without a published split: every fifth is for validation, and `test` is all of it."""
     validation = samples[4::5]
     return {"train": [s for s in samples if s not in validation], "validation": validation, "test": samples}

@@ -20,9 +20,9 @@ from vesselrt.runtime.manifest import Manifest
 from vesselrt.runtime.output.statistics import threshold_mask
 from vesselrt.runtime.segmentation import Segmentation
 from vesselrt.runtime.segmenter import Segmenter
-from vesselrt.training.data.samples import Sample, agree, digest, read_inside
+from vesselrt.training.data.samples import Sample, check_same_size, hash_photograph, read_inside
 from vesselrt.training.evaluation import figures
-from vesselrt.training.evaluation.figures import Bin, Counts, Interval, Metrics, Truth
+from vesselrt.training.evaluation.figures import Bin, Counts, Interval, SegmentationMetrics, Truth
 
 SCHEMA = 4
 """Of the JSON. 1 had no intervals, calibration and levels; 2 no `trained_on`; 3 no `left_out`."""
@@ -43,7 +43,7 @@ TITLES = {
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
+class EvaluatedPhoto:
     """A photograph that has just been evaluated, for progress and pictures; nothing of it is kept."""
 
     name: str
@@ -54,7 +54,7 @@ class Seen:
     """(H, W) bool: what the model calls vessel."""
 
 
-Watch = Callable[[Seen], None]
+Watch = Callable[[EvaluatedPhoto], None]
 
 
 @dataclass(frozen=True)
@@ -69,17 +69,17 @@ class Evaluation:
     data: str
     split: str
     threshold: float
-    pooled: Metrics
+    pooled: SegmentationMetrics
     interval: Interval | None
     """Of `pooled`, 95 %, photographs resampled; None for a single photograph."""
-    images: dict[str, Metrics]
+    images: dict[str, SegmentationMetrics]
     """By sample name, in the order of the samples."""
     left_out: list[str]
     """Photographs of the split that were not measured: it was interrupted. With any of them the figures are not those
     of the split."""
     trained_on: list[str]
     """Those of the photographs that the model was trained on or chosen by: with any of them this is no test."""
-    second_observer: Metrics | None
+    second_observer: SegmentationMetrics | None
     """A second human against the same truth, on the photographs that have one; None where none has."""
     second_observer_interval: Interval | None
     best_f1: float
@@ -111,7 +111,7 @@ class Evaluation:
         def row(name: str, cells: Collection[str]) -> str:
             return f"{name:{width}}" + "".join(f"{cell:>8}" for cell in cells)
 
-        def lines(rows: dict[str, Metrics]) -> list[str]:
+        def lines(rows: dict[str, SegmentationMetrics]) -> list[str]:
             return [row(n, ["-" if v is None else f"{v:.4f}" for v in asdict(m).values()]) for n, m in rows.items()]
 
         best = (
@@ -143,8 +143,10 @@ class Evaluation:
         """
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["row", "photograph", *(field.name for field in fields(Metrics))])
-        rows: list[tuple[str, str, Metrics]] = [("image", name, metrics) for name, metrics in self.images.items()]
+        writer.writerow(["row", "photograph", *(field.name for field in fields(SegmentationMetrics))])
+        rows: list[tuple[str, str, SegmentationMetrics]] = [
+            ("image", name, metrics) for name, metrics in self.images.items()
+        ]
         for row, metrics, interval in (
             ("pooled", self.pooled, self.interval),
             ("second_observer", self.second_observer, self.second_observer_interval),
@@ -156,7 +158,7 @@ class Evaluation:
         return text.getvalue()
 
 
-def evaluate(
+def evaluate_model(
     segmenter: Segmenter,
     samples: Sequence[Sample],
     *,
@@ -165,31 +167,68 @@ def evaluate(
     threshold: float | None = None,
     watch: Watch | None = None,
 ) -> Evaluation:
-    """Runs a model over the photographs of the data set `name` and holds it to their truth; `watch` sees each.
+    """Runs a model on the photographs of the data set `name` and compares it with their truth.
 
-    `threshold` None: the model's own. After Ctrl+C the figures are those of the photographs until then, and the others
-    are `left_out`; before the first one KeyboardInterrupt is raised. Raises OptionError for a threshold outside 0 to 1;
-    ImageError and DataError, which name the file, for a photograph or mask that can't be used, or when the two differ
-    in size.
+    `watch` is called with each photograph when it is done. `threshold` None: the model's own. After Ctrl+C the figures
+    are those of the photographs until then, and the others are `left_out`; before the first one KeyboardInterrupt is
+    raised.
+
+    Raises OptionError for a threshold outside 0 to 1; ImageError and DataError, which name the file, for a photograph
+    or mask that can't be used, or when the two differ in size.
     """
     threshold = segmenter.manifest.threshold if threshold is None else threshold
-    level = level_of(threshold)
-    check(samples, f"{name} {split}")
-    measured: list[_Measured] = []
+    threshold_level(threshold)  # raises for one that is out of range
+    check_samples(samples, f"{name} {split}")
+    measured: list[_PhotoResult] = []
     try:
         for sample in samples:
-            photograph, seen = _measure(segmenter, sample, threshold)
+            photograph, seen = _evaluate_photo(segmenter, sample, threshold)
             if watch is not None:
                 watch(seen)
             measured.append(photograph)
     except KeyboardInterrupt:  # Ctrl+C: what was measured is worth its minutes
         if not measured:
             raise
+    return _summarise(segmenter, samples, measured, name=name, split=split, threshold=threshold)
+
+
+@dataclass(frozen=True, eq=False)
+class _PhotoResult:
+    """What is kept of a photograph."""
+
+    model: Counts
+    observer: Counts | None
+    milliseconds: float
+
+
+def _evaluate_photo(segmenter: Segmenter, sample: Sample, threshold: float) -> tuple[_PhotoResult, EvaluatedPhoto]:
+    truth = read_sample_truth(sample)
+    found = segment_sample(segmenter, sample, truth)
+    observer = None
+    if (second := sample.read_second()) is not None:
+        check_same_size(sample, truth.vessel, sample.second, second)
+        observer = truth.count(second.astype(np.uint8), 1)
+    counts = truth.count(found.probability, threshold_level(threshold))
+    measured = _PhotoResult(counts, observer, sum(found.timings.values()))
+    return measured, EvaluatedPhoto(sample.name, found.image, truth, found.mask(threshold))
+
+
+def _summarise(
+    segmenter: Segmenter,
+    samples: Sequence[Sample],
+    measured: Sequence[_PhotoResult],
+    *,
+    name: str,
+    split: str,
+    threshold: float,
+) -> Evaluation:
+    """The figures of the first photographs, which were measured; further samples are `left_out`."""
+    level = threshold_level(threshold)
     done, left_out = samples[: len(measured)], samples[len(measured) :]
     counts = [photograph.model for photograph in measured]
     observer = [photograph.observer for photograph in measured if photograph.observer is not None]
-    vessel, background = figures.pool(counts)
-    best_f1, best_threshold = figures.best(vessel, background, threshold)
+    vessel, background = figures.pool_counts(counts)
+    best_f1, best_threshold = figures.best_f1(vessel, background, threshold)
     return Evaluation(
         schema=SCHEMA,
         model=segmenter.manifest.name,
@@ -198,41 +237,20 @@ def evaluate(
         data=name,
         split=split,
         threshold=threshold,
-        pooled=figures.pooled(counts, level),
-        interval=figures.interval(counts, level),
-        images=dict(zip((sample.name for sample in done), figures.each(counts, level), strict=True)),
+        pooled=figures.pooled_metrics(counts, level),
+        interval=figures.bootstrap_interval(counts, level),
+        images=dict(zip((sample.name for sample in done), figures.metrics_by_photograph(counts, level), strict=True)),
         left_out=[sample.name for sample in left_out],
-        trained_on=known(segmenter.manifest, done),
-        second_observer=figures.pooled(observer, 1, ranked=False) if observer else None,
-        second_observer_interval=figures.interval(observer, 1, ranked=False),
+        trained_on=training_overlap(segmenter.manifest, done),
+        second_observer=figures.pooled_metrics(observer, 1, ranked=False) if observer else None,
+        second_observer_interval=figures.bootstrap_interval(observer, 1, ranked=False),
         best_f1=best_f1,
         best_threshold=best_threshold,
-        reliability=figures.reliability(vessel, background),
+        reliability=figures.reliability_bins(vessel, background),
         vessel_levels=vessel.tolist(),
         background_levels=background.tolist(),
         milliseconds=median(photograph.milliseconds for photograph in measured),
     )
-
-
-@dataclass(frozen=True, eq=False)
-class _Measured:
-    """What is kept of a photograph."""
-
-    model: Counts
-    observer: Counts | None
-    milliseconds: float
-
-
-def _measure(segmenter: Segmenter, sample: Sample, threshold: float) -> tuple[_Measured, Seen]:
-    truth = read_truth(sample)
-    found = segment(segmenter, sample, truth)
-    observer = None
-    if (second := sample.read_second()) is not None:
-        agree(sample, truth.vessel, sample.second, second)
-        observer = truth.count(second.astype(np.uint8), 1)
-    counts = truth.count(found.probability, level_of(threshold))
-    measured = _Measured(counts, observer, sum(found.timings.values()))
-    return measured, Seen(sample.name, found.image, truth, found.mask(threshold))
 
 
 def count_photographs(measured: int, left_out: int) -> str:
@@ -242,13 +260,13 @@ def count_photographs(measured: int, left_out: int) -> str:
     return f"{measured} photograph{'s' if measured > 1 else ''}"
 
 
-def known(manifest: Manifest, samples: Iterable[Sample]) -> list[str]:
+def training_overlap(manifest: Manifest, samples: Iterable[Sample]) -> list[str]:
     """The names of the photographs that the model was trained on or chosen by, under whatever name it saw them."""
     seen = {photograph for source in manifest.provenance.data for photograph in source.photographs}
-    return [s.name for s in samples if seen and digest(s.image) in seen]
+    return [s.name for s in samples if seen and hash_photograph(s.image) in seen]
 
 
-def check(samples: Sequence[Sample], source: str) -> None:
+def check_samples(samples: Sequence[Sample], source: str) -> None:
     """Raises DataError when there is nothing to evaluate, or two photographs share a name."""
     if not samples:
         raise DataError(f"{source}: no photographs to evaluate.")
@@ -256,22 +274,22 @@ def check(samples: Sequence[Sample], source: str) -> None:
         raise DataError(f"{source}: two photographs share a name. Figures are kept by name: rename one.")
 
 
-def read_truth(sample: Sample) -> Truth:
+def read_sample_truth(sample: Sample) -> Truth:
     """Raises DataError when a mask can't be read, the two differ in size, or the field of view is empty."""
     vessel = sample.read_truth()
     return Truth.of(vessel, read_inside(sample, vessel))
 
 
-def segment(segmenter: Segmenter, sample: Sample, truth: Truth) -> Segmentation:
+def segment_sample(segmenter: Segmenter, sample: Sample, truth: Truth) -> Segmentation:
     """Raises ImageError when the photograph can't be used, DataError when its truth is of another size."""
     try:
         found = segmenter.segment(sample.photograph())
     except ImageError as error:
         raise type(error)(f"{sample.image}: {error}") from None
-    agree(sample, truth.vessel, sample.image, found.probability)
+    check_same_size(sample, truth.vessel, sample.image, found.probability)
     return found
 
 
-def level_of(threshold: float) -> int:
+def threshold_level(threshold: float) -> int:
     """The lowest level that the runtime's rule calls vessel. Raises OptionError."""
     return int(np.argmax(threshold_mask(np.arange(256, dtype=np.uint8), threshold)))

@@ -39,7 +39,7 @@ Shares = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Metrics:
+class SegmentationMetrics:
     """Figures of one photograph or of many, each from 0 to 1. TP, FP, FN, TN are pixels; vessel is positive."""
 
     f1: float
@@ -78,8 +78,8 @@ class Interval:
     so that where they are alike it is too narrow.
     """
 
-    low: Metrics
-    high: Metrics
+    low: SegmentationMetrics
+    high: SegmentationMetrics
 
 
 @dataclass(frozen=True)
@@ -126,8 +126,8 @@ class Truth:
         """Holds a map (H, W) uint8, in which vessel is what reaches `level`, to this truth."""
         painted = probability >= level
         centreline = _skeleton(painted) & self.inside
-        precision = _share((centreline & self.vessel).sum(), centreline.sum())
-        sensitivity = _share((self.centreline & painted).sum(), self.centreline.sum())
+        precision = _ratio((centreline & self.vessel).sum(), centreline.sum())
+        sensitivity = _ratio((self.centreline & painted).sum(), self.centreline.sum())
         both = precision + sensitivity
         return Counts(
             vessel=np.bincount(probability[self.inside & self.vessel], minlength=256),
@@ -138,17 +138,19 @@ class Truth:
         )
 
 
-def pooled(photographs: Sequence[Counts], level: int, *, ranked: bool = True) -> Metrics:
+def pooled_metrics(photographs: Sequence[Counts], level: int, *, ranked: bool = True) -> SegmentationMetrics:
     """Figures of the photographs together, where vessel is what reaches `level`; `ranked` False: of human masks."""
-    return _rows(_figures(photographs, np.ones((1, len(photographs)), np.int64), level, ranked=ranked))[0]
+    return _metrics_from_columns(
+        _metric_columns(photographs, np.ones((1, len(photographs)), np.int64), level, ranked=ranked)
+    )[0]
 
 
-def each(photographs: Sequence[Counts], level: int) -> list[Metrics]:
+def metrics_by_photograph(photographs: Sequence[Counts], level: int) -> list[SegmentationMetrics]:
     """Figures of every photograph alone."""
-    return _rows(_figures(photographs, np.eye(len(photographs), dtype=np.int64), level))
+    return _metrics_from_columns(_metric_columns(photographs, np.eye(len(photographs), dtype=np.int64), level))
 
 
-def interval(photographs: Sequence[Counts], level: int, *, ranked: bool = True) -> Interval | None:
+def bootstrap_interval(photographs: Sequence[Counts], level: int, *, ranked: bool = True) -> Interval | None:
     """Where the pooled figures lie with other photographs of the kind; None for a single photograph: its spread is
     unknown. A figure that some draws do not have (no vessel in them is thin) is taken of the others.
     """
@@ -156,19 +158,19 @@ def interval(photographs: Sequence[Counts], level: int, *, ranked: bool = True) 
     if count < 2:
         return None
     draws = np.random.default_rng(SEED).multinomial(count, np.full(count, 1 / count), RESAMPLES)
-    drawn = _figures(photographs, draws, level, ranked=ranked)
+    drawn = _metric_columns(photographs, draws, level, ranked=ranked)
     tail = (1 - CONFIDENCE) / 2
     known = {name: values[~np.isnan(values)] for name, values in drawn.items()}
     ends = {name: np.quantile(v, (tail, 1 - tail)) if v.size else np.full(2, np.nan) for name, v in known.items()}
-    return Interval(*_rows(ends))
+    return Interval(*_metrics_from_columns(ends))
 
 
-def pool(photographs: Sequence[Counts]) -> tuple[Levels, Levels]:
+def pool_counts(photographs: Sequence[Counts]) -> tuple[Levels, Levels]:
     """Vessel and background pixels of all photographs at each level."""
     return np.sum([p.vessel for p in photographs], axis=0), np.sum([p.background for p in photographs], axis=0)
 
 
-def reaching(levels: Levels) -> Levels:
+def count_reaching(levels: Levels) -> Levels:
     """(..., 257) number of pixels that reach each level: all of them level 0, none level 256."""
     none = np.zeros_like(levels[..., :1])
     return np.concatenate([levels[..., ::-1].cumsum(-1)[..., ::-1], none], -1)
@@ -176,12 +178,12 @@ def reaching(levels: Levels) -> Levels:
 
 def f1_by_level(vessel: Levels, background: Levels) -> Shares:
     """(256,) F1 where each level is the lowest that counts as vessel."""
-    hits = reaching(vessel)[:256]
-    painted = hits + reaching(background)[:256]
-    return _share(2 * hits, painted + vessel.sum())
+    hits = count_reaching(vessel)[:256]
+    painted = hits + count_reaching(background)[:256]
+    return _ratio(2 * hits, painted + vessel.sum())
 
 
-def best(vessel: Levels, background: Levels, threshold: float) -> tuple[float, float]:
+def best_f1(vessel: Levels, background: Levels, threshold: float) -> tuple[float, float]:
     """The highest F1 over all thresholds, and its threshold, halfway between levels: of several, that nearest to
     `threshold`.
     """
@@ -190,16 +192,16 @@ def best(vessel: Levels, background: Levels, threshold: float) -> tuple[float, f
     return float(f1.max()), float(thresholds[np.argmin(abs(thresholds - threshold))])
 
 
-def reliability(vessel: Levels, background: Levels) -> list[Bin]:
+def reliability_bins(vessel: Levels, background: Levels) -> list[Bin]:
     """How often what the model calls 70 % is vessel: by bin, from improbable to probable."""
-    pixels, probability, observed = _bins(vessel, background)
+    pixels, probability, observed = _bin_sums(vessel, background)
     return [
         Bin(int(n), float(p / n), float(v / n)) if n else Bin(0, None, None)
         for n, p, v in zip(pixels, probability, observed, strict=True)
     ]
 
 
-def _figures(
+def _metric_columns(
     photographs: Sequence[Counts], weights: NDArray[np.int64], level: int, *, ranked: bool = True
 ) -> dict[str, Shares]:
     """Each figure (R,) of R weightings (R, N) of the N photographs: how often each is counted. NaN: undefined."""
@@ -211,30 +213,31 @@ def _figures(
     thin = weights @ np.array([p.thin for p in photographs])
     thin_found = weights @ np.array([p.thin_found for p in photographs])
     hits = vessels[:, level:].sum(1)
-    dice = _share(2 * hits, hits + backgrounds[:, level:].sum(1) + vessels.sum(1))  # (N,)
+    dice = _ratio(2 * hits, hits + backgrounds[:, level:].sum(1) + vessels.sum(1))  # (N,)
     counted, undefined = weights.sum(1), np.full(len(weights), np.nan)
     return {
-        "f1": _share(2 * tp, 2 * tp + fp + fn),
+        "f1": _ratio(2 * tp, 2 * tp + fp + fn),
         "mean_dice": (weights * dice).sum(1) / counted,
-        "iou": _share(tp, tp + fp + fn),
-        "precision": _share(tp, tp + fp),
-        "recall": _share(tp, tp + fn),
-        "specificity": _share(tn, tn + fp),
-        "accuracy": _share(tp + tn, tp + fp + fn + tn),
-        "auc": _auc(vessel, background) if ranked else undefined,
+        "iou": _ratio(tp, tp + fp + fn),
+        "precision": _ratio(tp, tp + fp),
+        "recall": _ratio(tp, tp + fn),
+        "specificity": _ratio(tn, tn + fp),
+        "accuracy": _ratio(tp + tn, tp + fp + fn + tn),
+        "auc": _area_under_roc(vessel, background) if ranked else undefined,
         "cldice": (weights * np.array([p.cldice for p in photographs])).sum(1) / counted,
-        "thin_recall": np.where(thin > 0, _share(thin_found, thin), np.nan),
-        "ece": _ece(vessel, background) if ranked else undefined,
+        "thin_recall": np.where(thin > 0, _ratio(thin_found, thin), np.nan),
+        "ece": _calibration_error(vessel, background) if ranked else undefined,
     }
 
 
-def _rows(figures: dict[str, Shares]) -> list[Metrics]:
+def _metrics_from_columns(figures: dict[str, Shares]) -> list[SegmentationMetrics]:
     """Columns (R,) → R records; NaN is None."""
-    columns = [figures[field.name] for field in fields(Metrics)]
-    return [Metrics(*(None if np.isnan(v) else float(v) for v in row)) for row in zip(*columns, strict=True)]  # type: ignore[arg-type]
+    columns = [figures[field.name] for field in fields(SegmentationMetrics)]
+    rows = [[None if np.isnan(value) else float(value) for value in row] for row in zip(*columns, strict=True)]
+    return [SegmentationMetrics(*row) for row in rows]  # type: ignore[arg-type]
 
 
-def _auc(vessel: Levels, background: Levels) -> Shares:
+def _area_under_roc(vessel: Levels, background: Levels) -> Shares:
     pairs = vessel.sum(-1).astype(float) * background.sum(-1)
     outranked = background.cumsum(-1) - background / 2  # by a vessel pixel of each level, equals counted half
     area: Shares = np.full(pairs.shape, np.nan)
@@ -242,13 +245,13 @@ def _auc(vessel: Levels, background: Levels) -> Shares:
     return area
 
 
-def _ece(vessel: Levels, background: Levels) -> Shares:
-    pixels, probability, observed = _bins(vessel, background)
+def _calibration_error(vessel: Levels, background: Levels) -> Shares:
+    pixels, probability, observed = _bin_sums(vessel, background)
     gap: Shares = abs(probability - observed).sum(-1) / pixels.sum(-1)
     return gap
 
 
-def _bins(vessel: Levels, background: Levels) -> tuple[Levels, Shares, Levels]:
+def _bin_sums(vessel: Levels, background: Levels) -> tuple[Levels, Shares, Levels]:
     """(..., BINS) of each bin: pixels, the sum of their probabilities, those that are vessel."""
     starts = np.arange(BINS) * (255 // BINS)
     pixels = vessel + background
@@ -262,7 +265,7 @@ def _skeleton(mask: Mask) -> Mask:
     return skeleton
 
 
-def _share(part: Any, whole: Any) -> Shares:
+def _ratio(part: Any, whole: Any) -> Shares:
     """Element by element; 1 where `whole` is 0."""
     part, whole = np.asarray(part), np.asarray(whole)
     share: Shares = np.ones(whole.shape)

@@ -29,7 +29,7 @@ def tag(name: str, /, *children: Child, **attributes: object) -> Element:
     return made
 
 
-def document(title: str, style: str, *body: Child) -> bytes:
+def render_page(title: str, style: str, *body: Child) -> bytes:
     """A whole page that loads nothing and runs nothing, whatever it holds."""
     policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
     head = tag(
@@ -57,7 +57,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class Track:
-    """A row of `strips`: each photograph, the whole with its interval, and another mark to compare with."""
+    """A row of `draw_strips`: each photograph, the whole with its interval, and another mark to compare with."""
 
     name: str
     dots: Sequence[tuple[float, str]]
@@ -67,7 +67,7 @@ class Track:
     other: float | None
 
 
-def square(
+def draw_square_chart(
     axes: tuple[str, str],
     curve: Sequence[Point],
     marks: Iterable[Mark],
@@ -78,26 +78,39 @@ def square(
     """A curve and marks in the unit square; `even` adds its diagonal, `bars` (0 to 1) stand at its foot."""
     step = _SIDE / max(1, len(bars))
     foot = [
-        tag("rect", x=_n(_LEFT + step * i + 1), y=_n(_down(bar / 4)), width=_n(step - 2), height=_n(_SIDE * bar / 4))
+        tag(
+            "rect",
+            x=_format_number(_LEFT + step * i + 1),
+            y=_format_number(_chart_y(bar / 4)),
+            width=_format_number(step - 2),
+            height=_format_number(_SIDE * bar / 4),
+        )
         for i, bar in enumerate(bars)
     ]
-    path = "M" + "L".join(f"{_n(_across(x))} {_n(_down(y))}" for x, y in curve)
+    path = "M" + "L".join(f"{_format_number(_chart_x(x))} {_format_number(_chart_y(y))}" for x, y in curve)
     return tag(
         "svg",
-        *_grid(axes),
+        *_draw_grid(axes),
         tag("g", *foot, class_="wash"),
-        tag("line", x1=_n(_across(0)), y1=_n(_down(0)), x2=_n(_across(1)), y2=_n(_down(1)), class_="even")
+        tag(
+            "line",
+            x1=_format_number(_chart_x(0)),
+            y1=_format_number(_chart_y(0)),
+            x2=_format_number(_chart_x(1)),
+            y2=_format_number(_chart_y(1)),
+            class_="even",
+        )
         if even
         else None,
         tag("path", d=path, class_="curve"),
-        *(_mark(_across(mark.x), _down(mark.y), mark.kind, mark.name) for mark in marks),
+        *(_draw_mark(_chart_x(mark.x), _chart_y(mark.y), mark.kind, mark.name) for mark in marks),
         viewBox=f"0 0 {_LEFT + _SIDE + 12} {_TOP + _SIDE + 42}",
         role="img",
         aria_label=f"{axes[1]} against {axes[0]}",
     )
 
 
-def strips(tracks: Sequence[Track]) -> Element:
+def draw_strips(tracks: Sequence[Track]) -> Element:
     """A row for each figure, on one axis that ends at 1 and starts below the lowest value."""
     lowest = min((value for track in tracks for value, _ in track.dots), default=0.0)
     start = min(0.9, math.floor(lowest * 10) / 10)
@@ -124,40 +137,40 @@ def strips(tracks: Sequence[Track]) -> Element:
     return tag("div", *rows, tag("span"), tag("div", *ticks, class_="ticks"), class_="strips")
 
 
-def _grid(axes: tuple[str, str]) -> list[Element]:
+def _draw_grid(axes: tuple[str, str]) -> list[Element]:
     made: list[Element] = []
     for value in _TICKS:
-        x, y = _n(_across(value)), _n(_down(value))
+        x, y = _format_number(_chart_x(value)), _format_number(_chart_y(value))
         made += [
-            tag("line", x1=x, y1=_n(_down(0)), x2=x, y2=_n(_down(1)), class_="grid"),
-            tag("line", x1=_n(_across(0)), y1=y, x2=_n(_across(1)), y2=y, class_="grid"),
-            tag("text", f"{value:g}", x=x, y=_n(_down(0) + 16), text_anchor="middle"),
-            tag("text", f"{value:g}", x=_LEFT - 7, y=_n(_down(value) + 4), text_anchor="end"),
+            tag("line", x1=x, y1=_format_number(_chart_y(0)), x2=x, y2=_format_number(_chart_y(1)), class_="grid"),
+            tag("line", x1=_format_number(_chart_x(0)), y1=y, x2=_format_number(_chart_x(1)), y2=y, class_="grid"),
+            tag("text", f"{value:g}", x=x, y=_format_number(_chart_y(0) + 16), text_anchor="middle"),
+            tag("text", f"{value:g}", x=_LEFT - 7, y=_format_number(_chart_y(value) + 4), text_anchor="end"),
         ]
-    middle = _n(_down(0.5))
+    middle = _format_number(_chart_y(0.5))
     return [
         *made,
-        tag("text", axes[0], x=_n(_across(0.5)), y=_n(_down(0) + 35), text_anchor="middle"),
+        tag("text", axes[0], x=_format_number(_chart_x(0.5)), y=_format_number(_chart_y(0) + 35), text_anchor="middle"),
         tag("text", axes[1], x=11, y=middle, text_anchor="middle", transform=f"rotate(-90 11 {middle})"),
     ]
 
 
-def _mark(x: float, y: float, kind: str, name: str) -> Element:
+def _draw_mark(x: float, y: float, kind: str, name: str) -> Element:
     """The model is a disc, anything else a diamond: told apart without their colours too."""
     if kind == "model":
-        return tag("circle", tag("title", name), cx=_n(x), cy=_n(y), r=5, class_=f"{kind} ring")
-    diamond = f"M{_n(x)} {_n(y - 6.5)}l6.5 6.5l-6.5 6.5l-6.5-6.5z"
+        return tag("circle", tag("title", name), cx=_format_number(x), cy=_format_number(y), r=5, class_=f"{kind} ring")
+    diamond = f"M{_format_number(x)} {_format_number(y - 6.5)}l6.5 6.5l-6.5 6.5l-6.5-6.5z"
     return tag("path", tag("title", name), d=diamond, class_=f"{kind} ring")
 
 
-def _across(value: float) -> float:
+def _chart_x(value: float) -> float:
     return _LEFT + _SIDE * value
 
 
-def _down(value: float) -> float:
+def _chart_y(value: float) -> float:
     return _TOP + _SIDE * (1 - value)
 
 
-def _n(value: float) -> str:
+def _format_number(value: float) -> str:
     """Two decimals, none where there are none."""
     return f"{value:.2f}".rstrip("0").rstrip(".")

@@ -8,7 +8,6 @@
 Of a photograph that was drawn only a thumbnail stays in memory.
 """
 
-import base64
 import math
 import os
 from collections.abc import Sequence
@@ -21,15 +20,13 @@ from xml.etree.ElementTree import Element
 import cv2
 import numpy as np
 
-from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.errors import DataError
 from vesselrt.runtime.files import atomic_write
-from vesselrt.training.evaluation.evaluate import Evaluation, Seen
-from vesselrt.training.evaluation.figures import Interval, Metrics, reaching
-from vesselrt.training.evaluation.markup import Mark, Track, document, square, strips, tag
+from vesselrt.training.evaluation.evaluate import EvaluatedPhoto, Evaluation
+from vesselrt.training.evaluation.figures import Interval, SegmentationMetrics, count_reaching
+from vesselrt.training.evaluation.markup import Mark, Track, draw_square_chart, draw_strips, render_page, tag
+from vesselrt.training.evaluation.overlay import draw_overlay, encode_jpeg, jpeg_data_url
 
-RIGHT, WRONG, MISSED = (255, 255, 255), (255, 138, 31), (56, 176, 255)
-"""RGB of the overlay: vessel found, not vessel but painted, vessel missed. The colour-blind tell them apart too."""
 SHOWN = 3
 """Of the worst and of the best photographs."""
 
@@ -64,7 +61,7 @@ _RULES = {
 }
 
 
-class Report:
+class EvaluationReport:
     """Draws photographs as they are evaluated (`see`), and at the end the page about them (`write`)."""
 
     def __init__(self, folder: Path) -> None:
@@ -72,44 +69,44 @@ class Report:
         self._thumbnails: dict[str, str] = {}
         (folder / "overlays").mkdir(parents=True, exist_ok=True)  # now, and not after an hour of work
 
-    def see(self, seen: Seen) -> None:
+    def see(self, seen: EvaluatedPhoto) -> None:
         """Writes the photograph's overlay."""
-        drawn = overlay(seen)
+        drawn = draw_overlay(seen)
         rows, columns = np.flatnonzero(seen.truth.inside.any(1)), np.flatnonzero(seen.truth.inside.any(0))
         lit = drawn[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-        self._thumbnails[seen.name] = _embedded(lit, _THUMBNAIL)
-        _write(self._overlay(seen.name), _jpeg(drawn))
+        self._thumbnails[seen.name] = jpeg_data_url(lit, _THUMBNAIL)
+        _write_file(self._overlay(seen.name), encode_jpeg(drawn))
 
     def write(self, evaluation: Evaluation) -> Path:
         """Writes the figures and the page; the path of the page."""
         page = self._folder / "report.html"
-        _write(self._folder / "figures.json", evaluation.to_json())
-        _write(self._folder / "images.csv", evaluation.to_csv())
+        _write_file(self._folder / "figures.json", evaluation.to_json())
+        _write_file(self._folder / "images.csv", evaluation.to_csv())
         style = Path(__file__).with_name("report.css").read_text("utf-8")
-        _write(page, document(evaluation.title(), style, *self._body(evaluation)))
+        _write_file(page, render_page(evaluation.title(), style, *self._body(evaluation)))
         return page
 
     def _body(self, evaluation: Evaluation) -> list[Element]:
         return [
-            _head(evaluation),
-            _tiles(evaluation),
+            _page_head(evaluation),
+            _key_figures(evaluation),
             tag("h2", "Pooled figures"),
-            _summary(evaluation),
+            _pooled_table(evaluation),
             tag("h2", "Photograph by photograph"),
-            _spread(evaluation),
+            _photograph_strips(evaluation),
             tag("h2", "At every threshold"),
-            _curves(evaluation),
+            _threshold_charts(evaluation),
             *self._extremes(evaluation),
             tag("h2", "All photographs, the worst first"),
             self._photographs(evaluation),
             tag("h2", "How it was counted"),
             tag("dl", *(part for name, text in _RULES.items() for part in (tag("dt", name), tag("dd", text)))),
-            _foot(evaluation),
+            _page_foot(evaluation),
         ]
 
     def _extremes(self, evaluation: Evaluation) -> list[Element]:
         """The worst and the best by F1, none of them twice; of a single photograph that one."""
-        ranked = _ranked(evaluation)
+        ranked = _rank_by_f1(evaluation)
         shown = min(SHOWN, len(ranked) // 2)
         groups = {"The worst": ranked[:shown], "The best": ranked[len(ranked) - shown :][::-1]}
         if not shown:
@@ -117,18 +114,18 @@ class Report:
         made: list[Element] = []
         for title, names in groups.items():
             cards = [self._card(name, evaluation.images[name]) for name in names]
-            made += [tag("h2", title), _legend(), tag("div", *cards, class_="photographs")]
+            made += [tag("h2", title), _overlay_legend(), tag("div", *cards, class_="photographs")]
         return made
 
-    def _card(self, name: str, metrics: Metrics) -> Element:
+    def _card(self, name: str, metrics: SegmentationMetrics) -> Element:
         path = self._overlay(name)
         # Not cv2.imread: a name that is not UTF-8 ends the whole process there.
         drawn = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
         if drawn is None:
             raise DataError(f"{path}: written by this evaluation, and damaged since. Leave its folder alone meanwhile.")
-        preview = _embedded(drawn[:, :, ::-1].astype(np.uint8, copy=False), _PREVIEW)
+        preview = jpeg_data_url(drawn[:, :, ::-1].astype(np.uint8, copy=False), _PREVIEW)
         keys = ("precision", "recall", "cldice", "thin_recall")
-        said = ", ".join(f"{_NAMES[key]} {_figure(getattr(metrics, key))}" for key in keys)
+        said = ", ".join(f"{_NAMES[key]} {_format_figure(getattr(metrics, key))}" for key in keys)
         picture = tag("a", tag("img", src=preview, alt=f"Overlay of {name}"), href=self._href(name))
         caption = tag("figcaption", tag("h3", f"{name}, F1 {metrics.f1:.4f}"), said)
         return tag("figure", picture, caption, class_="photograph")
@@ -136,7 +133,7 @@ class Report:
     def _photographs(self, evaluation: Evaluation) -> Element:
         titles = {key: name for key, name in _NAMES.items() if key != "mean_dice"}  # of one photograph it is F1
         rows = []
-        for name in _ranked(evaluation):
+        for name in _rank_by_f1(evaluation):
             metrics, link = evaluation.images[name], self._href(name)
             picture = tag("img", src=self._thumbnails[name], alt="")
             rows.append(
@@ -144,10 +141,10 @@ class Report:
                     "tr",
                     tag("th", tag("a", name, href=link)),
                     tag("td", tag("a", picture, href=link), class_="thumb"),
-                    *(tag("td", _figure(getattr(metrics, key))) for key in titles),
+                    *(tag("td", _format_figure(getattr(metrics, key))) for key in titles),
                 )
             )
-        return _table(["photograph", "", *titles.values()], rows)
+        return _html_table(["photograph", "", *titles.values()], rows)
 
     def _overlay(self, name: str) -> Path:
         return self._folder / "overlays" / f"{name}.jpg"
@@ -156,18 +153,7 @@ class Report:
         return f"overlays/{quote(os.fsencode(name))}.jpg"
 
 
-def overlay(seen: Seen) -> Image:
-    """(H, W, 3) uint8 RGB: the photograph in dim grey, and on it the vessels found, missed, and wrongly painted."""
-    inside, vessel, painted = seen.truth.inside, seen.truth.vessel, seen.painted
-    grey = cv2.cvtColor(seen.image, cv2.COLOR_RGB2GRAY)
-    drawn = np.dstack([(grey * np.where(inside, np.float32(0.55), np.float32(0.2))).astype(np.uint8)] * 3)
-    drawn[inside & vessel & painted] = RIGHT
-    drawn[inside & ~vessel & painted] = WRONG
-    drawn[inside & vessel & ~painted] = MISSED
-    return drawn
-
-
-def _head(evaluation: Evaluation) -> Element:
+def _page_head(evaluation: Evaluation) -> Element:
     m, observer = evaluation.pooled, evaluation.second_observer
     many = f"{len(evaluation.images)} photograph{'' if len(evaluation.images) == 1 else 's'}"
     said = (
@@ -181,12 +167,12 @@ def _head(evaluation: Evaluation) -> Element:
         tag("p", f"{evaluation.data}, {evaluation.split} split", class_="quiet"),
         tag("h1", f"{evaluation.model} {evaluation.version}"),
         tag("p", said),
-        _warning(evaluation),
+        _overlap_warning(evaluation),
         tag("p", f"{evaluation.info}; median {evaluation.milliseconds:.0f} ms a photograph", class_="quiet"),
     )
 
 
-def _warning(evaluation: Evaluation) -> Element | None:
+def _overlap_warning(evaluation: Evaluation) -> Element | None:
     """Where the model knows photographs that it is measured on."""
     if not (known := evaluation.trained_on):
         return None
@@ -194,7 +180,7 @@ def _warning(evaluation: Evaluation) -> Element | None:
     return tag("p", tag("strong", said))
 
 
-def _tiles(evaluation: Evaluation) -> Element:
+def _key_figures(evaluation: Evaluation) -> Element:
     titles = {
         "f1": "F1",
         "cldice": "clDice",
@@ -204,12 +190,12 @@ def _tiles(evaluation: Evaluation) -> Element:
     }
     tiles = []
     for key, title in titles.items():
-        ends, other = _ends(evaluation.interval, key), getattr(evaluation.second_observer, key, None)
+        ends, other = _interval_ends(evaluation.interval, key), getattr(evaluation.second_observer, key, None)
         tiles.append(
             tag(
                 "div",
                 tag("small", title),
-                tag("b", _figure(getattr(evaluation.pooled, key))),
+                tag("b", _format_figure(getattr(evaluation.pooled, key))),
                 None if ends is None else tag("small", f"95 %: {ends[0]:.3f} to {ends[1]:.3f}"),
                 None if other is None else tag("small", f"{_OBSERVER} {other:.4f}"),
                 class_="tile",
@@ -218,22 +204,22 @@ def _tiles(evaluation: Evaluation) -> Element:
     return tag("div", *tiles, class_="tiles")
 
 
-def _summary(evaluation: Evaluation) -> Element:
-    rows = _overall(evaluation.model, evaluation.pooled, evaluation.interval)
+def _pooled_table(evaluation: Evaluation) -> Element:
+    rows = _figure_rows(evaluation.model, evaluation.pooled, evaluation.interval)
     if evaluation.second_observer is not None:
-        rows += _overall(_OBSERVER, evaluation.second_observer, evaluation.second_observer_interval)
-    return _table(["", *_NAMES.values()], rows)
+        rows += _figure_rows(_OBSERVER, evaluation.second_observer, evaluation.second_observer_interval)
+    return _html_table(["", *_NAMES.values()], rows)
 
 
-def _overall(name: str, metrics: Metrics, interval: Interval | None) -> list[Element]:
-    rows = [tag("tr", tag("th", name), *(tag("td", _figure(value)) for value in asdict(metrics).values()))]
+def _figure_rows(name: str, metrics: SegmentationMetrics, interval: Interval | None) -> list[Element]:
+    rows = [tag("tr", tag("th", name), *(tag("td", _format_figure(value)) for value in asdict(metrics).values()))]
     title = "95 % interval" if interval else "one photograph: no interval"
-    ends = [_ends(interval, key) for key in _NAMES]
+    ends = [_interval_ends(interval, key) for key in _NAMES]
     ranges = ["" if e is None else f"{e[0]:.3f}–{e[1]:.3f}" for e in ends]
     return [*rows, tag("tr", tag("th", title), *(tag("td", text) for text in ranges), class_="range")]
 
 
-def _spread(evaluation: Evaluation) -> Element:
+def _photograph_strips(evaluation: Evaluation) -> Element:
     tracks = []
     for key in ("f1", "cldice", "precision", "recall", "thin_recall", "auc"):
         value = getattr(evaluation.pooled, key)
@@ -242,28 +228,28 @@ def _spread(evaluation: Evaluation) -> Element:
         each = [(getattr(metrics, key), name) for name, metrics in evaluation.images.items()]
         dots = [(v, name) for v, name in each if v is not None]
         other = getattr(evaluation.second_observer, key, None)
-        tracks.append(Track(_NAMES[key], dots, value, _ends(evaluation.interval, key), other))
+        tracks.append(Track(_NAMES[key], dots, value, _interval_ends(evaluation.interval, key), other))
     keys = [tag("li", "A dot is a photograph, the line all of them together, its band the 95 % interval.")]
     if evaluation.second_observer is not None:
         keys.append(tag("li", tag("span", "◆", class_="other"), f" {_OBSERVER}, all photographs together"))
-    return tag("div", tag("ul", *keys, class_="keys"), strips(tracks), class_="chart")
+    return tag("div", tag("ul", *keys, class_="keys"), draw_strips(tracks), class_="chart")
 
 
-def _curves(evaluation: Evaluation) -> Element:
+def _threshold_charts(evaluation: Evaluation) -> Element:
     vessel, background = np.array(evaluation.vessel_levels), np.array(evaluation.background_levels)
-    hits, alarms = reaching(vessel), reaching(background)  # (257,) pixels at each level and above
+    hits, alarms = count_reaching(vessel), count_reaching(background)  # (257,) pixels at each level and above
     recall, painted = hits / max(1, vessel.sum()), hits + alarms
     precision = np.divide(hits, painted, out=np.ones(257), where=painted > 0)
     points = {"model": (evaluation.pooled, f"threshold {evaluation.threshold:g}")}
     if evaluation.second_observer is not None:
         points["other"] = (evaluation.second_observer, _OBSERVER)
-    roc = square(
+    roc = draw_square_chart(
         ("false positive rate", "recall"),
         list(zip(alarms / max(1, background.sum()), recall, strict=True)),
         [Mark(1 - m.specificity, m.recall, kind, name) for kind, (m, name) in points.items()],
         even=True,
     )
-    pr = square(
+    pr = draw_square_chart(
         ("recall", "precision"),
         list(zip(recall, precision, strict=True)),
         [Mark(m.recall, m.precision, kind, name) for kind, (m, name) in points.items()],
@@ -271,11 +257,11 @@ def _curves(evaluation: Evaluation) -> Element:
     signs = ", ".join(f"{'●' if kind == 'model' else '◆'} {name}" for kind, (_, name) in points.items())
     best = f"Best F1 {evaluation.best_f1:.4f}, at threshold {evaluation.best_threshold:.3f}: chosen on these pixels."
     charts = {
-        "ROC": (roc, f"{signs}. Area {_figure(evaluation.pooled.auc)}."),
+        "ROC": (roc, f"{signs}. Area {_format_figure(evaluation.pooled.auc)}."),
         "Precision and recall": (pr, f"{signs}. {best}"),
         "Reliability": (
-            _reliability(evaluation),
-            f"Calibration error {_figure(evaluation.pooled.ece)}. Dashed: the ideal. Bars: pixels, logarithmic.",
+            _reliability_chart(evaluation),
+            f"Calibration error {_format_figure(evaluation.pooled.ece)}. Dashed: the ideal. Bars: pixels, logarithmic.",
         ),
     }
     figures = [
@@ -285,22 +271,22 @@ def _curves(evaluation: Evaluation) -> Element:
     return tag("div", *figures, class_="charts")
 
 
-def _reliability(evaluation: Evaluation) -> Element:
+def _reliability_chart(evaluation: Evaluation) -> Element:
     bins = evaluation.reliability
     points = [(b.probability, b.vessel) for b in bins if b.probability is not None and b.vessel is not None]
     marks = [Mark(p, v, "model", f"of pixels at {p:.1%}, {v:.1%} are vessel") for p, v in points]
     most = math.log1p(max(b.pixels for b in bins))
     bars = [math.log1p(b.pixels) / most for b in bins]
-    return square(("probability", "share that is vessel"), points, marks, even=True, bars=bars)
+    return draw_square_chart(("probability", "share that is vessel"), points, marks, even=True, bars=bars)
 
 
-def _legend() -> Element:
+def _overlay_legend() -> Element:
     meanings = {"right": "vessel, found", "missed": "vessel, missed", "wrong": "not vessel, but painted"}
     keys = (tag("li", tag("span", class_=f"swatch {kind}"), text) for kind, text in meanings.items())
     return tag("ul", *keys, class_="keys")
 
 
-def _foot(evaluation: Evaluation) -> Element:
+def _page_foot(evaluation: Evaluation) -> Element:
     model = f", model file sha256 {evaluation.model_sha256}" if evaluation.model_sha256 else ""
     return tag(
         "footer",
@@ -313,42 +299,27 @@ def _foot(evaluation: Evaluation) -> Element:
     )
 
 
-def _table(titles: Sequence[str], rows: Sequence[Element]) -> Element:
+def _html_table(titles: Sequence[str], rows: Sequence[Element]) -> Element:
     head = tag("thead", tag("tr", *(tag("th", title) for title in titles)))
     return tag("div", tag("table", head, tag("tbody", *rows)), class_="scroll")
 
 
-def _ranked(evaluation: Evaluation) -> list[str]:
+def _rank_by_f1(evaluation: Evaluation) -> list[str]:
     """The photographs' names, the lowest F1 first."""
     return sorted(evaluation.images, key=lambda name: evaluation.images[name].f1)
 
 
-def _ends(interval: Interval | None, key: str) -> tuple[float, float] | None:
+def _interval_ends(interval: Interval | None, key: str) -> tuple[float, float] | None:
     """The interval of one figure; None where it has none."""
     low, high = getattr(interval and interval.low, key, None), getattr(interval and interval.high, key, None)
     return None if low is None or high is None else (low, high)
 
 
-def _figure(value: float | None) -> str:
+def _format_figure(value: float | None) -> str:
     return "–" if value is None else f"{value:.4f}"
 
 
-def _embedded(picture: Image, side: int) -> str:
-    """A JPEG of at most `side` pixels, as an address that holds it."""
-    factor = min(1.0, side / max(picture.shape[:2]))
-    size = (max(1, round(picture.shape[1] * factor)), max(1, round(picture.shape[0] * factor)))
-    small = cv2.resize(np.ascontiguousarray(picture), size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
-    return "data:image/jpeg;base64," + base64.b64encode(_jpeg(small)).decode("ascii")
-
-
-def _jpeg(picture: Image) -> bytes:
-    # Colour at full resolution: the usual half of it would smear vessels of one pixel.
-    settings = [cv2.IMWRITE_JPEG_QUALITY, 88, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
-    _, encoded = cv2.imencode(".jpg", picture[:, :, ::-1], settings)
-    return encoded.tobytes()
-
-
-def _write(path: Path, content: bytes | str) -> None:
+def _write_file(path: Path, content: bytes | str) -> None:
     with atomic_write(path) as name:
         # The name of a photograph may hold bytes that are not UTF-8: they are written as escapes.
         name.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8", "backslashreplace"))

@@ -1,4 +1,4 @@
-"""A network learns from a model that is there already: from its answers, and from its weights to begin with."""
+"""A network learns from a finished model: from its answers, and it may begin with its weights."""
 
 from pathlib import Path
 from typing import cast
@@ -19,15 +19,15 @@ from vesselrt.runtime.modelfile import find_model_file, read_manifest
 from vesselrt.training.fit.recipe import Recipe
 from vesselrt.training.networks import Branched, VesselNet
 
-_PLACES = 40_000  # that a convolution is fitted to
-_ROUNDS = 12
+_FIT_PLACES = 40_000  # pixels that a convolution is fitted to
+_FIT_ROUNDS = 12
 
 
 class Teacher:
-    """A model file that answers for crops. The process that asks first loads it, on one thread of the processor."""
+    """A model file that answers for crops. Each process loads it at its first question, on one thread."""
 
     def __init__(self, recipe: Recipe) -> None:
-        """Raises DataError when the recipe's teacher looks at other pixels than the recipe prepares, or for classes."""
+        """Raises DataError when the recipe names no teacher, or one of another preparation, crop size or classes."""
         if recipe.distillation is None:
             raise DataError("the recipe names no teacher. Name one in distillation.")
         self.path = find_model_file(recipe.distillation.teacher)
@@ -41,27 +41,28 @@ class Teacher:
             )
         if len(self.manifest.classes) != 1:
             raise DataError(f"{self.path}: has the classes {', '.join(self.manifest.classes)}. Expected vessel alone.")
-        for stage in (recipe.schedule, *recipe.final):
-            if stage.crop % tile.multiple or (tile.fixed and stage.crop != tile.size):
+        for crop in (stage.schedule.crop for stage in recipe.stages):
+            if crop % tile.multiple or (tile.fixed and crop != tile.size):
                 expected = tile.size if tile.fixed else f"a multiple of {tile.multiple}"
-                raise DataError(f"{self.path}: can't answer for crops of {stage.crop} px. Set crop to {expected}.")
+                raise DataError(f"{self.path}: can't answer for crops of {crop} px. Set crop to {expected}.")
 
     @property
     def photographs(self) -> set[str]:
-        """The `digest` of each photograph that it was trained on."""
+        """`hash_photograph` of each photograph that it was trained on."""
         return {digest for data in self.manifest.provenance.data for digest in data.photographs}
 
     def answer(self, pixels: Image) -> NDArray[np.float32]:
-        """Of a crop (h, w, C) uint8 the probability of vessel, (h, w) in 0..1."""
-        if self._backend is None:  # not OpenVINO: in a forked process it can't start, if it had started before
+        """The probability of vessel, (h, w) in 0..1, of a crop (h, w, C) uint8."""
+        if self._backend is None:  # not OpenVINO: it can't start in a forked process when it ran in its parent
             _, self._backend = open_backend(self.path, "cpu:onnxruntime", "f32", threads=1)
         (levels,) = self._backend.infer([np.ascontiguousarray(pixels.transpose(2, 0, 1))[None]])
         probability: NDArray[np.float32] = levels[0, 0] / np.float32(255)
         return probability
 
 
-def inherited(recipe: Recipe, windows: Tensor) -> dict[str, Tensor]:
-    """The weights of the recipe's network, made of the teacher's: (N, C, h, w) float as the network takes them.
+def inherit_weights(recipe: Recipe, teacher: Teacher, windows: Tensor) -> dict[str, Tensor]:
+    """The weights of the recipe's network, made from the teacher's. `windows`: (N, C, h, w) float, as the network takes
+    them.
 
     What both have is copied. A single convolution in the place of a residual block, or of a stem or down convolution
     and the block after it, is fitted to what these made of `windows`, by least squares. Batch norms begin with the
@@ -69,35 +70,37 @@ def inherited(recipe: Recipe, windows: Tensor) -> dict[str, Tensor]:
 
     Raises DataError when the network is no VesselNet, or the teacher none of the same widths.
     """
-    network, path = recipe.network.build(fresh=False), Teacher(recipe).path
+    network = recipe.network.build(fresh=False)
     if not isinstance(network, VesselNet):
         raise DataError(
             f"a {type(network).__name__} can't inherit. Expected a VesselNet, or distillation.inherit: false."
         )
-    teacher = _teacher(recipe, path)
-    _copy(teacher, network)
+    source = _teacher_network(recipe, teacher.path)
+    _copy_shared_weights(source, network)
     network.eval()
     levels = [("encoder", i) for i in range(len(network.encoder))]
     levels += [("decoder", i) for i in reversed(range(len(network.decoder)))]
     with torch.no_grad():
         for part, i in levels:
-            block, taught = getattr(network, part)[i], getattr(teacher, part)[i]
+            block, taught = getattr(network, part)[i], getattr(source, part)[i]
             if isinstance(block, nn.Identity) and part == "encoder":
                 block = network.down[i - 1] if i else network.stem
             if isinstance(block, nn.Sequential):
-                _fit(block, _seen(network, block, windows)[0], _seen(teacher, taught, windows)[1])
-        _normalise(network, windows)
+                _fit_convolution(
+                    block, _record_pass(network, block, windows)[0], _record_pass(source, taught, windows)[1]
+                )
+        _refresh_norms(network, windows)
     weights: dict[str, Tensor] = network.state_dict()
     return weights
 
 
-def _teacher(recipe: Recipe, path: Path) -> VesselNet:
+def _teacher_network(recipe: Recipe, path: Path) -> VesselNet:
     """The teacher in PyTorch, for inference; its calibration is in its last bias. Raises DataError."""
     graph, fields = onnx.load(path).graph, recipe.network.arguments
     given = {tensor.name: torch.tensor(numpy_helper.to_array(tensor)) for tensor in graph.initializer}
     nodes = [node for node in graph.node if node.op_type in ("Conv", "ConvTranspose")]
     teacher = VesselNet(**{key: fields[key] for key in ("channels", "widths") if key in fields}).eval()
-    names, state = _convolutions(teacher, len(recipe.input.mean)), teacher.state_dict()
+    names, state = _convolution_names(teacher, len(recipe.input.mean)), teacher.state_dict()
     try:
         for name, node in zip(names, nodes, strict=True):
             state[f"{name}.weight"] = given[node.input[1]]
@@ -120,7 +123,7 @@ def _teacher(recipe: Recipe, path: Path) -> VesselNet:
     return teacher
 
 
-def _convolutions(network: VesselNet, channels: int) -> list[str]:
+def _convolution_names(network: VesselNet, channels: int) -> list[str]:
     """Names of its convolutions, in the order in which they compute: a model file keeps that, and not all names."""
     names: list[str] = []
     hooks = [
@@ -134,14 +137,14 @@ def _convolutions(network: VesselNet, channels: int) -> list[str]:
     return names
 
 
-def _copy(teacher: VesselNet, network: VesselNet) -> None:
-    """Weights of all parts that both have."""
+def _copy_shared_weights(teacher: VesselNet, network: VesselNet) -> None:
+    """Copies the weights of all parts that both have."""
     state = teacher.state_dict()
     network.load_state_dict({key: state.get(key, value) for key, value in network.state_dict().items()})
 
 
-def _seen(network: nn.Module, part: nn.Module, windows: Tensor) -> tuple[Tensor, Tensor]:
-    """What a part of the network takes and gives."""
+def _record_pass(network: nn.Module, part: nn.Module, windows: Tensor) -> tuple[Tensor, Tensor]:
+    """Input and output of a part of the network."""
     found: list[tuple[Tensor, Tensor]] = []
     hook = part.register_forward_hook(lambda _, given, answer: found.append((given[0], answer)))
     network(windows)
@@ -149,14 +152,16 @@ def _seen(network: nn.Module, part: nn.Module, windows: Tensor) -> tuple[Tensor,
     return found[0]
 
 
-def _fit(block: nn.Sequential, given: Tensor, wanted: Tensor) -> None:
-    """Convolution, batch norm and ReLU, such that they make `wanted` (N, O, h, w) of `given` (N, I, H, W).
+def _fit_convolution(block: nn.Sequential, given: Tensor, wanted: Tensor) -> None:
+    """Sets convolution, batch norm and ReLU so that they make `wanted` (N, O, h, w) from `given` (N, I, H, W).
 
-    Where `wanted` is 0 every value below is right, and what was found there counts as wanted: so the fit is repeated.
+    Where `wanted` is 0, every value below 0 is right too: there the last fit's own value is the aim of the next one.
     """
     convolution, norm = cast(nn.Conv2d, block[0]), cast(nn.BatchNorm2d, block[1])
     size, stride, padding = convolution.kernel_size[0], convolution.stride[0], int(convolution.padding[0])
-    places = torch.randperm(wanted[0, 0].numel(), generator=torch.Generator().manual_seed(0))[: _PLACES // len(given)]
+    places = torch.randperm(wanted[0, 0].numel(), generator=torch.Generator().manual_seed(0))[
+        : _FIT_PLACES // len(given)
+    ]
     columns = [functional.unfold(g[None], size, 1, padding, stride)[0, :, places] for g in given]
     rows = functional.pad(torch.cat(columns, 1).T, (0, 1), value=1.0).double()  # (P, I·k·k + 1)
     target = wanted.flatten(2)[:, :, places].transpose(1, 2).flatten(0, 1).double()  # (P, O)
@@ -164,7 +169,7 @@ def _fit(block: nn.Sequential, given: Tensor, wanted: Tensor) -> None:
     squares.diagonal().add_(1e-6 * squares.diagonal().mean())
     factor = torch.linalg.cholesky(squares)
     solution = torch.cholesky_solve(rows.T @ target, factor)  # (I·k·k + 1, O)
-    for _ in range(_ROUNDS):
+    for _ in range(_FIT_ROUNDS):
         aim = torch.where(target > 0, target, (rows @ solution).clamp(max=0))
         solution = torch.cholesky_solve(rows.T @ aim, factor)
     kernel = solution[:-1].T.reshape(norm.num_features, -1, size, size).float()
@@ -172,10 +177,10 @@ def _fit(block: nn.Sequential, given: Tensor, wanted: Tensor) -> None:
         kernel -= convolution.kernel() - convolution.weight
     convolution.weight.copy_(kernel)
     ones = torch.ones(norm.num_features)
-    _set(norm, mean=0 * ones, variance=ones - norm.eps, weight=ones, bias=solution[-1].float())
+    _set_norm(norm, mean=0 * ones, variance=ones - norm.eps, weight=ones, bias=solution[-1].float())
 
 
-def _set(norm: nn.BatchNorm2d, *, mean: Tensor, variance: Tensor, weight: Tensor, bias: Tensor) -> None:
+def _set_norm(norm: nn.BatchNorm2d, *, mean: Tensor, variance: Tensor, weight: Tensor, bias: Tensor) -> None:
     for own, value in (
         (norm.running_mean, mean),
         (norm.running_var, variance),
@@ -185,8 +190,8 @@ def _set(norm: nn.BatchNorm2d, *, mean: Tensor, variance: Tensor, weight: Tensor
         cast(Tensor, own).copy_(value)
 
 
-def _normalise(network: nn.Module, windows: Tensor) -> None:
-    """Batch norms that do as before, with the statistics of `windows`."""
+def _refresh_norms(network: nn.Module, windows: Tensor) -> None:
+    """Gives batch norms the statistics of `windows`; what they compute stays the same."""
 
     def measure(module: nn.Module, given: tuple[Tensor, ...]) -> None:
         norm = cast(nn.BatchNorm2d, module)
@@ -194,7 +199,7 @@ def _normalise(network: nn.Module, windows: Tensor) -> None:
         slope = norm.weight / (variance + norm.eps).sqrt()
         offset = norm.bias - mean * slope
         variance, mean = torch.var_mean(given[0], dim=(0, 2, 3))
-        _set(
+        _set_norm(
             norm, mean=mean, variance=variance, weight=slope * (variance + norm.eps).sqrt(), bias=offset + mean * slope
         )
 

@@ -1,4 +1,4 @@
-"""Random patches of a prepared photograph, changed by MONAI's transforms: what a recipe may train on instead of
+"""Random patches of a prepared photograph, changed by MONAI's transforms. A recipe may train on them instead of
 simulated cameras (vesselrt.training.synthetic.cameras).
 """
 
@@ -19,7 +19,7 @@ from vesselrt.training.synthetic.cameras import Factors
 if TYPE_CHECKING:
     from monai.transforms.compose import Compose
 
-_BOTH = ("image", "truth")
+_IMAGE_AND_TRUTH = ("image", "truth")
 
 
 class Patches(Facts):
@@ -38,7 +38,7 @@ class Patches(Facts):
 
 
 @dataclass(frozen=True, eq=False)
-class Whole:
+class PreparedPhoto:
     """A photograph as the runtime prepares it, with the truth at the same scale."""
 
     image: NDArray[np.float32]
@@ -48,7 +48,9 @@ class Whole:
     patches: Patches
 
     @classmethod
-    def build(cls, image: Image, truth: NDArray[np.bool_], preparation: Preparation, patches: Patches) -> "Whole":
+    def build(
+        cls, image: Image, truth: NDArray[np.bool_], preparation: Preparation, patches: Patches
+    ) -> "PreparedPhoto":
         """From a photograph (H, W, 3) and its mask (H, W)."""
         prepared = prepare(image, preparation)
         mask = np.ascontiguousarray(prepared.box.cut(truth)).astype(np.uint8)[:, :, None] * np.uint8(255)
@@ -59,7 +61,7 @@ class Whole:
 
     def patch(self, side: int, random: np.random.Generator) -> tuple[Image, NDArray[np.float32]]:
         """One patch: (side, side, C) uint8, and its truth (side, side) in 0..1."""
-        change = _changes(self.patches, side)
+        change = _patch_transforms(self.patches, side)
         change.set_random_state(int(random.integers(2**32, dtype=np.uint64)))
         changed = change({"image": self.image, "truth": self.truth})
         pixels = (np.clip(np.asarray(changed["image"]), 0, 1) * 255 + 0.5).astype(np.uint8)
@@ -68,10 +70,10 @@ class Whole:
 
 
 @cache
-def _changes(patches: Patches, side: int) -> "Compose":
+def _patch_transforms(patches: Patches, side: int) -> "Compose":
     """The transforms of one process: their random state is set anew for every patch.
 
-    A patch is cut larger than it ends, so that turning and shrinking it draws in what really lies beside it.
+    A patch is cut larger than its final size: when it is turned or shrunk, its corners show what really lies there.
     """
     from monai.transforms.compose import Compose
     from monai.transforms.croppad.dictionary import CenterSpatialCropd, RandSpatialCropd, SpatialPadd
@@ -83,13 +85,17 @@ def _changes(patches: Patches, side: int) -> "Compose":
     ways, edges = ("bilinear", "bilinear"), ("reflection", "reflection")
     return Compose(
         [
-            SpatialPadd(_BOTH, (reach, reach), mode="constant"),
-            RandSpatialCropd(_BOTH, (reach, reach), random_size=False),
-            RandFlipd(_BOTH, prob=share, spatial_axis=0),
-            RandFlipd(_BOTH, prob=share, spatial_axis=1),
-            RandRotated(_BOTH, range_x=math.radians(patches.rotation), prob=share, mode=ways, padding_mode=edges),
-            RandZoomd(_BOTH, prob=share, min_zoom=patches.zoom[0], max_zoom=patches.zoom[1], mode=("area", "area")),
-            CenterSpatialCropd(_BOTH, (side, side)),
+            SpatialPadd(_IMAGE_AND_TRUTH, (reach, reach), mode="constant"),
+            RandSpatialCropd(_IMAGE_AND_TRUTH, (reach, reach), random_size=False),
+            RandFlipd(_IMAGE_AND_TRUTH, prob=share, spatial_axis=0),
+            RandFlipd(_IMAGE_AND_TRUTH, prob=share, spatial_axis=1),
+            RandRotated(
+                _IMAGE_AND_TRUTH, range_x=math.radians(patches.rotation), prob=share, mode=ways, padding_mode=edges
+            ),
+            RandZoomd(
+                _IMAGE_AND_TRUTH, prob=share, min_zoom=patches.zoom[0], max_zoom=patches.zoom[1], mode=("area", "area")
+            ),
+            CenterSpatialCropd(_IMAGE_AND_TRUTH, (side, side)),
             RandGaussianNoised("image", prob=share, std=patches.noise),
             RandAdjustContrastd("image", prob=share, gamma=patches.contrast),
         ]

@@ -1,7 +1,8 @@
-"""A recipe: everything that makes a model, in one short YAML file, checked before anything runs."""
+"""A recipe: everything that makes a model, in one short YAML file. It is checked before anything runs."""
 
 import importlib
 import json
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -11,14 +12,25 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from vesselrt.runtime.errors import DataError, first_line
 from vesselrt.runtime.manifest import Facts, Input, Precision, Preparation, Tile, explain
-from vesselrt.training.data.finding import Kind, find
+from vesselrt.training.data.finding import Kind, list_samples
 from vesselrt.training.data.samples import Sample
 from vesselrt.training.data.splits import Split
 from vesselrt.training.fit.patches import Patches
-from vesselrt.training.synthetic.cameras import Family
+from vesselrt.training.fit.stages import FinalSchedule, FirstSchedule, Stage
+from vesselrt.training.synthetic.cameras import CameraFamily
+
+logger = logging.getLogger(__name__)
 
 BUILT_IN = Path(__file__).parent.parent / "recipes"
 """NAME.yaml of each recipe that vesselrt has."""
+
+_OLD_NAMES = {
+    ("cameras", "foreign"): "simulated_share",
+    ("cameras", "stroke"): "annotation_widening",
+    ("cameras", "hand"): "outline_smoothing",
+    ("final", "foreign"): "simulated_share",
+}
+"""Section and old name of a field → its name now. Old names are read for one more version."""
 
 
 class DataSet(Facts):
@@ -30,10 +42,10 @@ class DataSet(Facts):
     terms: str
 
     def samples(self, root: Path, split: Split) -> list[Sample]:
-        return find(self.kind, root / self.path, split)
+        return list_samples(self.kind, root / self.path, split)
 
 
-class Network(Facts):
+class NetworkFactory(Facts):
     """The network to train, named and not defined: any importable module will do."""
 
     factory: str
@@ -41,7 +53,7 @@ class Network(Facts):
     arguments: dict[str, Any] = {}
 
     def build(self, *, fresh: bool = True) -> Any:
-        """`fresh` False: its weights are about to be replaced, so an argument `pretrained` is false.
+        """Builds the network. `fresh` False: its weights will be replaced, so an argument `pretrained` becomes false.
 
         Raises DataError when the factory can't be imported or called, or fails.
         """
@@ -51,13 +63,13 @@ class Network(Facts):
             return getattr(importlib.import_module(module), name)(**{**self.arguments, **spared})
         except DataError:
             raise
-        except Exception as error:  # noqa: BLE001 - code of others, which may raise anything
+        except Exception as error:  # noqa: BLE001 - the user's own code may raise anything
             raise DataError(
                 f"network {self.factory} can't be built: {first_line(error)}. Expected package.module:callable."
             ) from None
 
 
-class Loss(Facts):
+class LossWeights(Facts):
     """Weighted sum of binary cross-entropy and Dice loss, both on soft truth."""
 
     cross_entropy: Annotated[float, Field(ge=0)] = 1.0
@@ -69,65 +81,16 @@ class Loss(Facts):
 class Distillation(Facts):
     """A model that the network learns from, beside the truth (Hinton et al., 2015).
 
-    The teacher sees each crop as the network does, changed by the same simulated camera: it answers for what is to be
-    seen there. It works in the processes that draw crops.
+    The teacher sees the same crop as the network, changed by the same simulated camera. It runs in the processes that
+    draw crops.
     """
 
     teacher: str
     """Name of a built-in model or path of a model file, of the recipe's preparation."""
     share: Annotated[float, Field(ge=0, le=1)] = 0.5
-    """Of the truth, in the first stage, that is the teacher's probability; the rest is the annotation."""
+    """In the first stage: share of the truth that is the teacher's probability. The rest is the annotation."""
     inherit: bool = False
     """Begin with the teacher's weights, where both are a VesselNet of the same widths."""
-
-
-class Stage(Facts):
-    """AdamW (without weight decay: Adam); the learning rate rises linearly, then falls along a cosine."""
-
-    steps: Annotated[int, Field(ge=1)]
-    """Of the optimiser, at most. A pass over n photographs is n / batch of them."""
-    batch: Annotated[int, Field(ge=1)] = 16
-    crop: Annotated[int, Field(ge=32, le=4096)] = 256
-    """Side of a training crop in pixels of the prepared image."""
-    learning_rate: Annotated[float, Field(gt=0)] = 2e-3
-    weight_decay: Annotated[float, Field(ge=0)] = 1e-4
-    warmup: Annotated[int, Field(ge=0)] = 200
-    average: Annotated[float, Field(ge=0, lt=1)] = 0.998
-    """Decay of the exponential moving average of the weights; the average is what is kept. 0: no averaging."""
-    validate_every: Annotated[int, Field(ge=1)] = 500
-
-
-class Plateau(Facts):
-    """The learning rate falls by `factor` when more than `patience` validations in a row gave no better score."""
-
-    factor: Annotated[float, Field(gt=0, lt=1)] = 0.5
-    patience: Annotated[int, Field(ge=0)] = 5
-
-
-class Schedule(Stage):
-    """The first stage: validation may end it early."""
-
-    plateau: Plateau | None = None
-    """In place of the cosine."""
-    patience: Annotated[int, Field(ge=1)] | None = None
-    """Validations in a row without a better score that end the stage; null: it takes all its steps."""
-
-
-class Final(Stage):
-    """A stage after validation, from the weights before it, on the whole training split, validation part included.
-
-    Its length is fixed and its last weights are kept: nothing is left to choose by, and nothing is chosen.
-    """
-
-    foreign: Annotated[float, Field(ge=0, le=1)] = 0.5
-    """Share of crops seen through a simulated camera, in this stage."""
-    thin: Annotated[float, Field(ge=0)] = 0.0
-    """`loss.thin` of this stage."""
-    distilled: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """`distillation.share` of this stage."""
-    second_observer: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Share of the crops whose truth is a second observer's, of photographs that have one. What two people see
-    differently is then learned as uncertain. Tests go by the first alone."""
 
 
 class Recipe(Facts):
@@ -142,34 +105,64 @@ class Recipe(Facts):
     preparation: Preparation
     input: Input
     tile: Tile
-    network: Network
-    cameras: Family = Family()
+    network: NetworkFactory
+    cameras: CameraFamily = CameraFamily()
     patches: Patches | None = None
-    """Train on patches of the prepared photographs, and not through simulated cameras."""
+    """Train on patches of the prepared photographs instead of crops through simulated cameras."""
     held_out_cameras: bool = True
-    """Validate on simulated cameras too that training never draws."""
-    loss: Loss = Loss()
+    """Validate also on simulated cameras that training never uses."""
+    loss: LossWeights = LossWeights()
     distillation: Distillation | None = None
-    schedule: Schedule
-    final: tuple[Final, ...] = ()
+    schedule: FirstSchedule
+    final: tuple[FinalSchedule, ...] = ()
     """One after the other."""
     calibrated: bool = True
     """Shift the probabilities so that validation finds 0.5 the right threshold."""
     precision: Literal["auto", "f32", "bf16", "fp16"] = "auto"
     """Of the training's arithmetic. `auto`: the fastest that the device computes itself."""
     tolerance: dict[Precision, Annotated[float, Field(gt=0)]] = {"f32": 1e-4, "bf16": 0.3}
-    """Largest difference in probability from the PyTorch network that the exported file may show."""
+    """Largest difference in probability between the exported file and the PyTorch network."""
 
     @field_validator("final", mode="before")
     @classmethod
     def _as_list(cls, value: Any) -> Any:
-        """One stage may stand without a list, and none be null."""
+        """A single stage may be written without a list, and none as null."""
         return [] if value is None else [value] if isinstance(value, dict) else value
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The first stage, then the final ones."""
+        share = self.distillation.share if self.distillation else 0.0
+        first = Stage(
+            number=0,
+            schedule=self.schedule,
+            seed=self.seed,
+            splits=("train",),
+            simulated_share=self.cameras.simulated_share,
+            thin=self.loss.thin,
+            teacher_share=share,
+            plateau=self.schedule.plateau,
+            patience=self.schedule.patience,
+        )
+        later = (
+            Stage(
+                number=number,
+                schedule=final,
+                seed=self.seed + number,
+                splits=("train", "validation"),
+                simulated_share=final.simulated_share,
+                thin=final.thin,
+                teacher_share=final.distilled,
+                second_observer=final.second_observer,
+            )
+            for number, final in enumerate(self.final, start=1)
+        )
+        return first, *later
 
     @property
     def outcome(self) -> str:
         """The file of a run's folder that holds the weights to export."""
-        return f"final-{len(self.final)}.pt" if self.final else "best.pt"
+        return self.stages[-1].weights_file
 
     @model_validator(mode="after")
     def _is_consistent(self) -> "Recipe":
@@ -185,9 +178,9 @@ class Recipe(Facts):
 
     @classmethod
     def read(cls, path: Path, changes: Sequence[str] = ()) -> "Recipe":
-        """`changes` to what the file says: each "schedule.steps=100", a value as YAML.
+        """Reads a file. `changes`: fields to set in it, each "schedule.steps=100", the value as YAML.
 
-        A run's recipe.json is read as JSON: to YAML 1e-6 is a text.
+        A run's recipe.json is read as JSON, because YAML takes 1e-6 for a text.
 
         Raises DataError that names each unknown, missing or wrong field.
         """
@@ -196,19 +189,41 @@ class Recipe(Facts):
             fields = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
         except (OSError, ValueError, yaml.YAMLError) as error:
             raise DataError(f"{path}: not a readable recipe ({error})") from None
+        for section, field in _OLD_NAMES:
+            _rename_field(path, fields, section, field)
         for change in changes:
-            _apply(change, fields)
+            _apply_change(change, fields)
         try:
             return cls.model_validate(fields)
         except ValidationError as error:
             raise DataError(f"{path}: not a valid recipe: {explain(error)}") from None
 
 
-def _apply(change: str, fields: Any) -> None:
-    """Sets one field, in place. Sections that the file leaves out are begun; whether they belong there is not asked."""
+def _rename_field(path: Path, fields: Any, section: str, field: str) -> None:
+    """Gives a field that still has its old name in a file the name that it has now, in place, with a warning."""
+    part = fields.get(section) if isinstance(fields, dict) else None
+    for stage in part if isinstance(part, list) else [part]:
+        if isinstance(stage, dict) and field in stage:
+            name = _OLD_NAMES[section, field]
+            if name in stage:
+                raise DataError(f"{path}: {section} has {field} and {name}, which are one. Take out {field}.")
+            stage[name] = stage.pop(field)
+            _warn_of_old_name(str(path), section, field)
+
+
+def _warn_of_old_name(place: str, section: str, field: str) -> None:
+    now = f"{section}.{_OLD_NAMES[section, field]}"
+    logger.warning(f"{place}: {section}.{field} is now {now}. Rename it: the next version will not read the old name.")
+
+
+def _apply_change(change: str, fields: Any) -> None:
+    """Sets one field, in place. Missing sections are added; validation comes later."""
     place, equals, value = change.partition("=")
     *sections, name = place.split(".")
     expected = "Expected a field and its value: schedule.steps=100"
+    if sections and (sections[0], name) in _OLD_NAMES:
+        _warn_of_old_name(f"--set {place}", sections[0], name)
+        name = _OLD_NAMES[sections[0], name]
     if not equals:
         raise DataError(f"can't set {change!r}: it has no =. {expected}")
     try:

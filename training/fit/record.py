@@ -18,18 +18,18 @@ from tensorboardX import SummaryWriter
 
 from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.files import atomic_write
-from vesselrt.training.evaluation.evaluate import Seen
+from vesselrt.training.evaluation.evaluate import EvaluatedPhoto
 from vesselrt.training.evaluation.figures import Truth
-from vesselrt.training.evaluation.report import overlay
-from vesselrt.training.fit.validation import Case
+from vesselrt.training.evaluation.overlay import draw_overlay
+from vesselrt.training.fit.validation import ValidationCase
 
 Entry = dict[str, Any]
 """A validation: step, loss (mean since the one before), rate, score (mean F1 of the groups), groups (their figures)."""
 _SHOWN = 4
-_SIDE = 640  # px of a shown photograph
+_SHOWN_SIDE = 640  # px of a shown photograph
 
 
-class Record:
+class RunRecord:
     """The files of a run, from its history so far; closes what TensorBoard reads as a context manager."""
 
     def __init__(self, run: Path, history: list[Entry]) -> None:
@@ -59,7 +59,7 @@ class Record:
         scores = [h["score"] for h in self.history]
         return patience is not None and len(scores) - int(np.argmax([*scores, -1.0])) > patience
 
-    def __enter__(self) -> "Record":
+    def __enter__(self) -> "RunRecord":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -84,25 +84,25 @@ def draw_curves(history: Sequence[Entry], path: Path) -> None:
     figure.savefig(path, dpi=100)
 
 
-def draw_predictions(cases: Sequence[Case], find: Callable[[Image], NDArray[np.bool_]], path: Path) -> None:
+def draw_predictions(cases: Sequence[ValidationCase], find: Callable[[Image], NDArray[np.bool_]], path: Path) -> None:
     """Photograph, truth, what `find` finds, and where that is right: a row for each of the first cases, as a PNG."""
     rows = []
     for case in cases[:_SHOWN]:
         found = find(case.image)
         grey = [np.dstack([mask.astype(np.uint8) * 255] * 3) for mask in (case.truth, found)]
-        judged = overlay(Seen(case.group, case.image, Truth.of(case.truth, case.inside), found))
+        judged = draw_overlay(EvaluatedPhoto(case.group, case.image, Truth.of(case.truth, case.inside), found))
         pictures = [case.image, *grey, judged]
-        rows.append(np.hstack([_square(picture) for picture in pictures]))
+        rows.append(np.hstack([_fit_into_square(picture) for picture in pictures]))
     _, png = cv2.imencode(".png", np.vstack(rows)[:, :, ::-1])
     with atomic_write(path) as name:
         name.write_bytes(png.tobytes())
 
 
-def _square(picture: Image) -> Image:
+def _fit_into_square(picture: Image) -> Image:
     """Scaled to fit into a square, black beside it."""
     height, width = picture.shape[:2]
-    factor = _SIDE / max(height, width)
+    factor = _SHOWN_SIDE / max(height, width)
     size = (max(1, round(width * factor)), max(1, round(height * factor)))
-    canvas = np.zeros((_SIDE, _SIDE, 3), np.uint8)
+    canvas = np.zeros((_SHOWN_SIDE, _SHOWN_SIDE, 3), np.uint8)
     canvas[: size[1], : size[0]] = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
     return canvas

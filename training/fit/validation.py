@@ -1,4 +1,4 @@
-"""Judging a network while it trains: on whole photographs, at their own resolution, as evaluation will."""
+"""Judges a network while it trains: on whole photographs, at their own resolution, as the evaluation does."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,18 +17,18 @@ from vesselrt.runtime.photo.preparation import prepare
 from vesselrt.training.data.samples import read_inside, read_pair
 from vesselrt.training.evaluation.figures import f1_by_level
 from vesselrt.training.fit.recipe import Recipe
-from vesselrt.training.synthetic.cameras import HELD_OUT, source_of
+from vesselrt.training.synthetic.cameras import HELD_OUT, pyramid_from_photo
 
-HALF = 128
+HALF_LEVEL = 128
 """The lowest level of the 8-bit probability that threshold 0.5 calls vessel."""
-_WINDOWS = 16
-"""Run at once."""
-Levels = NDArray[np.float64]
+_WINDOW_BATCH = 16
+"""Windows of the sliding window that run at once."""
+F1Curve = NDArray[np.float64]
 """F1 at each of the 256 levels of the 8-bit probability that could be the lowest called vessel."""
 
 
 @dataclass(frozen=True)
-class Case:
+class ValidationCase:
     """A validation photograph."""
 
     group: str
@@ -38,29 +38,31 @@ class Case:
     """Field of view: what counts."""
 
 
-def normalise(pixels: Tensor, recipe: Recipe) -> Tensor:
+def normalise_pixels(pixels: Tensor, recipe: Recipe) -> Tensor:
     """(N, C, h, w) uint8 → float, as the exported graph does it."""
     mean = torch.tensor(recipe.input.mean, device=pixels.device)[:, None, None]
     std = torch.tensor(recipe.input.std, device=pixels.device)[:, None, None]
     return (pixels.float() / 255 - mean) / std
 
 
-def validate(network: nn.Module, cases: list[Case], recipe: Recipe, device: torch.device) -> dict[str, Levels]:
-    """Of each group its F1: pixels are pooled, at the photographs' own resolution, inside the field of view."""
+def validate_network(
+    network: nn.Module, cases: list[ValidationCase], recipe: Recipe, device: torch.device
+) -> dict[str, F1Curve]:
+    """Group → F1 curve. Pixels inside the field of view are pooled, at the photographs' own resolution."""
     counts: dict[str, NDArray[np.int64]] = {}
     for case in cases:
-        levels = to_bytes(predict(network, case.image, recipe, device))[case.inside]
+        levels = to_bytes(predict_probability(network, case.image, recipe, device))[case.inside]
         truth = case.truth[case.inside]
         found = np.stack([np.bincount(levels[truth == kind], minlength=256) for kind in (True, False)])
         counts[case.group] = counts.get(case.group, np.zeros_like(found)) + found
     return {group: f1_by_level(*count) for group, count in counts.items()}
 
 
-def summarise(curves: dict[str, Levels]) -> dict[str, dict[str, float]]:
+def summarise_curves(curves: dict[str, F1Curve]) -> dict[str, dict[str, float]]:
     """Group → F1 at threshold 0.5, and the best F1 with its threshold."""
     return {
         group: {
-            "f1": float(curve[HALF]),
+            "f1": float(curve[HALF_LEVEL]),
             "best_f1": float(curve.max()),
             "best_threshold": (int(curve.argmax()) - 0.5) / 255,
         }
@@ -69,7 +71,7 @@ def summarise(curves: dict[str, Levels]) -> dict[str, dict[str, float]]:
 
 
 @torch.inference_mode()
-def predict(
+def predict_probability(
     network: nn.Module, image: Image, recipe: Recipe, device: torch.device, shift: float = 0.0
 ) -> NDArray[np.float32]:
     """(H, W) probability of a photograph: the reference that the runtime is held to.
@@ -83,14 +85,14 @@ def predict(
     multiple = recipe.tile.multiple
     padded = np.pad(prepared.pixels, ((0, -height % multiple), (0, -width % multiple), (0, 0)))
     pixels = torch.from_numpy(padded.transpose(2, 0, 1)[None].copy()).to(device)
-    inputs = normalise(pixels, recipe).contiguous(memory_format=torch.channels_last)
+    inputs = normalise_pixels(pixels, recipe).contiguous(memory_format=torch.channels_last)
 
     def probability(window: Tensor) -> Tensor:
         return torch.sigmoid(network(window).float() + shift)
 
     if recipe.tile.blend == "gaussian":
         sides = (recipe.tile.size, recipe.tile.size)
-        whole = sliding_window_inference(inputs, sides, _WINDOWS, probability, overlap=0.5, mode="gaussian")
+        whole = sliding_window_inference(inputs, sides, _WINDOW_BATCH, probability, overlap=0.5, mode="gaussian")
     else:
         whole = probability(inputs)
     inside = torch.as_tensor(whole)[0, 0, :height, :width].cpu().numpy()
@@ -100,14 +102,14 @@ def predict(
     return result
 
 
-def cases_of(recipe: Recipe, data: Path) -> Iterator[Case]:
+def read_validation_cases(recipe: Recipe, data: Path) -> Iterator[ValidationCase]:
     """The validation photographs of all data sets, and each as the held-out cameras would show it."""
     for data_set in recipe.data:
         for number, sample in enumerate(data_set.samples(data, "validation")):
             image, truth = read_pair(sample)
-            yield Case(data_set.name, image, truth, read_inside(sample, truth))
+            yield ValidationCase(data_set.name, image, truth, read_inside(sample, truth))
             if recipe.held_out_cameras:
-                source = source_of(image, truth)
+                source = pyramid_from_photo(image, truth)
                 for name, camera in HELD_OUT.items():
                     shown, painted = camera.photograph(source, number)
-                    yield Case(name, shown, painted, np.ones(painted.shape, bool))
+                    yield ValidationCase(name, shown, painted, np.ones(painted.shape, bool))

@@ -1,1 +1,1 @@
-"""Photographs of devices that nobody has handed in: simulated cameras, a slit lamp."""
+"""Photographs that were never taken: simulated fundus cameras, and drawn slit-lamp photographs."""

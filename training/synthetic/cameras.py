@@ -1,4 +1,4 @@
-"""Cameras and annotators that nobody has: what makes a network hold on a camera that it never saw.
+"""Simulated cameras and annotators: they make a network work on cameras that it never saw.
 
 Two things differ between fundus data sets. The **photograph**: field angle, sensor resolution, optics,
 illumination, colour, noise, compression. And the **annotation**: an annotator paints on the pixels of
@@ -6,10 +6,9 @@ that sensor, so a capillary is drawn at least a pixel or two wide however thin i
 this makes up a large part of all vessel pixels, and a network that learned from fine sensors is
 under-confident there: on cameras it never saw, the best threshold of such a network falls as their
 pixels per degree do (22: 0.25, 19: 0.20, 12: 0.10). Simulating sensor and annotator together lets the network
-read from the picture how generous the annotation is, and keeps 0.5 the right threshold.
+see in the picture how wide its annotation is drawn, so that 0.5 stays the right threshold.
 """
 
-import argparse
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Annotated, Any
 
 import cv2
 import numpy as np
+import typer
 from numpy.typing import NDArray
 from pydantic import AfterValidator, Field
 
@@ -27,7 +27,7 @@ from vesselrt.runtime.files import atomic_write
 from vesselrt.runtime.manifest import Facts, Preparation
 from vesselrt.runtime.photo.preparation import scale
 from vesselrt.runtime.photo.views import field_of_view
-from vesselrt.training.data.finding import check_kind, find
+from vesselrt.training.data.finding import list_samples, resolve_kind
 from vesselrt.training.data.samples import Sample, read_pair
 
 Float = NDArray[np.floating[Any]]
@@ -35,7 +35,7 @@ Random = np.random.Generator
 Range = tuple[float, float]
 
 
-def _in_order(bounds: Range) -> Range:
+def _check_in_order(bounds: Range) -> Range:
     if bounds[0] > bounds[1]:
         raise ValueError(f"{list(bounds)} must begin with the smaller one")
     return bounds
@@ -44,18 +44,18 @@ def _in_order(bounds: Range) -> Range:
 _Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 _Factor = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 _Quality = Annotated[float, Field(ge=0, le=100)]
-Amounts = Annotated[tuple[_Amount, _Amount], AfterValidator(_in_order)]
+Amounts = Annotated[tuple[_Amount, _Amount], AfterValidator(_check_in_order)]
 """A range in a recipe: from 0 on."""
-Factors = Annotated[tuple[_Factor, _Factor], AfterValidator(_in_order)]
-"""The same of what is multiplied or divided by: above 0."""
+Factors = Annotated[tuple[_Factor, _Factor], AfterValidator(_check_in_order)]
+"""A range of factors in a recipe: above 0."""
 
-_FINEST = 1920  # px: field-of-view diameter beyond which the finest source level is reduced
+_MAX_DIAMETER = 1920  # px: field-of-view diameter beyond which the finest source level is reduced
 
 
-class Family(Facts):
+class CameraFamily(Facts):
     """The cameras that a recipe trains on: each range is drawn from uniformly for every crop."""
 
-    foreign: Annotated[float, Field(ge=0, le=1)] = 0.5
+    simulated_share: Annotated[float, Field(ge=0, le=1)] = 0.5
     """Share of crops seen through a simulated camera; the others keep the look and the truth of their own."""
     sensor: Factors = (420, 960)
     """Field-of-view diameter in pixels of a simulated sensor."""
@@ -75,17 +75,17 @@ class Family(Facts):
     """Stray light added everywhere, full scale 1."""
     crosstalk: Annotated[float, Field(ge=0, le=1)] = 0.3
     """Largest share of red and of blue light in the green channel."""
-    jpeg: Annotated[tuple[_Quality, _Quality], AfterValidator(_in_order)] = (35, 95)
+    jpeg: Annotated[tuple[_Quality, _Quality], AfterValidator(_check_in_order)] = (35, 95)
     """JPEG quality."""
-    stroke: Amounts = (0.2, 1.4)
+    annotation_widening: Amounts = (0.2, 1.4)
     """Sensor pixels by which a simulated annotator paints a vessel wider than it is. The share of the field that
-    published annotations call vessel (DRIVE 12.7 %, STARE 10.4 %; HRF, the finest, 9 %) tells of 0.6 to 0.9."""
-    hand: Factors = (0.3, 0.6)
+    published annotations call vessel (DRIVE 12.7 %, STARE 10.4 %; HRF, the finest, 9 %) suggests 0.6 to 0.9."""
+    outline_smoothing: Factors = (0.3, 0.6)
     """Standard deviation, in sensor pixels, of the smoothing that a hand-drawn outline has."""
 
 
 @dataclass(frozen=True)
-class Source:
+class PhotoPyramid:
     """A photograph cut to its field of view, in halving resolutions, with its truth."""
 
     images: tuple[Image, ...]
@@ -97,22 +97,22 @@ class Source:
     native: float
     """Field-of-view diameter in pixels at which the truth was drawn."""
 
-    def widening(self, stroke: float, sensor: float) -> float:
+    def widening(self, painted: float, sensor: float) -> float:
         """Sensor pixels by which truth painted on a sensor is wider than this truth.
 
-        Both annotators paint `stroke` pixels too wide, each on the pixels of their own sensor, so on a
+        Both annotators paint `painted` pixels too wide, each on the pixels of their own sensor, so on a
         sensor as fine as this photograph's own nothing changes.
         """
-        return stroke * max(0.0, 1 - sensor / self.native)
+        return painted * max(0.0, 1 - sensor / self.native)
 
     @classmethod
-    def build(cls, image: Image, truth: NDArray[np.bool_]) -> "Source":
+    def build(cls, image: Image, truth: NDArray[np.bool_]) -> "PhotoPyramid":
         """From the cut photograph (h, w, 3) and its mask (h, w), at native resolution."""
         native = diameter = float(max(image.shape[:2]))
         coverage = (truth.astype(np.uint8) * 255)[:, :, None]
-        if diameter > _FINEST:
-            image, coverage = scale(image, _FINEST / diameter), scale(coverage, _FINEST / diameter)
-            diameter = float(_FINEST)
+        if diameter > _MAX_DIAMETER:
+            image, coverage = scale(image, _MAX_DIAMETER / diameter), scale(coverage, _MAX_DIAMETER / diameter)
+            diameter = float(_MAX_DIAMETER)
         images, truths, diameters = [image], [coverage[:, :, 0]], [diameter]
         while diameters[-1] > 500:
             images.append(scale(images[-1], 0.5))
@@ -121,26 +121,35 @@ class Source:
         return cls(tuple(images), tuple(truths), tuple(diameters), native)
 
 
-def source_of(image: Image, truth: NDArray[np.bool_]) -> Source:
+def pyramid_from_photo(image: Image, truth: NDArray[np.bool_]) -> PhotoPyramid:
     """What simulated cameras look at: the field of view of a photograph (H, W, 3) and its truth (H, W)."""
     box = field_of_view(image)
-    return Source.build(np.ascontiguousarray(box.cut(image)), box.cut(truth))
+    return PhotoPyramid.build(np.ascontiguousarray(box.cut(image)), box.cut(truth))
 
 
-def crop(source: Source, family: Family, preparation: Preparation, size: int, random: Random) -> tuple[Image, Float]:
-    """One training crop: (size, size, C) uint8 as the runtime would prepare it, and its truth (size, size) in 0..1."""
-    foreign = random.random() < family.foreign
-    sensor = _log_uniform(random, family.sensor) if foreign else preparation.diameter(source.native)
+def draw_crop(
+    source: PhotoPyramid,
+    family: CameraFamily,
+    preparation: Preparation,
+    size: int,
+    random: Random,
+    simulated_share: float | None = None,
+) -> tuple[Image, Float]:
+    """One training crop: (size, size, C) uint8 as the runtime would prepare it, and its truth (size, size) in 0..1.
+
+    `simulated_share` is the chance of a simulated camera; None: the family's.
+    """
+    simulated = random.random() < (family.simulated_share if simulated_share is None else simulated_share)
+    sensor = _draw_log_uniform(random, family.sensor) if simulated else preparation.diameter(source.native)
     diameter = preparation.diameter(sensor)
     side = max(8, round(size * sensor / diameter))
     rgb, coverage = _expose(source, family, sensor, side, random)
-    picture = _photograph(rgb, family, foreign, random)
-    truth = _annotate(coverage, source, sensor, family, random) if foreign else coverage
+    picture = _photograph(rgb, family, simulated, random)
+    truth = _annotate(coverage, source, sensor, family, random) if simulated else coverage
     pixels = (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)
-    if foreign:
-        pixels = _compress(
-            pixels, int(random.integers(int(family.jpeg[0]), max(int(family.jpeg[1]), int(family.jpeg[0]) + 1)))
-        )
+    if simulated:
+        lowest, highest = map(int, family.jpeg)
+        pixels = _compress(pixels, int(random.integers(lowest, max(highest, lowest + 1))))
     pixels = pixels[:, :, 1:2] if preparation.channels == "green" else pixels
     if side != size:
         pixels = scale(np.ascontiguousarray(pixels), size / side)
@@ -148,9 +157,11 @@ def crop(source: Source, family: Family, preparation: Preparation, size: int, ra
     return pixels.reshape(size, size, -1), truth.reshape(size, size)
 
 
-def _expose(source: Source, family: Family, sensor: float, side: int, random: Random) -> tuple[Float, Float]:
+def _expose(
+    source: PhotoPyramid, family: CameraFamily, sensor: float, side: int, random: Random
+) -> tuple[Float, Float]:
     """The light on `side` × `side` sensor pixels at a random place, turn, zoom and stretch; and the vessels there."""
-    zoom = _log_uniform(random, family.zoom)
+    zoom = _draw_log_uniform(random, family.zoom)
     ratios = [d / (sensor * zoom) for d in source.diameters]  # source pixels per sensor pixel
     level = max((i for i, r in enumerate(ratios) if r >= 0.71), default=0)
     image, truth, ratio = source.images[level], source.truths[level], ratios[level]
@@ -171,36 +182,36 @@ def _expose(source: Source, family: Family, sensor: float, side: int, random: Ra
     return rgb.astype(np.float32) / 255, coverage.astype(np.float32) / 255
 
 
-def _photograph(rgb: Float, family: Family, foreign: bool, random: Random) -> Float:
+def _photograph(rgb: Float, family: CameraFamily, simulated: bool, random: Random) -> Float:
     """What the camera makes of the light: (h, w, 3) in 0..1. A crop's own camera varies a third as much."""
-    amount = 1.0 if foreign else 1 / 3
+    amount = 1.0 if simulated else 1 / 3
     mixing = random.uniform(0, family.crosstalk * amount, 2)
     green = (1 - mixing.sum()) * rgb[:, :, 1] + mixing[0] * rgb[:, :, 0] + mixing[1] * rgb[:, :, 2]
     picture = np.dstack([rgb[:, :, 0], green, rgb[:, :, 2]])
-    picture *= _smooth_field(random, picture.shape[:2], family.illumination * amount)[:, :, None]
+    picture *= _draw_illumination(random, picture.shape[:2], family.illumination * amount)[:, :, None]
     level = float(picture[:, :, 1].mean())
-    picture = np.clip(level + (picture - level) * _toward_one(random, family.contrast, amount), 0, 1)
-    picture = picture ** _toward_one(random, family.gamma, amount)
+    picture = np.clip(level + (picture - level) * _draw_toward_one(random, family.contrast, amount), 0, 1)
+    picture = picture ** _draw_toward_one(random, family.gamma, amount)
     picture = picture + random.uniform(*family.haze) * amount * (picture > 0.02)
     blur = random.uniform(*family.blur) * amount
     if blur > 0.2:
         picture = cv2.GaussianBlur(picture, (0, 0), blur)
     noise = random.uniform(*family.noise) * amount
     grain = random.normal(0, noise, picture.shape).astype(np.float32)
-    if foreign and random.random() < 0.5:  # film, and cameras that interpolate colour: correlated grain
+    if simulated and random.random() < 0.5:  # film, and cameras that interpolate colour: correlated grain
         grain = cv2.GaussianBlur(grain, (0, 0), 0.8) * 2.2
     result: Float = (picture + grain).astype(np.float32)
     return result
 
 
-def _annotate(coverage: Float, source: Source, sensor: float, family: Family, random: Random) -> Float:
+def _annotate(coverage: Float, source: PhotoPyramid, sensor: float, family: CameraFamily, random: Random) -> Float:
     """What an annotator paints who sees the sensor's pixels: 0 or 1 in each."""
-    hand = random.uniform(*family.hand)
-    widening = source.widening(random.uniform(*family.stroke), sensor)
+    smoothing = random.uniform(*family.outline_smoothing)
+    widening = source.widening(random.uniform(*family.annotation_widening), sensor)
     # Across a straight edge the smoothed coverage is a normal distribution function of the distance, so this
     # level moves each edge outward by half the widening.
-    level = NormalDist().cdf(-widening / 2 / hand)
-    return (cv2.GaussianBlur(coverage, (0, 0), hand) > max(level, 0.04)).astype(np.float32)
+    level = NormalDist().cdf(-widening / 2 / smoothing)
+    return (cv2.GaussianBlur(coverage, (0, 0), smoothing) > max(level, 0.04)).astype(np.float32)
 
 
 def _compress(pixels: Image, quality: int) -> Image:
@@ -208,17 +219,17 @@ def _compress(pixels: Image, quality: int) -> Image:
     return np.asarray(cv2.imdecode(jpeg, cv2.IMREAD_COLOR_RGB), np.uint8)
 
 
-def _smooth_field(random: Random, shape: tuple[int, ...], amount: float) -> Float:
+def _draw_illumination(random: Random, shape: tuple[int, ...], amount: float) -> Float:
     coarse = random.uniform(1 - amount, 1 + amount, (4, 4)).astype(np.float32)
     return np.asarray(cv2.resize(coarse, (shape[1], shape[0]), interpolation=cv2.INTER_CUBIC), np.float32)
 
 
-def _log_uniform(random: Random, bounds: Range) -> float:
+def _draw_log_uniform(random: Random, bounds: Range) -> float:
     return float(np.exp(random.uniform(*np.log(bounds))))
 
 
-def _toward_one(random: Random, bounds: Range, amount: float) -> float:
-    return float(_log_uniform(random, bounds) ** amount)
+def _draw_toward_one(random: Random, bounds: Range, amount: float) -> float:
+    return float(_draw_log_uniform(random, bounds) ** amount)
 
 
 # Cameras held out of training: they judge whether 0.5 stays the right threshold. They are built from
@@ -237,7 +248,7 @@ class HeldOutCamera:
     brush: float
     """Sensor pixels by which the annotator paints every vessel wider than it is."""
 
-    def photograph(self, source: Source, seed: int) -> tuple[Image, NDArray[np.bool_]]:
+    def photograph(self, source: PhotoPyramid, seed: int) -> tuple[Image, NDArray[np.bool_]]:
         """The whole field as this camera shows it, (h, w, 3) uint8, and as its annotator paints it, (h, w) bool."""
         random = np.random.default_rng(seed)
         factor = self.sensor / source.diameters[0]
@@ -283,10 +294,10 @@ HELD_OUT = {
 }
 
 
-def write(samples: Iterable[Sample], folder: Path) -> None:
+def write_held_out_data_sets(samples: Iterable[Sample], folder: Path) -> None:
     """Each photograph as every held-out camera shows it: of each camera a data set of the kind `folder`."""
     for number, sample in enumerate(samples):
-        source = source_of(*read_pair(sample))
+        source = pyramid_from_photo(*read_pair(sample))
         for name, camera in HELD_OUT.items():
             shown, painted = camera.photograph(source, number)
             for kind, pixels in (("images", shown[:, :, ::-1]), ("masks", painted.astype(np.uint8) * 255)):
@@ -294,18 +305,14 @@ def write(samples: Iterable[Sample], folder: Path) -> None:
                     path.write_bytes(cv2.imencode(".png", pixels)[1].tobytes())
 
 
-def main() -> None:
-    """Of the command: python -m vesselrt.training.synthetic.cameras DATA/CHASE_DB1 FOLDER."""
-    parser = argparse.ArgumentParser(
-        "python -m vesselrt.training.synthetic.cameras",
-        description="Write the test photographs of a data set as each held-out camera shows them.",
-    )
-    parser.add_argument("data", type=Path, help="folder of the data set")
-    parser.add_argument("folder", type=Path, help="folder to make: in it a data set of each camera")
-    given = parser.parse_args()
+def main(
+    data: Annotated[Path, typer.Argument(help="Folder of the data set.")],
+    folder: Annotated[Path, typer.Argument(help="Folder to make: in it a data set of each camera.")],
+) -> None:
+    """Write the test photographs of a data set as each held-out camera shows them."""
     with as_command():
-        write(find(check_kind("auto", given.data), given.data, "test"), given.folder)
+        write_held_out_data_sets(list_samples(resolve_kind("auto", data), data, "test"), folder)
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

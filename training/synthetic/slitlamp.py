@@ -7,15 +7,15 @@ above blurred ones that lie deeper and are no part of the truth. A network train
     python -m vesselrt.training.synthetic.slitlamp FOLDER 60   # 60 photographs and annotations, kind `geojson`
 """
 
-import argparse
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import cv2
 import numpy as np
+import typer
 from numpy.typing import NDArray
 
 from vesselrt.runtime.arrays import Image, Mask
@@ -26,7 +26,7 @@ from vesselrt.runtime.output.outlines import MAX_LOSSLESS_SIMPLIFY, geojson_from
 Float = NDArray[np.float32]
 Random = np.random.Generator
 
-_FINE = 4  # vessels are drawn on a grid this many times as fine
+_SUPERSAMPLING = 4  # vessels are drawn on a grid this many times as fine
 _HEIGHT = 960  # px: the height at which sizes below are meant
 _SCLERA = np.array([0.86, 0.77, 0.71], np.float32)  # RGB, lit
 _ABSORBED = np.array([0.32, 1.35, 1.25], np.float32)  # optical depth of a full vessel in red, green, blue: blood
@@ -34,7 +34,7 @@ _IRISES = np.array([[0.35, 0.21, 0.12], [0.30, 0.38, 0.45], [0.33, 0.34, 0.22]],
 _SKIN = np.array([0.80, 0.55, 0.47], np.float32)
 
 
-def photograph(height: int, width: int, seed: int) -> tuple[Image, Mask]:
+def draw_slit_lamp_photo(height: int, width: int, seed: int) -> tuple[Image, Mask]:
     """The same arguments give the same photograph (height, width, 3) uint8 RGB and its truth (height, width) bool.
 
     A pixel is vessel where at least half of it is covered by one that lies on the sclera, in focus or not.
@@ -43,8 +43,8 @@ def photograph(height: int, width: int, seed: int) -> tuple[Image, Mask]:
     eye = _Eye.draw(height, width, random)
     truth, depth = _vessels(eye, random)
     picture = _sclera(eye, random) * np.exp(-depth[:, :, None] * _ABSORBED)
-    picture = _over(picture, _iris(eye, random), eye.iris_share)
-    picture = _over(picture, _lids(eye, random), eye.lid_share)
+    picture = _blend(picture, _iris(eye, random), eye.iris_share)
+    picture = _blend(picture, _lids(eye, random), eye.lid_share)
     picture = _defocus(picture * _light(eye, random)[:, :, None], eye, random)
     picture = _glints(picture, eye, random)
     grain = cv2.GaussianBlur(random.normal(0, 1, picture.shape).astype(np.float32), (0, 0), 0.6)
@@ -52,7 +52,7 @@ def photograph(height: int, width: int, seed: int) -> tuple[Image, Mask]:
     return (np.clip(noisy, 0, 1) * 255 + 0.5).astype(np.uint8), truth & (eye.open_share > 0.5)
 
 
-def write(folder: Path, count: int, seed: int = 0, height: int = _HEIGHT, width: int = 1280) -> None:
+def write_slit_lamp_data_set(folder: Path, count: int, seed: int = 0, height: int = _HEIGHT, width: int = 1280) -> None:
     """A data set of the kind `geojson`: 1.png and 1.geojson to `count`, made one by one from `seed` on.
 
     Raises OptionError for a count or a size that there can't be.
@@ -60,7 +60,7 @@ def write(folder: Path, count: int, seed: int = 0, height: int = _HEIGHT, width:
     if count < 1:
         raise OptionError(f"{count} photographs can't be drawn. Expected 1 or more.")
     for number in range(1, count + 1):
-        image, truth = photograph(height, width, seed + number)
+        image, truth = draw_slit_lamp_photo(height, width, seed + number)
         done, png = cv2.imencode(".png", image[:, :, ::-1])
         if not done:
             raise OptionError(f"a photograph of {width} × {height} pixels can't be written as PNG.")
@@ -103,14 +103,14 @@ class _Eye:
         centre = (width * (0.5 + side * random.uniform(0.38, 0.58)), height * random.uniform(0.42, 0.58))
         radius = height * random.uniform(0.40, 0.52)
         distance = np.hypot(x - centre[0], (y - centre[1]) * random.uniform(0.95, 1.0))
-        iris = _step(radius - distance, unit * random.uniform(9, 18))
+        iris = _smooth_step(radius - distance, unit * random.uniform(9, 18))
         # Lids come together toward the corner of the eye, which is opposite to the iris and mostly out of the picture.
         away = np.clip(side * (centre[0] - x) / width, -0.5, 1.5)
         upper = height * (random.uniform(-0.02, 0.09) + random.uniform(0.04, 0.2) * away**2)
         lower = height * (random.uniform(0.92, 1.03) - random.uniform(0.04, 0.2) * away**2)
-        wave = _field(random, (1, width), 6)[0] * 6 * unit
+        wave = _draw_noise(random, (1, width), 6)[0] * 6 * unit
         inward = np.minimum(y - upper - wave, lower - wave - y).astype(np.float32)
-        return cls(unit, x, y, side, centre, radius, iris, _step(-inward, 3 * unit), inward)
+        return cls(unit, x, y, side, centre, radius, iris, _smooth_step(-inward, 3 * unit), inward)
 
 
 @dataclass
@@ -130,31 +130,33 @@ class _Tip:
 def _vessels(eye: _Eye, random: Random) -> tuple[Mask, Float]:
     """The truth (H, W), and the optical depth of all vessels there, 1 in the middle of a full one."""
     height, width = eye.x.shape
-    fine = np.zeros((height * _FINE, width * _FINE), np.uint8)
+    fine = np.zeros((height * _SUPERSAMPLING, width * _SUPERSAMPLING), np.uint8)
     shade = np.zeros_like(fine)
-    for strokes, value, thickness in sorted(_grow(eye, random), key=lambda v: v[2]):
-        points = np.round(np.array(strokes) * _FINE * 16).astype(np.int32)
-        cv2.polylines(fine, [points], False, 255, max(1, round(thickness * _FINE)), cv2.LINE_8, 4)
-        cv2.polylines(shade, [points], False, round(value * 255), max(1, round(thickness * _FINE)), cv2.LINE_8, 4)
+    for strokes, value, thickness in sorted(_grow_vessels(eye, random), key=lambda v: v[2]):
+        points = np.round(np.array(strokes) * _SUPERSAMPLING * 16).astype(np.int32)
+        cv2.polylines(fine, [points], False, 255, max(1, round(thickness * _SUPERSAMPLING)), cv2.LINE_8, 4)
+        cv2.polylines(
+            shade, [points], False, round(value * 255), max(1, round(thickness * _SUPERSAMPLING)), cv2.LINE_8, 4
+        )
     size = (width, height)
     truth = cv2.resize(fine, size, interpolation=cv2.INTER_AREA) >= 128
     sharp = cv2.resize(shade, size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
     # A vessel is round: deeper in the middle than at its edges.
     rounded = 0.55 * sharp + 0.45 * cv2.GaussianBlur(sharp, (0, 0), 1.3 * eye.unit + 0.3)
     deep = np.zeros((height, width), np.uint8)
-    for strokes, _, thickness in _grow(eye, random):
+    for strokes, _, thickness in _grow_vessels(eye, random):
         points = np.round(np.array(strokes) * 16).astype(np.int32)
         cv2.polylines(deep, [points], False, 255, max(1, round(1.6 * thickness)), cv2.LINE_AA, 4)
     below = cv2.GaussianBlur(deep.astype(np.float32) / 255, (0, 0), 5 * eye.unit + 0.5)
     return truth, rounded + random.uniform(0.1, 0.28) * below
 
 
-def _grow(eye: _Eye, random: Random) -> Iterator[tuple[list[tuple[float, float]], float, float]]:
+def _grow_vessels(eye: _Eye, random: Random) -> Iterator[tuple[list[tuple[float, float]], float, float]]:
     """Vessels piece by piece: their points, optical depth and width. They come from the corner and the folds of the eye
     and run toward the iris, fork, and end before it or on its edge.
     """
     height, width = eye.x.shape
-    tips = list(_roots(eye, random))
+    tips = list(_draw_roots(eye, random))
     step = 5 * eye.unit
     while tips:
         tip = tips.pop()
@@ -190,7 +192,7 @@ def _grow(eye: _Eye, random: Random) -> Iterator[tuple[list[tuple[float, float]]
             yield strokes, tip.depth, tip.width
 
 
-def _roots(eye: _Eye, random: Random) -> Iterator[_Tip]:
+def _draw_roots(eye: _Eye, random: Random) -> Iterator[_Tip]:
     """Where vessels start: wide ones far from the iris, capillaries anywhere on the sclera."""
     height, width = eye.x.shape
     far = 0.0 if eye.side > 0 else float(width)
@@ -227,9 +229,9 @@ def _sclera(eye: _Eye, random: Random) -> Float:
     shape = eye.x.shape
     tint = _SCLERA * random.uniform(0.96, 1.06, 3).astype(np.float32)
     pink = 0.05 + 0.10 * np.exp(-np.clip(eye.lid_distance, 0, None) / (70 * eye.unit))
-    pink = pink + 0.035 * _field(random, shape, 5) + 0.02 * _field(random, shape, 18)
+    pink = pink + 0.035 * _draw_noise(random, shape, 5) + 0.02 * _draw_noise(random, shape, 18)
     redder = np.array([0.25, 1.6, 1.3], np.float32) * random.uniform(0.7, 1.6)
-    result: Float = tint * (1 - pink[:, :, None] * redder) + 0.012 * _field(random, shape, 60)[:, :, None]
+    result: Float = tint * (1 - pink[:, :, None] * redder) + 0.012 * _draw_noise(random, shape, 60)[:, :, None]
     return result.astype(np.float32)
 
 
@@ -237,7 +239,7 @@ def _iris(eye: _Eye, random: Random) -> Float:
     """(H, W, 3): fibres from the pupil outward, a dark rim."""
     dx, dy = eye.x - eye.centre[0], eye.y - eye.centre[1]
     distance, angle = np.hypot(dx, dy) / eye.radius, np.arctan2(dy, dx)
-    rays = _field(random, (24, 720), 260)
+    rays = _draw_noise(random, (24, 720), 260)
     fibres = cv2.remap(
         rays.astype(np.float32),
         ((angle / math.tau + 0.5) * 719 + 1.5 * np.sin(distance * 9)).astype(np.float32),
@@ -246,8 +248,10 @@ def _iris(eye: _Eye, random: Random) -> Float:
         borderMode=cv2.BORDER_REFLECT,
     )
     colour = _IRISES[random.integers(len(_IRISES))]
-    tone = (1 + 0.2 * fibres) * (1.1 - 0.55 * _step(distance - 0.86, 0.09)) * (1.15 - 0.3 * np.abs(distance - 0.5))
-    pupil = _step(random.uniform(0.26, 0.4) - distance, 0.015)
+    tone = (
+        (1 + 0.2 * fibres) * (1.1 - 0.55 * _smooth_step(distance - 0.86, 0.09)) * (1.15 - 0.3 * np.abs(distance - 0.5))
+    )
+    pupil = _smooth_step(random.uniform(0.26, 0.4) - distance, 0.015)
     result: Float = (colour * tone[:, :, None] * (1 - 0.93 * pupil[:, :, None])).astype(np.float32)
     return result
 
@@ -256,7 +260,7 @@ def _lids(eye: _Eye, random: Random) -> Float:
     """(H, W, 3): skin with its pores, a wet red margin toward the eye."""
     shape = eye.x.shape
     tint = _SKIN * random.uniform(0.75, 1.1)
-    texture = 1 + 0.06 * _field(random, shape, 9) + 0.025 * _field(random, shape, 240)
+    texture = 1 + 0.06 * _draw_noise(random, shape, 9) + 0.025 * _draw_noise(random, shape, 240)
     margin = np.exp(-np.clip(-eye.lid_distance, 0, None) / (16 * eye.unit))
     result: Float = tint * texture[:, :, None] * (1 - margin[:, :, None] * np.array([0.05, 0.28, 0.24], np.float32))
     return result.astype(np.float32)
@@ -303,26 +307,26 @@ def _glints(picture: Float, eye: _Eye, random: Random) -> Float:
         place = (random.uniform(0, width), random.uniform(0, height))
         size = (eye.unit * random.uniform(1.5, 9), eye.unit * random.uniform(1, 4))
         cv2.ellipse(light, (place, size, random.uniform(0, 180)), random.uniform(0.4, 1), -1, cv2.LINE_AA)
-    wet = (np.abs(eye.lid_distance - 5 * eye.unit) < 2 * eye.unit) & (_field(random, light.shape, 30) > 1.8)
+    wet = (np.abs(eye.lid_distance - 5 * eye.unit) < 2 * eye.unit) & (_draw_noise(random, light.shape, 30) > 1.8)
     light = np.maximum(light, 0.7 * wet.astype(np.float32))
     bright = cv2.GaussianBlur(light, (0, 0), 0.9 * eye.unit + 0.3) + 0.35 * cv2.GaussianBlur(
         light, (0, 0), 7 * eye.unit + 0.5
     )
     bright *= 1 - 0.8 * eye.lid_share * (eye.lid_distance < -6 * eye.unit)
-    return _over(picture, np.array([1.05, 1.05, 1.02], np.float32), np.clip(bright, 0, 1))
+    return _blend(picture, np.array([1.05, 1.05, 1.02], np.float32), np.clip(bright, 0, 1))
 
 
-def _over(below: Float, above: Any, share: Float) -> Float:
+def _blend(below: Float, above: Any, share: Float) -> Float:
     result: Float = below + share[:, :, None] * (above - below)
     return result.astype(np.float32)
 
 
-def _step(value: NDArray[np.floating[Any]], softness: float) -> Float:
+def _smooth_step(value: NDArray[np.floating[Any]], softness: float) -> Float:
     """From 0 to 1 where `value` passes 0, over about ± `softness`."""
     return np.asarray(1 / (1 + np.exp(-np.clip(3 * value / softness, -30, 30))), np.float32)
 
 
-def _field(random: Random, shape: tuple[int, ...], cells: int) -> Float:
+def _draw_noise(random: Random, shape: tuple[int, ...], cells: int) -> Float:
     """(H, W) smooth noise of mean 0 and standard deviation about 1, with `cells` bumps along the longer side."""
     height, width = shape
     scale = cells / max(shape)
@@ -330,18 +334,14 @@ def _field(random: Random, shape: tuple[int, ...], cells: int) -> Float:
     return np.asarray(cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC), np.float32)
 
 
-def main() -> None:
-    """Of the command: python -m vesselrt.training.synthetic.slitlamp FOLDER 60."""
-    parser = argparse.ArgumentParser(
-        "python -m vesselrt.training.synthetic.slitlamp",
-        description="Write drawn slit-lamp photographs and their annotations, a data set of the kind geojson.",
-    )
-    parser.add_argument("folder", type=Path, help="folder to write to")
-    parser.add_argument("count", type=int, help="number of photographs")
-    given = parser.parse_args()
+def main(
+    folder: Annotated[Path, typer.Argument(help="Folder to write to.")],
+    count: Annotated[int, typer.Argument(help="Number of photographs.")],
+) -> None:
+    """Write drawn slit-lamp photographs and their annotations, a data set of the kind geojson."""
     with as_command():
-        write(given.folder, given.count)
+        write_slit_lamp_data_set(folder, count)
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

@@ -148,14 +148,14 @@ def compile_model(
 
 def _samples(data: Path, split: "Split") -> "list[Sample]":
     with needs_extra("vesselrt convert --data", "evaluate"):
-        from vesselrt.training.data.finding import check_kind, find
-    return find(check_kind("auto", data), data, split)
+        from vesselrt.training.data.finding import list_samples, resolve_kind
+    return list_samples(resolve_kind("auto", data), data, split)
 
 
 def _judge(data: Path) -> "Judge":
     """Measures F1 and the recall of thin vessels of a model file on the test photographs of a data set."""
     with needs_extra("vesselrt convert --data", "evaluate"):
-        from vesselrt.training.evaluation.evaluate import evaluate as run
+        from vesselrt.training.evaluation.evaluate import evaluate_model
     samples = _samples(data, "test")
 
     def measure(path: Path) -> "Scores":
@@ -164,7 +164,7 @@ def _judge(data: Path) -> "Judge":
             load_model(str(path), "cpu:onnxruntime", "auto", None) as segmenter,
             photo_progress(len(samples)) as advance,
         ):
-            measured = run(segmenter, samples, name=data.name, split="test", watch=lambda _: advance())
+            measured = evaluate_model(segmenter, samples, name=data.name, split="test", watch=lambda _: advance())
         figures = measured.figures()
         return {key: figures[key] for key in ("f1", "thin_recall") if key in figures}
 

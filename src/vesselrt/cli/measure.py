@@ -1,6 +1,6 @@
 """`vesselrt evaluate`, `compare` and `bench`: accuracy and time."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -14,6 +14,7 @@ from vesselrt.runtime.files import check_writable, check_writable_folder
 
 if TYPE_CHECKING:
     from vesselrt.runtime.manifest import Manifest
+    from vesselrt.training.data.samples import Sample
 
 
 def evaluate(
@@ -34,51 +35,37 @@ def evaluate(
 ) -> None:
     """Measure a model on annotated photographs, through the runtime, in the field of view."""
     with needs_extra("vesselrt evaluate", "evaluate"):
-        from vesselrt.training.data.finding import check_kind, find
-        from vesselrt.training.evaluation.evaluate import Seen, known
-        from vesselrt.training.evaluation.evaluate import evaluate as run
-        from vesselrt.training.evaluation.report import Report
-    from vesselrt.runtime.engines.enginefile import is_engine
+        from vesselrt.training.data.finding import list_samples, resolve_kind
+        from vesselrt.training.evaluation.evaluate import EvaluatedPhoto, evaluate_model
+        from vesselrt.training.evaluation.report import EvaluationReport
     from vesselrt.runtime.modelfile import find_model_file, sha256
 
-    if report is not None:
-        check_writable_folder(report)
-    if json is not None:
-        check_writable(json)
-    samples = find(check_kind(kind, data), data, split)
+    _check_outputs(report, json)
+    samples = list_samples(resolve_kind(kind, data), data, split)
     if all(sample.field_of_view is None for sample in samples):
         console.print("no field-of-view masks here: every pixel counts")
-    file = find_model_file(model)
-    if record and is_engine(file):
-        raise OptionError(
-            f"{file} is an engine: figures are recorded in its model file. Name that, with --device cuda."
-        )
-    pages, keep = None if report is None else Report(report), _recorder() if record else None
+    file, name = find_model_file(model), data.resolve().name
+    record_metrics = _recorder(file) if record else None
+    pages = None if report is None else EvaluationReport(report)
     with load_model(str(file), device, precision, threads) as segmenter, photo_progress(len(samples)) as advance:
-        manifest = segmenter.manifest
-        if keep is not None and split == "test" and (learned := known(manifest, samples)):
-            raise DataError(
-                f"{_knows(manifest, learned)}. --record would keep their figures as those of a test: leave it out, or "
-                "say --split train."
-            )
+        if record and split == "test":
+            _refuse_training_overlap(segmenter.manifest, samples)
 
-        def watch(seen: Seen) -> None:
+        def watch(photo: EvaluatedPhoto) -> None:
             if pages is not None:
-                pages.see(seen)
+                pages.see(photo)
             advance()
 
-        name = data.resolve().name
-        measured = run(segmenter, samples, name=name, split=split, threshold=threshold, watch=watch)
+        measured = evaluate_model(segmenter, samples, name=name, split=split, threshold=threshold, watch=watch)
     if measured.trained_on:
-        console.print(f"not a test: {_knows(manifest, measured.trained_on)}")
+        console.print(f"not a test: {_describe_overlap(segmenter.manifest, measured.trained_on)}")
     typer.echo(measured.table())
-    if keep is not None and not measured.left_out:
-        keep(file, manifest, {f"{name} {split}": measured.figures()})
+    if record_metrics is not None and not measured.left_out:
+        record_metrics(file, segmenter.manifest, {f"{name} {split}": measured.figures()})
     result = replace(measured, model_sha256=sha256(file))  # of the file as it now is
     if pages is not None:
         console.print(f"report: {pages.write(result)}")
-    if json is not None:
-        write_output(json, result.to_json().encode("utf-8", "backslashreplace"))
+    _write_json(json, result.to_json())
     _tell_interrupted(len(measured.images), measured.left_out)
 
 
@@ -96,19 +83,21 @@ def compare(
 ) -> None:
     """Measure accuracy against latency: models x devices x precisions, in turn, as a Markdown table."""
     with needs_extra("vesselrt compare", "evaluate"):
-        from vesselrt.training.data.finding import check_kind, find
-        from vesselrt.training.evaluation.comparison import NAMED_DEVICES, NAMED_PRECISIONS, Plan
-        from vesselrt.training.evaluation.comparison import compare as run
+        from vesselrt.benchmarks.model_comparison import (
+            NAMED_DEVICES,
+            NAMED_PRECISIONS,
+            ComparisonPlan,
+            compare_models,
+        )
+        from vesselrt.training.data.finding import list_samples, resolve_kind
 
-    plan = Plan(models, device or NAMED_DEVICES, precision or NAMED_PRECISIONS, threshold, threads, runs)
-    if json is not None:
-        check_writable(json)
-    samples = find(check_kind(kind, data), data, split)
+    plan = ComparisonPlan(models, device or NAMED_DEVICES, precision or NAMED_PRECISIONS, threshold, threads, runs)
+    _check_outputs(None, json)
+    samples = list_samples(resolve_kind(kind, data), data, split)
     with photo_progress(len(samples)) as advance:
-        result = run(plan, samples, name=data.resolve().name, split=split, advance=advance)
+        result = compare_models(plan, samples, name=data.resolve().name, split=split, advance=advance)
     typer.echo(result.to_markdown())
-    if json is not None:
-        write_output(json, result.to_json().encode("utf-8", "backslashreplace"))
+    _write_json(json, result.to_json())
     _tell_interrupted(len(result.photographs), result.left_out)
 
 
@@ -122,18 +111,49 @@ def bench(context: typer.Context) -> None:
 
 
 def _tell_interrupted(measured: int, left_out: list[str]) -> None:
-    """Goes on with the Ctrl+C that left some out, now that what was measured is told."""
+    """After a Ctrl+C that left photographs out: says so, and raises KeyboardInterrupt again."""
     if left_out:
         console.print(f"interrupted: {measured} of {measured + len(left_out)} photographs were measured")
         raise KeyboardInterrupt
 
 
-def _recorder() -> "Callable[[Path, Manifest, dict[str, dict[str, float]]], None]":
-    """What writes figures into a model file. Raises MissingExtraError."""
+def _check_outputs(report: Path | None, json: Path | None) -> None:
+    """Raises OSError now, and not after an hour of work, for a folder or file that can't be written."""
+    if report is not None:
+        check_writable_folder(report)
+    if json is not None:
+        check_writable(json)
+
+
+def _write_json(path: Path | None, text: str) -> None:
+    """Into the file that --json names, if any. Names of photographs that are no UTF-8 are written as escapes."""
+    if path is not None:
+        write_output(path, text.encode("utf-8", "backslashreplace"))
+
+
+def _recorder(file: Path) -> "Callable[[Path, Manifest, dict[str, dict[str, float]]], None]":
+    """What writes figures into a model file. Raises MissingExtraError, OptionError for an engine."""
+    from vesselrt.runtime.engines.enginefile import is_engine
+
+    if is_engine(file):
+        raise OptionError(
+            f"{file} is an engine: figures are recorded in its model file. Name that, with --device cuda."
+        )
     with needs_extra("vesselrt evaluate --record", "engines"):
         from vesselrt.export.modelfile import record_metrics
     return record_metrics
 
 
-def _knows(manifest: "Manifest", photographs: list[str]) -> str:
+def _refuse_training_overlap(manifest: "Manifest", samples: "Sequence[Sample]") -> None:
+    """Raises DataError where the model was trained on some of the photographs that are to be its test."""
+    from vesselrt.training.evaluation.evaluate import training_overlap
+
+    if overlap := training_overlap(manifest, samples):
+        raise DataError(
+            f"{_describe_overlap(manifest, overlap)}. --record would keep their figures as those of a test: leave it "
+            "out, or say --split train."
+        )
+
+
+def _describe_overlap(manifest: "Manifest", photographs: list[str]) -> str:
     return f"{manifest.name} was trained on {len(photographs)} of these photographs, {', '.join(photographs)}"

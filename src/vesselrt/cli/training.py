@@ -22,12 +22,12 @@ def outline(
 ) -> None:
     """Write a data set of masks as GeoJSON annotations, with the same splits."""
     with needs_extra("vesselrt outline", "evaluate"):
-        from vesselrt.training.data.finding import check_kind
-        from vesselrt.training.data.outlines import splits_of, write
+        from vesselrt.training.data.finding import resolve_kind
+        from vesselrt.training.data.outlines import list_splits, write_geojson_data_set
     check_writable_folder(out)
-    splits = splits_of(check_kind(kind, data), data)
+    splits = list_splits(resolve_kind(kind, data), data)
     with photo_progress(sum(map(len, splits.values()))) as advance:
-        write(splits, out, simplify, advance)
+        write_geojson_data_set(splits, out, simplify, advance)
     typer.echo(f"{out}: " + ", ".join(f"{split} {len(samples)}" for split, samples in splits.items()))
 
 
@@ -43,17 +43,18 @@ def train(
 ) -> None:
     """Train a network by a recipe; interrupted, it goes on where it stopped."""
     with needs_extra("vesselrt train", "train"):
-        from vesselrt.training.fit.loop import train as fit
         from vesselrt.training.fit.recipe import Recipe
-    checked = Recipe.read(_recipe(recipe), change or [])
+        from vesselrt.training.fit.run import train_recipe
+    checked = Recipe.read(_find_recipe(recipe), change or [])
     sys.path.append(str(Path.cwd()))  # a recipe may name a network of the user's own
     check_writable_folder(run or Path("runs") / checked.name)
     with training_progress() as (report, advance):
-        best = fit(checked, data, run or Path("runs") / checked.name, report, advance)
+        best = train_recipe(checked, data, run or Path("runs") / checked.name, report, advance)
     typer.echo(f"{best}\nnext: vesselrt export {best.parent} -o {checked.name}.onnx --data {data}")
 
 
-def _recipe(name: str) -> Path:
+def _find_recipe(name: str) -> Path:
+    """The file of a built-in recipe, or one's own. Raises DataError."""
     from vesselrt.training.fit.recipe import BUILT_IN
 
     if (BUILT_IN / f"{name}.yaml").is_file():

@@ -34,7 +34,7 @@ from vesselrt.server.http.answers import in_header
 from vesselrt.server.http.application import create_app
 from vesselrt.server.http.protocol import Protocol
 from vesselrt.server.process import listen
-from vesselrt.training.synthetic.slitlamp import photograph as slit_lamp
+from vesselrt.training.synthetic.slitlamp import draw_slit_lamp_photo as slit_lamp
 
 FUNDUS = Preparation(channels="green", field_of_view=(1024, 1344))
 MANIFEST = make_manifest(preparation=FUNDUS.model_dump(), tile={"size": 1344, "multiple": 64, "margin": 64})

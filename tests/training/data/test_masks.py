@@ -13,7 +13,7 @@ from PIL import Image as Pillow
 
 from vesselrt.runtime.arrays import Mask
 from vesselrt.runtime.errors import DataError
-from vesselrt.training.data.masks import check_share, read_mask
+from vesselrt.training.data.masks import check_vessel_share, read_mask
 
 RED, GREEN, BLUE, WHITE, YELLOW = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (255, 255, 0)
 
@@ -184,16 +184,16 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
 def test_a_share_that_no_vessels_have(tmp_path: Path) -> None:
     disc = np.hypot(*np.mgrid[-30:30, -30:30]) < 28
     path = tmp_path / "mask.png"
-    check_share(path, VESSEL & disc, disc)
+    check_vessel_share(path, VESSEL & disc, disc)
     with pytest.raises(
         DataError, match=r"mask\.png: 6\d% of the field of view is vessel\. Expected at most 40%\. It looks inv"
     ):
-        check_share(path, ~VESSEL, disc)
+        check_vessel_share(path, ~VESSEL, disc)
     with pytest.raises(DataError, match=r"100% of the field of view is vessel\. .* Is it the mask of the field"):
-        check_share(path, disc, disc)
+        check_vessel_share(path, disc, disc)
     with pytest.raises(DataError, match=r'set "most_vessel" in dataset\.json'):
-        check_share(path, disc, np.ones_like(disc))
-    check_share(path, disc, disc, most=1.0)
+        check_vessel_share(path, disc, np.ones_like(disc))
+    check_vessel_share(path, disc, disc, most=1.0)
 
 
 @pytest.mark.parametrize("name", ["CHASE_DB1/Image_11L_1stHO.png", "HRF/manual1/06_h.tif"])

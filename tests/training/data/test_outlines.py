@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from vesselrt import cli
 from vesselrt.runtime.errors import DataError, OptionError
-from vesselrt.training.data.finding import check_kind, find
-from vesselrt.training.data.outlines import splits_of, write
+from vesselrt.training.data.finding import list_samples, resolve_kind
+from vesselrt.training.data.outlines import list_splits, write_geojson_data_set
 from vesselrt.training.data.splits import Split
 
 NAMES = ("1", "2", "3", "4", "eye [left]", "6*")
@@ -38,7 +38,7 @@ def tree(folder: Path) -> set[str]:
 
 def test_photographs_truth_and_splits_are_the_same(tmp_path: Path) -> None:
     root, out, seen = masks(tmp_path / "masks"), tmp_path / "new" / "outlines", []
-    write(splits_of("folder", root), out, advance=lambda: seen.append(1))
+    write_geojson_data_set(list_splits("folder", root), out, advance=lambda: seen.append(1))
     assert len(seen) == len(NAMES)
     assert tree(out) == {
         "dataset.json",
@@ -46,10 +46,10 @@ def test_photographs_truth_and_splits_are_the_same(tmp_path: Path) -> None:
         *(f"annotations/{name}.geojson" for name in NAMES),
     }
     assert [p.name for p in out.parent.iterdir()] == ["outlines"]
-    assert check_kind("auto", out) == "geojson"
+    assert resolve_kind("auto", out) == "geojson"
     splits: dict[Split, tuple[str, ...]] = {"train": ("1", "2", "3", "4", "eye [left]"), "validation": ("6*",)}
     for split, names in splits.items():
-        before, after = find("folder", root, split), find("geojson", out, split)
+        before, after = list_samples("folder", root, split), list_samples("geojson", out, split)
         assert {s.name for s in before} == {s.name for s in after} == set(names)
         for old, new in zip(before, after, strict=True):
             assert old.image.read_bytes() == new.image.read_bytes()
@@ -58,10 +58,10 @@ def test_photographs_truth_and_splits_are_the_same(tmp_path: Path) -> None:
 
 def test_chase_db1_comes_back(data_root: Path, tmp_path: Path) -> None:
     root = data_root / "CHASE_DB1"
-    splits = splits_of("chase_db1", root)
+    splits = list_splits("chase_db1", root)
     assert {split: len(samples) for split, samples in splits.items()} == {"train": 16, "validation": 4, "test": 8}
-    write({"validation": splits["validation"]}, tmp_path / "out")
-    again = find("geojson", tmp_path / "out", "validation")
+    write_geojson_data_set({"validation": splits["validation"]}, tmp_path / "out")
+    again = list_samples("geojson", tmp_path / "out", "validation")
     assert [s.name for s in again] == [s.name for s in splits["validation"]]
     for old, new in zip(splits["validation"], again, strict=True):
         truth, outlined = old.read_truth(), new.read_truth()
@@ -73,37 +73,37 @@ def test_chase_db1_comes_back(data_root: Path, tmp_path: Path) -> None:
 def test_where_nothing_is_vessel_the_settings_say_that_this_is_meant(tmp_path: Path) -> None:
     root = masks(tmp_path / "masks")
     save(root / "masks" / "2.png", np.zeros((30, 40)))
-    write(splits_of("folder", root), tmp_path / "out")
+    write_geojson_data_set(list_splits("folder", root), tmp_path / "out")
     assert json.loads((tmp_path / "out" / "dataset.json").read_text())["unannotated"] == "empty"
-    (bare,) = (s for s in find("geojson", tmp_path / "out", "train") if s.name == "2")
+    (bare,) = (s for s in list_samples("geojson", tmp_path / "out", "train") if s.name == "2")
     assert not bare.read_truth().any()
 
 
 def test_simplified_more_it_may_lose_pixels(tmp_path: Path) -> None:
     root = masks(tmp_path / "masks")
-    splits = splits_of("folder", root)
-    write(splits, tmp_path / "out", simplify=2)
+    splits = list_splits("folder", root)
+    write_geojson_data_set(splits, tmp_path / "out", simplify=2)
     lost = [
         (old.read_truth() != new.read_truth()).any()
-        for old, new in zip(splits["train"], find("geojson", tmp_path / "out", "train"), strict=True)
+        for old, new in zip(splits["train"], list_samples("geojson", tmp_path / "out", "train"), strict=True)
     ]
     assert all(lost)
 
 
 def test_what_is_there_is_not_overwritten(tmp_path: Path) -> None:
-    splits = splits_of("folder", masks(tmp_path / "masks"))
+    splits = list_splits("folder", masks(tmp_path / "masks"))
     out = tmp_path / "out"
     save(out / "mine.png", np.zeros((2, 2)))
     with pytest.raises(DataError, match=r"out: it is there already, and nothing is overwritten"):
-        write(splits, out)
+        write_geojson_data_set(splits, out)
     assert tree(out) == {"mine.png"}
 
 
 @pytest.mark.parametrize("simplify", [-1.0, float("nan")])
 def test_a_distance_that_is_none_is_refused(simplify: float, tmp_path: Path) -> None:
-    splits = splits_of("folder", masks(tmp_path / "masks"))
+    splits = list_splits("folder", masks(tmp_path / "masks"))
     with pytest.raises(OptionError, match="Expected a distance in pixels"):
-        write(splits, tmp_path / "out", simplify)
+        write_geojson_data_set(splits, tmp_path / "out", simplify)
     assert not (tmp_path / "out").exists()
 
 
@@ -119,7 +119,7 @@ def test_an_error_on_the_way_leaves_nothing(shape: tuple[int, int] | None, messa
     else:
         save(last, np.zeros(shape))
     with pytest.raises(DataError, match=message):
-        write(splits_of("folder", root), tmp_path / "new" / "out")
+        write_geojson_data_set(list_splits("folder", root), tmp_path / "new" / "out")
     assert list((tmp_path / "new").iterdir()) == []
 
 
@@ -127,15 +127,15 @@ def test_a_folder_too_small_for_validation_is_written_all_the_same(tmp_path: Pat
     root = masks(tmp_path / "masks")
     for name in NAMES[2:]:
         (root / "images" / f"{name}.png").unlink()
-    splits = splits_of("folder", root)
+    splits = list_splits("folder", root)
     assert {split: [s.name for s in samples] for split, samples in splits.items()} == {"train": ["1", "2"]}
-    write(splits, tmp_path / "out")
-    assert [s.name for s in find("geojson", tmp_path / "out", "train")] == ["1", "2"]
+    write_geojson_data_set(splits, tmp_path / "out")
+    assert [s.name for s in list_samples("geojson", tmp_path / "out", "train")] == ["1", "2"]
 
 
 def test_annotations_are_outlines_already(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"its annotations are GeoJSON already. Expected a data set of masks"):
-        splits_of("geojson", tmp_path)
+        list_splits("geojson", tmp_path)
 
 
 def test_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

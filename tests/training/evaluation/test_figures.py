@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from vesselrt.training.evaluation import figures
-from vesselrt.training.evaluation.figures import Bin, Counts, Metrics, Truth
+from vesselrt.training.evaluation.figures import Bin, Counts, SegmentationMetrics, Truth
 
 HALF = 128
 
@@ -40,25 +40,25 @@ def test_calibration_error_by_hand() -> None:
         abs((3 * 135 + 119) / 255 - 3),  # bin 7
         abs((4 * 255 + 238 + 254) / 255 - 5),  # bin 14
     ]
-    assert figures.pooled([photograph], HALF).ece == pytest.approx(sum(gaps) / 25, abs=1e-15)
+    assert figures.pooled_metrics([photograph], HALF).ece == pytest.approx(sum(gaps) / 25, abs=1e-15)
 
 
 def test_calibration_error_at_its_ends() -> None:
-    assert figures.pooled([RIGHT], HALF).ece == 0
-    assert figures.pooled([WRONG], HALF).ece == 1
+    assert figures.pooled_metrics([RIGHT], HALF).ece == 0
+    assert figures.pooled_metrics([WRONG], HALF).ece == 1
     honest = counts({51: 2, 204: 8}, {51: 8, 204: 2})  # 20 % and 80 %
-    assert figures.pooled([honest], HALF).ece == pytest.approx(0, abs=1e-15)
+    assert figures.pooled_metrics([honest], HALF).ece == pytest.approx(0, abs=1e-15)
 
 
 def test_calibration_error_is_of_pooled_pixels() -> None:
     """Two errors in opposite directions are none when the pixels are pooled."""
     over, under = counts({102: 3}, {102: 7}), counts({102: 5}, {102: 5})  # 40 %: of ten, 3 and 5 are vessel
-    assert [m.ece for m in figures.each([over, under], HALF)] == pytest.approx([0.1, 0.1])
-    assert figures.pooled([over, under], HALF).ece == pytest.approx(0, abs=1e-15)
+    assert [m.ece for m in figures.metrics_by_photograph([over, under], HALF)] == pytest.approx([0.1, 0.1])
+    assert figures.pooled_metrics([over, under], HALF).ece == pytest.approx(0, abs=1e-15)
 
 
 def test_reliability_has_every_level_in_its_bin() -> None:
-    bins = figures.reliability(np.arange(256), np.full(256, 2))
+    bins = figures.reliability_bins(np.arange(256), np.full(256, 2))
     assert [b.pixels for b in bins] == [
         sum(range(17 * i, 17 * i + n)) + 2 * n for i in range(15) for n in [17 + (i == 14)]
     ]
@@ -68,7 +68,7 @@ def test_reliability_has_every_level_in_its_bin() -> None:
 
 
 def test_an_empty_bin_has_no_place_on_the_curve() -> None:
-    bins = figures.reliability(*figures.pool([RIGHT]))
+    bins = figures.reliability_bins(*figures.pool_counts([RIGHT]))
     assert (bins[0], bins[14]) == (Bin(90, 0.0, 0.0), Bin(10, 1.0, 1.0))
     assert set(bins[1:14]) == {Bin(0, None, None)}
 
@@ -78,22 +78,22 @@ def test_an_empty_bin_has_no_place_on_the_curve() -> None:
 
 def test_photographs_that_are_alike_leave_nothing_to_chance() -> None:
     photograph = counts({50: 3, 200: 5}, {0: 40, 130: 2}, thin=(4, 1), cldice=0.7)
-    interval = figures.interval([photograph] * 5, HALF)
+    interval = figures.bootstrap_interval([photograph] * 5, HALF)
     assert interval is not None
-    expected = pytest.approx(asdict(figures.pooled([photograph], HALF)), abs=1e-12)
+    expected = pytest.approx(asdict(figures.pooled_metrics([photograph], HALF)), abs=1e-12)
     assert asdict(interval.low) == asdict(interval.high) == expected
 
 
 def test_of_two_photographs_every_draw_is_known() -> None:
     """Both are the first or both the second with a chance of one in four each: far more than 2.5 %."""
-    interval = figures.interval([RIGHT, WRONG], HALF)
+    interval = figures.bootstrap_interval([RIGHT, WRONG], HALF)
     assert interval is not None
     assert (set(asdict(interval.low).values()), set(asdict(interval.high).values())) == ({0}, {1})
 
 
 def test_a_mean_of_many_has_the_width_of_the_normal_approximation() -> None:
     photographs = [RIGHT] * 60 + [WRONG] * 40
-    interval = figures.interval(photographs, HALF)
+    interval = figures.bootstrap_interval(photographs, HALF)
     assert interval is not None
     spread = 1.96 * math.sqrt(0.6 * 0.4 / 100)
     assert (interval.low.mean_dice, interval.high.mean_dice) == pytest.approx((0.6 - spread, 0.6 + spread), abs=0.011)
@@ -102,26 +102,26 @@ def test_a_mean_of_many_has_the_width_of_the_normal_approximation() -> None:
 
 def test_the_draws_are_the_same_every_time() -> None:
     photographs = [counts({200: n, 9: 3}, {0: 50, 180: n % 4}, cldice=n / 10) for n in range(1, 8)]
-    first = figures.interval(photographs, HALF)
+    first = figures.bootstrap_interval(photographs, HALF)
     assert first is not None
-    assert first == figures.interval(photographs, HALF)
-    for name, value in asdict(figures.pooled(photographs, HALF)).items():
+    assert first == figures.bootstrap_interval(photographs, HALF)
+    for name, value in asdict(figures.pooled_metrics(photographs, HALF)).items():
         if value is not None:
             assert getattr(first.low, name) <= value <= getattr(first.high, name)
 
 
 def test_one_photograph_has_no_interval() -> None:
-    assert figures.interval([RIGHT], HALF) is None
-    assert figures.interval([], HALF) is None
+    assert figures.bootstrap_interval([RIGHT], HALF) is None
+    assert figures.bootstrap_interval([], HALF) is None
 
 
 def test_a_figure_that_some_draws_lack_is_taken_of_the_others() -> None:
     without = counts({}, {0: 50})
-    interval = figures.interval([RIGHT, without], HALF)
+    interval = figures.bootstrap_interval([RIGHT, without], HALF)
     assert interval is not None
     assert (interval.low.thin_recall, interval.high.thin_recall) == (1, 1)
     assert (interval.low.auc, interval.high.auc) == (1, 1)
-    none = figures.interval([without, without], HALF)
+    none = figures.bootstrap_interval([without, without], HALF)
     assert none is not None
     assert none.low.thin_recall is none.high.auc is None
 
@@ -131,11 +131,11 @@ def test_a_figure_that_some_draws_lack_is_taken_of_the_others() -> None:
 
 def test_each_is_what_it_is_alone() -> None:
     photographs = [counts({200: n, 9: 3}, {0: 50, 180: n % 4}, thin=(n, 1), cldice=n / 10) for n in range(1, 8)]
-    assert figures.each(photographs, HALF) == [figures.pooled([p], HALF) for p in photographs]
+    assert figures.metrics_by_photograph(photographs, HALF) == [figures.pooled_metrics([p], HALF) for p in photographs]
 
 
 def test_pooling_counts_each_photograph_once() -> None:
-    assert figures.pooled([RIGHT, WRONG], HALF) == Metrics(
+    assert figures.pooled_metrics([RIGHT, WRONG], HALF) == SegmentationMetrics(
         f1=2 * 10 / (10 + 10 + 90 + 10),
         mean_dice=0.5,
         iou=10 / 110,
@@ -152,9 +152,9 @@ def test_pooling_counts_each_photograph_once() -> None:
 
 def test_a_mask_has_neither_ranking_nor_calibration() -> None:
     mask = counts({1: 10}, {0: 90})
-    found = figures.pooled([mask], 1, ranked=False)
+    found = figures.pooled_metrics([mask], 1, ranked=False)
     assert (found.f1, found.auc, found.ece) == (1, None, None)
-    interval = figures.interval([mask, mask], 1, ranked=False)
+    interval = figures.bootstrap_interval([mask, mask], 1, ranked=False)
     assert interval is not None
     assert (interval.high.f1, interval.high.auc, interval.high.ece) == (1, None, None)
 
@@ -162,7 +162,7 @@ def test_a_mask_has_neither_ranking_nor_calibration() -> None:
 def test_reaching_counts_every_level_and_above() -> None:
     levels = np.zeros(256, np.int64)
     levels[[0, 3, 255]] = 5, 2, 1
-    found = figures.reaching(levels)
+    found = figures.count_reaching(levels)
     assert found.shape == (257,)
     assert found[[0, 1, 3, 4, 255, 256]].tolist() == [8, 3, 3, 1, 1, 0]
 

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from vesselrt.runtime.backends import Info
 from vesselrt.runtime.errors import DataError
 from vesselrt.training.evaluation import figures
-from vesselrt.training.evaluation.evaluate import SCHEMA, Evaluation, Seen
+from vesselrt.training.evaluation.evaluate import SCHEMA, EvaluatedPhoto, Evaluation
 from vesselrt.training.evaluation.figures import Counts, Truth
-from vesselrt.training.evaluation.report import MISSED, RIGHT, WRONG, Report, overlay
+from vesselrt.training.evaluation.overlay import MISSED, RIGHT, WRONG, draw_overlay
+from vesselrt.training.evaluation.report import EvaluationReport
 
 HOSTILE = ["<img src=x onerror=alert(1)>\"'&amp;", "a b#c?d%41é", "=HYPERLINK(1)", "no\udcffbytes"]
 VOID = {"meta", "img", "br", "link", "input", "hr"}
@@ -52,7 +53,7 @@ class Page(HTMLParser):
         return [attributes[key] or "" for name, attributes in self.tags if name == tag and key in attributes]
 
 
-def seen(name: str, found: NDArray[np.uint8] | None = None, inside: NDArray[np.bool_] | None = None) -> Seen:
+def seen(name: str, found: NDArray[np.uint8] | None = None, inside: NDArray[np.bool_] | None = None) -> EvaluatedPhoto:
     """A photograph of six by eight pixels with a vessel in its third row, of which the model finds a part."""
     vessel = np.zeros((6, 8), bool)
     vessel[2] = True
@@ -61,12 +62,12 @@ def seen(name: str, found: NDArray[np.uint8] | None = None, inside: NDArray[np.b
     if found is not None:
         painted = found >= 128
     image = np.full((6, 8, 3), 100, np.uint8)
-    return Seen(name, image, Truth.of(vessel, np.ones((6, 8), bool) if inside is None else inside), painted)
+    return EvaluatedPhoto(name, image, Truth.of(vessel, np.ones((6, 8), bool) if inside is None else inside), painted)
 
 
 def evaluation(counted: dict[str, Counts], observer: list[Counts] | None = None) -> Evaluation:
     counts = list(counted.values())
-    vessel, background = figures.pool(counts)
+    vessel, background = figures.pool_counts(counts)
     return Evaluation(
         schema=SCHEMA,
         model="<b>mirror</b>",
@@ -75,16 +76,16 @@ def evaluation(counted: dict[str, Counts], observer: list[Counts] | None = None)
         data="eyes & <i>ears</i>",
         split="test",
         threshold=0.5,
-        pooled=figures.pooled(counts, 128),
-        interval=figures.interval(counts, 128),
-        images=dict(zip(counted, figures.each(counts, 128), strict=True)),
+        pooled=figures.pooled_metrics(counts, 128),
+        interval=figures.bootstrap_interval(counts, 128),
+        images=dict(zip(counted, figures.metrics_by_photograph(counts, 128), strict=True)),
         left_out=[],
         trained_on=[],
-        second_observer=figures.pooled(observer, 1, ranked=False) if observer else None,
-        second_observer_interval=figures.interval(observer, 1, ranked=False) if observer else None,
+        second_observer=figures.pooled_metrics(observer, 1, ranked=False) if observer else None,
+        second_observer_interval=figures.bootstrap_interval(observer, 1, ranked=False) if observer else None,
         best_f1=0.5,
         best_threshold=0.5,
-        reliability=figures.reliability(vessel, background),
+        reliability=figures.reliability_bins(vessel, background),
         vessel_levels=vessel.tolist(),
         background_levels=background.tolist(),
         milliseconds=12.0,
@@ -94,7 +95,7 @@ def evaluation(counted: dict[str, Counts], observer: list[Counts] | None = None)
 
 def written(folder: Path, names: list[str], *, observer: bool = False) -> tuple[Evaluation, Page, str]:
     """A report on photographs of which each is better than the one before."""
-    report, counted = Report(folder), {}
+    report, counted = EvaluationReport(folder), {}
     for index, name in enumerate(names):
         found = np.zeros((6, 8), np.uint8)
         found[2, : index + 1] = 200
@@ -112,7 +113,7 @@ def written(folder: Path, names: list[str], *, observer: bool = False) -> tuple[
 def test_the_overlay_shows_what_each_pixel_is() -> None:
     inside = np.ones((6, 8), bool)
     inside[:, 7] = False
-    drawn = overlay(seen("a", inside=inside))
+    drawn = draw_overlay(seen("a", inside=inside))
     expected = np.full((6, 8, 3), 55, np.uint8)  # 0.55 of the photograph's 100
     expected[2, :5], expected[2, 5:7], expected[4, :2] = RIGHT, MISSED, WRONG
     expected[:, 7] = 20  # 0.2: outside the field of view nothing is right or wrong
@@ -164,7 +165,7 @@ def test_names_stay_text_and_lead_to_their_pictures(tmp_path: Path) -> None:
 def test_photographs_that_the_model_knows_are_named_at_the_head(tmp_path: Path) -> None:
     result, page, _ = written(tmp_path, HOSTILE[:2])
     assert "Not a test" not in page.text
-    report, counted = Report(tmp_path), {}
+    report, counted = EvaluationReport(tmp_path), {}
     for name in HOSTILE[:2]:
         photograph = seen(name)
         report.see(photograph)
@@ -186,11 +187,11 @@ def test_the_worst_and_the_best_are_shown_none_of_them_twice(tmp_path: Path) -> 
 
 
 def test_previews_are_small_and_cut_to_the_field_of_view(tmp_path: Path) -> None:
-    report = Report(tmp_path)
+    report = EvaluationReport(tmp_path)
     shape = (1200, 1500)
     vessel, inside = np.zeros(shape, bool), np.zeros(shape, bool)
     inside[100:1100, 250:1250] = True
-    photograph = Seen("wide", np.zeros((*shape, 3), np.uint8), Truth.of(vessel, inside), vessel)
+    photograph = EvaluatedPhoto("wide", np.zeros((*shape, 3), np.uint8), Truth.of(vessel, inside), vessel)
     report.see(photograph)
     report.write(evaluation({"wide": photograph.truth.count(vessel.astype(np.uint8), 128)}))
     sources = Page((tmp_path / "report.html").read_text("utf-8")).of("img", "src")
@@ -204,8 +205,8 @@ def test_previews_are_small_and_cut_to_the_field_of_view(tmp_path: Path) -> None
 
 
 def test_one_photograph_without_vessels(tmp_path: Path) -> None:
-    report, empty = Report(tmp_path), np.zeros((6, 8), bool)
-    photograph = Seen("healthy", np.zeros((6, 8, 3), np.uint8), Truth.of(empty, ~empty), empty)
+    report, empty = EvaluationReport(tmp_path), np.zeros((6, 8), bool)
+    photograph = EvaluatedPhoto("healthy", np.zeros((6, 8, 3), np.uint8), Truth.of(empty, ~empty), empty)
     report.see(photograph)
     report.write(evaluation({"healthy": photograph.truth.count(empty.astype(np.uint8), 128)}))
     page = Page((tmp_path / "report.html").read_text("utf-8"))
@@ -216,7 +217,7 @@ def test_one_photograph_without_vessels(tmp_path: Path) -> None:
 
 
 def test_an_overlay_that_was_changed_meanwhile_is_named(tmp_path: Path) -> None:
-    report, photograph = Report(tmp_path), seen("a")
+    report, photograph = EvaluationReport(tmp_path), seen("a")
     report.see(photograph)
     counted = photograph.truth.count(photograph.painted.astype(np.uint8), 1)
     (tmp_path / "overlays" / "a.jpg").write_bytes(b"no picture")

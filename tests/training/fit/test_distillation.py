@@ -3,7 +3,6 @@ can.
 """
 
 import shutil
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +19,13 @@ from vesselrt.export.modelfile import write
 from vesselrt.runtime.errors import DataError
 from vesselrt.runtime.manifest import DataSource, Manifest, Provenance
 from vesselrt.runtime.modelfile import read_manifest
-from vesselrt.training.data.samples import digest
-from vesselrt.training.fit import distillation, loop
-from vesselrt.training.fit.distillation import Teacher, inherited
-from vesselrt.training.fit.loop import Crops, train
+from vesselrt.training.data.samples import hash_photograph
+from vesselrt.training.fit import distillation
+from vesselrt.training.fit.distillation import Teacher, inherit_weights
 from vesselrt.training.fit.recipe import Recipe
-from vesselrt.training.fit.validation import normalise
+from vesselrt.training.fit.run import train_recipe
+from vesselrt.training.fit.sampling import Crops, read_sources
+from vesselrt.training.fit.validation import normalise_pixels
 from vesselrt.training.networks import Residual, VesselNet
 
 Photo = tuple[NDArray[np.uint8], NDArray[np.bool_]]
@@ -57,14 +57,6 @@ def recipe_of(teacher: Path, network: dict[str, Any] | None = None, **changes: A
     return Recipe.model_validate({**fields, **changes})
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="module")
 def teacher(tmp_path_factory: pytest.TempPathFactory) -> tuple[VesselNet, Path]:
     """A network whose residual blocks are something one convolution can be, and its model file, calibrated by 0.5."""
@@ -85,22 +77,10 @@ def teacher(tmp_path_factory: pytest.TempPathFactory) -> tuple[VesselNet, Path]:
     return network, path
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory, fundus_photo: Callable[[int, int, int], Photo]) -> Path:
-    root = tmp_path_factory.mktemp("data")
-    for kind in ("images", "masks"):
-        (root / "eyes" / kind).mkdir(parents=True)
-    for i in range(6):
-        image, truth = fundus_photo(100, 96, i)
-        assert cv2.imwrite(str(root / "eyes" / "images" / f"{i}.png"), image[:, :, ::-1])
-        assert cv2.imwrite(str(root / "eyes" / "masks" / f"{i}.png"), truth * np.uint8(255))
-    return root
-
-
 def windows_of(recipe: Recipe) -> tuple[NDArray[np.uint8], Tensor]:
     """Crops (N, h, w, C), and as the network takes them."""
     pixels = np.random.default_rng(0).integers(0, 256, (6, 32, 48, 1), dtype=np.uint8)
-    return pixels, normalise(torch.from_numpy(pixels.transpose(0, 3, 1, 2).copy()), recipe)
+    return pixels, normalise_pixels(torch.from_numpy(pixels.transpose(0, 3, 1, 2).copy()), recipe)
 
 
 def test_the_teacher_answers_as_its_network_does(teacher: tuple[VesselNet, Path]) -> None:
@@ -119,12 +99,13 @@ def test_the_teacher_answers_as_its_network_does(teacher: tuple[VesselNet, Path]
 
 def test_its_share_of_the_truth_is_the_teachers(teacher: tuple[VesselNet, Path], data: Path) -> None:
     taught, alone = recipe_of(teacher[1]), recipe_of(teacher[1], distillation=None)
-    sources = [loop._draws(alone.data[0].samples(data, "train"), alone)]
-    for (pixels, mixed), (same, truth) in zip(
-        *(map(Crops(r, sources, 0).__getitem__, range(4)) for r in (taught, alone)), strict=True
-    ):
+    asked = Teacher(taught)
+    sources = read_sources(alone, alone.stages[0], data)
+    mixed_crops, crops = (Crops(r.stages[0], sources, 0, asked) for r in (taught, alone))
+    for number in range(4):
+        (pixels, mixed), (same, truth) = mixed_crops[number], crops[number]
         np.testing.assert_array_equal(pixels, same)
-        answer = Teacher(taught).answer(pixels.transpose(1, 2, 0))
+        answer = asked.answer(pixels.transpose(1, 2, 0))
         np.testing.assert_allclose(mixed[0], 0.25 * truth[0] + 0.75 * answer, rtol=0, atol=1e-6)
 
 
@@ -147,7 +128,7 @@ def test_what_one_convolution_can_do_is_inherited(
     checked = recipe_of(path, levels)
     _, windows = windows_of(checked)
     heir = checked.network.build()
-    heir.load_state_dict(inherited(checked, windows))
+    heir.load_state_dict(inherit_weights(checked, Teacher(checked), windows))
     with torch.inference_mode():
         expected = network(windows) + 0.5
         obtained = heir.train(training)(windows)
@@ -167,7 +148,7 @@ def test_a_teacher_that_does_not_fit_is_refused_before_anything_is_read(
 ) -> None:
     checked = recipe_of(teacher[1], {"widths": [4, 8]}, **changes)  # a network that takes crops of 36 px
     with pytest.raises(DataError, match=message):
-        train(checked, tmp_path / "nowhere", tmp_path / "run")
+        train_recipe(checked, tmp_path / "nowhere", tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -185,7 +166,7 @@ def test_weights_that_cannot_be_inherited(
         update={"network": recipe_of(teacher[1]).network.model_copy(update=network)}
     )
     with pytest.raises(DataError, match=message):
-        inherited(checked, windows_of(checked)[1])
+        inherit_weights(checked, Teacher(checked), windows_of(checked)[1])
 
 
 def test_a_run_begins_with_the_teachers_weights_and_resumes_with_its_own(
@@ -196,13 +177,13 @@ def test_a_run_begins_with_the_teachers_weights_and_resumes_with_its_own(
     final = {**still, "learning_rate": 1e-3, "distilled": 0.5}
     checked = recipe_of(teacher[1], distillation=given, schedule=still, final=[final])
     said: list[str] = []
-    train(checked, data, tmp_path, said.append)
+    train_recipe(checked, data, tmp_path, said.append)
     assert f"inheriting the weights of {teacher[1]}" in said
     best = torch.load(tmp_path / "best.pt", weights_only=True)["network"]
     torch.testing.assert_close(best["head.0.weight"], teacher[0].state_dict()["head.0.weight"], rtol=0, atol=1e-6)
     (tmp_path / "final-1.pt").unlink()
     said.clear()
-    train(checked, data, tmp_path, said.append)
+    train_recipe(checked, data, tmp_path, said.append)
     assert not any(line.startswith("inheriting") for line in said)
     assert (tmp_path / "final-1.pt").exists()
     assert Manifest.model_validate_json((tmp_path / "teacher.json").read_text()) == read_manifest(teacher[1])
@@ -228,13 +209,13 @@ def test_a_teacher_that_knows_a_test_photograph_is_refused(
     chase = {"kind": "chase_db1", "path": ".", "name": "CHASE", "terms": "none"}
     manifest = read_manifest(teacher[1])
     knows = Provenance(
-        data=(DataSource(name="x", split="all", terms="", photographs=(digest(tmp_path / "Image_11L.jpg"),)),)
+        data=(DataSource(name="x", split="all", terms="", photographs=(hash_photograph(tmp_path / "Image_11L.jpg"),)),)
     )
     model = tmp_path / "knows.onnx"
     write(onnx.load(teacher[1]), manifest.model_copy(update={"provenance": knows}), model)
     checked = recipe_of(model, data=[chase])
     with pytest.raises(DataError, match=r"Image_11L.jpg: a test photograph, and .*knows.onnx was trained on it"):
-        train(checked, tmp_path, tmp_path / "run")
+        train_recipe(checked, tmp_path, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from vesselrt.runtime.manifest import Preparation
 from vesselrt.runtime.photo.preparation import prepare
-from vesselrt.training.data.finding import find
-from vesselrt.training.fit.patches import Patches, Whole
+from vesselrt.training.data.finding import list_samples
+from vesselrt.training.fit.patches import Patches, PreparedPhoto
 from vesselrt.training.fit.recipe import BUILT_IN, Recipe
 
 Photo = tuple[NDArray[np.uint8], NDArray[np.bool_]]
@@ -34,7 +34,7 @@ def photo() -> Photo:
 @pytest.mark.parametrize(("channels", "count"), [("green", 1), ("rgb", 3)])
 @pytest.mark.parametrize("side", [48, 200])
 def test_shapes_types_and_ranges(fundus_photo: Callable[..., Photo], channels: Any, count: int, side: int) -> None:
-    whole = Whole.build(*fundus_photo(128, 128, 1), Preparation(channels=channels), Patches())
+    whole = PreparedPhoto.build(*fundus_photo(128, 128, 1), Preparation(channels=channels), Patches())
     for seed in range(8):
         pixels, truth = whole.patch(side, random(seed))
         assert (pixels.shape, str(pixels.dtype)) == ((side, side, count), "uint8")
@@ -43,7 +43,7 @@ def test_shapes_types_and_ranges(fundus_photo: Callable[..., Photo], channels: A
 
 
 def test_a_seed_is_a_patch(photo: Photo) -> None:
-    whole = Whole.build(*photo, Preparation(channels="green"), Patches(probability=1))
+    whole = PreparedPhoto.build(*photo, Preparation(channels="green"), Patches(probability=1))
     patches = [whole.patch(32, random(seed))[0].tobytes() for seed in range(12)]
     assert [whole.patch(32, random(seed))[0].tobytes() for seed in range(12)] == patches
     assert len(set(patches)) == 12
@@ -51,7 +51,7 @@ def test_a_seed_is_a_patch(photo: Photo) -> None:
 
 def test_without_changes_a_patch_is_a_window(photo: Photo) -> None:
     image, truth = photo
-    whole = Whole.build(image, truth, Preparation(channels="green"), STILL)
+    whole = PreparedPhoto.build(image, truth, Preparation(channels="green"), STILL)
     windows = np.lib.stride_tricks.sliding_window_view(image[:, :, 1], (64, 64)).reshape(-1, 64, 64)
     pixels, found = whole.patch(64, random(3))
     assert (windows == pixels[:, :, 0]).all(axis=(1, 2)).any()
@@ -60,7 +60,7 @@ def test_without_changes_a_patch_is_a_window(photo: Photo) -> None:
 
 def test_picture_and_truth_are_turned_and_scaled_together(photo: Photo) -> None:
     moved = Patches(probability=1, rotation=180, zoom=(0.8, 1.2), noise=0, contrast=(1, 1))
-    whole = Whole.build(*photo, Preparation(channels="green"), moved)
+    whole = PreparedPhoto.build(*photo, Preparation(channels="green"), moved)
     for seed in range(20):
         pixels, truth = whole.patch(48, random(seed))
         assert np.abs(pixels[:, :, 0] - (40 + 160 * truth)).max() < 1.01
@@ -69,7 +69,7 @@ def test_picture_and_truth_are_turned_and_scaled_together(photo: Photo) -> None:
 def test_noise_and_contrast_leave_the_truth_alone(photo: Photo) -> None:
     changed = Patches(probability=1, rotation=0, zoom=(1, 1), noise=0.1, contrast=(0.5, 2))
     (_, truth), (pixels, same) = (
-        Whole.build(*photo, Preparation(channels="green"), how).patch(64, random(1))
+        PreparedPhoto.build(*photo, Preparation(channels="green"), how).patch(64, random(1))
         for how in (changed.model_copy(update={"noise": 0, "contrast": (1, 1)}), changed)
     )
     assert len(np.unique(pixels)) > 20
@@ -82,7 +82,7 @@ def test_the_truth_of_a_reduced_photograph(kind: Any, levels: set[float]) -> Non
     truth[:, 41] = truth[81:83] = True  # a quarter and a half of a pixel, at a quarter of the size
     image = np.zeros((256, 256, 3), np.uint8)
     how = STILL.model_copy(update={"truth": kind})
-    whole = Whole.build(image, truth, Preparation(channels="green", size=(64, 64)), how)
+    whole = PreparedPhoto.build(image, truth, Preparation(channels="green", size=(64, 64)), how)
     assert whole.truth.shape == (1, 64, 64)
     found = {round(v * 8) / 8 for v in np.unique(whole.truth).tolist()}
     assert found == levels - {1.0} if kind == "coverage" else found == levels
@@ -94,9 +94,9 @@ def test_what_the_published_recipe_can_reach_at_most(data_root: Path) -> None:
     recipe = Recipe.read(BUILT_IN / "monai-256.yaml")
     assert recipe.patches is not None
     right, painted, vessel = 0, 0, 0
-    for sample in find("chase_db1", data_root / "CHASE_DB1", "test"):
+    for sample in list_samples("chase_db1", data_root / "CHASE_DB1", "test"):
         image, truth = sample.read_image(), sample.read_truth()
-        whole = Whole.build(image, truth, recipe.preparation, recipe.patches)
+        whole = PreparedPhoto.build(image, truth, recipe.preparation, recipe.patches)
         back = np.zeros(truth.shape, np.float32)
         box = prepare(image, recipe.preparation).box
         box.cut(back)[:] = cv2.resize(whole.truth[0], (box.width, box.height), interpolation=cv2.INTER_LINEAR)

@@ -1,35 +1,37 @@
 """Simulated cameras: what a seed gives, what is left of the truth, and how much wider an annotator paints."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, cast, get_args
 
 import cv2
 import numpy as np
 import pytest
+import typer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from vesselrt.runtime.manifest import Preparation
-from vesselrt.training.data.finding import Kind, find
+from vesselrt.training.data.finding import Kind, list_samples
 from vesselrt.training.synthetic.cameras import (
     HELD_OUT,
-    Family,
+    CameraFamily,
     HeldOutCamera,
-    Source,
+    PhotoPyramid,
     _annotate,
-    crop,
+    draw_crop,
     main,
-    source_of,
-    write,
+    pyramid_from_photo,
+    write_held_out_data_sets,
 )
 
 Photo = tuple[NDArray[np.uint8], NDArray[np.bool_]]
 
 # A camera that changes nothing. What still differs from crop to crop is the place, the turn and the mirror.
-PLAIN = Family(
-    foreign=0,
+PLAIN = CameraFamily(
+    simulated_share=0,
     zoom=(1, 1),
     stretch=0,
     blur=(0, 0),
@@ -71,8 +73,8 @@ def at(diameter: int, channels: Any = "green") -> Preparation:
 
 
 @pytest.fixture
-def source(fundus_photo: Callable[[int, int, int], Photo]) -> Source:
-    return Source.build(*fundus_photo(128, 128, 1))
+def source(fundus_photo: Callable[[int, int, int], Photo]) -> PhotoPyramid:
+    return PhotoPyramid.build(*fundus_photo(128, 128, 1))
 
 
 def bar(side: int, left: int, width: int) -> NDArray[np.bool_]:
@@ -82,9 +84,9 @@ def bar(side: int, left: int, width: int) -> NDArray[np.bool_]:
     return truth
 
 
-def bar_source(side: int, left: int, width: int) -> Source:
+def bar_source(side: int, left: int, width: int) -> PhotoPyramid:
     truth = bar(side, left, width)
-    return Source.build(np.dstack([np.where(truth, 60, 180).astype(np.uint8)] * 3), truth)
+    return PhotoPyramid.build(np.dstack([np.where(truth, 60, 180).astype(np.uint8)] * 3), truth)
 
 
 # The source
@@ -103,7 +105,7 @@ def test_levels_halve_until_500_px() -> None:
 def test_a_level_finer_than_any_camera_is_reduced_and_the_annotators_resolution_kept() -> None:
     truth = np.zeros((100, 3840), bool)
     truth[:, 2000:2004] = True
-    source = Source.build(np.full((100, 3840, 3), 90, np.uint8), truth)
+    source = PhotoPyramid.build(np.full((100, 3840, 3), 90, np.uint8), truth)
     assert source.native == 3840
     assert source.diameters == (1920, 960, 480)
     assert int(source.truths[0][0].astype(int).sum()) == 2 * 255
@@ -117,15 +119,13 @@ def test_widening_by_hand(sensor: float, expected: float) -> None:
 # Crops
 
 
-@pytest.mark.parametrize("foreign", [0.0, 1.0])
+@pytest.mark.parametrize("share", [0.0, 1.0])
 @pytest.mark.parametrize(("channels", "count"), [("green", 1), ("rgb", 3)])
 @given(seed=st.integers(0, 2**32), size=st.sampled_from([32, 48, 80]), diameter=st.sampled_from([100, 128, 200]))
 @settings(max_examples=12, deadline=None)
-def test_shapes_types_and_ranges(
-    foreign: float, channels: str, count: int, seed: int, size: int, diameter: int
-) -> None:
-    family = Family(foreign=foreign, sensor=(60, 150))
-    pixels, truth = crop(SMALL, family, at(diameter, channels), size, np.random.default_rng(seed))
+def test_shapes_types_and_ranges(share: float, channels: str, count: int, seed: int, size: int, diameter: int) -> None:
+    family = CameraFamily(simulated_share=share, sensor=(60, 150))
+    pixels, truth = draw_crop(SMALL, family, at(diameter, channels), size, np.random.default_rng(seed))
     assert (pixels.shape, str(pixels.dtype)) == ((size, size, count), "uint8")
     assert (truth.shape, str(truth.dtype)) == ((size, size), "float32")
     assert 0 <= truth.min() <= truth.max() <= 1
@@ -134,11 +134,11 @@ def test_shapes_types_and_ranges(
 SMALL = bar_source(128, 60, 3)
 
 
-def test_a_seed_is_a_crop(source: Source) -> None:
-    family = Family(foreign=0.5, sensor=(60, 150))
+def test_a_seed_is_a_crop(source: PhotoPyramid) -> None:
+    family = CameraFamily(simulated_share=0.5, sensor=(60, 150))
 
     def draw(seed: int) -> tuple[bytes, bytes]:
-        pixels, truth = crop(source, family, at(128, "rgb"), 64, np.random.default_rng(seed))
+        pixels, truth = draw_crop(source, family, at(128, "rgb"), 64, np.random.default_rng(seed))
         return pixels.tobytes(), truth.tobytes()
 
     crops = [draw(seed) for seed in range(20)]
@@ -147,8 +147,8 @@ def test_a_seed_is_a_crop(source: Source) -> None:
 
 
 @pytest.mark.parametrize(("channels", "shown"), [("green", slice(1, 2)), ("rgb", slice(0, 3))])
-def test_a_plain_camera_shows_the_photograph_and_its_truth(source: Source, channels: str, shown: slice) -> None:
-    pixels, truth = crop(source, PLAIN, at(128, channels), 64, still())
+def test_a_plain_camera_shows_the_photograph_and_its_truth(source: PhotoPyramid, channels: str, shown: slice) -> None:
+    pixels, truth = draw_crop(source, PLAIN, at(128, channels), 64, still())
     middle = slice(32, 96)
     assert np.array_equal(pixels, source.images[0][middle, middle, shown])
     assert np.array_equal(truth, source.truths[0][middle, middle] / np.float32(255))
@@ -157,22 +157,24 @@ def test_a_plain_camera_shows_the_photograph_and_its_truth(source: Source, chann
 @pytest.mark.parametrize(("zoom", "diameter", "width"), [(1, 128, 4), (2, 128, 8), (1, 256, 8), (0.5, 256, 4)])
 def test_a_vessel_is_as_wide_as_zoom_and_scale_make_it(zoom: float, diameter: int, width: int) -> None:
     family = PLAIN.model_copy(update={"zoom": (zoom, zoom)})
-    _, truth = crop(bar_source(128, 62, 4), family, at(diameter), 64, still())
+    _, truth = draw_crop(bar_source(128, 62, 4), family, at(diameter), 64, still())
     assert truth.sum(axis=1) == pytest.approx(np.full(64, width), abs=0.2)
 
 
 @pytest.mark.parametrize(("range_", "width"), [((64, 96), 6), ((64, 128), 8), ((160, 200), 10), ((100, 128), 8)])
 def test_of_two_scales_a_photograph_is_brought_to_the_nearer_one(range_: tuple[int, int], width: int) -> None:
     """A field of 128 px with a vessel of 8 px."""
-    _, truth = crop(bar_source(128, 60, 8), PLAIN, Preparation(channels="green", field_of_view=range_), 64, still())
+    _, truth = draw_crop(
+        bar_source(128, 60, 8), PLAIN, Preparation(channels="green", field_of_view=range_), 64, still()
+    )
     assert truth.sum(axis=1) == pytest.approx(np.full(64, width), abs=0.2)
 
 
-def test_a_home_crop_keeps_soft_truth_and_a_foreign_one_is_painted() -> None:
-    home, foreign = PLAIN, PLAIN.model_copy(update={"foreign": 1.0, "sensor": (128, 128)})
+def test_a_home_crop_keeps_soft_truth_and_a_simulated_one_is_painted() -> None:
+    home, simulated = PLAIN, PLAIN.model_copy(update={"simulated_share": 1.0, "sensor": (128, 128)})
     levels = [
-        set(np.unique(crop(SMALL, family, at(128), 64, np.random.default_rng(5))[1]).tolist())
-        for family in (home, foreign)
+        set(np.unique(draw_crop(SMALL, family, at(128), 64, np.random.default_rng(5))[1]).tolist())
+        for family in (home, simulated)
     ]
     assert len(levels[0]) > 2  # a turned edge covers pixels in part
     assert levels[1] == {0.0, 1.0}
@@ -186,7 +188,7 @@ def painted(coverage: float, width: int, widening: float) -> list[int]:
     line = np.zeros((9, 41), np.float32)
     line[:, 20 : 20 + width] = coverage
     source = bar_source(200, 100, 4)
-    family = Family(stroke=(2 * widening, 2 * widening), hand=(0.5, 0.5))
+    family = CameraFamily(annotation_widening=(2 * widening, 2 * widening), outline_smoothing=(0.5, 0.5))
     drawn = _annotate(line, source, 100, family, np.random.default_rng(0))  # half as fine a sensor: half of the stroke
     assert (drawn == drawn[0]).all()
     return np.flatnonzero(drawn[0]).tolist()
@@ -215,7 +217,9 @@ def test_what_is_painted_of_a_line(coverage: float, width: int, widening: float,
 
 def test_an_annotator_on_as_fine_a_sensor_changes_no_sharp_edge() -> None:
     truth = bar(64, 30, 5).astype(np.float32)
-    drawn = _annotate(truth, bar_source(64, 30, 5), 64, Family(stroke=(5, 5)), np.random.default_rng(0))
+    drawn = _annotate(
+        truth, bar_source(64, 30, 5), 64, CameraFamily(annotation_widening=(5, 5)), np.random.default_rng(0)
+    )
     assert np.array_equal(drawn, truth)
 
 
@@ -243,7 +247,7 @@ def test_a_held_out_annotator_on_as_fine_a_sensor_paints_the_truth() -> None:
 
 @pytest.mark.parametrize("name", HELD_OUT)
 def test_held_out_cameras(name: str, fundus_photo: Callable[[int, int, int], Photo]) -> None:
-    camera, source = HELD_OUT[name], Source.build(*fundus_photo(150, 120, 2))
+    camera, source = HELD_OUT[name], PhotoPyramid.build(*fundus_photo(150, 120, 2))
     image, truth = camera.photograph(source, 7)
     assert (image.shape, str(image.dtype)) == ((camera.sensor, round(camera.sensor * 0.8), 3), "uint8")
     assert (truth.shape, str(truth.dtype)) == (image.shape[:2], "bool")
@@ -264,11 +268,11 @@ def test_every_held_out_camera_makes_a_data_set(tmp_path: Path, fundus_photo: Ca
     pixels, truth = fundus_photo(150, 120, 2)
     for suffix, picture in ((".jpg", pixels), ("_1stHO.png", truth.astype(np.uint8) * 255)):
         assert cv2.imwrite(str(tmp_path / f"Image_11L{suffix}"), picture)
-    (sample,) = find("chase_db1", tmp_path, "test")
-    write([sample], tmp_path / "seen")
+    (sample,) = list_samples("chase_db1", tmp_path, "test")
+    write_held_out_data_sets([sample], tmp_path / "seen")
     for name, camera in HELD_OUT.items():
-        (seen,) = find("folder", tmp_path / "seen" / name, "test")
-        image, painted = camera.photograph(source_of(sample.read_image(), sample.read_truth()), 0)
+        (seen,) = list_samples("folder", tmp_path / "seen" / name, "test")
+        image, painted = camera.photograph(pyramid_from_photo(sample.read_image(), sample.read_truth()), 0)
         assert seen.name == "Image_11L"
         np.testing.assert_array_equal(seen.read_image(), image)
         np.testing.assert_array_equal(seen.read_truth(), painted)
@@ -281,13 +285,13 @@ NOWHERE = f"nowhere: no data set of a known layout ({', '.join(get_args(Kind))})
     ("arguments", "code", "message"),
     [
         (["nowhere", "seen"], f"error: {NOWHERE}", ""),
-        ([], 2, "the following arguments are required: data, folder"),
-        (["a", "b", "c"], 2, "unrecognized arguments: c"),
+        ([], 2, "Missing argument"),
+        (["a", "b", "c"], 2, "Got unexpected extra argument"),
     ],
 )
 def test_a_wrong_command_is_told_in_one_message(
     arguments: list[str], code: int | str, message: str, end_of: Callable[..., tuple[object, str]]
 ) -> None:
-    ended, said = end_of(main, *arguments)
+    ended, said = end_of(partial(typer.run, main), *arguments)
     assert ended == code
     assert message in said

@@ -25,8 +25,14 @@ from vesselrt.runtime.segmentation import Segmentation
 from vesselrt.runtime.segmenter import Segmenter, load
 from vesselrt.training.data.samples import Sample
 from vesselrt.training.evaluation import figures
-from vesselrt.training.evaluation.evaluate import check, count_photographs, level_of, read_truth, segment
-from vesselrt.training.evaluation.figures import Counts, Metrics, Truth
+from vesselrt.training.evaluation.evaluate import (
+    check_samples,
+    count_photographs,
+    read_sample_truth,
+    segment_sample,
+    threshold_level,
+)
+from vesselrt.training.evaluation.figures import Counts, SegmentationMetrics, Truth
 
 SCHEMA = 2
 """Of the JSON. 1 had no `left_out`."""
@@ -34,12 +40,12 @@ NAMED_DEVICES = tuple(d for d in DEVICES if d not in ("auto", "cpu") and not d.s
 """The libraries on a processor, and the GPU with the first that is installed for it."""
 NAMED_PRECISIONS = tuple(p for p in PRECISIONS if p != "auto")
 
-_PAUSE = 0.02  # s, before each call: idle threads of the row before stop spinning and leave the cores
+_PAUSE_SECONDS = 0.02  # s, before each call: idle threads of the row before stop spinning and leave the cores
 
 
 @dataclass(frozen=True)
-class Row:
-    """A model on a device in a precision. What is not to be had on this machine has `missing` and no figures."""
+class ComparisonRow:
+    """A model on a device in a precision. What this machine lacks has `missing` and no figures."""
 
     model: str
     """As asked: a built-in model or a file."""
@@ -53,12 +59,12 @@ class Row:
     missing: str | None = None
     """Why there are no figures."""
     info: Info | None = None
-    metrics: Metrics | None = None
+    metrics: SegmentationMetrics | None = None
     """Of all photographs together."""
     flipped: float | None = None
     """Share of the pixels in the field of view at which the mask is not that of the first row with figures."""
     milliseconds: float | None = None
-    """Median of the timed calls of `segment`, from file to probability map."""
+    """Median of the timed calls of `segment_sample`, from file to probability map."""
     infer: float | None = None
     """Median of their `infer` stage: the network, and the cutting and joining of its tiles."""
 
@@ -79,7 +85,7 @@ class Comparison:
     """Photographs of the split that were not measured: it was interrupted."""
     runs: int
     """Timed calls on each photograph."""
-    rows: list[Row]
+    rows: list[ComparisonRow]
 
     def to_json(self) -> str:
         """Every field, unrounded; None is null."""
@@ -89,7 +95,7 @@ class Comparison:
         """A table, and under it where and with what it was measured."""
         titles = ("model", "device", "precision", "F1", "clDice", "thin", "flipped", "ms", "network ms", "remark")
         rule = ["---"] * 3 + ["---:"] * 6 + ["---"]
-        lines = [_line(titles), _line(rule), *(_line(_cells(row)) for row in self.rows)]
+        lines = [_markdown_row(titles), _markdown_row(rule), *(_markdown_row(_row_cells(row)) for row in self.rows)]
         machine, many = self.machine, count_photographs(len(self.photographs), len(self.left_out))
         backends = {f"{row.info.backend} {row.info.version}" for row in self.rows if row.info}
         models = {f"{row.version} (sha256 {row.model_sha256[:12]})" for row in self.rows}
@@ -105,7 +111,7 @@ class Comparison:
 
 
 @dataclass(frozen=True, eq=False)
-class _Photograph:
+class _PhotoTimes:
     """What a row gave on a photograph."""
 
     counts: Counts
@@ -120,23 +126,23 @@ class _Photograph:
 class _Column:
     """A row that runs."""
 
-    row: Row
+    row: ComparisonRow
     segmenter: Segmenter
     level: int
 
     def call(self, sample: Sample, truth: Truth) -> Segmentation:
         """A timed call."""
-        time.sleep(_PAUSE)
-        segment(self.segmenter, sample, truth)  # a user has one model: caches and threads are not another row's
-        return segment(self.segmenter, sample, truth)
+        time.sleep(_PAUSE_SECONDS)
+        segment_sample(self.segmenter, sample, truth)  # a user has one model: caches and threads are not another row's
+        return segment_sample(self.segmenter, sample, truth)
 
-    def finished(self, photographs: Sequence[_Photograph]) -> Row:
+    def finished(self, photographs: Sequence[_PhotoTimes]) -> ComparisonRow:
         """The row with its figures."""
         calls = [stages for photograph in photographs for stages in photograph.calls]
         return replace(
             self.row,
             info=self.segmenter.info,
-            metrics=figures.pooled([photograph.counts for photograph in photographs], self.level),
+            metrics=figures.pooled_metrics([photograph.counts for photograph in photographs], self.level),
             flipped=sum(p.flipped for p in photographs) / sum(p.inside for p in photographs),
             milliseconds=median(sum(stages.values()) for stages in calls),
             infer=median(stages["infer"] for stages in calls),
@@ -144,7 +150,7 @@ class _Column:
 
 
 @dataclass(frozen=True)
-class Plan:
+class ComparisonPlan:
     """Every model on every device in every precision, and how each is measured."""
 
     models: Sequence[str]
@@ -156,7 +162,7 @@ class Plan:
     runs: int = 3
 
     def __post_init__(self) -> None:
-        """Raises OptionError: what this machine lacks is a row, what nobody has is a mistake."""
+        """Raises OptionError for unknown devices and precisions. What only this machine lacks becomes a row."""
         for given, known in ((self.devices, DEVICES), (self.precisions, PRECISIONS)):
             unknown = sorted(set(given) - set(known))
             if unknown:
@@ -164,23 +170,30 @@ class Plan:
         if self.runs < 1:
             raise OptionError(f"runs is {self.runs}. Expected 1 or more.")
 
-    def rows(self) -> dict[Row, Path]:
+    def rows(self) -> dict[ComparisonRow, Path]:
         """The rows without figures, and their model files. Raises ModelError for a file that can't be used."""
-        made: dict[Row, Path] = {}
+        made: dict[ComparisonRow, Path] = {}
         for model in self.models:
             file = find_model_file(model)
             manifest, digest = read_manifest(file), sha256(file)
             threshold = manifest.threshold if self.threshold is None else self.threshold
-            level_of(threshold)  # raises for one that is out of range
+            threshold_level(threshold)  # raises for one that is out of range
             named = f"{manifest.name} {manifest.version}"
             for device in self.devices:
-                rows = (Row(model, named, digest, device, precision, threshold) for precision in self.precisions)
+                rows = (
+                    ComparisonRow(model, named, digest, device, precision, threshold) for precision in self.precisions
+                )
                 made |= dict.fromkeys(rows, file)
         return made
 
 
-def compare(
-    plan: Plan, samples: Sequence[Sample], *, name: str, split: str, advance: Callable[[], None] = lambda: None
+def compare_models(
+    plan: ComparisonPlan,
+    samples: Sequence[Sample],
+    *,
+    name: str,
+    split: str,
+    advance: Callable[[], None] = lambda: None,
 ) -> Comparison:
     """Measures every row on the photographs of the data set `name`; `advance` is called after each photograph.
 
@@ -188,18 +201,18 @@ def compare(
     one KeyboardInterrupt is raised. Raises what `evaluate` does, DeviceError when this machine has none of the devices
     and precisions, and VesselrtError when a row gives another result from call to call.
     """
-    check(samples, f"{name} {split}")
-    machine = hardware.machine()  # first: its load is that of others
+    check_samples(samples, f"{name} {split}")
+    machine = hardware.machine()  # first: its load must not be our own
     with contextlib.ExitStack() as stack:
-        found = [_open(row, file, plan.threads, stack) for row, file in plan.rows().items()]
+        found = [_open_column(row, file, plan.threads, stack) for row, file in plan.rows().items()]
         columns = [column for column in found if isinstance(column, _Column)]
         if not columns:
-            reasons = dict.fromkeys(row.missing or "" for row in found if isinstance(row, Row))
+            reasons = dict.fromkeys(row.missing or "" for row in found if isinstance(row, ComparisonRow))
             raise DeviceError(f"nothing to compare: no row can run here. {' '.join(reasons)}")
-        measured: list[list[_Photograph]] = []
+        measured: list[list[_PhotoTimes]] = []
         try:
             for sample in samples:
-                measured.append(_measure(columns, sample, plan.runs))
+                measured.append(_time_photograph(columns, sample, plan.runs))
                 advance()
         except KeyboardInterrupt:  # Ctrl+C: what was measured is worth its minutes
             if not measured:
@@ -219,7 +232,9 @@ def compare(
     )
 
 
-def _open(row: Row, file: Path, threads: int | None, stack: contextlib.ExitStack) -> _Column | Row:
+def _open_column(
+    row: ComparisonRow, file: Path, threads: int | None, stack: contextlib.ExitStack
+) -> _Column | ComparisonRow:
     """The row ready to run, or with the reason why it does not."""
     try:
         device, precision = cast(Device, row.device), cast(AnyPrecision, row.precision)  # checked by the plan
@@ -227,12 +242,12 @@ def _open(row: Row, file: Path, threads: int | None, stack: contextlib.ExitStack
         segmenter.warm_up()  # a backend may refuse at the first call only
     except DeviceError as error:
         return replace(row, missing=str(error))
-    return _Column(row, segmenter, level_of(row.threshold))
+    return _Column(row, segmenter, threshold_level(row.threshold))
 
 
-def _measure(columns: Sequence[_Column], sample: Sample, runs: int) -> list[_Photograph]:
+def _time_photograph(columns: Sequence[_Column], sample: Sample, runs: int) -> list[_PhotoTimes]:
     """Times and counts a photograph in every row."""
-    truth = read_truth(sample)
+    truth = read_sample_truth(sample)
     results = [column.call(sample, truth) for column in columns]
     maps = [result.probability for result in results]
     calls = [[result.timings] for result in results]
@@ -250,11 +265,11 @@ def _measure(columns: Sequence[_Column], sample: Sample, runs: int) -> list[_Pho
     photographs = []
     for column, probability, stages in zip(columns, maps, calls, strict=True):
         flipped = int((((probability >= column.level) != reference) & truth.inside).sum())
-        photographs.append(_Photograph(truth.count(probability, column.level), flipped, inside, stages))
+        photographs.append(_PhotoTimes(truth.count(probability, column.level), flipped, inside, stages))
     return photographs
 
 
-def _cells(row: Row) -> list[str]:
+def _row_cells(row: ComparisonRow) -> list[str]:
     m = row.metrics
     thin = m.thin_recall if m is not None else None
     numbers = (
@@ -269,6 +284,6 @@ def _cells(row: Row) -> list[str]:
     return [row.model, row.device, row.precision, *cells, row.missing or ""]
 
 
-def _line(cells: Sequence[str]) -> str:
+def _markdown_row(cells: Sequence[str]) -> str:
     """A row of a Markdown table."""
     return "| " + " | ".join(" ".join(cell.replace("|", "\\|").split()) for cell in cells) + " |"

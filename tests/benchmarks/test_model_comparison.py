@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from vesselrt.benchmarks import model_comparison
+from vesselrt.benchmarks.model_comparison import Comparison, ComparisonPlan, ComparisonRow, compare_models
 from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.backends.fake import FakeBackend, identity
 from vesselrt.runtime.devices import PRECISIONS
 from vesselrt.runtime.errors import DataError, DeviceError, ModelNotFoundError, OptionError, VesselrtError
 from vesselrt.runtime.manifest import Input, Manifest, Preparation, Tile
 from vesselrt.runtime.segmenter import Segmenter
-from vesselrt.training.data.finding import find
+from vesselrt.training.data.finding import list_samples
 from vesselrt.training.data.samples import Sample
-from vesselrt.training.evaluation import comparison
-from vesselrt.training.evaluation.comparison import Comparison, Plan, Row, compare
 
 Network = Callable[[Image], NDArray[np.floating[Any]]]
 
@@ -61,7 +61,7 @@ class Machine:
 def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
     """Two rows that run, six that do not."""
     made = Machine()
-    monkeypatch.setattr(comparison, "load", made.load)
+    monkeypatch.setattr(model_comparison, "load", made.load)
     return made
 
 
@@ -74,11 +74,11 @@ def samples(tmp_path: Path) -> list[Sample]:
         for folder, pixels in (("images", np.dstack([found] * 3)), ("masks", truth), ("fov", inside)):
             (tmp_path / "eyes" / folder).mkdir(parents=True, exist_ok=True)
             assert cv2.imwrite(str(tmp_path / "eyes" / folder / f"{name}.png"), pixels.astype(np.uint8))
-    return find("folder", tmp_path / "eyes", "test")
+    return list_samples("folder", tmp_path / "eyes", "test")
 
 
 def run(samples: list[Sample], **given: Any) -> Comparison:
-    return compare(Plan(**{"models": ["fundus"], **given}), samples, name="eyes", split="test")
+    return compare_models(ComparisonPlan(**{"models": ["fundus"], **given}), samples, name="eyes", split="test")
 
 
 def generous(pixels: Image) -> NDArray[np.floating[Any]]:
@@ -164,7 +164,7 @@ def test_where_nothing_runs_the_reasons_are_the_error(machine: Machine, samples:
     ("given", "error", "message"),
     [
         ({"devices": ["gpu", "cuda"]}, OptionError, "gpu: not known. Expected of: auto, cpu, "),
-        ({"precisions": ["int8"]}, OptionError, "int8: not known. Expected of: auto, f32, "),
+        ({"precisions": ["int4"]}, OptionError, "int4: not known. Expected of: auto, f32, "),
         ({"runs": 0}, OptionError, "runs is 0. Expected 1 or more."),
         ({"threshold": 1.5}, OptionError, "threshold 1.5 is not within 0 to 1."),
         ({"models": ["fundus", "nothing"]}, ModelNotFoundError, "no model nothing"),
@@ -210,13 +210,13 @@ def test_the_record(machine: Machine, samples: list[Sample]) -> None:
     assert list(record) == list(Comparison.__dataclass_fields__)
     assert record["schema"] == 2
     assert {"cpu", "cores", "os", "python", "vesselrt"} <= set(record["machine"])
-    assert [list(row) for row in record["rows"]] == [list(Row.__dataclass_fields__)] * 2
+    assert [list(row) for row in record["rows"]] == [list(ComparisonRow.__dataclass_fields__)] * 2
     assert record["rows"][0]["metrics"]["f1"] == 6 / 7
     assert record["rows"][1]["metrics"] is None
 
 
 def test_progress_is_told_after_each_photograph(machine: Machine, samples: list[Sample]) -> None:
     told: list[int] = []
-    plan = Plan(["fundus"], ["cpu:openvino"], ["f32"], runs=1)
-    compare(plan, samples, name="eyes", split="test", advance=lambda: told.append(len(machine.calls)))
+    plan = ComparisonPlan(["fundus"], ["cpu:openvino"], ["f32"], runs=1)
+    compare_models(plan, samples, name="eyes", split="test", advance=lambda: told.append(len(machine.calls)))
     assert told == [2 + 2, 2 + 4]

@@ -1,0 +1,187 @@
+"""A training run: a recipe and a data folder become a run folder with the weights to export.
+
+RUN/recipe.json      the recipe as it was run
+RUN/photographs.json the hashes of the photographs that were trained on or chosen by
+RUN/teacher.json     the manifest of the model that it learns from, where there is one
+RUN/last.pt          everything needed to go on after a kill, written every validation and every two minutes
+RUN/best.pt          weights (moving average) with the best validation score, and their calibration
+RUN/final-1.pt       weights after the first of the final stages, where there are some; RUN/final-1-last.pt to resume
+and what vesselrt.training.fit.record writes for people.
+"""
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vesselrt.runtime.arrays import Image
+from vesselrt.runtime.backends import to_bytes
+from vesselrt.training.fit.calibration import calibrate
+from vesselrt.training.fit.checkpoints import claim_run_folder, load_network, read_checkpoint, write_checkpoint
+from vesselrt.training.fit.distillation import Teacher, inherit_weights
+from vesselrt.training.fit.preflight import check_network, hash_photographs
+from vesselrt.training.fit.recipe import Recipe
+from vesselrt.training.fit.record import RunRecord, draw_predictions
+from vesselrt.training.fit.sampling import Crops, DrawCrop, draw_windows, load_batches, read_sources
+from vesselrt.training.fit.stages import Stage, equivalent_steps
+from vesselrt.training.fit.trainer import OnStep, Trainer
+from vesselrt.training.fit.validation import (
+    HALF_LEVEL,
+    ValidationCase,
+    predict_probability,
+    read_validation_cases,
+    summarise_curves,
+    validate_network,
+)
+
+INHERITED_CROPS = 32
+"""On which a network is fitted to its teacher before it trains."""
+
+
+def train_recipe(
+    recipe: Recipe,
+    data: Path,
+    folder: Path,
+    report: Callable[[str], None] = print,
+    on_step: OnStep = lambda *_: None,
+) -> Path:
+    """Runs the recipe, or goes on where an interrupted run stopped; returns the path of the weights to export.
+
+    Raises DataError when data are missing or don't fit together, a photograph of a test split is among those to train
+    on or the teacher's, the network or the teacher does not fit the recipe, or `folder` belongs to another recipe,
+    other photographs or another teacher.
+    """
+    check_network(recipe)
+    torch.manual_seed(recipe.seed)  # after the trial, which may draw
+    report("reading data")
+    teacher = Teacher(recipe) if recipe.distillation else None
+    photographs = hash_photographs(recipe, data, teacher)
+    first, *final = recipe.stages
+    if final:
+        steps = " + ".join(f"{stage.schedule.steps:,}" for stage in final)
+        report(f"{recipe.schedule.steps:,} steps, then {steps} in final stages (--set final.0.steps=N sets the first)")
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    run = _Run(recipe, data, folder, teacher, device, report, on_step)
+    weights = run.select_weights(first, photographs)
+    for stage in final:
+        weights = run.refine_weights(stage, weights)
+    return weights
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What the stages of a run share."""
+
+    recipe: Recipe
+    data: Path
+    folder: Path
+    teacher: Teacher | None
+    device: torch.device
+    report: Callable[[str], None]
+    on_step: OnStep
+
+    def select_weights(self, stage: Stage, photographs: dict[str, list[str]]) -> Path:
+        """Trains without the validation part, keeps the weights that do best on it, and calibrates them."""
+        sources = read_sources(self.recipe, stage, self.data)
+        cases = list(read_validation_cases(self.recipe, self.data))
+        self.report(f"{sum(map(len, sources))} training photographs, {len(cases)} validation photographs")
+        self.folder.mkdir(parents=True, exist_ok=True)  # only now: a start that fails leaves nothing behind
+        claim_run_folder(self.folder, self.recipe, photographs, self.teacher)
+        best, checkpoint = self.folder / stage.weights_file, self.folder / stage.checkpoint_file
+        weights = None if checkpoint.exists() else self._inherit(stage, sources)
+        trainer = Trainer(self.recipe, stage, checkpoint, self.device, weights)
+        if trainer.step:
+            self.report(f"resuming after step {trainer.step}")
+        self.report(f"training in {trainer.arithmetic} on {self.device.type}")
+        with RunRecord(self.folder, trainer.history) as record:
+            if not record.stale(stage.patience):
+                crops = Crops(stage, sources, trainer.step * stage.schedule.batch, self.teacher)
+                validate = partial(self._validate, trainer, cases, record)
+                trainer.train(load_batches(crops, self.device), self.on_step, validate)
+        if pace := trainer.seconds_per_step():
+            self.report(f"{pace:.2f} s a step with its share of validation; {describe_peak_memory(self.device)}")
+        calibrate(self.recipe, cases, best, self.device, self.report)
+        self._draw_predictions(cases, best)
+        return best
+
+    def refine_weights(self, stage: Stage, start: Path) -> Path:
+        """A final stage: from the weights in `start`, on all of the training split, all its steps."""
+        sources = read_sources(self.recipe, stage, self.data)
+        given = read_checkpoint(start, self.folder)
+        trainer = Trainer(self.recipe, stage, self.folder / stage.checkpoint_file, self.device, given["network"])
+        self.report(
+            f"final stage {stage.number}: {sum(map(len, sources))} photographs, "
+            f"from step {trainer.step} to {stage.schedule.steps}"
+        )
+
+        def tell() -> bool:
+            minutes = self._minutes_left(trainer)
+            self.report(f"step {trainer.step}  loss {trainer.losses[-1]:.4f}  {minutes:.0f} min left")
+            return True
+
+        crops = Crops(stage, sources, trainer.step * stage.schedule.batch, self.teacher)
+        trainer.train(load_batches(crops, self.device), self.on_step, tell)
+        path = self.folder / stage.weights_file
+        state = {"network": trainer.averaged.state_dict(), "step": trainer.step, "shift": given["shift"]}
+        write_checkpoint(state, path)
+        return path
+
+    def _inherit(self, stage: Stage, sources: list[list[DrawCrop]]) -> dict[str, Tensor] | None:
+        """The weights that the teacher leaves; None where there is nothing to inherit."""
+        if self.teacher is None or self.recipe.distillation is None or not self.recipe.distillation.inherit:
+            return None
+        self.report(f"inheriting the weights of {self.recipe.distillation.teacher}")
+        windows = draw_windows(self.recipe, Crops(stage, sources, 0), INHERITED_CROPS)
+        return inherit_weights(self.recipe, self.teacher, windows)
+
+    def _validate(self, trainer: Trainer, cases: list[ValidationCase], record: RunRecord) -> bool:
+        """Judges the weights, keeps them if they are the best so far, and tells; False: no better score is expected."""
+        groups = summarise_curves(validate_network(trainer.averaged, cases, self.recipe, self.device))
+        score, loss = float(np.mean([g["f1"] for g in groups.values()])), float(np.mean(trainer.losses))
+        if score > record.best:
+            state = {"network": trainer.averaged.state_dict(), "step": trainer.step, "score": score}
+            write_checkpoint(state, self.folder / trainer.stage.weights_file)
+        record.add({"step": trainer.step, "loss": loss, "rate": trainer.rate, "score": score, "groups": groups})
+        trainer.judge(score)
+        figures = "  ".join(
+            f"{n} {g['f1']:.4f} (best {g['best_f1']:.4f} at {g['best_threshold']:.2f})" for n, g in groups.items()
+        )
+        minutes = self._minutes_left(trainer)
+        self.report(f"step {trainer.step}  loss {loss:.4f}  score {score:.4f}  {minutes:.0f} min left\n  {figures}")
+        patience = trainer.stage.patience
+        if record.stale(patience):
+            self.report(f"no better score in {patience} validations: ended after step {trainer.step}")
+            return False
+        return True
+
+    def _minutes_left(self, trainer: Trainer) -> float:
+        """Of this stage and of those after it, at the pace so far."""
+        stage = trainer.stage
+        later = equivalent_steps(stage.schedule, self.recipe.stages[stage.number + 1 :])
+        return (stage.schedule.steps - trainer.step + later) * trainer.seconds_per_step() / 60
+
+    def _draw_predictions(self, cases: Sequence[ValidationCase], weights: Path) -> None:
+        network, shift = load_network(self.recipe, weights, self.device)
+
+        def find_vessels(image: Image) -> NDArray[np.bool_]:
+            return to_bytes(predict_probability(network, image, self.recipe, self.device, shift)) >= HALF_LEVEL
+
+        draw_predictions(cases, find_vessels, self.folder / "predictions.png")
+
+
+def describe_peak_memory(device: torch.device) -> str:
+    """The largest memory so far, of the GPU or of this process; data loaders are processes of their own."""
+    if device.type == "cuda":
+        return f"at most {torch.cuda.max_memory_allocated(device) / 2**30:.2f} GiB of GPU memory"
+    try:
+        from resource import RUSAGE_SELF, getrusage
+    except ImportError:  # Windows
+        return "memory not measured"
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes
+    return f"at most {getrusage(RUSAGE_SELF).ru_maxrss * unit / 2**30:.2f} GiB of memory"
