@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim
 
-from vesselrt.export.modelfile import write
-from vesselrt.export.parity import SET_FIXED, WindowError, check
+from vesselrt.export.modelfile import write_model_file
+from vesselrt.export.parity import SET_FIXED, WindowError, check_parity
 from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.errors import ExportError
 from vesselrt.runtime.files import atomic_write
@@ -64,7 +64,7 @@ class Deployed(nn.Module):
         return torch.sigmoid(logits + self.shift)
 
 
-def export(
+def export_model(
     network: nn.Module,
     manifest: Manifest,
     path: Path,
@@ -108,11 +108,11 @@ def _export_proven(module: Deployed, manifest: Manifest, path: Path, photographs
         model = onnx_from_module(fold_branches(module), manifest)
         if module.output != "probability":
             _check_end(model)
-        write(model, manifest, name)
+        write_model_file(model, manifest, name)
         # Of the module with all its branches: that folding changed nothing is proven here too.
-        parity = check(module, manifest, name, photographs)
+        parity = check_parity(module, manifest, name, photographs)
         provenance = manifest.provenance.model_copy(update={"parity": parity})
-        return write(model, manifest.model_copy(update={"provenance": provenance}), name)
+        return write_model_file(model, manifest.model_copy(update={"provenance": provenance}), name)
 
 
 def onnx_from_module(module: nn.Module, manifest: Manifest) -> onnx.ModelProto:

@@ -9,7 +9,7 @@ from vesselrt.runtime.manifest import METADATA_KEY, Manifest
 from vesselrt.runtime.modelfile import seal
 
 
-def write(model: onnx.ModelProto, manifest: Manifest, path: Path) -> Manifest:
+def write_model_file(model: onnx.ModelProto, manifest: Manifest, path: Path) -> Manifest:
     """Writes a graph with its manifest, and returns the manifest as it is in the file, with the hash of the content.
 
     The file appears as it is written: write a draft, and move it.
@@ -26,4 +26,4 @@ def record_metrics(path: Path, manifest: Manifest, metrics: dict[str, dict[str, 
     merged = {**manifest.provenance.metrics, **metrics}
     provenance = manifest.provenance.model_copy(update={"metrics": merged})
     with atomic_write(path) as name:
-        write(onnx.load(path), manifest.model_copy(update={"provenance": provenance}), name)
+        write_model_file(onnx.load(path), manifest.model_copy(update={"provenance": provenance}), name)

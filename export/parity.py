@@ -34,7 +34,9 @@ MOST_FLIPPED = 0.005
 """Largest share of pixels that INT8 may move over the threshold."""
 
 
-def check(module: "Deployed", manifest: Manifest, path: Path, photographs: list[Image]) -> dict[str, dict[str, float]]:
+def check_parity(
+    module: "Deployed", manifest: Manifest, path: Path, photographs: list[Image]
+) -> dict[str, dict[str, float]]:
     """Compares the file with the module, on the photographs and on noise of awkward sizes and batches.
 
     Returns precision → `largest_difference` of probability, `flipped` share of pixels on the other side of

@@ -9,7 +9,7 @@ from onnx import ModelProto
 from vesselrt.export.emulation import answer_of, emulated
 from vesselrt.export.fp16 import fp16_from_f32
 from vesselrt.export.int8 import float_operations, int8_from_f32, symmetric
-from vesselrt.export.modelfile import write
+from vesselrt.export.modelfile import write_model_file
 from vesselrt.export.parity import check_half, check_int8, flipped_share, photograph_window
 from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.errors import OptionError
@@ -47,10 +47,10 @@ def convert_model(
             model, manifest = fp16_with_proof(onnx.load(source), manifest, photographs)
             measured = emulated(model)
         if judge is not None:
-            write(measured, manifest, name)
+            write_model_file(measured, manifest, name)
             before, after = judge(source), judge(name)
             manifest = _with_parity(manifest, {f"{key}_difference": after[key] - before[key] for key in before})
-        return write(model, manifest, name)
+        return write_model_file(model, manifest, name)
 
 
 def fp16_with_proof(model: ModelProto, manifest: Manifest, photographs: list[Image]) -> tuple[ModelProto, Manifest]:

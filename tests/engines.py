@@ -12,7 +12,7 @@ import pytest
 from manifests import make_manifest
 from onnx import TensorProto, helper, numpy_helper
 
-from vesselrt.export.modelfile import write
+from vesselrt.export.modelfile import write_model_file
 from vesselrt.runtime.engines.enginefile import Engine, Profile
 from vesselrt.runtime.manifest import Manifest
 
@@ -113,7 +113,7 @@ def model_of(
         [numpy_helper.from_array(np.asarray(v), k) for k, v in constants.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
-    write(model, manifest or manifest_of(), path)
+    write_model_file(model, manifest or manifest_of(), path)
     return path
 
 

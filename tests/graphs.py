@@ -10,7 +10,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
-from vesselrt.export.modelfile import write
+from vesselrt.export.modelfile import write_model_file
 from vesselrt.runtime.manifest import Manifest
 
 Photo = tuple[NDArray[np.uint8], NDArray[np.bool_]]
@@ -59,7 +59,7 @@ def manifest_of(**fields: Any) -> Manifest:
 
 
 def saved(model: onnx.ModelProto, path: Path, **fields: Any) -> Path:
-    write(model, manifest_of(**fields), path)
+    write_model_file(model, manifest_of(**fields), path)
     return path
 
 

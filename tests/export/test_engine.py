@@ -12,7 +12,7 @@ from engines import Driver, convolution, layers, manifest_of, model_of, needs_te
 from onnx import TensorProto, helper
 from torch import nn
 
-from vesselrt.export.modelfile import write
+from vesselrt.export.modelfile import write_model_file
 from vesselrt.runtime import hardware
 from vesselrt.runtime.backends.onnxruntime import OnnxRuntimeBackend
 from vesselrt.runtime.engines.enginefile import Profile, proof_from_probability, proof_window, read_engine
@@ -86,7 +86,7 @@ def test_a_monai_unet(tmp_path: Path, norm: str) -> None:
     manifest = manifest_of(tile={"size": 32, "multiple": 4, "margin": 0, "fixed": True})
     network: nn.Module = UNet(2, 1, 1, (4, 8, 8), (2, 2), num_res_units=1, norm=norm)
     model = onnx_from_module(Deployed(network, manifest).eval(), manifest)
-    write(model, manifest, tmp_path / "unet.onnx")
+    write_model_file(model, manifest, tmp_path / "unet.onnx")
     engine = build(tmp_path / "unet.onnx", ["sm75"], max_batch=8)
     assert engine.header.profile.batch == (1, 1, 8)
     assert engine.manifest.provenance.parity["fp16"]["largest_difference"] < 5e-3
@@ -113,7 +113,7 @@ def test_an_efficientnet_unet(tmp_path: Path) -> None:
     manifest = manifest_of(tile={"size": 64, "multiple": 32, "margin": 0, "fixed": True})
     network: nn.Module = FlexibleUNet(1, 1, "efficientnet-b0", spatial_dims=2, decoder_channels=(32, 16, 8, 8, 4))
     model = onnx_from_module(Deployed(network, manifest).eval(), manifest)
-    write(model, manifest, tmp_path / "b0.onnx")
+    write_model_file(model, manifest, tmp_path / "b0.onnx")
     assert build(tmp_path / "b0.onnx", ["sm75"]).manifest.provenance.parity["fp16"]["largest_difference"] < 5e-3
 
     kinds = Counter(node.op_type for node in model.graph.node)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import vesselrt
-from vesselrt.export.graph import Deployed, export, onnx_from_module
+from vesselrt.export.graph import Deployed, export_model, onnx_from_module
 from vesselrt.export.modelfile import record_metrics
 from vesselrt.runtime.devices import Device
 from vesselrt.runtime.errors import ExportError
@@ -49,7 +49,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory, fundus_photo: Callable[[i
             nn.init.uniform_(module.running_var, 0.5, 2.0)  # type: ignore[arg-type]
     nn.init.normal_(network.get_parameter("head.0.weight"), std=0.5)
     path, (photograph, _) = tmp_path_factory.mktemp("export") / "tiny.onnx", fundus_photo(90, 70, 0)
-    manifest = export(network, manifest_of(margin=24), path, [photograph], shift=-0.5)
+    manifest = export_model(network, manifest_of(margin=24), path, [photograph], shift=-0.5)
     return Exported(path, network, manifest, -0.5, photograph)
 
 
@@ -166,7 +166,7 @@ def test_a_failed_export_leaves_everything_as_it_was(tmp_path: Path, network: nn
     path = tmp_path / "tiny.onnx"
     path.write_text("a model that was there before")
     with pytest.raises(ExportError, match=message) as caught:
-        export(network, manifest_of("rgb"), path, [])
+        export_model(network, manifest_of("rgb"), path, [])
     assert not set("\n\x1b") & set(str(caught.value))
     assert tree(tmp_path) == {"tiny.onnx"}
     assert path.read_text() == "a model that was there before"
@@ -174,7 +174,7 @@ def test_a_failed_export_leaves_everything_as_it_was(tmp_path: Path, network: nn
 
 def test_a_failed_export_makes_no_file(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match=r"Nothing was written\."):
-        export(Diverging(), manifest_of("rgb"), tmp_path / "tiny.onnx", [])
+        export_model(Diverging(), manifest_of("rgb"), tmp_path / "tiny.onnx", [])
     assert tree(tmp_path) == set()
 
 
@@ -184,7 +184,7 @@ def test_a_failed_export_makes_no_file(tmp_path: Path) -> None:
 def test_a_fixed_tile(tmp_path: Path, fundus_photo: Callable[[int, int, int], Photo]) -> None:
     network, (photograph, _) = Placed(), fundus_photo(75, 61, 4)
     manifest = manifest_of("rgb", size=32, fixed=True, blend="gaussian")
-    exported = export(network, manifest, tmp_path / "placed.onnx", [photograph])
+    exported = export_model(network, manifest, tmp_path / "placed.onnx", [photograph])
     assert exported.provenance.parity["f32"]["images"] == 2
     pixels = noise(3, 3, 32, 32)
     assert infer(tmp_path / "placed.onnx", pixels) == pytest.approx(reference(network, manifest, pixels), abs=1e-5)
@@ -201,7 +201,7 @@ def test_a_monai_network(tmp_path: Path, fundus_photo: Callable[[int, int, int],
     torch.manual_seed(0)
     network = nets.UNet(2, in_channels=3, out_channels=1, channels=(4, 8), strides=(2,), norm="batch")
     manifest, (photograph, _) = manifest_of("rgb", margin=16), fundus_photo(80, 70, 0)
-    export(network, manifest, tmp_path / "unet.onnx", [photograph])
+    export_model(network, manifest, tmp_path / "unet.onnx", [photograph])
     for shape in ((1, 3, 4, 4), (3, 3, 12, 28)):
         expected = reference(network, manifest, noise(*shape))
         assert infer(tmp_path / "unet.onnx", noise(*shape)) == pytest.approx(expected, abs=1e-5)
@@ -218,7 +218,9 @@ def deep_unet(norm: str) -> nn.Module:
 
 def test_instance_norm_in_blended_windows(tmp_path: Path) -> None:
     manifest = manifest_of("rgb", multiple=8, margin=8, blend="gaussian")
-    assert export(deep_unet("instance"), manifest, tmp_path / "m.onnx", []).provenance.parity["f32"]["images"] == 3
+    assert (
+        export_model(deep_unet("instance"), manifest, tmp_path / "m.onnx", []).provenance.parity["f32"]["images"] == 3
+    )
 
 
 @pytest.mark.parametrize(
@@ -228,10 +230,10 @@ def test_instance_norm_in_blended_windows(tmp_path: Path) -> None:
 def test_a_multiple_that_the_network_cannot_take(tmp_path: Path, norm: str, multiple: int, reason: str) -> None:
     message = rf"fails on a window of {multiple} × {multiple} pixels: .*{reason}.* tile.multiple, {multiple}. Raise it"
     with pytest.raises(ExportError, match=message):
-        export(deep_unet(norm), manifest_of("rgb", multiple=multiple), tmp_path / "m.onnx", [])
+        export_model(deep_unet(norm), manifest_of("rgb", multiple=multiple), tmp_path / "m.onnx", [])
     assert tree(tmp_path) == set()
     manifest = manifest_of("rgb", multiple=8 if norm == "batch" else 16)
-    export(deep_unet(norm), manifest, tmp_path / "m.onnx", [])
+    export_model(deep_unet(norm), manifest, tmp_path / "m.onnx", [])
 
 
 # Figures

@@ -12,7 +12,7 @@ import vesselrt
 from vesselrt.export import engine, int8, parity
 from vesselrt.export.emulation import answer_of, emulated_bf16
 from vesselrt.export.int8 import float_operations, int8_from_f32, symmetric
-from vesselrt.export.modelfile import write
+from vesselrt.export.modelfile import write_model_file
 from vesselrt.export.parity import flipped_share
 from vesselrt.export.precision import convert_model
 from vesselrt.runtime import devices
@@ -88,7 +88,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A model file, and the INT8 one beside it."""
     folder = tmp_path_factory.mktemp("int8")
     source, out = folder / "tiny.onnx", folder / "tiny.int8.onnx"
-    write(three_convolutions(), manifest_of(), source)
+    write_model_file(three_convolutions(), manifest_of(), source)
     convert_model(source, out, "int8", [photograph(seed) for seed in range(10)])
     return source, out
 
@@ -140,7 +140,7 @@ def test_what_int8_would_spoil_stays_in_float_and_is_named() -> None:
 
 def test_int8_that_flips_too_much_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     source, out = tmp_path / "f32.onnx", tmp_path / "int8.onnx"
-    write(three_convolutions(), manifest_of(), source)
+    write_model_file(three_convolutions(), manifest_of(), source)
     other = three_convolutions()
     other.graph.initializer[-1].CopyFrom(numpy_helper.from_array(np.array([-30], np.float32), "bias"))
     monkeypatch.setattr("vesselrt.export.precision.int8_from_f32", lambda *_: other)
@@ -185,7 +185,7 @@ def test_an_int8_file_of_another_model_is_passed_over(
 ) -> None:
     monkeypatch.setattr(devices, "gains_by_int8", lambda: True)
     source = tmp_path / "tiny.onnx"
-    write(three_convolutions(), manifest_of(version="0.2"), source)
+    write_model_file(three_convolutions(), manifest_of(version="0.2"), source)
     (tmp_path / "tiny.int8.onnx").write_bytes(files[1].read_bytes())
     with vesselrt.load(source, device="cpu") as segmenter:
         assert segmenter.info.precision == "f32"
@@ -202,7 +202,7 @@ def test_figures_that_are_recorded_later_do_not_part_the_two_files(files: tuple[
 
 def test_int8_by_name_where_there_is_no_such_file(tmp_path: Path) -> None:
     source = tmp_path / "alone.onnx"
-    write(three_convolutions(), manifest_of(), source)
+    write_model_file(three_convolutions(), manifest_of(), source)
     with pytest.raises(DeviceError, match=r"no int8 file beside it\. Make one: vesselrt convert .* --precision int8"):
         vesselrt.load(source, device="cpu", precision="int8")
 
@@ -247,7 +247,7 @@ def test_an_engine_that_would_flip_too_much_without_zero_points_is_refused(files
 def test_an_f32_file_with_no_int8_file_beside_it_makes_no_int8_engine(tmp_path: Path) -> None:
     pytest.importorskip("tensorrt_rtx", reason="TensorRT for RTX has no wheel here")
     source = tmp_path / "alone.onnx"
-    write(three_convolutions(), manifest_of(), source)
+    write_model_file(three_convolutions(), manifest_of(), source)
     with pytest.raises(OptionError, match=r"its graph is f32, and there is no int8 one beside it"):
         engine.build(source, ["sm75"], "int8")
 

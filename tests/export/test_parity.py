@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vesselrt.export import graph, parity
-from vesselrt.export.graph import Deployed, export
+from vesselrt.export.graph import Deployed, export_model
 from vesselrt.runtime.errors import ExportError
 from vesselrt.runtime.manifest import Manifest
 from vesselrt.runtime.modelfile import read_manifest
@@ -22,7 +22,7 @@ Photo = tuple[NDArray[np.uint8], NDArray[np.bool_]]
 
 def test_a_tolerance_is_a_tolerance(tmp_path: Path) -> None:
     generous = manifest_of("rgb").model_copy(update={"tolerance": {"f32": 0.2}})
-    figures = export(Diverging(), generous, tmp_path / "tiny.onnx", []).provenance.parity["f32"]
+    figures = export_model(Diverging(), generous, tmp_path / "tiny.onnx", []).provenance.parity["f32"]
     assert figures["largest_difference"] == pytest.approx(0.025, abs=1e-3)  # the sigmoid's slope is 1/4 at most
     assert figures["flipped"] > 0
 
@@ -66,14 +66,14 @@ class Clamped(nn.Module):
 
 def test_a_probability_that_is_called_logits_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match=r"values from 0 to 1 on every window.* Say --output probability\.$"):
-        export(Clamped(), manifest_of(margin=24), tmp_path / "a.onnx", [])
+        export_model(Clamped(), manifest_of(margin=24), tmp_path / "a.onnx", [])
     assert tree(tmp_path) == set()
-    export(Clamped(), manifest_of(margin=24), tmp_path / "a.onnx", [], output="probability")
+    export_model(Clamped(), manifest_of(margin=24), tmp_path / "a.onnx", [], output="probability")
 
 
 def test_several_classes_are_refused_before_anything_is_written(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match=r"names 2 classes, artery, vein\. A model file holds one: wrap the network"):
-        export(
+        export_model(
             nn.Conv2d(1, 2, 1),
             manifest_of(margin=24).model_copy(update={"classes": ("artery", "vein")}),
             tmp_path / "a.onnx",
@@ -88,10 +88,10 @@ def test_a_file_that_runs_in_one_size_alone_gets_a_fixed_tile(
     def check(module: Deployed, manifest: Manifest, path: Path, photographs: list[Any]) -> dict[str, dict[str, float]]:
         if not manifest.tile.fixed:
             raise parity.WindowError(f"the exported file fails on a window. {parity.SET_FIXED}")
-        return parity.check(module, manifest, path, photographs)
+        return parity.check_parity(module, manifest, path, photographs)
 
-    monkeypatch.setattr(graph, "check", check)
-    written = export(nn.Conv2d(1, 1, 3, padding=1), manifest_of(margin=24), tmp_path / "a.onnx", [])
+    monkeypatch.setattr(graph, "check_parity", check)
+    written = export_model(nn.Conv2d(1, 1, 3, padding=1), manifest_of(margin=24), tmp_path / "a.onnx", [])
     assert written.tile.fixed
     assert read_manifest(tmp_path / "a.onnx") == written
     assert "the exported file fails on a window. The tile is fixed, at 64 pixels." in caplog.text
@@ -99,7 +99,7 @@ def test_a_file_that_runs_in_one_size_alone_gets_a_fixed_tile(
 
 def test_onnx_runtimes_own_failure_is_one_sentence(tmp_path: Path) -> None:
     network = nn.Conv2d(1, 1, 3, padding=1)
-    export(network, manifest_of(margin=24), tmp_path / "a.onnx", [])
+    export_model(network, manifest_of(margin=24), tmp_path / "a.onnx", [])
     model = onnx.load(tmp_path / "a.onnx")
     for side in model.graph.input[0].type.tensor_type.shape.dim[2:]:
         side.dim_value = 64
@@ -108,5 +108,5 @@ def test_onnx_runtimes_own_failure_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(
         parity.WindowError, match=r"^the exported file fails on a window of .* Set tile\.fixed"
     ) as caught:
-        parity.check(module, manifest_of(margin=24), tmp_path / "b.onnx", [])
+        parity.check_parity(module, manifest_of(margin=24), tmp_path / "b.onnx", [])
     assert "\n" not in str(caught.value)

@@ -15,7 +15,7 @@ from sources import FIELDS, Trap, noise, normalised, probability
 from torch import Tensor, nn
 from torch.export import Dim
 
-from vesselrt.export.graph import export
+from vesselrt.export.graph import export_model
 from vesselrt.export.sources import pt2
 from vesselrt.export.sources.finding import find_source
 from vesselrt.export.weights import hash_weights
@@ -78,7 +78,7 @@ def test_a_program_computes_what_its_network_does(small: Path) -> None:
 def test_a_program_becomes_a_model_file(small: Path, tmp_path: Path) -> None:
     (tmp_path / "m.yaml").write_text(yaml.safe_dump({**FIELDS, "tile": {"size": 64, "multiple": 4, "margin": 8}}))
     source = find_source(str(small), manifest=tmp_path / "m.yaml")
-    export(source.network, source.manifest, tmp_path / "m.onnx", [], output=source.output)
+    export_model(source.network, source.manifest, tmp_path / "m.onnx", [], output=source.output)
     for shape in ((1, 3, 4, 20), (3, 3, 32, 8)):
         with torch.inference_mode():
             expected = torch.sigmoid(Small().eval()(normalised(noise(*shape)))).numpy()

@@ -11,7 +11,7 @@ import torch
 from sources import FIELDS, HAS_SMP, PAGE, SECTIONS, Photo, Run, noise, normalised, probability
 from torch import Tensor, nn
 
-from vesselrt.export.graph import Output, export
+from vesselrt.export.graph import Output, export_model
 from vesselrt.export.sources import smp
 from vesselrt.runtime.errors import ExportError
 from vesselrt.runtime.manifest import Manifest
@@ -87,7 +87,7 @@ def test_every_kind_of_output_becomes_the_probability_of_vessel(
     tmp_path: Path, channels: int, end: nn.Module, output: Output
 ) -> None:
     network = Ends(channels, end)
-    export(network, MANIFEST, tmp_path / "m.onnx", [], output=output)
+    export_model(network, MANIFEST, tmp_path / "m.onnx", [], output=output)
     pixels = noise(2, 3, 8, 12)
     with torch.inference_mode():
         answer = network(normalised(pixels))
@@ -133,7 +133,7 @@ def test_an_output_that_is_not_what_was_said_is_refused(
     tmp_path: Path, network: nn.Module, output: Output, message: str
 ) -> None:
     with pytest.raises(ExportError, match=message):
-        export(network, MANIFEST, tmp_path / "m.onnx", [], output=output)
+        export_model(network, MANIFEST, tmp_path / "m.onnx", [], output=output)
     assert list(tmp_path.iterdir()) == []
 
 

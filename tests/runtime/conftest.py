@@ -12,7 +12,7 @@ from fake_cuda import FakeCuda
 from fake_tensorrt import CARD, FakeTensorRt, engine_of, manifest_of
 from onnx import TensorProto, helper
 
-from vesselrt.export.modelfile import write
+from vesselrt.export.modelfile import write_model_file
 from vesselrt.runtime import devices
 from vesselrt.runtime.engines import preflight
 from vesselrt.runtime.engines.enginefile import Engine, Flavour
@@ -56,7 +56,7 @@ def inversion(tmp_path: Path) -> Path:
         [helper.make_tensor(name, TensorProto.FLOAT, [], [value]) for name, value in (("most", 255.0), ("one", 1.0))],
     )
     made = helper.make_model(graph, ir_version=10, opset_imports=[helper.make_opsetid("", 20)])
-    write(made, manifest_of("f32"), tmp_path / "inversion.onnx")
+    write_model_file(made, manifest_of("f32"), tmp_path / "inversion.onnx")
     return tmp_path / "inversion.onnx"
 
 

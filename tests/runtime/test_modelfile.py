@@ -14,8 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
-from vesselrt.export.modelfile import record_metrics
-from vesselrt.export.modelfile import write as write_model
+from vesselrt.export.modelfile import record_metrics, write_model_file
 from vesselrt.runtime.errors import ManifestError, ModelError, ModelNotFoundError
 from vesselrt.runtime.manifest import METADATA_KEY, Clahe, Input, Manifest, Preparation, Provenance, Tile
 from vesselrt.runtime.modelfile import DEFAULT_MODEL, find_model_file, list_models, read_manifest, sha256
@@ -298,7 +297,7 @@ def test_the_hash_is_that_of_the_file(path: Path) -> None:
 @pytest.fixture
 def sealed(path: Path) -> Path:
     """A small model file as vesselrt writes it."""
-    write_model(onnx.load(write(path, None)), Manifest.from_fields(FIELDS, source="here"), path)
+    write_model_file(onnx.load(write(path, None)), Manifest.from_fields(FIELDS, source="here"), path)
     return path
 
 
@@ -343,7 +342,7 @@ def test_a_file_that_was_cut_or_extended_is_refused(sealed: Path) -> None:
 
 def test_whatever_writes_a_model_file_seals_it(sealed: Path, tmp_path: Path) -> None:
     manifest = Manifest.from_fields({**FIELDS, "content_sha256": "ab" * 32}, source="here")
-    written = write_model(onnx.load(sealed), manifest, tmp_path / "again.onnx")
+    written = write_model_file(onnx.load(sealed), manifest, tmp_path / "again.onnx")
     assert written.content_sha256 not in (None, manifest.content_sha256)
     assert written == read_manifest(tmp_path / "again.onnx")
     record_metrics(sealed, written, {"eyes test": {"f1": 0.5}})
@@ -377,6 +376,6 @@ def test_weights_in_other_files_are_refused(path: Path) -> None:
     onnx.save(model, path, save_as_external_data=True, location="weights.bin", size_threshold=0)
     assert refused(ModelError, path) == "keeps weights in other files. Make one file with: vesselrt export"
     read_again = onnx.load(path)  # which fetches them
-    write_model(read_again, Manifest.from_fields(FIELDS, source="here"), path)
+    write_model_file(read_again, Manifest.from_fields(FIELDS, source="here"), path)
     (path.parent / "weights.bin").unlink()
     assert read_manifest(path).content_sha256

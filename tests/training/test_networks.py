@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import vesselrt
-from vesselrt.export.graph import export
+from vesselrt.export.graph import export_model
 from vesselrt.runtime.errors import DataError
 from vesselrt.runtime.manifest import Manifest
 from vesselrt.training.fit.recipe import NetworkFactory
@@ -95,7 +95,7 @@ def test_the_model_file_does_what_the_network_does(
     if isinstance(network, EfficientUNet):
         leave_out_repeated_blocks(network)
     lively(network, torch.randn(2, channels, tile["size"], tile["size"]))
-    written = export(network, manifest_of(channels, **tile), tmp_path / "net.onnx", [])
+    written = export_model(network, manifest_of(channels, **tile), tmp_path / "net.onnx", [])
     assert written.provenance.parity["f32"]["largest_difference"] <= 1e-4
     session = onnxruntime.InferenceSession(tmp_path / "net.onnx", providers=["CPUExecutionProvider"])
     for shape in shapes:
@@ -157,7 +157,7 @@ def test_every_branch_is_trained() -> None:
 def test_a_model_file_has_no_branches_and_the_network_keeps_them(tmp_path: Path) -> None:
     network = branched()
     before = network.state_dict().keys()
-    written = export(network, manifest_of(1, size=64, multiple=4), tmp_path / "net.onnx", [])
+    written = export_model(network, manifest_of(1, size=64, multiple=4), tmp_path / "net.onnx", [])
     assert network.state_dict().keys() == before
     assert written.provenance.parity["f32"]["largest_difference"] <= 1e-5
     graph = onnx.load(tmp_path / "net.onnx").graph

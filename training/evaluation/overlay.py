@@ -12,7 +12,7 @@ RIGHT, WRONG, MISSED = (255, 255, 255), (255, 138, 31), (56, 176, 255)
 """RGB of the overlay: vessel found, not vessel but painted, vessel missed. The colour-blind tell them apart too."""
 
 
-def draw_overlay(seen: EvaluatedPhoto) -> Image:
+def draw_errors(seen: EvaluatedPhoto) -> Image:
     """(H, W, 3) uint8 RGB: the photograph in dim grey, and on it the vessels found, missed, and wrongly painted."""
     inside, vessel, painted = seen.truth.inside, seen.truth.vessel, seen.painted
     grey = cv2.cvtColor(seen.image, cv2.COLOR_RGB2GRAY)
@@ -28,10 +28,10 @@ def jpeg_data_url(picture: Image, side: int) -> str:
     factor = min(1.0, side / max(picture.shape[:2]))
     size = (max(1, round(picture.shape[1] * factor)), max(1, round(picture.shape[0] * factor)))
     small = cv2.resize(np.ascontiguousarray(picture), size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
-    return "data:image/jpeg;base64," + base64.b64encode(encode_jpeg(small)).decode("ascii")
+    return "data:image/jpeg;base64," + base64.b64encode(encode_full_colour_jpeg(small)).decode("ascii")
 
 
-def encode_jpeg(picture: Image) -> bytes:
+def encode_full_colour_jpeg(picture: Image) -> bytes:
     """Of (H, W, 3) uint8 RGB, at quality 88."""
     # Colour at full resolution: the usual half of it would smear vessels of one pixel.
     settings = [cv2.IMWRITE_JPEG_QUALITY, 88, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]

@@ -25,7 +25,7 @@ from vesselrt.runtime.files import atomic_write
 from vesselrt.training.evaluation.evaluate import EvaluatedPhoto, Evaluation
 from vesselrt.training.evaluation.figures import Interval, SegmentationMetrics, count_reaching
 from vesselrt.training.evaluation.markup import Mark, Track, draw_square_chart, draw_strips, render_page, tag
-from vesselrt.training.evaluation.overlay import draw_overlay, encode_jpeg, jpeg_data_url
+from vesselrt.training.evaluation.overlay import draw_errors, encode_full_colour_jpeg, jpeg_data_url
 
 SHOWN = 3
 """Of the worst and of the best photographs."""
@@ -71,11 +71,11 @@ class EvaluationReport:
 
     def see(self, seen: EvaluatedPhoto) -> None:
         """Writes the photograph's overlay."""
-        drawn = draw_overlay(seen)
+        drawn = draw_errors(seen)
         rows, columns = np.flatnonzero(seen.truth.inside.any(1)), np.flatnonzero(seen.truth.inside.any(0))
         lit = drawn[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
         self._thumbnails[seen.name] = jpeg_data_url(lit, _THUMBNAIL)
-        _write_file(self._overlay(seen.name), encode_jpeg(drawn))
+        _write_file(self._overlay(seen.name), encode_full_colour_jpeg(drawn))
 
     def write(self, evaluation: Evaluation) -> Path:
         """Writes the figures and the page; the path of the page."""

@@ -20,7 +20,7 @@ from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.files import atomic_write
 from vesselrt.training.evaluation.evaluate import EvaluatedPhoto
 from vesselrt.training.evaluation.figures import Truth
-from vesselrt.training.evaluation.overlay import draw_overlay
+from vesselrt.training.evaluation.overlay import draw_errors
 from vesselrt.training.fit.validation import ValidationCase
 
 Entry = dict[str, Any]
@@ -90,7 +90,7 @@ def draw_predictions(cases: Sequence[ValidationCase], find: Callable[[Image], ND
     for case in cases[:_SHOWN]:
         found = find(case.image)
         grey = [np.dstack([mask.astype(np.uint8) * 255] * 3) for mask in (case.truth, found)]
-        judged = draw_overlay(EvaluatedPhoto(case.group, case.image, Truth.of(case.truth, case.inside), found))
+        judged = draw_errors(EvaluatedPhoto(case.group, case.image, Truth.of(case.truth, case.inside), found))
         pictures = [case.image, *grey, judged]
         rows.append(np.hstack([_fit_into_square(picture) for picture in pictures]))
     _, png = cv2.imencode(".png", np.vstack(rows)[:, :, ::-1])

@@ -53,7 +53,7 @@ def export(
 ) -> None:
     """Turn a trained network into one model file, proven against PyTorch."""
     with needs_extra("vesselrt export", "export"):
-        from vesselrt.export.graph import export as write
+        from vesselrt.export.graph import export_model
         from vesselrt.export.precision import convert_model
         from vesselrt.export.sources.finding import find_source
     named = [name for name in (source, run, network) if name is not None]
@@ -66,7 +66,7 @@ def export(
     compared = [*found.photographs, *(read_photo(photo).pixels for photo in photos or [])]
     with tempfile.TemporaryDirectory() as folder:
         first = out if precision == "f32" else Path(folder) / out.name
-        written = write(found.network, found.manifest, first, compared, found.shift, output or found.output)
+        written = export_model(found.network, found.manifest, first, compared, found.shift, output or found.output)
         if precision != "f32":
             written = convert_model(first, out, precision, compared)
     typer.echo(describe_model(written))

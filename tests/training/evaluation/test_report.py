@@ -19,7 +19,7 @@ from vesselrt.runtime.errors import DataError
 from vesselrt.training.evaluation import figures
 from vesselrt.training.evaluation.evaluate import SCHEMA, EvaluatedPhoto, Evaluation
 from vesselrt.training.evaluation.figures import Counts, Truth
-from vesselrt.training.evaluation.overlay import MISSED, RIGHT, WRONG, draw_overlay
+from vesselrt.training.evaluation.overlay import MISSED, RIGHT, WRONG, draw_errors
 from vesselrt.training.evaluation.report import EvaluationReport
 
 HOSTILE = ["<img src=x onerror=alert(1)>\"'&amp;", "a b#c?d%41é", "=HYPERLINK(1)", "no\udcffbytes"]
@@ -113,7 +113,7 @@ def written(folder: Path, names: list[str], *, observer: bool = False) -> tuple[
 def test_the_overlay_shows_what_each_pixel_is() -> None:
     inside = np.ones((6, 8), bool)
     inside[:, 7] = False
-    drawn = draw_overlay(seen("a", inside=inside))
+    drawn = draw_errors(seen("a", inside=inside))
     expected = np.full((6, 8, 3), 55, np.uint8)  # 0.55 of the photograph's 100
     expected[2, :5], expected[2, 5:7], expected[4, :2] = RIGHT, MISSED, WRONG
     expected[:, 7] = 20  # 0.2: outside the field of view nothing is right or wrong

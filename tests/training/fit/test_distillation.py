@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from vesselrt.export.graph import export
-from vesselrt.export.modelfile import write
+from vesselrt.export.graph import export_model
+from vesselrt.export.modelfile import write_model_file
 from vesselrt.runtime.errors import DataError
 from vesselrt.runtime.manifest import DataSource, Manifest, Provenance
 from vesselrt.runtime.modelfile import read_manifest
@@ -73,7 +73,7 @@ def teacher(tmp_path_factory: pytest.TempPathFactory) -> tuple[VesselNet, Path]:
     network.eval()
     path = tmp_path_factory.mktemp("teacher") / "teacher.onnx"
     manifest = Manifest.from_fields({**FACTS, "name": "teacher", "tolerance": {"f32": 1e-4}}, source="test")
-    export(network, manifest, path, [], shift=0.5)
+    export_model(network, manifest, path, [], shift=0.5)
     return network, path
 
 
@@ -212,7 +212,7 @@ def test_a_teacher_that_knows_a_test_photograph_is_refused(
         data=(DataSource(name="x", split="all", terms="", photographs=(hash_photograph(tmp_path / "Image_11L.jpg"),)),)
     )
     model = tmp_path / "knows.onnx"
-    write(onnx.load(teacher[1]), manifest.model_copy(update={"provenance": knows}), model)
+    write_model_file(onnx.load(teacher[1]), manifest.model_copy(update={"provenance": knows}), model)
     checked = recipe_of(model, data=[chase])
     with pytest.raises(DataError, match=r"Image_11L.jpg: a test photograph, and .*knows.onnx was trained on it"):
         train_recipe(checked, tmp_path, tmp_path / "run")
