@@ -12,6 +12,7 @@
     │   └── EngineError               the engine file is damaged or of a newer format
     ├── DeviceError                   the device or precision asked for is not available here, or the device failed
     ├── SegmenterClosedError          the Segmenter was closed
+    ├── CallCancelledError            the caller's CancelToken ended the call
     ├── ForkError                     a model that was loaded before this process was forked
     ├── OptionError                   an argument is out of range (threshold, format, ...); a ValueError too
     ├── DataError                     a data set, recipe or annotation can't be used
@@ -151,6 +152,10 @@ class SegmenterClosedError(VesselrtError):
     Traceback (most recent call last):
     vesselrt.runtime.errors.SegmenterClosedError: this Segmenter was closed. Load the model again with vesselrt.load().
     """
+
+
+class CallCancelledError(VesselrtError):
+    """The caller's CancelToken ended the call."""
 
 
 class ForkError(VesselrtError):

@@ -3,9 +3,7 @@
 import functools
 import math
 import os
-import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Concatenate, Never, ParamSpec, TypeVar
@@ -28,25 +26,10 @@ from vesselrt.runtime.photo.photograph import Photograph, PhotoSource
 from vesselrt.runtime.photo.preparation import Prepared, Views
 from vesselrt.runtime.photo.views import Box
 from vesselrt.runtime.segmentation import Segmentation, keep_within
+from vesselrt.runtime.stages import CancelToken, Clock
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-
-@dataclass
-class _Clock:
-    """Times the stages of one call."""
-
-    after: Callable[[str], None] | None
-    """Is told each stage's name at its end."""
-    last: float = field(default_factory=time.perf_counter)
-    stages: dict[str, float] = field(default_factory=dict)
-
-    def stage(self, name: str) -> None:
-        now = time.perf_counter()
-        self.stages[name], self.last = (now - self.last) * 1e3, now
-        if self.after is not None:
-            self.after(name)
 
 
 def _running(call: "Callable[Concatenate[Segmenter, P], R]") -> "Callable[Concatenate[Segmenter, P], R]":
@@ -83,36 +66,40 @@ class Segmenter:
     def segment(
         self,
         image: PhotoSource | Photograph,
-        after: Callable[[str], None] | None = None,
         *,
         bgr: bool = False,
         scale: float | None = None,
         region: Box | tuple[int, int, int, int] | None = None,
+        cancel: CancelToken | None = None,
     ) -> Segmentation:
         """Segments a photograph: encoded bytes, a path, an open file, or pixels: (H, W, 3) uint8 RGB, and what
         `Photograph` takes besides (images of Pillow, grey, RGBA, 16 bits, floats in 0..1, tensors; arrays of OpenCV
         with `bgr`).
 
-        `after` is called with the name of each stage that is done: decode, prepare, infer, finish; what it raises ends
-        the call. `scale`: the diameter of the field of view in pixels of this photograph, for one that was cut inside
-        of it; None: it is found. `region`: the part to segment, as top, left, bottom, right; the map has the
-        photograph's size and is 0 elsewhere, and the scale is that of the whole photograph.
+        `scale`: the diameter of the field of view in pixels of this photograph, for one that was cut inside of it;
+        None: it is found. `region`: the part to segment, as top, left, bottom, right; the map has the photograph's size
+        and is 0 elsewhere, and the scale is that of the whole photograph. `cancel`: a token of vesselrt.runtime.stages,
+        by which another thread ends the call after its present stage.
 
         Raises ImageError when the photograph can't be used, OptionError for a scale or region that it can't have,
-        SegmenterClosedError, ForkError.
+        CallCancelledError, SegmenterClosedError, ForkError.
         """
-        clock = _Clock(after)
+        clock, cancel, scale = Clock(), cancel or CancelToken(), _check_scale(scale)
         photograph = image if isinstance(image, Photograph) else Photograph(image, self.limits, bgr=bgr)
-        views = photograph.prepare(self.manifest.preparation, lambda: clock.stage("decode"), _check_scale(scale))
-        part = None if region is None else _check_region(region, views.shape)
-        clock.stage("prepare")
-        scaled = [self._infer(view, part) for view in views.prepared]
-        clock.stage("infer")
-        probability = _to_photograph(scaled, views, part)
-        clock.stage("finish")
-        warnings = photograph.warnings + views.warnings
-        threshold = self.manifest.threshold
-        return Segmentation(probability, photograph, threshold, clock.stages, self.info, views.scales, warnings, part)
+        with clock("decode"):
+            decoded = photograph.decode(self.manifest.preparation)
+        cancel.check()
+        with clock("prepare"):
+            views = photograph.prepare(decoded, self.manifest.preparation, scale)
+            part = None if region is None else _check_region(region, views.shape)
+        cancel.check()
+        with clock("infer"):
+            scaled = [self._infer(view, part) for view in views.prepared]
+        cancel.check()
+        with clock("finish"):
+            probability = _to_photograph(scaled, views, part)
+        warnings, threshold, timings = photograph.warnings + views.warnings, self.manifest.threshold, clock.milliseconds
+        return Segmentation(probability, photograph, threshold, timings, self.info, views.scales, warnings, part)
 
     def _infer(self, view: Prepared, part: Box | None) -> Image:
         """The probability at the model's scale: (h, w) uint8, of which only `part` of the photograph is to be used."""

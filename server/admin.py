@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
@@ -11,21 +11,21 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI
 
-from vesselrt.server.http.protocol import Protocol
-from vesselrt.server.settings import Settings
+from vesselrt.server.http.protocol import LimitedProtocol
+from vesselrt.server.settings import ServerSettings
 
-CONNECTIONS = 8
+ADMIN_CONNECTIONS = 8
 """That may be open at this port."""
 
 
-def add_admin(app: FastAPI, settings: Settings, listener: socket.socket) -> FastAPI:
+def add_admin(app: FastAPI, settings: ServerSettings, listener: socket.socket) -> FastAPI:
     """The same application, answered at `listener` too while its lifespan runs: also when its own loop is busy."""
     lifespan = app.router.lifespan_context
 
     @asynccontextmanager
     async def both(app: FastAPI) -> AsyncIterator[Any]:
         async with lifespan(app) as state:
-            server = uvicorn.Server(_configuration(app, settings))
+            server = uvicorn.Server(_admin_config(app, settings, (state or {}).get("refused")))
             thread = threading.Thread(target=server.run, args=([listener],), name="vesselrt-admin", daemon=True)
             thread.start()
             try:
@@ -38,11 +38,11 @@ def add_admin(app: FastAPI, settings: Settings, listener: socket.socket) -> Fast
     return app
 
 
-def _configuration(app: FastAPI, settings: Settings) -> uvicorn.Config:
-    few = settings.model_copy(update={"max_connections": CONNECTIONS})
+def _admin_config(app: FastAPI, settings: ServerSettings, refused: Callable[[str], object] | None) -> uvicorn.Config:
+    few = settings.model_copy(update={"max_connections": ADMIN_CONNECTIONS})
     return uvicorn.Config(
         app,
-        http=partial(Protocol, settings=few),  # type: ignore[arg-type]  # it is called like the class
+        http=partial(LimitedProtocol, settings=few, refused=refused),  # type: ignore[arg-type]  # it is called like the class
         ws="none",
         lifespan="off",  # the other loop runs it
         log_level="warning",

@@ -6,13 +6,13 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.multiprocess import MultiProcessCollector
 
-SHARED = "PROMETHEUS_MULTIPROC_DIR"
+SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 """Environment variable: the folder through which the workers' figures come together."""
 
 _SECONDS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1.0, 2.0, 5.0, 10.0, 30.0)
 
 
-class Metrics:
+class ServerMetrics:
     """The figures of one application."""
 
     def __init__(self) -> None:
@@ -42,12 +42,12 @@ class Metrics:
             "vesselrt_last_photograph_seconds", "When a model was done with its last one, in Unix time.", ["model"],
             registry=self._registry, multiprocess_mode="max",
         )  # fmt: skip
-        if SHARED not in os.environ:
+        if SHARED_FOLDER not in os.environ:
             ProcessCollector(registry=self._registry)
 
     def page(self, accept: str) -> tuple[bytes, str]:
         """The figures, and their media type."""
-        registry = self._of_all()
+        registry = self._all_workers()
         try:
             encode, media_type = choose_encoder(accept)
             return encode(registry), media_type
@@ -57,11 +57,11 @@ class Metrics:
 
     def value(self, sample: str, **labels: str) -> float:
         """One figure, of all workers together; 0 where nothing was counted yet."""
-        return self._of_all().get_sample_value(sample, labels) or 0.0
+        return self._all_workers().get_sample_value(sample, labels) or 0.0
 
-    def _of_all(self) -> CollectorRegistry:
+    def _all_workers(self) -> CollectorRegistry:
         """The figures of every worker."""
-        if SHARED not in os.environ:
+        if SHARED_FOLDER not in os.environ:
             return self._registry
         registry = CollectorRegistry()
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]

@@ -15,13 +15,13 @@ _STATIC = Path(__file__).with_name("static")
 _BUILT = _STATIC / "page"
 
 
-def install(app: FastAPI, built: Path = _BUILT) -> None:
+def add_page(app: FastAPI, built: Path = _BUILT) -> None:
     """Adds / and, where the page is built, its licences and the files that it loads, which never change."""
     index = built / "index.html"
     text = (index if index.is_file() else _STATIC / "fallback.html").read_text("utf-8")
     headers = {
         "Cache-Control": "no-cache",
-        "Content-Security-Policy": _policy(text),
+        "Content-Security-Policy": _content_policy(text),
         "X-Content-Type-Options": "nosniff",
         "Referrer-Policy": "no-referrer",
     }
@@ -43,9 +43,11 @@ def install(app: FastAPI, built: Path = _BUILT) -> None:
         app.mount("/_next/static", GZipMiddleware(files, compresslevel=5))
 
 
-def _policy(page: str) -> str:
+def _content_policy(page: str) -> str:
     """Nothing but this server's own files, and of inline scripts and styles exactly those of `page`."""
-    inline = {kind: _hashes(rf"<{kind}(?![^>]*\bsrc=)[^>]*>(.*?)</{kind}>", page) for kind in ("script", "style")}
+    inline = {
+        kind: _inline_hashes(rf"<{kind}(?![^>]*\bsrc=)[^>]*>(.*?)</{kind}>", page) for kind in ("script", "style")
+    }
     return (
         f"default-src 'none'; script-src 'self'{inline['script']}; style-src 'self'{inline['style']}; "
         "img-src 'self' blob: data:; font-src 'self'; connect-src 'self'; "
@@ -53,7 +55,7 @@ def _policy(page: str) -> str:
     )
 
 
-def _hashes(pattern: str, page: str) -> str:
+def _inline_hashes(pattern: str, page: str) -> str:
     found = dict.fromkeys(re.findall(pattern, page, re.DOTALL))
     digests = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in found)
     return "".join(f" 'sha256-{digest}'" for digest in digests)

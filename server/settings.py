@@ -23,11 +23,11 @@ from vesselrt.runtime.photo.decoding import PHOTO_FORMATS, Limits, PhotoFormat
 _PREFIX = "VESSELRT_"
 _OTHERS = ("config", "secrets", "cache", "cache_mb")
 """Variables of this prefix that are no settings of the server."""
-Words = Annotated[tuple[str, ...], NoDecode]
+CommaSeparated = Annotated[tuple[str, ...], NoDecode]
 """In an environment variable: separated by commas."""
 
 
-class Settings(BaseSettings):
+class ServerSettings(BaseSettings):
     """Address, models and limits of a server. Raises OptionError for a value that is none, and an unknown name.
 
     `port` is also the environment variable VESSELRT_PORT; the line `port = 9000` of the TOML file that
@@ -43,11 +43,11 @@ class Settings(BaseSettings):
     admin_port: int | None = Field(None, ge=1, le=65535)
     """A second port, for /health and /metrics alone and without the key: it answers when all connections are taken."""
     socket: Path | None = None
-    """A Unix socket to listen on instead of host and port; its folder says who may use it."""
+    """A Unix socket to listen on instead of host and port; the rights of its folder say who may use it."""
     workers: int = Field(1, ge=1)
     """Processes behind the one address. Each loads the models; processor cores are shared out among them."""
 
-    models: Words = ()
+    models: CommaSeparated = ()
     """Built-in models, model files or engine files, each NAME=MODEL or MODEL alone; the first answers where a request
     names none. Empty: `fundus`."""
     lazy: bool = False
@@ -78,7 +78,7 @@ class Settings(BaseSettings):
     maps_seconds: float = Field(300.0, gt=0)
     """s for which such a map is kept."""
     max_connections: int = Field(512, ge=1)
-    """Open connections of a worker; the next is told 503. Fewer where the system allows fewer open files."""
+    """Open connections of a worker; the next gets 503. Fewer where the system allows fewer open files."""
     in_flight: int | None = Field(None, ge=1)
     """Photographs worked on at once by a worker. None: 1 on a processor, where one inference already uses every core;
     as many as there are cores before a GPU, which computes one while the processor decodes the next ones."""
@@ -101,7 +101,7 @@ class Settings(BaseSettings):
 
     api_key: SecretStr | None = None
     """What clients send as X-API-Key, or Authorization: Bearer. None: everybody is served."""
-    cors_origins: Words = ()
+    cors_origins: CommaSeparated = ()
     """Web sites whose pages may call this server, such as "https://pacs.example"; "*" for all."""
 
     def __init__(self, **given: Any) -> None:
@@ -110,8 +110,8 @@ class Settings(BaseSettings):
         except ValidationError as error:
             places = [e["loc"] for e in error.errors()]
             # Of a list that has a wrong word pydantic says too that it is too short without it.
-            told = [e for e in error.errors() if not any(p[: len(e["loc"])] == e["loc"] != p for p in places)]
-            raise OptionError(" ".join(map(_told, told))) from None
+            first = [e for e in error.errors() if not any(p[: len(e["loc"])] == e["loc"] != p for p in places)]
+            raise OptionError(" ".join(map(_setting_error, first))) from None
         except SettingsError as error:
             raise OptionError(f"{error}.") from None
 
@@ -131,7 +131,7 @@ class Settings(BaseSettings):
                 raise OptionError(f"{secrets}: no such folder. {_PREFIX}SECRETS names it.")
             sources.append(SecretsSettingsSource(settings_cls, secrets))
         if file := os.environ.get(f"{_PREFIX}CONFIG"):
-            sources.append(InitSettingsSource(settings_cls, _read(Path(file))))
+            sources.append(InitSettingsSource(settings_cls, _read_toml(Path(file))))
         return tuple(sources)
 
     @field_validator("models", "cors_origins", "formats", mode="before")
@@ -162,18 +162,18 @@ class Settings(BaseSettings):
         announced = re.compile(rf"{_PREFIX}(SERVICE|PORT)_")
         return sorted(name for name in names if name.lower() not in known and not announced.match(name))
 
-    def told(self) -> tuple[list[str], list[str]]:
-        """`name = value` of what was set, and of what is as it is by default; of secrets only that they are set."""
+    def described(self) -> tuple[list[str], list[str]]:
+        """Lines `name = value` of what was set, and of the defaults; of a secret only that it is set."""
         given: list[str] = []
         usual: list[str] = []
         for name, field in type(self).model_fields.items():
             value = getattr(self, name)
-            told = f"{name} = set" if isinstance(value, SecretStr) else f"{name} = {value!r}"
-            (usual if value == field.default else given).append(told)
+            line = f"{name} = set" if isinstance(value, SecretStr) else f"{name} = {value!r}"
+            (usual if value == field.default else given).append(line)
         return given, usual
 
 
-def _read(file: Path) -> dict[str, Any]:
+def _read_toml(file: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(file.read_text("utf-8"))
     except (OSError, ValueError) as error:
@@ -181,11 +181,11 @@ def _read(file: Path) -> dict[str, Any]:
         raise OptionError(f"{file}: can't be read as TOML ({reason}). {_PREFIX}CONFIG names it.") from None
 
 
-def _told(error: Any) -> str:
+def _setting_error(error: Any) -> str:
     """One error of pydantic as a sentence; what is secret is not repeated."""
     name = ".".join(map(str, error["loc"]))
     if error["type"] == "extra_forbidden":
-        return f"there is no setting {name}. Expected one of: {', '.join(Settings.model_fields)}."
+        return f"there is no setting {name}. Expected one of: {', '.join(ServerSettings.model_fields)}."
     expected = error["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     came = "too short" if name == "api_key" else repr(error["input"])
     return f"{name} is {came}. Expected {expected}."

@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from pathlib import Path
 from socket import socket
 
@@ -31,7 +32,7 @@ _HINTS = {
 
 
 class Supervisor(Multiprocess):
-    """Keeps the workers alive; each death is told with its reason, and followed by a longer pause than the last."""
+    """Keeps the workers alive. It logs the reason of each death, and waits longer after each."""
 
     def __init__(self, config: Config, sockets: list[socket], figures: Path) -> None:
         """`figures`: the folder through which the workers' metrics come together."""
@@ -53,6 +54,11 @@ class Supervisor(Multiprocess):
         """Called by uvicorn after SIGINT."""
         self.interrupted = True
         super().handle_int()
+
+    def init_processes(self) -> None:
+        """Called by uvicorn at the start."""
+        with _interrupts_blocked():
+            super().init_processes()
 
     def keep_subprocess_alive(self) -> None:
         """Called by uvicorn twice a second."""
@@ -84,7 +90,8 @@ class Supervisor(Multiprocess):
 
     def _start(self, number: int) -> None:
         self.processes[number] = Process(self.config, self.sockets)
-        self.processes[number].start()
+        with _interrupts_blocked():
+            self.processes[number].start()
         self._started[number] = time.monotonic()
 
     def _bury(self, process: Process) -> None:
@@ -96,12 +103,27 @@ class Supervisor(Multiprocess):
         mark_process_dead(process.pid, str(self._figures))  # type: ignore[no-untyped-call]
 
 
+@contextmanager
+def _interrupts_blocked() -> Iterator[None]:
+    """Processes that start in this block don't get SIGINT.
+
+    Ctrl+C sends it to every process of a terminal. The supervisor ends its workers itself; a worker that still imports
+    would write a traceback.
+    """
+    resource_tracker.ensure_running()  # when multiprocessing starts it, it unblocks SIGINT
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _death(process: Process) -> str:
     code = process.exitcode or 0
     if code == STARTUP_FAILURE:
-        return "could not start; the reason stands above"
+        return "could not start; the reason is above"
     if code >= 0:
-        return f"ended with status {code}; the reason may stand above"
+        return f"ended with status {code}; the reason may be above"
     try:
         sign = signal.Signals(-code)
     except ValueError:

@@ -23,10 +23,10 @@ _BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusi
 
 def settings() -> str:
     """A row for each setting of the server."""
-    from vesselrt.server.settings import Settings
+    from vesselrt.server.settings import ServerSettings
 
-    said = field_docstrings(Settings)
-    fields = Settings.model_json_schema()["properties"]
+    said = field_docstrings(ServerSettings)
+    fields = ServerSettings.model_json_schema()["properties"]
     rows = [
         [f"`VESSELRT_{name.upper()}`", kind_of(field), default_of(field), said.get(name, "")]
         for name, field in fields.items()

@@ -83,6 +83,8 @@ _NOT_READ = (
 _PIXEL = 4
 """Bytes: what `Limits.pixels` takes a pixel to have at most."""
 _PIECE = 2**24
+Admit = Callable[[int], None]
+"""Is told how many pixels of at most 4 bytes a photograph declares, before one is decoded; what it raises ends that."""
 _SLACK = 4096
 """Bytes by which a file may declare more than it can hold: of tiny ones rounding decides."""
 PHOTO_SUFFIXES = frozenset({
@@ -159,7 +161,9 @@ def read_at_most(file: BinaryFile, most: int) -> bytes:
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
-def decode_photo(data: bytes, limits: Limits | None = None, enough: float | None = None) -> Decoded:
+def decode_photo(
+    data: bytes, limits: Limits | None = None, enough: float | None = None, admit: Admit | None = None
+) -> Decoded:
     """Decodes a photograph, turned upright as its EXIF orientation says.
 
     Grey, palette, CMYK and 16-bit files are converted, alpha is dropped. A floating-point TIFF must lie in 0..1.
@@ -167,9 +171,12 @@ def decode_photo(data: bytes, limits: Limits | None = None, enough: float | None
     leaves as many: its own transform averages blocks of pixels, in half of the time or less. None: at its own size.
 
     Raises ImageTooLargeError over a limit; ImageDecodeError for a file that is damaged, not read, or holds several
-    photographs.
+    photographs; and what `admit` raises.
     """
-    return decode_opened(open_photo(data, limits or Limits()), enough)
+    encoded = open_photo(data, limits or Limits())
+    if admit is not None:
+        admit(declared_pixels(encoded))
+    return decode_opened(encoded, enough)
 
 
 def open_photo(data: bytes, limits: Limits) -> Encoded:
@@ -189,9 +196,8 @@ def open_photo(data: bytes, limits: Limits) -> Encoded:
     return encoded
 
 
-def declared_pixels(data: bytes, limits: Limits) -> int:
-    """What the header says that the image has, in pixels of at most 4 bytes. Raises as `open_photo`."""
-    encoded = open_photo(data, limits)
+def declared_pixels(encoded: Encoded) -> int:
+    """What the header says that the image has, in pixels of at most 4 bytes."""
     return max(encoded.width * encoded.height, -(-encoded.bytes // _PIXEL))
 
 

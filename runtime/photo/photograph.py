@@ -86,21 +86,23 @@ class Photograph:
         """(H, W, 3) uint8 RGB at its own size."""
         return self._decode(None).pixels
 
-    def prepare(self, preparation: Preparation, decoded: Callable[[], None], scale: float | None = None) -> Views:
+    def decode(self, preparation: Preparation) -> Decoded:
+        """The photograph no finer than `preparation` needs it. Raises as `decode_photo`."""
+        return self._decode(preparation.largest and _ROOM * preparation.largest)
+
+    def prepare(self, decoded: Decoded, preparation: Preparation, scale: float | None = None) -> Views:
         """What the network is to see, and where it lies in the photograph's own pixels.
 
-        Calls `decoded` between decoding and preparing. `scale`: the diameter of the field of view in the photograph's
-        own pixels, where it is known.
+        `decoded`: what `decode` gave. Where its field of view is smaller than expected, the photograph is decoded again
+        at its own size. `scale`: the diameter of the field of view in the photograph's own pixels, where it is known.
         """
         largest = preparation.largest
-        seen = self._decode(largest and _ROOM * largest)
-        decoded()
-        if largest is None or seen.reduction == 1:
-            return prepare_views(seen.pixels, preparation, scale)
+        if largest is None or decoded.reduction == 1:
+            return prepare_views(decoded.pixels, preparation, scale)
         with suppress(FieldOfViewError, OptionError):  # which count pixels: those of the photograph are to be named
-            views = prepare_views(seen.pixels, preparation, scale and scale / seen.reduction)
+            views = prepare_views(decoded.pixels, preparation, scale and scale / decoded.reduction)
             if min(scale.diameter for scale in views.scales) >= largest:
-                return views.enlarged(seen.reduction, seen.size)
+                return views.enlarged(decoded.reduction, decoded.size)
         return prepare_views(self.pixels, preparation, scale)
 
     def _decode(self, enough: float | None) -> Decoded:

@@ -1,12 +1,19 @@
 """Decoding in processes of its own, each of which can be ended in the middle of a photograph.
 
 The kernel bounds what a file may cost there, whatever its structure: processor time and memory. What a decoder might
-be made to do by a hostile file happens where no model, no key and no other photograph in flight is.
+be made to do by a hostile file happens where no model, no key and no other photograph in flight is. Nothing of a file
+is parsed in the process that asks, its header neither.
 
-The protocol over a socket, messages of JSON with their length before them: the worker says `{}` when it is ready; a
-request is `{"bytes", "limits", "enough", "seconds"}` on a line and the file; an answer is `{"reduction", "size",
-"warnings", "shape"}` and the pixels, or `{"error", "message"}`. Nothing is unpickled. A socket moves 999 × 960 pixels
-in 0.6 ms; memory that is shared takes three times as long, as its pages are made anew for each photograph.
+The protocol over a socket, messages of JSON with their length before them:
+
+    worker → {}                                              once, when it is ready
+    asker  → {"bytes", "limits", "enough", "seconds"}, a line, and the file
+    worker → {"pixels"}                                      what the header declares, or an error
+    asker  → GO_ON or REFUSED                                one byte; after REFUSED the worker waits for the next file
+    worker → {"reduction", "size", "warnings", "shape"} and the pixels, or an error
+
+An error is `{"error", "message"}`. Nothing is unpickled. A socket moves 999 × 960 pixels in 0.6 ms; memory that is
+shared takes three times as long, as its pages are made anew for each photograph.
 """
 
 import json
@@ -18,7 +25,6 @@ import socket
 import subprocess
 import sys
 import weakref
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
 from typing import Any, TypeVar
@@ -27,9 +33,11 @@ import numpy as np
 
 from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.errors import ImageDecodeError, ImageTooLargeError
-from vesselrt.runtime.photo.decoding import Decoded, Limits
+from vesselrt.runtime.photo.decoding import Admit, Decoded, Limits
+from vesselrt.runtime.photo.worker import GO_ON, REFUSED
+from vesselrt.runtime.stages import CancelToken
 
-T = TypeVar("T", bytearray, memoryview)
+Buffer = TypeVar("Buffer", bytearray, memoryview)
 SUPPORTED = sys.platform == "linux"
 """Whether this system's limits on processes hold what is promised here."""
 SECONDS = 3.0
@@ -58,25 +66,26 @@ class DecoderPool:
                 worker.wait_until_ready()
 
     def decode(
-        self, data: bytes, limits: Limits, enough: float | None, check: Callable[[], None] = lambda: None
+        self,
+        data: bytes,
+        limits: Limits,
+        enough: float | None,
+        admit: Admit | None = None,
+        cancel: CancelToken | None = None,
     ) -> Decoded:
-        """Does what `decode_photo` does. `check` is called all the while; what it raises ends the decoding.
+        """Does what `decode_photo` does. `cancel` ends the decoding wherever it is.
 
-        Raises as `decode_photo` does; ImageTooLargeError too where decoding takes too long, ImageDecodeError where it
-        crashes, and MemoryError where the system has no memory for it.
+        Raises as `decode_photo` does, and CallCancelledError; ImageTooLargeError too where decoding takes too long,
+        ImageDecodeError where it crashes, and MemoryError where the system has no memory for it.
         """
+        request = {"bytes": len(data), "limits": asdict(limits), "enough": enough, "seconds": self._seconds}
         worker = self._idle.get()
         try:
-            return worker.decode(data, limits, enough, self._seconds, check)
-        except BaseException as error:
-            if not isinstance(error, ImageDecodeError | ImageTooLargeError) or not worker.is_alive:
-                worker.kill()
-                worker = worker if self._closed else _Worker()
-            raise
+            return worker.decode(data, request, admit, cancel or CancelToken())
         finally:
-            if self._closed:
+            if self._closed or not worker.is_idle:
                 worker.kill()
-            self._idle.put(worker)
+            self._idle.put(worker if worker.is_idle or self._closed else _Worker())
 
     def close(self) -> None:
         """Ends the processes, at once."""
@@ -100,7 +109,8 @@ class _Worker:
                 stderr=subprocess.DEVNULL,  # decoders write there what belongs to nobody
                 env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
             )
-        self._is_ready = False
+        self.is_idle = False
+        """Whether it has started and waits for a file. What is left of another exchange would be in its answer."""
         # Also where nobody closes the pool, as in an application that is dropped.
         self.kill = weakref.finalize(self, _end, self._process, self._channel)
 
@@ -108,50 +118,75 @@ class _Worker:
     def is_alive(self) -> bool:
         return self._process.poll() is None
 
-    def decode(
-        self, data: bytes, limits: Limits, enough: float | None, seconds: float, check: Callable[[], None]
-    ) -> Decoded:
-        request = {"bytes": len(data), "limits": asdict(limits), "enough": enough, "seconds": seconds}
+    def decode(self, data: bytes, request: dict[str, Any], admit: Admit | None, cancel: CancelToken) -> Decoded:
         try:
-            self.wait_until_ready(check)
+            self.wait_until_ready(cancel)
+            self.is_idle = False
             self._channel.sendall(json.dumps(request).encode() + b"\n")
             self._channel.sendall(data)
-            answer = self._receive(check)
-            if "error" in answer:
-                raise _ERRORS[answer["error"]](answer["message"])
-            pixels = self._receive_pixels(answer["shape"], limits, check)
+            declared = self._receive_declared(request["limits"]["pixels"], cancel)
+            if admit is not None:
+                self._admit(declared, admit)
+            self._channel.sendall(GO_ON)
+            decoded = self._receive_decoded(declared, cancel)
         except (EOFError, ConnectionError):
-            raise self._reason(seconds) from None
-        return Decoded(pixels, int(answer["reduction"]), tuple(answer["size"]), tuple(answer["warnings"]))
+            raise self._reason(request["seconds"]) from None
+        self.is_idle = True
+        return decoded
 
-    def wait_until_ready(self, check: Callable[[], None] = lambda: None) -> None:
+    def wait_until_ready(self, cancel: CancelToken | None = None) -> None:
         """Raises EOFError when the process has ended instead."""
-        if not self._is_ready:
-            self._receive(check)
-            self._is_ready = True
+        if not self.is_idle:
+            self._receive(cancel or CancelToken())
+            self.is_idle = True
 
-    def _receive(self, check: Callable[[], None]) -> Any:
+    def _receive_declared(self, most: int, cancel: CancelToken) -> int:
+        """Pixels, as `declared_pixels` counts them. A decoder that a file has taken over is not believed."""
+        declared = int(self._receive_answer(cancel)["pixels"])
+        if not 0 < declared <= most:
+            raise _crashed(f"it declares {declared} pixels")
+        return declared
+
+    def _admit(self, declared: int, admit: Admit) -> None:
+        try:
+            admit(declared)
+        except BaseException:
+            self._channel.sendall(REFUSED)
+            self.is_idle = True
+            raise
+
+    def _receive_answer(self, cancel: CancelToken) -> Any:
+        """The next message. Raises the error that it holds."""
+        answer = self._receive(cancel)
+        if "error" in answer:
+            error = _ERRORS[answer["error"]]
+            self.is_idle = error is not MemoryError  # a new process begins with less
+            raise error(answer["message"])
+        return answer
+
+    def _receive(self, cancel: CancelToken) -> Any:
         """The next message. Raises EOFError when the process has ended."""
-        length = int.from_bytes(self._fill(bytearray(4), check))
+        length = int.from_bytes(self._fill(bytearray(4), cancel))
         if length > _MOST_MESSAGE:
-            raise EOFError
-        return json.loads(self._fill(bytearray(length), check))
+            raise _crashed(f"a message of {length} bytes")
+        return json.loads(self._fill(bytearray(length), cancel))
 
-    def _receive_pixels(self, shape: list[int], limits: Limits, check: Callable[[], None]) -> Image:
-        """(h, w, 3) uint8."""
-        height, width = map(int, shape[:2])
-        if not 0 < height * width <= limits.pixels:
-            raise EOFError
+    def _receive_decoded(self, declared: int, cancel: CancelToken) -> Decoded:
+        """With pixels (h, w, 3) uint8, of which there are no more than were declared."""
+        answer = self._receive_answer(cancel)
+        (height, width, _), (whole_height, whole_width) = answer["shape"], answer["size"]
+        if min(height, whole_height) < 1 or not 0 < height * width <= whole_height * whole_width <= declared:
+            raise _crashed(f"{whole_width} × {whole_height} pixels, {declared} were declared")
         pixels: Image = np.empty((height, width, 3), np.uint8)
-        self._fill(pixels.data.cast("B"), check)
-        return pixels
+        self._fill(pixels.data.cast("B"), cancel)
+        return Decoded(pixels, int(answer["reduction"]), (whole_height, whole_width), tuple(answer["warnings"]))
 
-    def _fill(self, buffer: T, check: Callable[[], None]) -> T:
+    def _fill(self, buffer: Buffer, cancel: CancelToken) -> Buffer:
         """Reads as many bytes as the buffer has. Raises EOFError when the process ends before."""
         rest = memoryview(buffer)
         while rest:
             while not select.select([self._channel], [], [], _POLL_SECONDS)[0]:
-                check()
+                cancel.check()
             count = self._channel.recv_into(rest)
             if not count:
                 raise EOFError
@@ -167,7 +202,11 @@ class _Worker:
             )
         if code == -signal.SIGKILL:  # by the system, which does so when memory runs out
             return MemoryError()
-        return ImageDecodeError(f"the decoder crashed on it (code {code}). Save it again, as PNG for example.")
+        return _crashed(f"code {code}")
+
+
+def _crashed(how: str) -> ImageDecodeError:
+    return ImageDecodeError(f"the decoder crashed on it ({how}). Save it again, as PNG for example.")
 
 
 def _end(process: "subprocess.Popen[bytes]", channel: socket.socket) -> None:

@@ -8,13 +8,17 @@ import resource
 import signal
 import socket
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from vesselrt.runtime.errors import ImageDecodeError, ImageTooLargeError
-from vesselrt.runtime.photo.decoding import Limits, decode_opened, load_libraries, open_photo
+from vesselrt.runtime.photo.decoding import Limits, declared_pixels, decode_opened, load_libraries, open_photo
 from vesselrt.runtime.photo.encoded import Encoded
 
+GO_ON, REFUSED = b"+", b"-"
+"""What the asker says to a declared size."""
 _SPARE_BYTES = 128 * 2**20
 """Bytes of memory that any photograph may cost."""
 _MEMORY_FACTOR = 6
@@ -28,19 +32,22 @@ def main() -> None:
     with socket.socket(fileno=int(sys.argv[1])) as channel, channel.makefile("rb") as stream:
         send_message(channel, {})
         while line := stream.readline():
-            request = json.loads(line)
-            _answer_request(channel, request, stream.read(request["bytes"]))
+            _decode_next(channel, stream, json.loads(line))
 
 
-def _answer_request(channel: socket.socket, request: dict[str, Any], data: bytes) -> None:
+def _decode_next(channel: socket.socket, stream: BinaryIO, request: dict[str, Any]) -> None:
+    """Reads a file, declares its size, and answers with its pixels when it is told to go on."""
+    data = stream.read(request["bytes"])
     limits = Limits(**{**request["limits"], "formats": tuple(request["limits"]["formats"])})
-    # By the processor's time of this process alone: the signal ends it wherever it is.
-    signal.setitimer(signal.ITIMER_PROF, request["seconds"])
     try:
-        encoded = open_photo(data, limits)
-        load_libraries(encoded)
-        _limit_memory(encoded, data)
-        decoded = decode_opened(encoded, request["enough"])
+        with _limited(request["seconds"]):
+            encoded = open_photo(data, limits)
+            send_message(channel, {"pixels": declared_pixels(encoded)})
+            if stream.read(1) != GO_ON:
+                return
+            load_libraries(encoded)
+            _limit_memory(encoded, data)
+            decoded = decode_opened(encoded, request["enough"])
     except (ImageDecodeError, ImageTooLargeError) as error:
         send_message(channel, {"error": type(error).__name__, "message": str(error)})
     except MemoryError:
@@ -49,6 +56,15 @@ def _answer_request(channel: socket.socket, request: dict[str, Any], data: bytes
         told = {"reduction": decoded.reduction, "size": decoded.size, "warnings": decoded.warnings}
         send_message(channel, {**told, "shape": decoded.pixels.shape})
         channel.sendall(decoded.pixels.data.cast("B"))
+
+
+@contextmanager
+def _limited(seconds: float) -> Iterator[None]:
+    """Lets the block take `seconds` of the processor, and at its end lifts what `_limit_memory` has set."""
+    # By the processor's time of this process alone: the signal ends it wherever it is.
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    try:
+        yield
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
         resource.setrlimit(resource.RLIMIT_DATA, (resource.RLIM_INFINITY, resource.getrlimit(resource.RLIMIT_DATA)[1]))

@@ -1,8 +1,11 @@
 """From a segmentation to the body and the headers of an answer."""
 
+import importlib
 import json
 import re
+import zlib
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any, cast
 
 from starlette.responses import Response
@@ -11,22 +14,24 @@ from starlette.types import Receive, Scope, Send
 from vesselrt.runtime.manifest import Manifest
 from vesselrt.runtime.output.formats import OutputFormat, format_spec, output_name
 from vesselrt.runtime.segmentation import Segmentation
-from vesselrt.server.http.accept import coding_from, compressed
-from vesselrt.server.http.options import Options
+from vesselrt.runtime.stages import Clock
+from vesselrt.server.http.options import AnswerOptions, weighted_names
 from vesselrt.server.work.budget import Share
-from vesselrt.server.work.jobs import Answer, Parts
 
+BodyParts = Sequence[bytes | memoryview]
 _MOST_WARNED = 1000  # characters of warnings in a header: proxies allow 4 or 8 KB for all headers
 _MOST_SCALES = 8
 
 
-class Parted(Response):
+class PartedResponse(Response):
     """A body in parts, each of which gives its place in the request's memory back when its client has taken it."""
 
-    def __init__(self, parts: Parts, share: Share, headers: dict[str, str], media_type: str) -> None:
+    def __init__(self, parts: BodyParts, share: Share, headers: dict[str, str], media_type: str) -> None:
         super().__init__(headers=headers, media_type=media_type)
         self._parts, self._share = list(reversed(parts)), share
-        self.headers["Content-Length"] = str(sum(memoryview(part).nbytes for part in parts))
+        self.nbytes = sum(memoryview(part).nbytes for part in parts)
+        """Of the body."""
+        self.headers["Content-Length"] = str(self.nbytes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
@@ -36,61 +41,109 @@ class Parted(Response):
             self._share.give(memoryview(part).nbytes)
 
 
-def coding_of(form: str, accept_encoding: str) -> str | None:
-    """How an answer of this format is compressed; PNG is already."""
-    return None if format_spec(form).media_type == "image/png" else coding_from(accept_encoding)
+class PredictAnswer:
+    """Makes the answer of /predict, in the thread of the photograph's own work."""
 
+    def __init__(self, options: AnswerOptions, stem: str, accept_encoding: str, share: Share) -> None:
+        """`stem`: the upload's file name, safe in a header. `share`: what holds the body until it is read."""
+        self._options, self._stem, self._accept_encoding, self._share = options, stem, accept_encoding, share
 
-def finisher(options: Options, coding: str | None = None) -> Callable[[Segmentation, Manifest], Parts]:
-    """What makes the body that `options` ask for, in the thread of the photograph's own work."""
+    def __call__(self, result: Segmentation, manifest: Manifest) -> PartedResponse:
+        media_type = format_spec(self._options.format).media_type
+        coding = None if media_type == "image/png" else coding_from(self._accept_encoding)  # PNG is compressed already
+        with Clock(result.timings)("encode"):
+            body = file_body(result, manifest, self._options)
+            body = compress(body, coding) if coding else body
+        return PartedResponse([body], self._share, self._headers(result, manifest, coding), media_type)
 
-    def finish(result: Segmentation, manifest: Manifest) -> Parts:
+    def _headers(self, result: Segmentation, manifest: Manifest, coding: str | None) -> dict[str, str]:
+        """What was done, and how the file is called."""
+        options = self._options
+        threshold = result.threshold if options.threshold is None else options.threshold
+        scales = ", ".join(f"{scale.diameter:g} {scale.source}" for scale in result.scales[:_MOST_SCALES])
+        headers = {
+            "Server-Timing": server_timing(result.timings),
+            "Vary": "Accept, Accept-Encoding",
+            **({"Content-Encoding": coding} if coding else {}),
+            "X-Vesselrt-Model": f"{manifest.name} {manifest.version}",
+            "X-Vesselrt-Device": result.info.device,
+            "X-Vesselrt-Precision": result.info.precision,
+            "X-Vesselrt-Threshold": f"{threshold:g}",
+            "X-Vesselrt-Scale": scales,
+            "Content-Disposition": f'inline; filename="{output_name(self._stem, options.format)}"',
+        }
+        if result.warnings:
+            headers["X-Vesselrt-Warnings"] = warnings_header(result.warnings)
         if options.format == "probability":
-            _ = result.levels  # for the header: they are counted here, in a thread of the service, and then kept
-        if options.format == "json":
-            body = json.dumps(describe(result, manifest, options), separators=(",", ":")).encode()
-        else:
-            form = cast(OutputFormat, options.format)
-            body = result.encode(form, options.threshold, options.colour, options.opacity, options.simplify)
-        return [compressed(body, coding) if coding else body]
-
-    return finish
+            headers["X-Vesselrt-Levels"] = ",".join(map(str, result.levels.tolist()))
+        return headers
 
 
-def describe(result: Segmentation, manifest: Manifest, options: Options) -> dict[str, Any]:
-    """The library's document, and what was run on what for how long."""
+def file_body(result: Segmentation, manifest: Manifest, options: AnswerOptions) -> bytes:
+    """The file that `options` ask for."""
+    if options.format != "json":
+        form = cast(OutputFormat, options.format)
+        return result.encode(form, options.threshold, options.colour, options.opacity, options.simplify)
     threshold = result.threshold if options.threshold is None else options.threshold
-    return {
+    document = {
         "model": {"name": manifest.name, "version": manifest.version},
         "device": result.info.device,
         "precision": result.info.precision,
         **result.document(threshold),
-        "milliseconds": {stage: round(ms, 2) for stage, ms in result.timings.items()},
+        "milliseconds": rounded(result.timings),
     }
+    return compact_json(document)
 
 
-def headers(answer: Answer, options: Options, stem: str, coding: str | None) -> dict[str, str]:
-    """What was done, and how the file is called."""
-    threshold = answer.threshold if options.threshold is None else options.threshold
-    fields = {
-        "Server-Timing": ", ".join(f"{stage};dur={ms:.1f}" for stage, ms in answer.timings.items()),
-        "Vary": "Accept, Accept-Encoding",
-        **({"Content-Encoding": coding} if coding else {}),
-        "X-Vesselrt-Model": f"{answer.manifest.name} {answer.manifest.version}",
-        "X-Vesselrt-Device": answer.info.device,
-        "X-Vesselrt-Precision": answer.info.precision,
-        "X-Vesselrt-Threshold": f"{threshold:g}",
-        "X-Vesselrt-Scale": ", ".join(f"{scale.diameter:g} {scale.source}" for scale in answer.scales[:_MOST_SCALES]),
-        "Content-Disposition": f'inline; filename="{output_name(stem, options.format)}"',
-    }
-    if answer.warnings:
-        fields["X-Vesselrt-Warnings"] = in_header(answer.warnings)
-    if answer.levels is not None:
-        fields["X-Vesselrt-Levels"] = ",".join(str(count) for count in answer.levels)
-    return fields
+def compact_json(value: Any) -> bytes:
+    """JSON without spaces."""
+    return json.dumps(value, separators=(",", ":")).encode()
 
 
-def in_header(warnings: Sequence[str]) -> str:
+def rounded(timings: dict[str, float]) -> dict[str, float]:
+    """Milliseconds as JSON has them."""
+    return {stage: round(ms, 2) for stage, ms in timings.items()}
+
+
+def server_timing(timings: dict[str, float]) -> str:
+    """Milliseconds as the header Server-Timing has them."""
+    return ", ".join(f"{stage};dur={ms:.1f}" for stage, ms in timings.items())
+
+
+def warnings_header(warnings: Sequence[str]) -> str:
     """Sentences as a header can carry them: printable ASCII, `|` between them, and no more than fit."""
     plain = (re.sub(r"[^ -{}~]+", "?", warning.replace("×", "x")) for warning in warnings)
     return " | ".join(plain)[:_MOST_WARNED]
+
+
+def coding_from(accept_encoding: str) -> str | None:
+    """How text is compressed for this Accept-Encoding: zstd where both are wanted as much; None: not at all."""
+    weights = {name: weight for weight, name in reversed(weighted_names(accept_encoding))}
+    offered = [coding for coding in ("zstd", "gzip") if weights.get(coding, 0) and _compressor(coding)]
+    return max(offered, key=lambda coding: weights[coding], default=None)
+
+
+def compress(text: bytes, coding: str) -> bytes:
+    """`coding` is one that `coding_from` gave."""
+    compressor = _compressor(coding)
+    assert compressor is not None, coding  # noqa: S101 - see above
+    return compressor(text)
+
+
+@cache
+def _compressor(coding: str) -> Callable[[bytes], bytes] | None:
+    """None where Python has no such library: zstd came with 3.14, and is backports.zstd before."""
+    if coding == "gzip":
+        return _gzip
+    for name in ("compression.zstd", "backports.zstd"):
+        try:
+            library: Any = importlib.import_module(name)
+        except ModuleNotFoundError:
+            continue
+        return lambda text: bytes(library.compress(text, 3))
+    return None
+
+
+def _gzip(text: bytes) -> bytes:
+    writer = zlib.compressobj(5, wbits=zlib.MAX_WBITS | 16)
+    return writer.compress(text) + writer.flush()

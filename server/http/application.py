@@ -1,8 +1,8 @@
 """The addresses of the server: each a few lines, the work is done elsewhere."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from http import HTTPStatus
 from typing import Any
@@ -12,22 +12,31 @@ from fastapi.responses import StreamingResponse
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from vesselrt.runtime.output.formats import format_spec
 from vesselrt.runtime.segmenter import Segmenter
-from vesselrt.server import page
-from vesselrt.server.http import answers, edge, errors, openapi, reports, upload
-from vesselrt.server.metrics import Metrics
-from vesselrt.server.settings import Settings
-from vesselrt.server.v2 import addresses as v2
-from vesselrt.server.work import batch
+from vesselrt.server.http import batch, openapi, reports
+from vesselrt.server.http.answers import PredictAnswer
+from vesselrt.server.http.edge import Edge, Refusals
+from vesselrt.server.http.errors import RETRY_AFTER, add_error_answers
+from vesselrt.server.http.openapi_errors import error_answers
+from vesselrt.server.http.upload import disconnected, receive_upload, timeout_from
+from vesselrt.server.metrics import ServerMetrics
+from vesselrt.server.page import add_page
+from vesselrt.server.settings import ServerSettings
+from vesselrt.server.v2.addresses import add_v2
 from vesselrt.server.work.budget import BYTES_A_PIXEL
-from vesselrt.server.work.jobs import Work
-from vesselrt.server.work.models import Model, Source, State, why_not
+from vesselrt.server.work.models import ModelSource, ServedModel, State, why_not
 from vesselrt.server.work.service import Service
+from vesselrt.server.work.tasks import PhotoTask
+
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[dict[str, Any]]]
 
 
 def create_app(
-    source: Source | Sequence[Model], settings: Settings | None = None, *, warm: bool = False, wait: bool = False
+    source: ModelSource | Sequence[ServedModel],
+    settings: ServerSettings | None = None,
+    *,
+    warm: bool = False,
+    wait: bool = False,
 ) -> FastAPI:
     """The ASGI application around some models.
 
@@ -35,8 +44,41 @@ def create_app(
     addresses answer meanwhile; with `wait` nothing does) and closes them at shutdown. `warm`: the Segmenter is warm
     already, and ready at once.
     """
-    settings, metrics = settings or Settings(), Metrics()
-    service = Service(_models(source, warm), settings, metrics)
+    settings, metrics = settings or ServerSettings(), ServerMetrics()
+    service = Service(_models_from(source, warm), settings, metrics)
+    app = FastAPI(
+        title="vesselrt",
+        summary="Blood vessels in eye photographs",
+        description=openapi.DESCRIPTION,
+        version=reports.VERSION,
+        lifespan=_lifespan(service, metrics, wait),
+        # FastAPI's pages for the API load scripts from elsewhere; the server must work without a connection.
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.add_middleware(_StartWhenMounted, service=service)
+    app.add_middleware(Edge, settings=settings, metrics=metrics, budget=service.budget)
+    _add_cors(app, settings)
+    add_error_answers(app)
+    _add_predict(app, service)
+    _add_batch(app, service, settings)
+    _add_reports(app, service, metrics)
+    _add_health(app, service)
+    add_v2(app, service, metrics)
+    add_page(app)
+    return app
+
+
+def _models_from(source: ModelSource | Sequence[ServedModel], warm: bool) -> Sequence[ServedModel]:
+    if isinstance(source, Sequence):
+        return source
+    name = source.manifest.name if isinstance(source, Segmenter) else "model"
+    return [ServedModel(name, source, warm=warm)]
+
+
+def _lifespan(service: Service, metrics: ServerMetrics, wait: bool) -> Lifespan:
+    """Loads the models, forgets old maps, and finishes what is worked on at the end."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
@@ -46,37 +88,11 @@ def create_app(
             if service.state is not State.READY:
                 raise why_not(service.state)
         forgetting = asyncio.create_task(service.forget_maps())
-        yield {"refused": edge.Refusals(metrics)}
+        yield {"refused": Refusals(metrics)}
         forgetting.cancel()
         await service.stop()
 
-    app = FastAPI(
-        title="vesselrt",
-        summary="Blood vessels in eye photographs",
-        description=openapi.DESCRIPTION,
-        version=reports.VERSION,
-        lifespan=lifespan,
-        # FastAPI's pages for the API load scripts from elsewhere; the server must work without a connection.
-        docs_url=None,
-        redoc_url=None,
-        redirect_slashes=False,
-    )
-    app.add_middleware(_StartWhenMounted, service=service)
-    app.add_middleware(edge.Edge, settings=settings, metrics=metrics, budget=service.budget)
-    if settings.cors_origins:
-        exposed = [*openapi.PREDICT_HEADERS, "X-Request-ID", "Retry-After", "Content-Disposition"]
-        app.add_middleware(
-            CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["GET", "POST"], allow_headers=["*"],
-            expose_headers=exposed,
-        )  # fmt: skip
-    errors.install(app)
-    _add_predict(app, service)
-    _add_batch(app, service, settings)
-    _add_reports(app, service, metrics)
-    _add_health(app, service)
-    v2.install(app, service, metrics)
-    page.install(app)
-    return app
+    return lifespan
 
 
 class _StartWhenMounted:
@@ -91,11 +107,13 @@ class _StartWhenMounted:
         await self._app(scope, receive, send)
 
 
-def _models(source: Source | Sequence[Model], warm: bool) -> Sequence[Model]:
-    if isinstance(source, Sequence):
-        return source
-    name = source.manifest.name if isinstance(source, Segmenter) else "model"
-    return [Model(name, source, warm=warm)]
+def _add_cors(app: FastAPI, settings: ServerSettings) -> None:
+    if settings.cors_origins:
+        exposed = [*openapi.PREDICT_HEADERS, "X-Request-ID", "Retry-After", "Content-Disposition"]
+        app.add_middleware(
+            CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["GET", "POST"], allow_headers=["*"],
+            expose_headers=exposed,
+        )  # fmt: skip
 
 
 def _add_predict(app: FastAPI, service: Service) -> None:
@@ -104,67 +122,64 @@ def _add_predict(app: FastAPI, service: Service) -> None:
         summary="Segment one photograph",
         description=openapi.PREDICT,
         response_class=Response,
-        responses={**openapi.PREDICT_ANSWER, **openapi.errors(400, 401, 404, 406, 408, 413, 415, 422, 500, 503)},
+        responses={**openapi.PREDICT_ANSWER, **error_answers(400, 401, 404, 406, 408, 413, 415, 422, 500, 503)},
         openapi_extra=openapi.PREDICT_REQUEST,
         dependencies=openapi.KEYS,
         tags=["vessels"],
     )
     async def predict(request: Request) -> Response:
         service.check_open(request.query_params.get("model"))  # before the body is read
-        seconds = upload.seconds_from(request)
-        sent = await upload.receive(request)
+        seconds = timeout_from(request)
+        sent = await receive_upload(request)
+        options, share = sent.options, request.state.share
         stem, photograph = sent.photographs.pop()
-        share, form = request.state.share, sent.options.format
-        coding = answers.coding_of(form, request.headers.get("accept-encoding", ""))
-        finish = answers.finisher(sent.options, coding)
-        work = Work(photograph, finish, BYTES_A_PIXEL[form], sent.options.model, seconds, sent.options.scale, share)
+        answer = PredictAnswer(options, stem, request.headers.get("accept-encoding", ""), share)
+        cost = BYTES_A_PIXEL[options.format]
+        task = PhotoTask(photograph, answer, cost, options.model, seconds, options.scale, share)
         del photograph  # the service lets go of it before the answer is read
-        answer = await service.run(work, partial(upload.left, request))
-        return answers.Parted(
-            answer.parts, share, answers.headers(answer, sent.options, stem, coding), format_spec(form).media_type
-        )
+        return await service.segment(task, partial(disconnected, request))
 
 
-def _add_batch(app: FastAPI, service: Service, settings: Settings) -> None:
+def _add_batch(app: FastAPI, service: Service, settings: ServerSettings) -> None:
     @app.post(
         "/predict/batch",
         summary="Segment several photographs",
         description=openapi.BATCH,
         response_class=Response,
-        responses={**openapi.BATCH_ANSWER, **openapi.errors(400, 401, 404, 408, 413, 415, 422, 500, 503)},
+        responses={**openapi.BATCH_ANSWER, **error_answers(400, 401, 404, 408, 413, 415, 422, 500, 503)},
         openapi_extra=openapi.BATCH_REQUEST,
         dependencies=openapi.KEYS,
         tags=["vessels"],
     )
     async def predict_batch(request: Request) -> Response:
         service.check_open(request.query_params.get("model"))
-        seconds = upload.seconds_from(request)
-        sent = await upload.receive(request, most=settings.max_batch)
+        seconds = timeout_from(request)
+        sent = await receive_upload(request, most=settings.max_batch)
         service.check_open(sent.options.model)
         container = batch.container_from_accept(request.headers.get("accept", ""))
-        items = batch.run(service, sent, seconds, request.state.share)
-        parts = await batch.begun(batch.stream(container, items, sent.options.format))
+        items = batch.segment_batch(service, sent, seconds, request.state.share)
+        parts = await batch.with_first_part(batch.pack_items(container, items, sent.options.format))
         return StreamingResponse(parts, media_type=batch.CONTAINERS[container], headers={"Vary": "Accept"})
 
 
-def _add_reports(app: FastAPI, service: Service, metrics: Metrics) -> None:
-    shared: dict[str, Any] = {"responses": openapi.errors(401), "tags": ["server"], "dependencies": openapi.KEYS}
+def _add_reports(app: FastAPI, service: Service, metrics: ServerMetrics) -> None:
+    shared: dict[str, Any] = {"responses": error_answers(401), "tags": ["server"], "dependencies": openapi.KEYS}
 
     @app.get("/models", summary="The models that are served", response_model_exclude_none=True, **shared)
     async def models() -> reports.Models:
         """What a request may name as `model`, and what answers then."""
-        return reports.models(service)
+        return reports.model_list(service)
 
     @app.get("/version", summary="What answers", **shared)
     async def version() -> reports.Version:
         """vesselrt, Python, and the libraries that have a say in the result."""
-        return reports.versions()
+        return reports.version_report()
 
     @app.get(
         "/metrics",
         summary="Figures for Prometheus",
         response_class=Response,
-        responses={**openapi.METRICS_ANSWER, **openapi.errors(401)},
+        responses={**openapi.METRICS_ANSWER, **error_answers(401)},
         dependencies=openapi.KEYS,
         tags=["server"],
     )
@@ -182,13 +197,13 @@ def _add_health(app: FastAPI, service: Service) -> None:
     @app.get("/health/ready", summary="Ready for photographs", response_model_exclude_none=True, **shared)
     async def health(response: Response) -> reports.Health:
         """200 when photographs can be sent, else 503 with the same fields and an error."""
-        report = reports.health(service)
+        report = reports.health_report(service)
         if not report.ready:
             response.status_code = HTTPStatus.SERVICE_UNAVAILABLE
-            response.headers["Retry-After"] = str(errors.RETRY_AFTER)
+            response.headers["Retry-After"] = str(RETRY_AFTER)
         return report
 
-    @app.get("/health/live", summary="The process is of use", responses=openapi.errors(503), tags=["health"])
+    @app.get("/health/live", summary="The process is of use", responses=error_answers(503), tags=["health"])
     async def live() -> reports.Live:
         """200 while the server starts, works or stops; 503 when the model could not be loaded and a restart is due."""
         if service.state is State.FAILED:

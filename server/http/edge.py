@@ -13,33 +13,33 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vesselrt.runtime.errors import ImageTooLargeError
-from vesselrt.server.http.errors import RequestError, answer
-from vesselrt.server.metrics import Metrics
-from vesselrt.server.settings import Settings
+from vesselrt.server.http.errors import RequestError, error_response
+from vesselrt.server.metrics import ServerMetrics
+from vesselrt.server.settings import ServerSettings
 from vesselrt.server.work.budget import Budget, Share
 from vesselrt.server.work.models import State, why_not
 
 logger = logging.getLogger(__name__)
 
-_SANE = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
+_SANE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 # Orchestrators that ask for health have no key; the page itself is open, what it asks for is not.
-_OPEN = re.compile(r"/|/_next/.*|/licences\.txt|/health(/.*)?|/v2/health/.*")
-_ADMIN = re.compile(r"/metrics|/health(/.*)?|/v2/health/.*")
+_WITHOUT_KEY = re.compile(r"/|/_next/.*|/licences\.txt|/health(/.*)?|/v2/health/.*")
+_ADMIN_PATHS = re.compile(r"/metrics|/health(/.*)?|/v2/health/.*")
 _BATCH = "/predict/batch"
-SECURITY = {
+SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",  # photographs of patients
 }
-POLICY = "default-src 'none'; frame-ancestors 'none'"
+CONTENT_POLICY = "default-src 'none'; frame-ancestors 'none'"
 
 
 class Edge:
     """ASGI middleware, the outermost."""
 
-    def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics, budget: Budget) -> None:
+    def __init__(self, app: ASGIApp, settings: ServerSettings, metrics: ServerMetrics, budget: Budget) -> None:
         self._app, self._settings, self._metrics, self._budget = app, settings, metrics, budget
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -48,8 +48,8 @@ class Edge:
             return
         started, headers = time.perf_counter(), Headers(scope=scope)
         name = headers.get("x-request-id", "")
-        name = name if _SANE.fullmatch(name) else new_name()
-        # Both lengths: what stands before this server may have taken the other one, so no further request is believed.
+        name = name if _SANE_ID.fullmatch(name) else new_request_id()
+        # Two lengths: a proxy may have used the other one, so the next request on this connection may be forged.
         doubtful = "content-length" in headers and "transfer-encoding" in headers
         out = _Outlet(send, self._settings.write_timeout, name, started, close=doubtful)
         if scope["method"] == "HEAD":  # as GET; the server leaves the body out
@@ -64,11 +64,11 @@ class Edge:
             except asyncio.CancelledError:  # the server stops, and the time to finish is over
                 if out.status:
                     raise
-                await answer(scope, why_not(State.STOPPED))(scope, receive, out.send)
-            except Exception as error:  # noqa: BLE001 - each has an answer
+                await error_response(scope, why_not(State.STOPPED))(scope, receive, out.send)
+            except Exception as error:  # noqa: BLE001 - whatever it is: the client gets an answer in JSON
                 if out.late and abort is not None:
                     abort()
-                    await asyncio.sleep(0)  # the connection's own code hears of it
+                    await asyncio.sleep(0)  # lets the connection's own code run
                 else:
                     await self._answer_error(scope, error, receive, out)
             finally:
@@ -79,21 +79,21 @@ class Edge:
             logger.error("request %s failed", scope["state"]["request_id"], exc_info=error)
         if out.status:  # half an answer can't become another one
             raise error
-        await answer(scope, error)(scope, receive, out.send)
+        await error_response(scope, error)(scope, receive, out.send)
 
     def _check_admitted(self, scope: Scope, headers: Headers) -> None:
         path: str = scope["path"]
         if self._settings.admin_port and (scope.get("server") or ("", 0))[1] == self._settings.admin_port:
-            if not _ADMIN.fullmatch(path):
+            if not _ADMIN_PATHS.fullmatch(path):
                 message = f"there is nothing at {path[:80]} on this port: it is for /health and /metrics alone."
                 raise RequestError(HTTPStatus.NOT_FOUND, message)
             return
         key = self._settings.api_key
-        if key is None or _OPEN.fullmatch(path):
+        if key is None or _WITHOUT_KEY.fullmatch(path):
             return
         kind, _, token = headers.get("authorization", "").partition(" ")
         given = headers.get("x-api-key") or (token.strip() if kind.lower() == "bearer" else "")
-        if not _same(given, key):
+        if not _is_key(given, key):
             raise RequestError(
                 HTTPStatus.UNAUTHORIZED,
                 f"{'another' if given else 'an'} API key is needed. Send it as X-API-Key, or as Authorization: Bearer.",
@@ -105,13 +105,13 @@ class Edge:
         self._metrics.requests.labels(route, method, status or "none").inc()
         self._metrics.seconds.labels(route).observe(seconds)
         name, client = scope["state"]["request_id"], (scope.get("client") or ("-",))[0]
-        logger.info("%s %s %s %d %.1f ms %s", client, method, _line(scope), status, seconds * 1e3, name)
+        logger.info("%s %s %s %d %.1f ms %s", client, method, _logged_path(scope), status, seconds * 1e3, name)
 
 
 class _Outlet:
     """An answer on its way out: in pieces, of which a client takes a quarter of each part within the time.
 
-    A piece is copied on its way; between pieces other requests get their turn, and a part may be let go of when `send`
+    A piece is copied on its way; between pieces other requests get their turn, and a part may be released when `send`
     returns: its last piece is with the system then.
     """
 
@@ -128,21 +128,21 @@ class _Outlet:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             headers = MutableHeaders(scope=message)
-            _dress(headers, self._name, (time.perf_counter() - self._started) * 1e3)
+            _add_headers(headers, self._name, (time.perf_counter() - self._started) * 1e3)
             if self._close:
                 headers["Connection"] = "close"
         body = memoryview(message.get("body", b""))
         if not body:
-            await self._within(message)
+            await self._send_in_time(message)
             return
         for quarter in range(0, len(body), share := max(len(body) // 4, self.PIECE)):
             end = min(quarter + share, len(body))
             pieces = (body[start : min(start + self.PIECE, end)] for start in range(quarter, end, self.PIECE))
-            await self._within(*({**message, "body": bytes(piece), "more_body": True} for piece in pieces))
+            await self._send_in_time(*({**message, "body": bytes(piece), "more_body": True} for piece in pieces))
         # Servers wait with the next message until the last one is written.
-        await self._within({**message, "body": b"", "more_body": message.get("more_body", False)})
+        await self._send_in_time({**message, "body": b"", "more_body": message.get("more_body", False)})
 
-    async def _within(self, *messages: Message) -> None:
+    async def _send_in_time(self, *messages: Message) -> None:
         try:
             async with asyncio.timeout(self._seconds):
                 for message in messages:
@@ -158,7 +158,7 @@ class _Body:
     Errors are raised where the body is read, so they are answered like any other.
     """
 
-    def __init__(self, settings: Settings, share: Share, headers: Headers, batch: bool, receive: Receive) -> None:
+    def __init__(self, settings: ServerSettings, share: Share, headers: Headers, batch: bool, receive: Receive) -> None:
         self._receive, self._share, self._seconds = receive, share, settings.body_timeout
         self._limit = settings.max_batch_bytes if batch else settings.max_bytes
         declared = headers.get("content-length", "")
@@ -195,9 +195,9 @@ class _Body:
 
 
 class Refusals:
-    """Connections that were refused: all are counted, and told in the log at most once a second."""
+    """Counts refused connections, and logs them at most once a second."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: ServerMetrics) -> None:
         self._metrics, self._untold, self._next = metrics, 0, 0.0
 
     def __call__(self, why: str) -> None:
@@ -208,27 +208,27 @@ class Refusals:
             self._untold, self._next = 0, time.monotonic() + 1
 
 
-def new_name() -> str:
+def new_request_id() -> str:
     """Of a request that brings none."""
     return secrets.token_hex(8)
 
 
-def _dress(headers: MutableHeaders, name: str, milliseconds: float) -> None:
+def _add_headers(headers: MutableHeaders, name: str, milliseconds: float) -> None:
     headers["X-Request-ID"] = name
-    for header, value in SECURITY.items():
+    for header, value in SECURITY_HEADERS.items():
         headers.setdefault(header, value)
     if not headers.get("content-type", "").startswith("text/html"):  # the page has a policy of its own
-        headers.setdefault("Content-Security-Policy", POLICY)
+        headers.setdefault("Content-Security-Policy", CONTENT_POLICY)
     stages = headers.get("server-timing")
     headers["Server-Timing"] = f"{stages}, total;dur={milliseconds:.1f}" if stages else f"total;dur={milliseconds:.1f}"
 
 
-def _same(given: str, key: SecretStr) -> bool:
+def _is_key(given: str, key: SecretStr) -> bool:
     """In a time that does not depend on how much of it is right."""
     return hmac.compare_digest(given.encode("utf-8", "replace"), key.get_secret_value().encode("utf-8"))
 
 
-def _line(scope: Scope) -> str:
+def _logged_path(scope: Scope) -> str:
     """The address as it was sent: still percent-encoded, so that it can't begin a line of its own."""
     path: bytes = scope.get("raw_path") or scope["path"].encode("unicode_escape")
     return path[:200].decode("ascii", "backslashreplace")

@@ -11,7 +11,6 @@ of vesselrt.runtime.errors:
         └── NotReadyError     the model is being loaded, or could not be
 """
 
-import logging
 from http import HTTPStatus
 
 from fastapi import FastAPI, Request
@@ -23,8 +22,6 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Scope
 
 from vesselrt.runtime.errors import ImageDecodeError, ImageError, ImageTooLargeError, OptionError, VesselrtError
-
-logger = logging.getLogger(__name__)
 
 
 class ErrorDetail(BaseModel):
@@ -88,20 +85,20 @@ STATUS: dict[type[Exception], HTTPStatus] = {
 }
 
 
-def install(app: FastAPI) -> None:
+def add_error_answers(app: FastAPI) -> None:
     """Makes `app` answer every error in the one shape."""
+
+    async def answer(request: Request, error: Exception) -> JSONResponse:
+        return error_response(request.scope, error)
+
     for kind in (RequestError, HTTPException, *STATUS):
-        app.add_exception_handler(kind, _answer)
+        app.add_exception_handler(kind, answer)
 
 
-async def _answer(request: Request, error: Exception) -> JSONResponse:
-    return answer(request.scope, error)
-
-
-def answer(scope: Scope, error: Exception) -> JSONResponse:
+def error_response(scope: Scope, error: Exception) -> JSONResponse:
     """The answer to a request that failed."""
     path: str = scope["path"]
-    status, detail = describe(error, path)
+    status, detail = describe_error(error, path)
     headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers["Retry-After"] = str(RETRY_AFTER)
@@ -115,8 +112,8 @@ def answer(scope: Scope, error: Exception) -> JSONResponse:
     return JSONResponse(ErrorBody(error=detail).model_dump(exclude_none=True), status, headers)
 
 
-def describe(error: Exception, path: str = "") -> tuple[int, ErrorDetail]:
-    """The status and the words for an error. Of an unexpected one nothing is told: its text may hold paths."""
+def describe_error(error: Exception, path: str = "") -> tuple[int, ErrorDetail]:
+    """The status and the words for an error. The text of an unexpected one is left out: it may hold paths."""
     if isinstance(error, HTTPException):
         return error.status_code, _describe_http(error, path)
     if isinstance(error, RequestError):

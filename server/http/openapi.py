@@ -1,14 +1,13 @@
-"""What /openapi.json says beyond what FastAPI reads from the code: media types, bodies, examples, errors."""
+"""What /openapi.json says beyond what FastAPI reads from the code: media types, bodies and examples of /predict."""
 
 import json
-from http import HTTPStatus
 from typing import Any
 
 from fastapi import Security
 from fastapi.security import APIKeyHeader, HTTPBearer
 
-from vesselrt.server.http.errors import RETRY_AFTER, ErrorBody, V2Error
-from vesselrt.server.http.options import Options
+from vesselrt.server.http.openapi_errors import header_schema
+from vesselrt.server.http.options import AnswerOptions
 
 DESCRIPTION = """
 Segments the blood vessels of the retina in an eye photograph.
@@ -29,7 +28,7 @@ A pixel belongs to a vessel where `probability ≥ threshold × 255`. To try sev
 the header `Accept` chooses: image/png, image/svg+xml, application/geo+json or application/json.
 
 Two eyes in one photograph are segmented both, each at its own scale. What is doubtful about a photograph (blurred,
-dark, overexposed, no retina, a scale that is a guess) is told in the header `X-Vesselrt-Warnings`, and in the JSON.
+dark, overexposed, no retina, a scale that is a guess) stands in the header `X-Vesselrt-Warnings`, and in the JSON.
 
 The header `X-Request-Timeout` says after how many seconds the answer is of no more use.
 """
@@ -37,11 +36,11 @@ The header `X-Request-Timeout` says after how many seconds the answer is of no m
 BATCH = """
 Takes several photographs as multipart fields `image` and answers with a ZIP file, or with lines of JSON where `Accept`
 names application/x-ndjson; each photograph as soon as it is finished. What can't be used has its error in its place.
-What is doubtful about a photograph is told in its line, or in a file beside its own: `000-left-warnings.json`.
+What is doubtful about a photograph stands in its line, or in a file beside its own: `000-left-warnings.json`.
 """
 
-_BINARY = {"type": "string", "format": "binary"}
-_OPTIONS = Options.schemas()
+BINARY_SCHEMA = {"type": "string", "format": "binary"}
+_OPTIONS = AnswerOptions.schemas()
 KEYS = [
     Security(APIKeyHeader(name="X-API-Key", scheme_name="key", auto_error=False)),
     Security(HTTPBearer(scheme_name="bearer", auto_error=False)),
@@ -54,7 +53,7 @@ def _parameter(name: str, schema: dict[str, Any]) -> dict[str, Any]:
     return {"name": name, "in": "query", "required": False, "schema": schema, **example}
 
 
-_TIMEOUT = {
+TIMEOUT_HEADER = {
     "name": "X-Request-Timeout",
     "in": "header",
     "required": False,
@@ -73,15 +72,15 @@ def _form(image: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-_RAW = {"image/*": {"schema": _BINARY}, "application/octet-stream": {"schema": _BINARY}}
+_RAW = {"image/*": {"schema": BINARY_SCHEMA}, "application/octet-stream": {"schema": BINARY_SCHEMA}}
 """One photograph, without a form."""
 PREDICT_REQUEST: dict[str, Any] = {
-    "parameters": [*(_parameter(name, schema) for name, schema in _OPTIONS.items()), _TIMEOUT],
+    "parameters": [*(_parameter(name, schema) for name, schema in _OPTIONS.items()), TIMEOUT_HEADER],
     "requestBody": {
         "required": True,
         "content": {
             "multipart/form-data": {
-                "schema": _form({**_BINARY, "description": "One photograph, with a file name."}),
+                "schema": _form({**BINARY_SCHEMA, "description": "One photograph, with a file name."}),
                 # Swagger's notation for "a file is sent here" is the schema; an example shows the other fields.
                 "example": {"image": "@photo.jpg", "threshold": 0.4, "format": "overlay"},
             },
@@ -91,34 +90,32 @@ PREDICT_REQUEST: dict[str, Any] = {
 }
 
 
-def _header(description: str, example: str) -> dict[str, Any]:
-    return {"description": description, "schema": {"type": "string"}, "example": example}
-
-
 PREDICT_HEADERS: dict[str, Any] = {
-    "Server-Timing": _header(
+    "Server-Timing": header_schema(
         "Milliseconds of each stage.",
         "wait;dur=0.1, decode;dur=3.9, prepare;dur=1.2, infer;dur=21.3, finish;dur=0.8, encode;dur=2.1",
     ),
-    "X-Vesselrt-Model": _header("Name and version of the model.", "fundus 1.2.0"),
-    "X-Vesselrt-Device": _header("The device that was really used.", "cpu"),
-    "X-Vesselrt-Precision": _header("The precision that was really used.", "bf16"),
-    "X-Vesselrt-Threshold": _header("The threshold that was used.", "0.5"),
-    "X-Vesselrt-Scale": _header(
+    "X-Vesselrt-Model": header_schema("Name and version of the model.", "fundus 1.2.0"),
+    "X-Vesselrt-Device": header_schema("The device that was really used.", "cpu"),
+    "X-Vesselrt-Precision": header_schema("The precision that was really used.", "bf16"),
+    "X-Vesselrt-Threshold": header_schema("The threshold that was used.", "0.5"),
+    "X-Vesselrt-Scale": header_schema(
         "Of each field of view its diameter in pixels, and whether its edge was found, it was told, or it is guessed: "
         "the longer side, because no edge is seen.",
         "928 found",
     ),
-    "X-Vesselrt-Warnings": _header(
+    "X-Vesselrt-Warnings": header_schema(
         "What is doubtful about the photograph, sentences with | between them; not there if nothing is.",
         "The photograph looks blurred: thin vessels may be missing.",
     ),
-    "X-Vesselrt-Levels": _header(
+    "X-Vesselrt-Levels": header_schema(
         "With format=probability: how many pixels of the field of view have the values 0 to 255. The vessel density at "
         "any threshold is the share of those that reach it.",
         "812345,1201,998,705",
     ),
-    "Content-Disposition": _header("A file name made from that of the upload.", 'inline; filename="photo-mask.png"'),
+    "Content-Disposition": header_schema(
+        "A file name made from that of the upload.", 'inline; filename="photo-mask.png"'
+    ),
 }
 
 PREDICT_ANSWER: dict[int | str, dict[str, Any]] = {
@@ -126,7 +123,7 @@ PREDICT_ANSWER: dict[int | str, dict[str, Any]] = {
         "description": "The file, of the kind that `format` asked for.",
         "headers": PREDICT_HEADERS,
         "content": {
-            "image/png": {"schema": _BINARY},
+            "image/png": {"schema": BINARY_SCHEMA},
             "image/svg+xml": {
                 "schema": {"type": "string"},
                 "example": '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 565 584" width="565" height="584">'
@@ -185,7 +182,7 @@ BATCH_REQUEST: dict[str, Any] = {
         "required": True,
         "content": {
             "multipart/form-data": {
-                "schema": _form({"type": "array", "minItems": 1, "items": _BINARY}),
+                "schema": _form({"type": "array", "minItems": 1, "items": BINARY_SCHEMA}),
                 "example": {"image": ["@left.jpg", "@right.jpg"], "format": "mask"},
             },
             **_RAW,
@@ -205,7 +202,7 @@ BATCH_ANSWER: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The photographs' files, in the order in which they were finished.",
         "content": {
-            "application/zip": {"schema": _BINARY},
+            "application/zip": {"schema": BINARY_SCHEMA},
             "application/x-ndjson": {"schema": {"type": "string"}, "example": json.dumps(_LINE) + "\n"},
         },
     }
@@ -216,136 +213,3 @@ METRICS_ANSWER: dict[int | str, dict[str, Any]] = {
         "content": {"text/plain": {"schema": {"type": "string"}, "example": "vesselrt_places_taken 0.0\n"}},
     }
 }
-
-_INFERENCE = {
-    "inputs": [{"name": "file", "datatype": "BYTES", "shape": [1], "data": ["/9j/4AAQSkZJRg=="]}],
-    "outputs": [{"name": "mask", "parameters": {"threshold": 0.4}}],
-}
-INFER_ANSWER: dict[int | str, dict[str, Any]] = {
-    200: {
-        "description": "The outputs; as JSON alone, or followed by binary tensors.",
-        "content": {
-            "application/json": {
-                "schema": {"type": "object"},
-                "example": {
-                    "model_name": "fundus",
-                    "model_version": "1.2.0",
-                    "outputs": [{"name": "mask", "datatype": "BOOL", "shape": [1, 2], "data": [False, True]}],
-                },
-            },
-            "application/octet-stream": {"schema": _BINARY},
-        },
-    }
-}
-
-
-def path_parameters(path: str) -> list[dict[str, Any]]:
-    """Of a path under /v2."""
-    named = {"model": "One of /models.", "version": "Of the model."}
-    return [
-        {"name": name, "in": "path", "required": True, "description": text, "schema": {"type": "string"}}
-        for name, text in named.items()
-        if f"{{{name}}}" in path
-    ]
-
-
-def infer_request(path: str, schema: dict[str, Any]) -> dict[str, Any]:
-    """The parameters and the body of `infer`; `schema` is that of its JSON. Definitions are written out in place."""
-    content: dict[str, Any] = {
-        "application/json": {"schema": _written_out(schema, schema.pop("$defs", {})), "example": _INFERENCE},
-        "application/octet-stream": {"schema": _BINARY},
-    }
-    length = {
-        "name": "Inference-Header-Content-Length",
-        "in": "header",
-        "required": False,
-        "schema": {"type": "integer", "minimum": 0, "description": "Bytes of JSON, where binary tensors follow it."},
-    }
-    parameters = [*path_parameters(path), length, _TIMEOUT]
-    return {"parameters": parameters, "requestBody": {"required": True, "content": content}}
-
-
-def _written_out(schema: Any, definitions: dict[str, Any]) -> Any:
-    if isinstance(schema, list):
-        return [_written_out(part, definitions) for part in schema]
-    if not isinstance(schema, dict):
-        return schema
-    if "$ref" in schema:
-        named = definitions[schema["$ref"].rpartition("/")[2]]
-        return _written_out({**named, **{key: value for key, value in schema.items() if key != "$ref"}}, definitions)
-    return {key: _written_out(value, definitions) for key, value in schema.items()}
-
-
-_ERRORS: dict[int, tuple[str, str, str]] = {
-    400: (
-        "The multipart body is damaged, or has more than one file.",
-        "RequestError",
-        "the multipart body can't be used: Too many files. Maximum number of files is 1.",
-    ),
-    401: (
-        "The API key is missing or another one.",
-        "RequestError",
-        "an API key is needed. Send it as X-API-Key, or as Authorization: Bearer.",
-    ),
-    404: ("No such model.", "RequestError", "no model 'slitlamp'. Expected one of: fundus."),
-    406: (
-        "Nothing of what Accept names is to be had.",
-        "RequestError",
-        "nothing in Accept: video/mp4 is to be had. Accept one of: image/png, image/svg+xml, application/geo+json.",
-    ),
-    408: (
-        "The body came too slowly.",
-        "RequestError",
-        "the body did not come within 60 s. Send it faster, or less of it.",
-    ),
-    413: (
-        "Over the limit on bytes or pixels.",
-        "ImageTooLargeError",
-        "the body has more than 67,108,864 bytes, the limit. Send a smaller file.",
-    ),
-    415: (
-        "Not a whole image, or a content type that is neither multipart, image/* nor application/octet-stream.",
-        "ImageDecodeError",
-        "the JPEG is truncated or damaged. Send a whole file.",
-    ),
-    422: (
-        "No photograph, a black one, or a wrong option.",
-        "OptionError",
-        "threshold is '1.5'. Expected a number from 0 to 1, such as 0.5.",
-    ),
-    500: (
-        "A fault of the server.",
-        "InternalError",
-        "Something went wrong in the server; its log says what. The request may be sent again.",
-    ),
-    503: (
-        "Too many photographs wait, or the model is not loaded. Try again after Retry-After seconds.",
-        "BusyError",
-        "17 photographs are being worked on or waiting, and no more may. Try again in a moment.",
-    ),
-}
-
-
-def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The documentation of these error answers."""
-    documented: dict[int | str, dict[str, Any]] = {}
-    for status in statuses:
-        description, kind, message = _ERRORS[status]
-        example = {"error": {"type": kind, "message": message}}
-        documented[status] = {
-            "model": ErrorBody,
-            "description": description,
-            "content": {"application/json": {"example": example}},
-        }
-        if status == HTTPStatus.SERVICE_UNAVAILABLE:
-            documented[status]["headers"] = {"Retry-After": _header("Seconds to wait.", str(RETRY_AFTER))}
-    return documented
-
-
-def v2_errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The same under /v2, in the protocol's own shape."""
-    documented = errors(*statuses)
-    for answer in documented.values():
-        message = answer["content"]["application/json"]["example"]["error"]["message"]
-        answer["model"], answer["content"] = V2Error, {"application/json": {"example": {"error": message}}}
-    return documented

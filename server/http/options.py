@@ -1,4 +1,7 @@
-"""How an answer shall look: one model reads query and form, and is what /openapi.json says of them."""
+"""What a client chooses: the options of query and form, and the headers by which it chooses (RFC 9110, 12.5).
+
+One model reads the options, and is what /openapi.json says of them.
+"""
 
 import re
 from collections.abc import Iterable
@@ -11,7 +14,6 @@ from vesselrt.runtime.errors import OptionError
 from vesselrt.runtime.output.formats import FORMATS
 from vesselrt.runtime.output.outlines import MAX_SIMPLIFY
 from vesselrt.runtime.output.pictures import COLOUR, OPACITY
-from vesselrt.server.http.accept import weighted
 from vesselrt.server.http.errors import RequestError
 
 Pairs = list[tuple[str, str]]
@@ -24,28 +26,28 @@ def _known_format(value: Any) -> Any:
     return value
 
 
-def _fraction(value: Any) -> Any:
-    number = _number(value)
+def _fraction_from_text(value: Any) -> Any:
+    number = _number_from_text(value)
     if not 0 <= number <= 1:  # also true for NaN
         raise ValueError("a number from 0 to 1, such as 0.5")
     return number
 
 
-def _diameter(value: Any) -> Any:
-    number = _number(value)
+def _diameter_from_text(value: Any) -> Any:
+    number = _number_from_text(value)
     if not 0 < number < float("inf"):  # also true for NaN
         raise ValueError("the diameter of the field of view in pixels, such as 960")
     return number
 
 
-def _pixels(value: Any) -> Any:
-    number = _number(value)
+def _distance_from_text(value: Any) -> Any:
+    number = _number_from_text(value)
     if not 0 <= number < MAX_SIMPLIFY:  # also true for NaN
         raise ValueError("a distance in pixels, such as 0.35")
     return number
 
 
-def _number(value: Any) -> float:
+def _number_from_text(value: Any) -> float:
     """NaN for what is none."""
     try:
         return float("nan" if "_" in str(value) else value)  # Python reads 0_1 as 1
@@ -53,16 +55,13 @@ def _number(value: Any) -> float:
         return float("nan")
 
 
-def _rgb(value: Any) -> Any:
+def _known_colour(value: Any) -> Any:
     if not re.fullmatch(_COLOUR, str(value)):
         raise ValueError(f"red, green and blue, such as {COLOUR}")
     return value
 
 
-Fraction = Annotated[float, Field(ge=0, le=1), BeforeValidator(_fraction)]
-
-
-class Options(BaseModel):
+class AnswerOptions(BaseModel):
     """The options of one photograph, or of a batch."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
@@ -73,26 +72,30 @@ class Options(BaseModel):
     """mask: 8-bit grey PNG, 0 or 255. probability: 8-bit grey PNG. overlay: the photograph as RGB PNG with the vessels
     coloured. svg, geojson: outlines in pixels, y down, along pixel edges or simplified. json: the mask as COCO's RLE,
     vessel density in the field of view, counts, times. Left out: the header Accept chooses, else it is a mask."""
-    threshold: Annotated[float, Field(ge=0, le=1), BeforeValidator(_fraction)] | None = Field(
+    threshold: Annotated[float, Field(ge=0, le=1), BeforeValidator(_fraction_from_text)] | None = Field(
         default=None, examples=[0.4]
     )
     """The least probability of a vessel pixel. Left out: the model's own threshold."""
-    colour: Annotated[str, Field(pattern=_COLOUR), BeforeValidator(_rgb)] = Field(default=COLOUR, examples=["#33ccff"])
+    colour: Annotated[str, Field(pattern=_COLOUR), BeforeValidator(_known_colour)] = Field(
+        default=COLOUR, examples=["#33ccff"]
+    )
     """Of the vessels in overlay and svg. In an address # is written %23. Left out: #00ff66."""
-    opacity: Fraction = Field(default=OPACITY, examples=[0.8])
+    opacity: Annotated[float, Field(ge=0, le=1), BeforeValidator(_fraction_from_text)] = Field(
+        default=OPACITY, examples=[0.8]
+    )
     """How much of the vessels' colour covers the photograph in overlay. Left out: 0.55."""
-    simplify: Annotated[float, Field(ge=0, lt=MAX_SIMPLIFY), BeforeValidator(_pixels)] = Field(
+    simplify: Annotated[float, Field(ge=0, lt=MAX_SIMPLIFY), BeforeValidator(_distance_from_text)] = Field(
         default=0.0, examples=[0.35]
     )
     """Pixels by which outlines may move in svg and geojson: fewer points, and up to 0.35 the same mask. Left out: 0."""
-    scale: Annotated[float, Field(gt=0), BeforeValidator(_diameter)] | None = None
+    scale: Annotated[float, Field(gt=0), BeforeValidator(_diameter_from_text)] | None = None
     """Diameter of the field of view in pixels of the photograph, for one that was cut inside of it. Left out: it is
-    found, and X-Vesselrt-Scale tells it."""
+    found; X-Vesselrt-Scale has it."""
     model: str | None = None
     """One of /models. Left out: the first."""
 
     @classmethod
-    def from_pairs(cls, pairs: Iterable[tuple[str, str]], accept: str = "") -> "Options":
+    def from_pairs(cls, pairs: Iterable[tuple[str, str]], accept: str = "") -> "AnswerOptions":
         """Reads the fields of a query or form; `accept` chooses the format where they don't.
 
         Raises OptionError for an unknown or wrong one, or one that is given twice and not the same; RequestError when
@@ -127,12 +130,23 @@ class Options(BaseModel):
         return found
 
 
+def weighted_names(header: str) -> list[tuple[float, str]]:
+    """What a header such as Accept names, lower case, the most wanted first; weight 0: not at all."""
+    names: list[tuple[float, str]] = []
+    for part in header.split(","):
+        name, *parameters = (piece.strip().lower() for piece in part.split(";"))
+        quality = next((p[2:] for p in parameters if p.startswith("q=")), "1")
+        if name and re.fullmatch(r"[01](\.\d{0,3})?", quality):
+            names.append((float(quality), name))
+    return sorted(names, key=lambda pair: -pair[0])  # stable: of equals the first
+
+
 def format_from_accept(accept: str) -> str:
     """The format for an Accept header (RFC 9110, 12.5.1): a mask where any image will do, or anything.
 
     Raises RequestError when none of what it names is offered.
     """
-    ranges = weighted(accept)
+    ranges = weighted_names(accept)
     for weight, kind in ranges:
         if weight and kind in _ACCEPTED:
             return _ACCEPTED[kind]
@@ -140,7 +154,7 @@ def format_from_accept(accept: str) -> str:
         return "mask"
     offered = ", ".join(dict.fromkeys(spec.media_type for spec in FORMATS.values()))
     raise RequestError(
-        HTTPStatus.NOT_ACCEPTABLE, f"nothing in Accept: {accept[:80]} is to be had. Accept one of: {offered}."
+        HTTPStatus.NOT_ACCEPTABLE, f"nothing in Accept: {accept[:80]} is offered. Accept one of: {offered}."
     )
 
 

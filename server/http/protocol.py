@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import h11
@@ -11,16 +12,16 @@ from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
 
 from vesselrt.server.http import edge
 from vesselrt.server.http.errors import RETRY_AFTER
-from vesselrt.server.settings import Settings
+from vesselrt.server.settings import ServerSettings
 
-MOST_HEAD = 16 * 1024
+MOST_HEAD_BYTES = 16 * 1024
 """Bytes of request line and headers."""
 _HEAD_ENDS = re.compile(rb"\n\r?\n")
-_MANY, _SMALL = 1000, 256
+_MANY_CHUNKS, _SMALL_CHUNK = 1000, 256
 """Chunks of a body that may be of any size; bytes that more of them must have on average."""
 
 
-class _Connection(h11.Connection):
+class _LimitedConnection(h11.Connection):
     """HTTP/1.1, less bodies of very many very small chunks: handling one takes as long as handling a large one."""
 
     _chunks = _bytes = 0
@@ -32,18 +33,25 @@ class _Connection(h11.Connection):
         elif isinstance(event, h11.Data):
             self._chunks += event.chunk_start
             self._bytes += len(event.data)
-            if self._chunks > _MANY and self._bytes < _SMALL * self._chunks:
-                raise h11.RemoteProtocolError(f"the body comes in chunks of less than {_SMALL} bytes")
+            if self._chunks > _MANY_CHUNKS and self._bytes < _SMALL_CHUNK * self._chunks:
+                raise h11.RemoteProtocolError(f"the body comes in chunks of less than {_SMALL_CHUNK} bytes")
         return event
 
 
-class Protocol(H11Protocol):
+class LimitedProtocol(H11Protocol):
     """One connection."""
 
-    def __init__(self, *args: Any, settings: Settings, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        settings: ServerSettings,
+        refused: Callable[[str], object] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """`refused` is called with the reason for each refused connection. None: the one in the lifespan's state."""
         super().__init__(*args, **kwargs)
-        self.conn = _Connection(h11.SERVER, MOST_HEAD)
-        self._settings = settings
+        self.conn = _LimitedConnection(h11.SERVER, MOST_HEAD_BYTES)
+        self._settings, self._refused = settings, refused
         self._head: asyncio.TimerHandle | None = None
         """Runs while a head, or what is left of a body that was answered before its end, is to come."""
 
@@ -51,7 +59,7 @@ class Protocol(H11Protocol):
         super().connection_made(transport)
         # Of an answer no more than one piece is in this process's hands; vesselrt.server.http.edge times each.
         transport.set_write_buffer_limits(0)
-        refused = self.app_state.get("refused")
+        refused = self._refused or self.app_state.get("refused")
         self.app_state = {**self.app_state, "abort": transport.abort}
         most = self._settings.max_connections
         if len(self.connections) > most:
@@ -77,7 +85,7 @@ class Protocol(H11Protocol):
             # h11 limits heads that are not complete; those that come in one piece are limited here.
             received = self.conn.trailing_data[0]
             end = _HEAD_ENDS.search(received)
-            if (end.start() if end else len(received)) > MOST_HEAD:
+            if (end.start() if end else len(received)) > MOST_HEAD_BYTES:
                 self._refuse_head()
                 return
         super().handle_events()
@@ -96,7 +104,7 @@ class Protocol(H11Protocol):
         self._refuse(400, "RequestError", f"not a request in HTTP/1.1: {reason}. Send a well-formed one.")
 
     def _refuse_head(self) -> None:
-        message = f"the head of the request has more than {MOST_HEAD:,} bytes. Send fewer or shorter headers."
+        message = f"the head of the request has more than {MOST_HEAD_BYTES:,} bytes. Send fewer or shorter headers."
         self._refuse(431, "RequestError", message)
 
     def _wait_for_head(self, seconds: float) -> None:
@@ -117,15 +125,15 @@ class Protocol(H11Protocol):
 
     def _refuse(self, status: int, kind: str, message: str) -> None:
         """Answers and closes the connection; without an answer where one has begun."""
-        name = edge.new_name()
+        name = edge.new_request_id()
         body = json.dumps({"error": {"type": kind, "message": message, "request_id": name}}).encode()
         fields = {
             "Content-Type": "application/json",
             "Content-Length": str(len(body)),
             "Connection": "close",
             "X-Request-ID": name,
-            **edge.SECURITY,
-            "Content-Security-Policy": edge.POLICY,
+            **edge.SECURITY_HEADERS,
+            "Content-Security-Policy": edge.CONTENT_POLICY,
         }
         if status == 503:
             fields["Retry-After"] = str(RETRY_AFTER)

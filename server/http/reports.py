@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import BaseModel
 
 from vesselrt.server.http import errors
-from vesselrt.server.work.models import Model, State, why_not
+from vesselrt.server.work.models import ServedModel, State, why_not
 from vesselrt.server.work.service import Service
 
 VERSION = version("vesselrt")
@@ -71,13 +71,13 @@ class Version(BaseModel):
     libraries: dict[str, str]
 
 
-def health(service: Service) -> Health:
+def health_report(service: Service) -> Health:
     """Of the default model, and whether every model that is loaded at start is."""
     state = service.state
     ready = state is State.READY
     report = Health(status=state.value, live=state is not State.FAILED, ready=ready, version=VERSION)
     if not ready:
-        report.error = errors.describe(why_not(state))[1]
+        report.error = errors.describe_error(why_not(state))[1]
     segmenter = service.default.segmenter
     if segmenter is not None:
         manifest, info = segmenter.manifest, segmenter.info
@@ -87,12 +87,12 @@ def health(service: Service) -> Health:
     return report
 
 
-def models(service: Service) -> Models:
+def model_list(service: Service) -> Models:
     """In the order in which they were named."""
-    return Models(models=[_model(model, model is service.default) for model in service.models.values()])
+    return Models(models=[_model_report(model, model is service.default) for model in service.models.values()])
 
 
-def _model(model: Model, default: bool) -> ModelReport:
+def _model_report(model: ServedModel, default: bool) -> ModelReport:
     report = ModelReport(name=model.name, status=model.state.value, default=default)
     segmenter = model.segmenter
     if segmenter is not None:
@@ -105,7 +105,7 @@ def _model(model: Model, default: bool) -> ModelReport:
 
 
 @cache
-def versions() -> Version:
+def version_report() -> Version:
     """Of the libraries that have a say in the result."""
     libraries = {}
     for name in ("numpy", "opencv-python-headless", "openvino", "onnxruntime", "onnxruntime-gpu", "fastapi", "uvicorn"):

@@ -12,8 +12,8 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 
 from vesselrt.runtime.errors import OptionError
 from vesselrt.server.http.errors import RequestError
-from vesselrt.server.http.options import Options, Pairs
-from vesselrt.server.work.jobs import Encoded
+from vesselrt.server.http.options import AnswerOptions, Pairs
+from vesselrt.server.work.tasks import EncodedPhoto
 
 FIELD = "image"
 _MAX_FIELDS = 8
@@ -25,26 +25,26 @@ _HINT = f"Send the photograph as multipart field {FIELD!r} (curl -F {FIELD}=@pho
 class Upload:
     """What was sent."""
 
-    photographs: list[tuple[str, Encoded]]
+    photographs: list[tuple[str, EncodedPhoto]]
     """Of each encoded image, not looked into yet and not empty, the client's file name without folder and suffix,
-    reduced to characters that are safe in a header; and its bytes. Who works on one takes it out."""
-    options: Options
+    reduced to characters that are safe in a header; and its bytes. The caller removes each one that it hands on."""
+    options: AnswerOptions
 
 
-async def receive(request: Request, most: int = 1) -> Upload:
-    """Reads a multipart or raw body; the query's options are judged before a byte of the body is read.
+async def receive_upload(request: Request, most: int = 1) -> Upload:
+    """Reads a multipart or raw body. Options stand in the query, and in a multipart body too.
 
     Raises RequestError when there are not 1 to `most` photographs, OptionError, ImageTooLargeError.
     """
     query, accept = request.query_params.multi_items(), request.headers.get("accept", "") if most == 1 else ""
-    Options.from_pairs(query, accept)
     kind = request.headers.get("content-type", "application/octet-stream").partition(";")[0].strip().lower()
-    fields: Pairs = []
-    photographs: list[tuple[str, Encoded]]
+    photographs: list[tuple[str, EncodedPhoto]]
     if kind == "multipart/form-data":
-        photographs, fields = await _multipart(request, most)
+        photographs, fields = await _read_form(request, most)
+        options = AnswerOptions.from_pairs([*query, *fields], accept)
     elif kind.startswith("image/") or kind == "application/octet-stream":
-        photographs = [("", await raw(request))]
+        options = AnswerOptions.from_pairs(query, accept)  # before a byte of the body is read
+        photographs = [("", await read_body(request))]
     else:
         raise RequestError(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
@@ -52,11 +52,10 @@ async def receive(request: Request, most: int = 1) -> Upload:
         )
     if not all(data for _, data in photographs):
         raise RequestError(HTTPStatus.UNPROCESSABLE_ENTITY, f"the photograph is empty: 0 bytes came. {_HINT}.")
-    named = [(safe_stem(name), data) for name, data in photographs]
-    return Upload(named, Options.from_pairs([*query, *fields], accept))
+    return Upload([(safe_stem(name), data) for name, data in photographs], options)
 
 
-async def raw(request: Request) -> bytearray:
+async def read_body(request: Request) -> bytearray:
     """The body; unlike `request.body()` this leaves no copy with the request."""
     body = bytearray()
     async for piece in request.stream():
@@ -64,7 +63,7 @@ async def raw(request: Request) -> bytearray:
     return body
 
 
-async def _multipart(request: Request, most: int) -> tuple[list[tuple[str, Encoded]], Pairs]:
+async def _read_form(request: Request, most: int) -> tuple[list[tuple[str, EncodedPhoto]], Pairs]:
     """The files, each with its name as the client gave it, and the text fields."""
     parser = MultiPartParser(
         request.headers, request.stream(), max_files=most, max_fields=_MAX_FIELDS, max_part_size=_MAX_FIELD_BYTES
@@ -95,7 +94,7 @@ async def _multipart(request: Request, most: int) -> tuple[list[tuple[str, Encod
             temporary.close()
 
 
-def seconds_from(request: Request) -> float | None:
+def timeout_from(request: Request) -> float | None:
     """What the header X-Request-Timeout allows, in s; None where it is not sent. Raises OptionError."""
     text = request.headers.get("x-request-timeout")
     if text is None:
@@ -109,8 +108,8 @@ def seconds_from(request: Request) -> float | None:
     return value
 
 
-async def left(request: Request) -> None:
-    """Ends when the client leaves; to be called when the whole body was read."""
+async def disconnected(request: Request) -> None:
+    """Ends when the client has left; to be called when the whole body was read."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
 

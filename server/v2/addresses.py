@@ -17,55 +17,60 @@ from fastapi import FastAPI, Request, Response
 from pydantic import BaseModel
 
 from vesselrt.runtime.segmenter import Segmenter
-from vesselrt.server.http import answers, openapi, upload
-from vesselrt.server.http.accept import coding_from
+from vesselrt.server.http.answers import coding_from
 from vesselrt.server.http.errors import RequestError
-from vesselrt.server.metrics import Metrics
-from vesselrt.server.v2 import facts as told
-from vesselrt.server.v2.messages import ENCODINGS, LENGTH, Inference, parse, unpacked
-from vesselrt.server.v2.reply import Reply, check_version, check_written
-from vesselrt.server.work.jobs import Pixels, Work
-from vesselrt.server.work.models import Model, State, choose, why_not
+from vesselrt.server.http.openapi import KEYS
+from vesselrt.server.http.openapi_errors import v2_error_answers
+from vesselrt.server.http.upload import disconnected, read_body, timeout_from
+from vesselrt.server.metrics import ServerMetrics
+from vesselrt.server.v2 import facts as v2_facts
+from vesselrt.server.v2 import openapi
+from vesselrt.server.v2.messages import ENCODINGS, LENGTH, Inference, parse_inference, unpack_body
+from vesselrt.server.v2.reply import InferAnswer, bytes_a_pixel, check_version, check_written
+from vesselrt.server.work.models import ServedModel, State, why_not
 from vesselrt.server.work.service import Service
+from vesselrt.server.work.tasks import EncodedPhoto, PhotoTask, Pixels
 
 _MOST_TIMEOUT = 2**64  # µs, as in Triton; larger integers need not fit into a float
 
 
-def install(app: FastAPI, service: Service, metrics: Metrics) -> None:
+def add_v2(app: FastAPI, service: Service, metrics: ServerMetrics) -> None:
     """Adds the addresses under /v2."""
     shared: dict[str, Any] = {"tags": ["v2"], "response_model_exclude_none": True}
-    guarded = {**shared, "dependencies": openapi.KEYS}
+    guarded = {**shared, "dependencies": KEYS}
 
-    @app.get("/v2", summary="The server", responses=openapi.v2_errors(401), **guarded)
+    @app.get("/v2", summary="The server", responses=v2_error_answers(401), **guarded)
     @app.get("/v2/", include_in_schema=False)
-    async def server() -> told.Server:
+    async def server() -> v2_facts.Server:
         """Its name, version and extensions."""
-        return told.Server()
+        return v2_facts.Server()
 
-    @app.get("/v2/health/live", summary="The process is of use", responses=openapi.v2_errors(503), **shared)
-    async def live() -> told.Flag:
+    @app.get("/v2/health/live", summary="The process is of use", responses=v2_error_answers(503), **shared)
+    async def live() -> v2_facts.Flag:
         """As /health/live."""
         if service.state is State.FAILED:
             raise why_not(service.state)
-        return told.Flag(live=True)
+        return v2_facts.Flag(live=True)
 
-    @app.get("/v2/health/ready", summary="Every model is ready", responses=openapi.v2_errors(503), **shared)
-    async def ready() -> told.Flag:
+    @app.get("/v2/health/ready", summary="Every model is ready", responses=v2_error_answers(503), **shared)
+    async def ready() -> v2_facts.Flag:
         """As /health/ready."""
         if service.state is not State.READY:
             raise why_not(service.state)
-        return told.Flag(ready=True)
+        return v2_facts.Flag(ready=True)
 
-    @app.post("/v2/repository/index", summary="Every model", responses=openapi.v2_errors(401, 422), **guarded)
-    async def index(query: IndexQuery | None = None) -> list[told.IndexEntry]:
+    @app.post("/v2/repository/index", summary="Every model", responses=v2_error_answers(401, 422), **guarded)
+    async def index(query: IndexQuery | None = None) -> list[v2_facts.IndexEntry]:
         """Their names, versions and states."""
-        return told.index(list(service.models.values()), only_ready=query is not None and query.ready)
+        return v2_facts.repository_index(list(service.models.values()), only_ready=query is not None and query.ready)
 
-    @app.get("/v2/models/stats", summary="Counts and times of every model", responses=openapi.v2_errors(401), **guarded)
-    async def all_statistics() -> told.Statistics:
+    @app.get("/v2/models/stats", summary="Counts and times of every model", responses=v2_error_answers(401), **guarded)
+    async def all_statistics() -> v2_facts.Statistics:
         """Of those that are loaded, since the server started."""
         loaded = [(model, model.segmenter) for model in service.models.values()]
-        return told.Statistics(model_stats=[told.statistics(m, s, metrics) for m, s in loaded if s is not None])
+        return v2_facts.Statistics(
+            model_stats=[v2_facts.model_statistics(m, s, metrics) for m, s in loaded if s is not None]
+        )
 
     for prefix in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
         _add_facts(app, service, metrics, prefix, guarded)
@@ -79,36 +84,36 @@ class IndexQuery(BaseModel):
     """Those alone that can be asked."""
 
 
-def _add_facts(app: FastAPI, service: Service, metrics: Metrics, prefix: str, shared: dict[str, Any]) -> None:
+def _add_facts(app: FastAPI, service: Service, metrics: ServerMetrics, prefix: str, shared: dict[str, Any]) -> None:
     named = ", by version" if "{version}" in prefix else ""
     more = {
-        "responses": openapi.v2_errors(401, 404, 503),
+        "responses": v2_error_answers(401, 404, 503),
         "openapi_extra": {"parameters": openapi.path_parameters(prefix)},
         **shared,
     }
 
     @app.get(prefix, summary=f"A model and its tensors{named}", **more)
-    async def facts(request: Request) -> told.ModelFacts:
+    async def facts(request: Request) -> v2_facts.ModelFacts:
         """What it takes and gives."""
-        model, segmenter = _find(service, request)
+        model, segmenter = _find_loaded(service, request)
         version = segmenter.manifest.version
-        return told.ModelFacts(name=model.name, versions=[version], platform=told.platform_of(segmenter))
+        return v2_facts.ModelFacts(name=model.name, versions=[version], platform=v2_facts.platform_of(segmenter))
 
     @app.get(f"{prefix}/ready", summary=f"A model is ready{named}", **more)
-    async def model_ready(request: Request) -> told.Flag:
+    async def model_ready(request: Request) -> v2_facts.Flag:
         """200 when it can be asked, else an error."""
-        model, _ = _find(service, request)
-        return told.Flag(name=model.name, ready=True)
+        model, _ = _find_loaded(service, request)
+        return v2_facts.Flag(name=model.name, ready=True)
 
     @app.get(f"{prefix}/config", summary=f"A model's configuration{named}", **more)
-    async def config(request: Request) -> told.ModelConfig:
+    async def config(request: Request) -> v2_facts.ModelConfig:
         """As Triton's model configuration writes it."""
-        return told.config(*_find(service, request))
+        return v2_facts.model_config(*_find_loaded(service, request))
 
     @app.get(f"{prefix}/stats", summary=f"Counts and times of a model{named}", **more)
-    async def statistics(request: Request) -> told.Statistics:
+    async def statistics(request: Request) -> v2_facts.Statistics:
         """Since the server started."""
-        return told.Statistics(model_stats=[told.statistics(*_find(service, request), metrics)])
+        return v2_facts.Statistics(model_stats=[v2_facts.model_statistics(*_find_loaded(service, request), metrics)])
 
 
 def _add_infer(app: FastAPI, service: Service, prefix: str) -> None:
@@ -118,34 +123,28 @@ def _add_infer(app: FastAPI, service: Service, prefix: str) -> None:
         f"{prefix}/infer",
         summary=f"Segment one photograph{named}",
         response_class=Response,
-        responses={**openapi.INFER_ANSWER, **openapi.v2_errors(400, 401, 404, 408, 413, 415, 422, 500, 503)},
+        responses={**openapi.INFER_ANSWER, **v2_error_answers(400, 401, 404, 408, 413, 415, 422, 500, 503)},
         openapi_extra=openapi.infer_request(prefix, Inference.model_json_schema()),
-        dependencies=openapi.KEYS,
+        dependencies=KEYS,
         tags=["v2"],
     )
     async def infer(request: Request) -> Response:
         """One of the inputs `image` and `file` to the outputs `probability` and `mask`."""
         model, version = service.check_open(request.path_params["model"]), request.path_params.get("version")
         if model.state is not State.STARTING:  # else `run` loads it, and the reply knows its version
-            _find(service, request)
-        inference, photograph = await _read(request, service)
+            _find_loaded(service, request)
+        inference, photograph = await _receive_inference(request, service)
         if isinstance(photograph, Pixels):  # of a file this is known when it is decoded
             check_written(inference, (photograph.count, 1))
         coding = coding_from(request.headers.get("accept-encoding", ""))
-        reply, share = Reply(model.name, version, inference, coding), request.state.share
-        work = Work(photograph, reply, reply.bytes_a_pixel, model.name, _seconds(request, inference), share=share)
+        share, cost = request.state.share, bytes_a_pixel(inference)
+        answer = InferAnswer(inference, model.name, version, coding, share)
+        task = PhotoTask(photograph, answer, cost, model.name, _timeout_of(request, inference), share=share)
         del photograph  # the service lets go of it before the answer is read
-        answer = await service.run(work, partial(upload.left, request))
-        headers = {"Server-Timing": ", ".join(f"{stage};dur={ms:.1f}" for stage, ms in answer.timings.items())}
-        if reply.binary:
-            return answers.Parted(
-                answer.parts, share, {**headers, LENGTH: str(reply.length)}, "application/octet-stream"
-            )
-        more = {"Vary": "Accept-Encoding", **({"Content-Encoding": coding} if coding else {})}
-        return answers.Parted(answer.parts, share, {**headers, **more}, "application/json")
+        return await service.segment(task, partial(disconnected, request))
 
 
-async def _read(request: Request, service: Service) -> tuple[Inference, Any]:
+async def _receive_inference(request: Request, service: Service) -> tuple[Inference, EncodedPhoto | Pixels]:
     """What is asked for and the photograph. Raises RequestError, ImageTooLargeError, BusyError."""
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ENCODINGS:
@@ -153,19 +152,19 @@ async def _read(request: Request, service: Service) -> tuple[Inference, Any]:
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
             f"the body is {encoding[:40]!r}. Send it as it is, or in gzip or deflate.",
         )
-    body, limits = await upload.raw(request), service.limits
+    body, limits = await read_body(request), service.limits
     if encoding != "identity":
         packed, share = body, request.state.share
         share.take(limits.bytes)  # it may become as large
-        body = await asyncio.to_thread(unpacked, packed, encoding, limits.bytes)
+        body = await asyncio.to_thread(unpack_body, packed, encoding, limits.bytes)
         share.give(limits.bytes - len(body) + len(packed))
-    return await asyncio.to_thread(parse, body, request.headers.get(LENGTH), limits)
+    return await service.run_alone(partial(parse_inference, body, request.headers.get(LENGTH), limits))
 
 
-def _find(service: Service, request: Request) -> tuple[Model, Segmenter]:
+def _find_loaded(service: Service, request: Request) -> tuple[ServedModel, Segmenter]:
     """Raises RequestError for a model or version that is not served, NotReadyError; loads what is not loaded yet."""
-    model = choose(service.models, request.path_params["model"])
-    service.begin(model)
+    model = service.find_model(request.path_params["model"])
+    service.begin_loading(model)
     segmenter = model.segmenter
     if segmenter is None or model.state is not State.READY:
         raise why_not(model.state)
@@ -173,9 +172,9 @@ def _find(service: Service, request: Request) -> tuple[Model, Segmenter]:
     return model, segmenter
 
 
-def _seconds(request: Request, inference: Inference) -> float | None:
+def _timeout_of(request: Request, inference: Inference) -> float | None:
     """Triton's `timeout` is in microseconds."""
     timeout = inference.parameters.timeout
     if timeout is not None and timeout > 0:
         return min(timeout, _MOST_TIMEOUT) / 1e6
-    return upload.seconds_from(request)
+    return timeout_from(request)

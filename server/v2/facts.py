@@ -6,8 +6,8 @@ from pydantic import BaseModel
 
 from vesselrt.runtime.segmenter import Segmenter
 from vesselrt.server.http.reports import VERSION
-from vesselrt.server.metrics import Metrics
-from vesselrt.server.work.models import Model, State, why_not
+from vesselrt.server.metrics import ServerMetrics
+from vesselrt.server.work.models import ServedModel, State, why_not
 
 INPUTS = [
     {"name": "image", "datatype": "UINT8", "shape": [-1, -1, 3]},
@@ -114,7 +114,7 @@ def platform_of(segmenter: Segmenter) -> str:
     return f"vesselrt_{segmenter.info.backend}"
 
 
-def config(model: Model, segmenter: Segmenter) -> ModelConfig:
+def model_config(model: ServedModel, segmenter: Segmenter) -> ModelConfig:
     """The tensors as Triton's configuration writes them."""
 
     def tensors(facts: list[dict[str, Any]], **more: Any) -> list[dict[str, Any]]:
@@ -128,7 +128,7 @@ def config(model: Model, segmenter: Segmenter) -> ModelConfig:
     return ModelConfig(name=model.name, platform=platform_of(segmenter), input=inputs, output=outputs)
 
 
-def index(models: list[Model], only_ready: bool) -> list[IndexEntry]:
+def repository_index(models: list[ServedModel], only_ready: bool) -> list[IndexEntry]:
     """Every model that is served."""
     entries = []
     for model in models:
@@ -141,7 +141,7 @@ def index(models: list[Model], only_ready: bool) -> list[IndexEntry]:
     return entries
 
 
-def statistics(model: Model, segmenter: Segmenter, metrics: Metrics) -> ModelStatistics:
+def model_statistics(model: ServedModel, segmenter: Segmenter, metrics: ServerMetrics) -> ModelStatistics:
     """What /metrics says, in Triton's words. Of all workers together."""
 
     def stages(*names: str) -> Duration:

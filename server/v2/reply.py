@@ -1,6 +1,5 @@
 """From a segmentation to the answer of `infer`."""
 
-import json
 from collections.abc import Iterator, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -10,11 +9,11 @@ from numpy.typing import NDArray
 
 from vesselrt.runtime.manifest import Manifest
 from vesselrt.runtime.segmentation import Segmentation
-from vesselrt.server.http.accept import compressed
+from vesselrt.runtime.stages import Clock
+from vesselrt.server.http.answers import PartedResponse, compact_json, compress, server_timing
 from vesselrt.server.http.errors import RequestError
-from vesselrt.server.v2.messages import Inference, Wanted, bad
-from vesselrt.server.work.budget import BYTES_A_PIXEL
-from vesselrt.server.work.jobs import Parts
+from vesselrt.server.v2.messages import LENGTH, Inference, RequestedOutput, bad_inference
+from vesselrt.server.work.budget import BYTES_A_PIXEL, Share
 
 MOST_WRITTEN = 4_000_000
 """Values in the JSON of an answer, all outputs together: each takes 2 to 6 bytes, twice."""
@@ -23,27 +22,38 @@ _BYTES_A_VALUE = 12
 """In JSON while it is written."""
 
 
-class Reply:
-    """Makes the body; afterwards `length` says how much of it is JSON, and `binary` whether more follows."""
+class InferAnswer:
+    """Makes the answer of `infer`, in the thread of the photograph's own work."""
 
-    def __init__(self, model: str, version: str | None, inference: Inference, coding: str | None = None) -> None:
+    def __init__(self, inference: Inference, model: str, version: str | None, coding: str | None, share: Share) -> None:
         """`version`: what is asked for; None: any. `coding` of an answer that is JSON alone."""
-        self._coding = coding
-        self._model, self._version, self._inference = model, version, inference
-        self.binary = any(binary for _, binary in inference.wanted)
-        self.bytes_a_pixel = BYTES_A_PIXEL["mask"] + _BYTES_A_VALUE * sum(not binary for _, binary in inference.wanted)
-        self.length = 0
+        self._inference, self._model, self._version = inference, model, version
+        self._coding, self._share = coding, share
 
-    def __call__(self, result: Segmentation, manifest: Manifest) -> Parts:
+    def __call__(self, result: Segmentation, manifest: Manifest) -> PartedResponse:
         check_version(self._model, self._version, manifest)
         check_written(self._inference, result.probability.shape)
+        with Clock(result.timings)("encode"):
+            text, tensors = self._encode(result, manifest)
+            binary = any(binary for _, binary in self._inference.wanted)
+            if self._coding and not binary:
+                text = compress(text, self._coding)
+        headers = {"Server-Timing": server_timing(result.timings)}
+        if binary:
+            headers |= {LENGTH: str(len(text))}
+            return PartedResponse([text, *tensors], self._share, headers, "application/octet-stream")
+        headers |= {"Vary": "Accept-Encoding", **({"Content-Encoding": self._coding} if self._coding else {})}
+        return PartedResponse([text], self._share, headers, "application/json")
+
+    def _encode(self, result: Segmentation, manifest: Manifest) -> tuple[bytes, list[memoryview]]:
+        """The JSON, and the tensors that follow it."""
         head: dict[str, Any] = {"model_name": self._model, "model_version": manifest.version}
         if self._inference.id is not None:
             head["id"] = self._inference.id
         if result.warnings:
             head["parameters"] = {"warnings": " ".join(result.warnings)}
-        text: list[bytes] = [_compact(head)[:-1], b',"outputs":[']
-        tail: list[memoryview] = []
+        text: list[bytes] = [compact_json(head)[:-1], b',"outputs":[']
+        tensors: list[memoryview] = []
         for number, (wanted, binary) in enumerate(self._inference.wanted):
             values = self._tensor(wanted, result)
             output: dict[str, Any] = {
@@ -54,16 +64,14 @@ class Reply:
             text += [b","] if number else []
             if binary:
                 output["parameters"] = {"binary_data_size": values.nbytes}
-                text.append(_compact(output))
-                tail.append(np.ascontiguousarray(values).view(np.uint8).ravel().data)
+                text.append(compact_json(output))
+                tensors.append(np.ascontiguousarray(values).view(np.uint8).ravel().data)
             else:
-                text += [_compact(output)[:-1], b',"data":[', *_numbers(values), b"]}"]
+                text += [compact_json(output)[:-1], b',"data":[', *_tensor_json(values), b"]}"]
         text.append(b"]}")
-        self.length = sum(map(len, text))
-        head_text = b"".join(text)
-        return [compressed(head_text, self._coding)] if self._coding and not self.binary else [head_text, *tail]
+        return b"".join(text), tensors
 
-    def _tensor(self, wanted: Wanted, result: Segmentation) -> NDArray[Any]:
+    def _tensor(self, wanted: RequestedOutput, result: Segmentation) -> NDArray[Any]:
         if wanted.name == "probability":
             return result.probability
         own = wanted.parameters.threshold
@@ -81,18 +89,19 @@ def check_written(inference: Inference, shape: Sequence[int]) -> None:
     """Raises RequestError when an answer of this height and width would hold too many values as JSON."""
     values = shape[0] * shape[1] * sum(not binary for _, binary in inference.wanted)
     if values > MOST_WRITTEN:
-        raise bad(
+        raise bad_inference(
             f"the answer has {values:,} values as JSON, the limit is {MOST_WRITTEN:,}. "
             "Ask for the outputs as binary data: binary_data true in the parameters of each."
         )
 
 
-def _compact(value: Any) -> bytes:
-    return json.dumps(value, separators=(",", ":")).encode()
+def bytes_a_pixel(inference: Inference) -> int:
+    """What the answer takes of memory at its peak, see vesselrt.server.work.budget."""
+    return BYTES_A_PIXEL["mask"] + _BYTES_A_VALUE * sum(not binary for _, binary in inference.wanted)
 
 
-def _numbers(values: NDArray[Any]) -> Iterator[bytes]:
-    """A tensor as what stands between the brackets of a list, in pieces: one of all would hold up other requests."""
+def _tensor_json(values: NDArray[Any]) -> Iterator[bytes]:
+    """The numbers of a tensor without the brackets around them, in pieces: all at once would hold up other requests."""
     flat = values.ravel()
     for start in range(0, flat.size, _PIECE):
-        yield (b"," if start else b"") + _compact(flat[start : start + _PIECE].tolist())[1:-1]
+        yield (b"," if start else b"") + compact_json(flat[start : start + _PIECE].tolist())[1:-1]

@@ -15,59 +15,70 @@ from pathlib import Path
 from vesselrt.runtime.errors import ImageTooLargeError
 from vesselrt.server.http.errors import BusyError
 
-MOST = 3 * 2**30
+MOST_BYTES = 3 * 2**30
 """Bytes, where the machine has more than twice as many."""
 _LEAST = 128 * 2**20
 BYTES_A_PIXEL = {"mask": 10, "probability": 10, "overlay": 16, "svg": 16, "geojson": 16, "json": 16}
-"""The peak of decoding, the network's glue and writing, of the kind of file that takes most; the file itself is counted
-beside. Measured by vesselrt.benchmarks.memory, see docs/operations.md."""
+"""The peak in the server's own process, for the kind of file that takes most; the file itself is counted beside, and so
+is the decoder process. Measured by vesselrt.benchmarks.memory, see docs/operations.md."""
 
 
 class Share:
     """What one request holds, or one photograph that is worked on. May be used by several threads."""
 
     def __init__(self, budget: "Budget") -> None:
-        self._budget, self._held, self._closed = budget, 0, False
+        self._budget = budget
+        self.held = 0
+        """Bytes."""
+        self.is_closed = False
+        """Whether its request is over."""
 
     def take(self, count: int) -> None:
         """Takes `count` bytes more. Raises BusyError when others hold them, ImageTooLargeError when nobody need."""
         with self._budget.lock:
-            self._budget.change(count, self._held)
-            self._held += count
+            self._budget.change(count, self.held)
+            self.held += count
+
+    def take_up_to(self, count: int) -> None:
+        """Takes what is missing to `count` bytes. Raises as `take` does."""
+        with self._budget.lock:
+            missing = max(0, count - self.held)
+            self._budget.change(missing, self.held)
+            self.held += missing
 
     def give(self, count: int) -> None:
         """Gives back `count` bytes, or all that are left."""
         with self._budget.lock:
-            count = min(count, self._held)
-            self._budget.change(-count, self._held)
-            self._held -= count
+            count = min(count, self.held)
+            self._budget.change(-count, self.held)
+            self.held -= count
 
     def move(self, count: int, to: "Share") -> None:
         """Lets `to` hold `count` bytes that are held here; what is missing is taken. Raises as `take` does.
 
-        Where `to` is closed, its request is over, they stay here.
+        Where `to` is closed they stay here.
         """
         with self._budget.lock:
-            if to._closed:  # noqa: SLF001 - one class
+            if to.is_closed:
                 return
-            self._budget.change(max(0, count - self._held), self._held)
-            self._held = max(0, self._held - count)
-            to._held += count  # noqa: SLF001
+            self._budget.change(max(0, count - self.held), self.held)
+            self.held = max(0, self.held - count)
+            to.held += count
 
     def close(self) -> None:
         """Gives all back, for good."""
         with self._budget.lock:
-            self._budget.change(-self._held, self._held)
-            self._held, self._closed = 0, True
+            self._budget.change(-self.held, self.held)
+            self.held, self.is_closed = 0, True
 
 
 class Budget:
-    """Bytes, and who holds how many of them."""
+    """How many bytes all requests together hold, and may hold."""
 
-    def __init__(self, most: int = sys.maxsize, tell: Callable[[int], object] = lambda _: None) -> None:
-        """`tell` hears of every change of what is held."""
+    def __init__(self, most: int = sys.maxsize, on_change: Callable[[int], object] = lambda _: None) -> None:
+        """`on_change` is called with every change of what is held."""
         self.most, self.held, self.lock = most, 0, threading.Lock()
-        self._tell = tell
+        self._on_change = on_change
 
     @contextmanager
     def share(self) -> Iterator[Share]:
@@ -79,7 +90,7 @@ class Budget:
             share.close()
 
     def change(self, count: int, own: int) -> None:
-        """To be called with the lock held, by who holds `own` bytes."""
+        """Takes `count` bytes, or gives them back. The caller has the lock, and holds `own` bytes already."""
         if count > 0 and own + count > self.most:
             raise ImageTooLargeError(
                 f"this takes {own + count:,} bytes of memory, and all requests together may hold {self.most:,}. "
@@ -91,14 +102,14 @@ class Budget:
                 "Try again in a moment."
             )
         self.held += count
-        self._tell(count)
+        self._on_change(count)
 
 
 def usable_memory() -> int:
     """Bytes that this process may use: what the machine has, or its control groups or RLIMIT_AS allow."""
-    total = re.search(r"^MemTotal: *(\d+) kB", _read("/proc/meminfo"), re.MULTILINE)
+    total = re.search(r"^MemTotal: *(\d+) kB", _read_text("/proc/meminfo"), re.MULTILINE)
     found = [int(total[1]) * 1024] if total else []
-    for line in _read("/proc/self/cgroup").splitlines():
+    for line in _read_text("/proc/self/cgroup").splitlines():
         _, kinds, path = line.split(":", 2)
         if kinds and "memory" not in kinds.split(","):
             continue
@@ -107,18 +118,18 @@ def usable_memory() -> int:
             root, name = root / "memory", "memory.limit_in_bytes"
         # In a container the group's own folder may be the root of what is mounted.
         own = Path(f"{root}{path}")
-        limits = [_read(group / name).strip() for group in (own, *own.parents) if group.is_relative_to(root)]
+        limits = [_read_text(group / name).strip() for group in (own, *own.parents) if group.is_relative_to(root)]
         found += [int(limit) for limit in limits if limit.isdecimal()]
     soft, _ = resource.getrlimit(resource.RLIMIT_AS)
-    return min([*found, *([soft] if soft != resource.RLIM_INFINITY else [])], default=2 * MOST)
+    return min([*found, *([soft] if soft != resource.RLIM_INFINITY else [])], default=2 * MOST_BYTES)
 
 
 def usual_budget(workers: int) -> int:
-    """Bytes for the requests of each worker: half of what may be used, shared by the workers, and not over MOST."""
-    return max(_LEAST, min(MOST, usable_memory() // (2 * workers)))
+    """Bytes for the requests of each worker: its share of half of what may be used, and not over MOST_BYTES."""
+    return max(_LEAST, min(MOST_BYTES, usable_memory() // (2 * workers)))
 
 
-def _read(path: str | Path) -> str:
+def _read_text(path: str | Path) -> str:
     try:
         return Path(path).read_text("utf-8")
     except OSError:

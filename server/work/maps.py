@@ -1,7 +1,8 @@
 """Probability maps of photographs that were just analysed: another format, threshold or download costs no inference.
 
-In memory only, a number of bytes and of seconds at most. Who asks must send the whole photograph again: a map is found
-by the digest of the file's bytes and by the loaded model, so nobody gets a map of a photograph that they don't have.
+In memory only, for a number of bytes and of seconds at most. A client must send the whole photograph again: a map is
+found by the digest of the file's bytes and by the loaded model, so nobody gets the map of a
+photograph that they don't have.
 """
 
 import hashlib
@@ -17,7 +18,7 @@ from vesselrt.runtime.photo.views import Scale
 Key = tuple[Hashable, ...]
 
 
-def key_of(content: bytes, *settings: Hashable) -> Key:
+def map_key(content: bytes, *settings: Hashable) -> Key:
     """The key of a file's map. `settings`: the loaded model, and everything else that changes the map."""
     return (*settings, hashlib.sha256(content).digest())
 
@@ -35,9 +36,9 @@ class Map:
 class Maps:
     """The maps, the one asked for least recently first."""
 
-    def __init__(self, most: int, seconds: float, tell: Callable[[str], object] = lambda _: None) -> None:
-        """`most` bytes of all maps; 0: none is kept. `tell` hears of each "hit" and "miss"."""
-        self._most, self._seconds, self._tell = most, seconds, tell
+    def __init__(self, most: int, seconds: float, on_find: Callable[[str], object] = lambda _: None) -> None:
+        """`most` bytes of all maps; 0: none is kept. `on_find` is called with each "hit" and "miss"."""
+        self._most, self._seconds, self._on_find = most, seconds, on_find
         self._maps: OrderedDict[Key, tuple[Map, float]] = OrderedDict()
         self._held, self._lock = 0, threading.Lock()
 
@@ -52,7 +53,7 @@ class Maps:
             if found is not None:
                 self._maps.move_to_end(key)
         if self._most:
-            self._tell("hit" if found else "miss")
+            self._on_find("hit" if found else "miss")
         return found[0] if found else None
 
     def keep(self, key: Key, found: Map) -> None:

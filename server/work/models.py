@@ -7,7 +7,6 @@ from concurrent.futures import Executor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
-from http import HTTPStatus
 from pathlib import Path
 from typing import cast
 
@@ -16,17 +15,17 @@ from vesselrt.runtime.errors import DeviceError, OptionError
 from vesselrt.runtime.hardware import usable_cores
 from vesselrt.runtime.modelfile import DEFAULT_MODEL, find_model_file
 from vesselrt.runtime.segmenter import Segmenter, load
-from vesselrt.server.http.errors import NotReadyError, RequestError
-from vesselrt.server.settings import Settings
+from vesselrt.server.http.errors import NotReadyError
+from vesselrt.server.settings import ServerSettings
 
 logger = logging.getLogger(__name__)
 
-Source = Segmenter | Callable[[], Segmenter]
+ModelSource = Segmenter | Callable[[], Segmenter]
 """A loaded model, or what loads one."""
 
 
 class State(StrEnum):
-    """Where a model, or the service, stands. FAILED lasts until the model's file changes: it can't be loaded or run."""
+    """Of a model, or of the service. FAILED lasts until the model's file changes: it can't be loaded or run."""
 
     STARTING = "starting"
     READY = "ready"
@@ -55,14 +54,14 @@ class _Loaded:
     retired: bool = False
 
 
-class Model:
+class ServedModel:
     """One name. `load`, `refresh` and `close` are called by one thread at a time, `begin` by another, `use` by any."""
 
-    def __init__(self, name: str, source: Source, path: Path | None = None, *, warm: bool = False) -> None:
+    def __init__(self, name: str, source: ModelSource, path: Path | None = None, *, warm: bool = False) -> None:
         """`path`: the file to watch. `warm`: the source is a segmenter that is warm already."""
         self.name, self._path, self._source = name, path, source
         self._lock, self._begun = threading.Lock(), False
-        self._stamp = _stamp(path)
+        self._stamp = _file_stamp(path)
         self._loaded = _Loaded(source) if isinstance(source, Segmenter) else None
         self.state = State.READY if warm and self._loaded else State.STARTING
 
@@ -88,7 +87,7 @@ class Model:
             with self._lock:
                 if self._loaded is loaded and self.state is State.READY:
                     self.state = State.FAILED
-                    logger.error("%s does not run any more: %s", self.name, error)  # noqa: TRY400 - whoever asked tells more
+                    logger.error("%s does not run any more: %s", self.name, error)  # noqa: TRY400 - the request's own error has the trace
             raise
         finally:
             with self._lock:
@@ -105,11 +104,11 @@ class Model:
                 loader.submit(self.load)
 
     def load(self) -> None:
-        """Loads and warms the model, unless it is; `state` tells how it went."""
+        """Loads and warms the model, unless it is; `state` says how it went."""
         if self.state is State.STARTING:
             try:
                 self.open()
-            except Exception:
+            except Exception:  # an application's own loader, or a library, raises anything; health reports it
                 logger.exception("the model could not be loaded or run")
                 if self.state is State.STARTING:
                     self.state = State.FAILED
@@ -117,8 +116,8 @@ class Model:
     def open(self) -> float:
         """The same, but raises what hinders it; ms of one photograph."""
         if self._loaded is None:
-            self._stamp = _stamp(self._path)  # the file may have changed since the server started
-            self._loaded = _Loaded(_from(self._source))
+            self._stamp = _file_stamp(self._path)  # the file may have changed since the server started
+            self._loaded = _Loaded(_segmenter_from(self._source))
         milliseconds = self._loaded.segmenter.warm_up()
         if self.state is State.STARTING:
             self.state = State.READY
@@ -129,17 +128,17 @@ class Model:
 
         A model that had failed serves from then on.
         """
-        stamp = _stamp(self._path)
+        stamp = _file_stamp(self._path)
         if stamp == self._stamp or stamp is None or self.state not in (State.READY, State.FAILED):
             return None
         self._stamp = stamp  # a file that can't be loaded is not tried again before it changes again
         try:
-            segmenter = _from(self._source)
+            segmenter = _segmenter_from(self._source)
             with ExitStack() as undo:
                 undo.callback(segmenter.close)
                 segmenter.warm_up()
                 undo.pop_all()
-        except Exception:
+        except Exception:  # as in `load`; the model that serves must go on
             before = "the model before it goes on serving" if self.state is State.READY else "no model serves"
             logger.exception("%s: the changed file could not be loaded; %s", self.name, before)
             return False
@@ -163,9 +162,9 @@ class Model:
             old.segmenter.close()
 
 
-def from_settings(settings: Settings) -> list[Model]:
+def models_from_settings(settings: ServerSettings) -> list[ServedModel]:
     """The models that are named, not loaded yet. Raises ModelNotFoundError, OptionError when two have one name."""
-    found: dict[str, Model] = {}
+    found: dict[str, ServedModel] = {}
     threads = settings.threads or max(1, usable_cores() // settings.workers)
     for given in settings.models or (DEFAULT_MODEL,):
         name, separator, model = given.rpartition("=")
@@ -184,27 +183,18 @@ def from_settings(settings: Settings) -> list[Model]:
             segmenter = load(path, device=device, precision=precision, threads=threads, limits=settings.limits)
             return segmenter.shared()
 
-        found[name] = Model(name, source, path)
+        found[name] = ServedModel(name, source, path)
     return list(found.values())
 
 
 _NAME = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
 
 
-def choose(models: dict[str, Model], name: str | None) -> Model:
-    """The model of this name; None: the first. Raises RequestError."""
-    if name is None:
-        return next(iter(models.values()))
-    if name not in models:
-        raise RequestError(HTTPStatus.NOT_FOUND, f"no model {name[:40]!r}. Expected one of: {', '.join(models)}.")
-    return models[name]
-
-
-def _from(source: Source) -> Segmenter:
+def _segmenter_from(source: ModelSource) -> Segmenter:
     return source if isinstance(source, Segmenter) else source()
 
 
-def _stamp(path: Path | None) -> tuple[int, ...] | None:
+def _file_stamp(path: Path | None) -> tuple[int, ...] | None:
     """What changes when a file is written or replaced; None where there is none."""
     try:
         status = None if path is None else path.stat()

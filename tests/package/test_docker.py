@@ -24,7 +24,7 @@ import yaml
 
 from vesselrt.cli import app
 from vesselrt.runtime.engines.enginefile import read_engine
-from vesselrt.server.settings import Settings
+from vesselrt.server.settings import ServerSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
@@ -320,8 +320,8 @@ def test_compose_sets_what_there_is_and_takes_what_it_can_away() -> None:
     service = document["services"]["vesselrt"]
     given = {name.removeprefix("VESSELRT_").lower(): value for name, value in service["environment"].items()}
     assert given.pop("secrets") == "/run/secrets"
-    settings = Settings(**given)
+    settings = ServerSettings(**given)
     (secret,) = document["secrets"]
-    assert secret.removeprefix("vesselrt_") in Settings.model_fields
+    assert secret.removeprefix("vesselrt_") in ServerSettings.model_fields
     assert int(service["stop_grace_period"].removesuffix("s")) > settings.drain
     assert (service["read_only"], service["cap_drop"]) == (True, ["ALL"])

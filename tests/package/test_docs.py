@@ -19,8 +19,8 @@ from prometheus_client.parser import text_string_to_metric_families
 import vesselrt
 from vesselrt.runtime.segmenter import Segmenter
 from vesselrt.server.http.application import create_app
-from vesselrt.server.process import listen
-from vesselrt.server.settings import Settings
+from vesselrt.server.listeners import listen
+from vesselrt.server.settings import ServerSettings
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 SAMPLE = "server/web/assets/sample.jpg"
@@ -136,7 +136,7 @@ def test_pages_ask_for_what_can_be_generated(reference: ModuleType) -> None:
 
 def test_every_setting_stands_with_its_default(reference: ModuleType) -> None:
     rows = {row.split("`")[1]: row for row in reference.settings().splitlines()[2:]}
-    assert list(rows) == [f"VESSELRT_{name.upper()}" for name in Settings.model_fields]
+    assert list(rows) == [f"VESSELRT_{name.upper()}" for name in ServerSettings.model_fields]
     assert "| integer 0 to 65535 | `8000` | 0: any free port. |" in rows["VESSELRT_PORT"]
     assert "| password or null |" in rows["VESSELRT_API_KEY"]
 
@@ -178,4 +178,4 @@ def test_every_figure_stands(address: str) -> None:
 def test_settings_that_are_named_exist() -> None:
     named = {name for text in PAGES.values() for name in re.findall(r"\bVESSELRT_([A-Z_]+)", text)}
     others = {"config", "secrets", "cache", "cache_mb", "data"}  # which are no settings of the server
-    assert {name.lower() for name in named} - others <= set(Settings.model_fields)
+    assert {name.lower() for name in named} - others <= set(ServerSettings.model_fields)

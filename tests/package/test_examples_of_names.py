@@ -11,7 +11,7 @@ import uvicorn
 
 import vesselrt
 from vesselrt.server.http.application import create_app
-from vesselrt.server.process import listen
+from vesselrt.server.listeners import listen
 
 NAMES = [name for name in vesselrt.__all__ if name != "__version__"]  # of which the package's own example tells
 

@@ -20,12 +20,13 @@ from PIL import Image as Pillow
 
 from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.backends import Backend
-from vesselrt.runtime.backends.fake import FakeBackend
+from vesselrt.runtime.backends.fake import FakeBackend, identity
 from vesselrt.runtime.backends.onnxruntime import OnnxRuntimeBackend
 from vesselrt.runtime.backends.openvino import OpenVinoBackend
 from vesselrt.runtime.backends.shared import SharedBatches
 from vesselrt.runtime.devices import DEVICES, PRECISIONS
 from vesselrt.runtime.errors import (
+    CallCancelledError,
     DeviceError,
     FieldOfViewError,
     ImageDecodeError,
@@ -40,6 +41,7 @@ from vesselrt.runtime.output.formats import FORMATS
 from vesselrt.runtime.photo.decoding import Limits
 from vesselrt.runtime.photo.views import field_of_view
 from vesselrt.runtime.segmenter import Segmenter, load
+from vesselrt.runtime.stages import CancelToken
 
 MIB = 2**20
 STAGES = ["decode", "prepare", "infer", "finish"]
@@ -377,3 +379,26 @@ def test_in_f32_tiled_equals_whole_image_and_one_backend_the_other(retina: Image
         np.abs(in_f32(retina, manifest, OpenVinoBackend(find_model_file(None), "f32", 2), largest, 0) - whole).max()
         <= 1
     )
+
+
+def test_a_token_ends_the_call_after_its_stage() -> None:
+    token, calls = CancelToken(), []
+
+    def network(pixels: Image) -> Any:
+        calls.append(pixels.shape)
+        token.cancel()
+        return identity(pixels)
+
+    manifest = Manifest(
+        name="red", version="1", licence="none", description="The red channel", preparation=Preparation(),
+        input=Input(mean=(0, 0, 0), std=(1, 1, 1)), tile=Tile(size=64, multiple=1, margin=0),
+    )  # fmt: skip
+    segmenter = Segmenter(manifest, FakeBackend(network))
+    photo = np.full((40, 50, 3), 90, np.uint8)
+    with pytest.raises(CallCancelledError, match=r"^the call was cancelled\.$"):
+        segmenter.segment(photo, cancel=token)
+    assert len(calls) == 1
+    with pytest.raises(CallCancelledError):
+        segmenter.segment(photo, cancel=token)
+    assert len(calls) == 1, "a token stays cancelled: the network is not asked again"
+    assert list(segmenter.segment(photo).timings) == STAGES

@@ -6,39 +6,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import cv2
 import httpx
 import numpy as np
 import pytest
+from serving import MANIFEST, decoding_here, picture, png
 
 from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.backends.fake import FakeBackend, identity
-from vesselrt.runtime.manifest import Input, Manifest, Preparation, Tile
 from vesselrt.runtime.output.formats import FORMATS
 from vesselrt.runtime.segmenter import Segmenter
 from vesselrt.server.http.application import create_app
-from vesselrt.server.settings import Settings
-from vesselrt.server.work.maps import Map, Maps, key_of
-from vesselrt.server.work.models import Model
+from vesselrt.server.settings import ServerSettings
+from vesselrt.server.work.maps import Map, Maps, map_key
+from vesselrt.server.work.models import ServedModel
 
-MANIFEST = Manifest(
-    name="test",
-    version="1",
-    licence="none",
-    description="The red channel as probability",
-    preparation=Preparation(field_of_view=96),
-    input=Input(mean=(0, 0, 0), std=(1, 1, 1)),
-    tile=Tile(size=64, multiple=16, margin=16),
-)
-
-
-def picture(seed: int) -> Image:
-    image = np.random.default_rng(seed).integers(40, 256, (83, 97, 3), np.uint8)
-    inside = cv2.circle(np.zeros((83, 97), np.uint8), (48, 41), 39, 1, -1)
-    return np.where(inside[:, :, None], image, 0).astype(np.uint8)
-
-
-PHOTO, OTHER = (cv2.imencode(".png", picture(seed))[1].tobytes() for seed in (1, 2))
+PHOTO, OTHER = png(picture(seed=1)), png(picture(seed=2))
 
 
 class Counting:
@@ -55,11 +37,11 @@ class Counting:
 Ask = Callable[..., Any]
 
 
-def served(models: list[Model], steps: Callable[[Ask], Any], **settings: Any) -> None:
+def served(models: list[ServedModel], steps: Callable[[Ask], Any], **settings: Any) -> None:
     """Runs `steps(ask)` beside the application; `ask(photo, **query)` is awaited for the answer."""
 
     async def run() -> None:
-        app = create_app(models, Settings(**settings), wait=True)
+        app = create_app(models, ServerSettings(**settings), wait=True)
         async with (
             app.router.lifespan_context(app),
             httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://x") as client,
@@ -72,11 +54,12 @@ def served(models: list[Model], steps: Callable[[Ask], Any], **settings: Any) ->
 
             await steps(ask)
 
-    asyncio.run(run())
+    with decoding_here():
+        asyncio.run(run())
 
 
-def model(network: Counting, name: str = "test") -> Model:
-    return Model(name, Segmenter(MANIFEST, FakeBackend(network)))
+def model(network: Counting, name: str = "test") -> ServedModel:
+    return ServedModel(name, Segmenter(MANIFEST, FakeBackend(network)))
 
 
 def test_every_format_and_threshold_comes_out_of_one_inference() -> None:
@@ -130,7 +113,7 @@ def test_a_file_that_was_replaced_is_another_model(tmp_path: Path) -> None:
             await asyncio.sleep(0.02)
         assert second.content != first.content
 
-    served([Model("test", load, file)], steps, reload=0.05)
+    served([ServedModel("test", load, file)], steps, reload=0.05)
 
 
 def test_none_is_kept_where_none_may_be() -> None:
@@ -150,7 +133,7 @@ def test_maps_are_bounded_in_bytes_and_time(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(time, "monotonic", lambda: now)
     told: list[str] = []
     maps = Maps(250, 10, told.append)
-    keys = [key_of(bytes([n])) for n in range(4)]
+    keys = [map_key(bytes([n])) for n in range(4)]
     for key in keys[:2]:
         maps.keep(key, Map(np.full((10, 10), keys.index(key), np.uint8), (), ("blurred",)))
     found = maps.find(keys[0])
@@ -171,5 +154,6 @@ def test_maps_are_bounded_in_bytes_and_time(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_keys_are_of_the_whole_file_and_of_all_that_changes_the_map() -> None:
     assert (
-        len({key_of(b"a", "m"), key_of(b"b", "m"), key_of(b"a", "n"), key_of(b"a", "m", 0.5), key_of(b"a", "m")}) == 4
+        len({map_key(b"a", "m"), map_key(b"b", "m"), map_key(b"a", "n"), map_key(b"a", "m", 0.5), map_key(b"a", "m")})
+        == 4
     )

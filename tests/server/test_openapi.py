@@ -3,51 +3,14 @@
 import json
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
-import httpx
 import numpy as np
 import pytest
-import uvicorn
+from serving import KEY, running, segmenter
 
-from vesselrt.runtime.backends.fake import FakeBackend
-from vesselrt.runtime.manifest import Input, Manifest, Preparation, Tile
-from vesselrt.runtime.segmenter import Segmenter
-from vesselrt.server.http.application import create_app
-from vesselrt.server.process import listen
-from vesselrt.server.settings import Settings
-
-KEY = "0123456789abcdef"
-MANIFEST = Manifest(
-    name="test",
-    version="1",
-    licence="none",
-    description="The red channel as probability",
-    preparation=Preparation(field_of_view=96),
-    input=Input(mean=(0, 0, 0), std=(1, 1, 1)),
-    tile=Tile(size=64, multiple=16, margin=16),
-)
-
-
-@contextmanager
-def running(settings: Settings) -> Iterator[httpx.Client]:
-    app = create_app(Segmenter(MANIFEST, FakeBackend()), settings, warm=True)
-    server = uvicorn.Server(uvicorn.Config(app, http="h11", ws="none", log_config=None))
-    with listen("127.0.0.1", 0) as listener:
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        address = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        with httpx.Client(base_url=address, timeout=30, trust_env=False) as client:
-            try:
-                yield client
-            finally:
-                server.should_exit = True
-                thread.join()
-
+from vesselrt.server.settings import ServerSettings
 
 CALLS = """
 import base64, importlib, inspect, io, pkgutil, sys
@@ -102,7 +65,7 @@ def test_a_generated_client_calls_every_address(tmp_path: Path) -> None:
     tool = [str(uv), "run", "--no-project", "--no-config", "--with", "openapi-python-client==0.29.1"]
     disc = cv2.circle(np.zeros((100, 100, 3), np.uint8), (50, 50), 45, (40, 90, 200), -1)
     (tmp_path / "photo.png").write_bytes(cv2.imencode(".png", disc)[1].tobytes())
-    with running(Settings(api_key=KEY)) as client:
+    with running(segmenter(version="1"), ServerSettings(api_key=KEY)) as client:
         document = client.get("/openapi.json", headers={"X-API-Key": KEY}).json()
         (tmp_path / "openapi.json").write_text(json.dumps(document))
         make = [*tool, "openapi-python-client", "generate", "--path", str(tmp_path / "openapi.json"), "--meta", "none"]
@@ -124,7 +87,7 @@ def test_a_generated_client_calls_every_address(tmp_path: Path) -> None:
 
 
 def test_the_document_says_how_to_show_the_key() -> None:
-    with running(Settings()) as client:
+    with running(segmenter()) as client:
         document = client.get("/openapi.json").json()
     schemes = document["components"]["securitySchemes"]
     assert schemes["key"] == {"type": "apiKey", "in": "header", "name": "X-API-Key"}

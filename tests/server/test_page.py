@@ -23,7 +23,7 @@ Ask = Callable[[str], httpx.Response]
 
 def served(folder: Path) -> Ask:
     app = FastAPI()
-    page.install(app, built=folder)
+    page.add_page(app, built=folder)
 
     async def ask(address: str) -> httpx.Response:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://page") as client:

@@ -25,11 +25,11 @@ def serve(
 
     Every other setting, and these too, come from VESSELRT_ variables or a file: docs/operations.md.
     """
-    from vesselrt.server import Settings
-    from vesselrt.server import serve as run
+    from vesselrt.server import ServerSettings
+    from vesselrt.server import serve as serve_models
 
     given = {
         "host": host, "port": port, "models": model, "device": device, "precision": precision, "threads": threads,
         "workers": workers,
     }  # fmt: skip
-    run(Settings(**{name: value for name, value in given.items() if value is not None}))
+    serve_models(ServerSettings(**{name: value for name, value in given.items() if value is not None}))

@@ -33,9 +33,9 @@ from schemathesis.specs.openapi.checks import (
 from vesselrt.runtime.backends.fake import FakeBackend
 from vesselrt.runtime.segmenter import Segmenter
 from vesselrt.server.http.application import create_app
-from vesselrt.server.http.protocol import Protocol
-from vesselrt.server.process import listen
-from vesselrt.server.settings import Settings
+from vesselrt.server.http.protocol import LimitedProtocol
+from vesselrt.server.listeners import listen
+from vesselrt.server.settings import ServerSettings
 
 SIDE = 64
 UNHURRIED = settings(deadline=None, suppress_health_check=list(HealthCheck), database=None, phases=[Phase.generate])
@@ -45,9 +45,9 @@ MANIFEST = make_manifest(preparation={"field_of_view": 64}, input={"mean": [0, 0
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[httpx.Client]:
-    operator = Settings(max_bytes=4 * 2**20, max_batch_bytes=4 * 2**20, max_pixels=250_000, body_timeout=5)
+    operator = ServerSettings(max_bytes=4 * 2**20, max_batch_bytes=4 * 2**20, max_pixels=250_000, body_timeout=5)
     app = create_app(Segmenter(MANIFEST, FakeBackend()), operator, warm=True)
-    speaker = partial(Protocol, settings=operator)
+    speaker = partial(LimitedProtocol, settings=operator)
     server = uvicorn.Server(uvicorn.Config(app, http=speaker, ws="none", log_config=None))  # type: ignore[arg-type]
     with listen("127.0.0.1", 0) as listener:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})

@@ -234,7 +234,7 @@ def test_what_can_not_be_taken_says_how_to_convert_it(given: Any, message: str) 
 
 def test_limits_hold_for_open_files_and_images_of_pillow() -> None:
     with pytest.raises(ImageTooLargeError, match="more than 100 bytes"):
-        Photograph(png_file(), Limits(bytes=100)).prepare(Preparation(), lambda: None)
+        Photograph(png_file(), Limits(bytes=100)).decode(Preparation())
     with pytest.raises(ImageTooLargeError, match="the image has 80 × 60 pixels, the limit is 4,000"):
         Photograph(Pillow.open(png_file()), Limits(pixels=4000))
 

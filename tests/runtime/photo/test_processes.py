@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from vesselrt.runtime.errors import ImageDecodeError, ImageTooLargeError
+from vesselrt.runtime.errors import CallCancelledError, ImageDecodeError, ImageTooLargeError
 from vesselrt.runtime.photo import processes
 from vesselrt.runtime.photo.decoding import Limits, decode_photo
 from vesselrt.runtime.photo.processes import DecoderPool
+from vesselrt.runtime.stages import CancelToken
 
 pytestmark = pytest.mark.skipif(not processes.SUPPORTED, reason="not on Linux")
 
@@ -114,18 +115,73 @@ def test_memory_is_limited_by_what_the_photograph_declares(monkeypatch: pytest.M
         pool.close()
 
 
-def test_the_caller_can_give_up_in_the_middle(pool: DecoderPool) -> None:
-    class EnoughError(Exception):
+def test_a_declared_size_is_admitted_before_a_pixel_is_decoded(pool: DecoderPool, fundus_jpeg: bytes) -> None:
+    class TooMuchError(Exception):
         pass
 
-    def give_up() -> None:
-        raise EnoughError
+    def refuse(pixels: int) -> None:
+        declared.append(pixels)
+        raise TooMuchError
 
+    declared: list[int] = []
+    pool.decode(fundus_jpeg, Limits(), None, declared.append)
+    worker = pool._idle.queue[0]
+    for decode in (pool.decode, decode_photo):
+        with pytest.raises(TooMuchError):
+            decode(fundus_jpeg, Limits(), None, refuse)
+    assert declared == [320 * 288] * 3
+    assert pool._idle.queue[0] is worker, "a refusal costs no process"
+    with pytest.raises(ImageDecodeError):
+        pool.decode(fundus_jpeg[:100], Limits(), None, declared.append)
+    assert len(declared) == 3
+    assert pool.decode(fundus_jpeg, Limits(), None).size == (320, 288)
+
+
+@pytest.mark.parametrize(
+    ("declared", "shape", "size", "how"),
+    [
+        (10**9, (30, 20, 3), (30, 20), r"it declares 1000000000 pixels"),
+        (600, (3000, 2000, 3), (3000, 2000), r"2000 × 3000 pixels, 600 were declared"),
+        (600, (30, 20, 3), (3000, 2000), r"2000 × 3000 pixels, 600 were declared"),
+        (600, (-30, -20, 3), (-30, -20), r"-20 × -30 pixels, 600 were declared"),
+    ],
+)
+def test_a_decoder_that_was_taken_over_is_not_believed(
+    declared: int,
+    shape: tuple[int, ...],
+    size: tuple[int, int],
+    how: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys\n"
+        "if 'vesselrt.runtime.photo.worker' in sys.orig_argv:\n"
+        "    import types, vesselrt.runtime.photo.decoding as decoding\n"
+        f"    decoding.declared_pixels = lambda encoded: {declared}\n"
+        f"    data = memoryview(bytes(10**6))\n"
+        f"    pixels = types.SimpleNamespace(data=data, shape={shape})\n"
+        "    decoding.decode_opened = lambda encoded, enough: types.SimpleNamespace(\n"
+        f"        reduction=1, size={size}, warnings=(), pixels=pixels)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    pool = DecoderPool(1)
+    first = pool._idle.queue[0]
+    try:
+        with pytest.raises(ImageDecodeError, match=rf"^the decoder crashed on it \({how}\)\. Save it again"):
+            pool.decode(png(30, 20), Limits(), None)
+        assert not first.is_alive
+    finally:
+        pool.close()
+
+
+def test_the_caller_can_give_up_in_the_middle(pool: DecoderPool) -> None:
     pool.decode(png(20, 30), Limits(), None)  # it is ready
     worker, large = pool._idle.queue[0], png(3000, 4000)
-    started = time.monotonic()
-    with pytest.raises(EnoughError):
-        pool.decode(large, Limits(), None, give_up)
+    started, token = time.monotonic(), CancelToken()
+    token.cancel()
+    with pytest.raises(CallCancelledError, match=r"^the call was cancelled\.$"):
+        pool.decode(large, Limits(), None, cancel=token)
     assert time.monotonic() - started < 5
     assert not worker.is_alive
     assert pool.decode(png(20, 30), Limits(), None).size == (20, 30)

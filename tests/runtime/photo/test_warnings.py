@@ -29,11 +29,11 @@ from vesselrt.runtime.photo.decoding import read_photo
 from vesselrt.runtime.photo.preparation import prepare_views
 from vesselrt.runtime.photo.quality import BLURRED, DARK, GUESSED, OTHER, OVEREXPOSED
 from vesselrt.runtime.segmenter import Segmenter
-from vesselrt.server import Settings
-from vesselrt.server.http.answers import in_header
+from vesselrt.server import ServerSettings
+from vesselrt.server.http.answers import warnings_header
 from vesselrt.server.http.application import create_app
-from vesselrt.server.http.protocol import Protocol
-from vesselrt.server.process import listen
+from vesselrt.server.http.protocol import LimitedProtocol
+from vesselrt.server.listeners import listen
 from vesselrt.training.synthetic.slitlamp import draw_slit_lamp_photo as slit_lamp
 
 FUNDUS = Preparation(channels="green", field_of_view=(1024, 1344))
@@ -121,9 +121,9 @@ def photo(retina: Image) -> bytes:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[httpx.Client]:
-    settings = Settings()
+    settings = ServerSettings()
     app = create_app(Segmenter(MANIFEST, FakeBackend()), settings, warm=True)
-    speaker = partial(Protocol, settings=settings)
+    speaker = partial(LimitedProtocol, settings=settings)
     running = uvicorn.Server(uvicorn.Config(app, http=speaker, ws="none", log_config=None))  # type: ignore[arg-type]
     with listen("127.0.0.1", 0) as listener:
         thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]})
@@ -192,8 +192,8 @@ def test_a_scale_is_told_in_query_and_form(server: httpx.Client, retina: Image) 
 
 
 def test_a_header_is_ascii_and_bounded() -> None:
-    assert in_header(["3 × 4 pixels", "é\r\nX-Evil: 1", "a | b"]) == "3 x 4 pixels | ?X-Evil: 1 | a ? b"
-    assert len(in_header(["long " * 100] * 9)) == 1000
+    assert warnings_header(["3 × 4 pixels", "é\r\nX-Evil: 1", "a | b"]) == "3 x 4 pixels | ?X-Evil: 1 | a ? b"
+    assert len(warnings_header(["long " * 100] * 9)) == 1000
 
 
 def test_the_command_line_tells_them_in_one_line(

@@ -2,21 +2,25 @@
 
 import asyncio
 import base64
-import json
 import time
 import zipfile
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import IO, Any, Literal, cast
 
+from vesselrt.runtime.manifest import Manifest
 from vesselrt.runtime.output.formats import format_spec, output_name
-from vesselrt.server.http.answers import finisher
-from vesselrt.server.http.errors import DeadlineError, describe
+from vesselrt.runtime.segmentation import Segmentation
+from vesselrt.runtime.stages import Clock
+from vesselrt.server.http.answers import compact_json, file_body, rounded
+from vesselrt.server.http.errors import DeadlineError, describe_error
+from vesselrt.server.http.options import AnswerOptions
 from vesselrt.server.http.upload import Upload
 from vesselrt.server.work.budget import BYTES_A_PIXEL, Share
-from vesselrt.server.work.jobs import Answer, Encoded, Work
 from vesselrt.server.work.service import Service
+from vesselrt.server.work.tasks import EncodedPhoto, PhotoTask
 
 Container = Literal["zip", "ndjson"]
 CONTAINERS: dict[Container, str] = {"zip": "application/zip", "ndjson": "application/x-ndjson"}
@@ -29,39 +33,54 @@ def container_from_accept(accept: str) -> Container:
 
 
 @dataclass(frozen=True)
-class Item:
-    """One photograph of a batch: an answer, or the error instead."""
+class BatchFile:
+    """What was made of one photograph."""
+
+    body: bytes
+    timings: dict[str, float]
+    """Milliseconds of each stage."""
+    warnings: tuple[str, ...]
+
+    @property
+    def nbytes(self) -> int:
+        return len(self.body)
+
+
+@dataclass(frozen=True)
+class BatchItem:
+    """One photograph of a batch: a file, or the error instead."""
 
     number: int
     """From 0, as they were sent."""
     stem: str
-    outcome: Answer | Exception
+    outcome: BatchFile | Exception
 
 
-async def run(service: Service, sent: Upload, seconds: float | None, share: Share) -> AsyncIterator[Item]:
+async def segment_batch(
+    service: Service, sent: Upload, seconds: float | None, share: Share
+) -> AsyncIterator[BatchItem]:
     """The photographs as they finish, within `seconds` all of them; None: each within the setting.
 
     A place in the queue is taken for each, and none while the client reads: others get their turn between them.
     """
-    finish, cost = finisher(sent.options), BYTES_A_PIXEL[sent.options.format]
+    finish, cost = partial(_make_file, options=sent.options), BYTES_A_PIXEL[sent.options.format]
     end = None if seconds is None else time.monotonic() + seconds
 
-    async def one(number: int, stem: str, photograph: Encoded) -> Item:
+    async def segment_one(number: int, stem: str, photograph: EncodedPhoto) -> BatchItem:
         left = None if end is None else end - time.monotonic()
         if left is not None and left <= 0:
             late = f"the batch's {seconds:g} s were over. Send fewer photographs, or allow more time."
-            return Item(number, stem, DeadlineError(late))
+            return BatchItem(number, stem, DeadlineError(late))
         try:
-            options = sent.options
-            work = Work(photograph, finish, cost, options.model, left, options.scale, share)
+            task = PhotoTask(photograph, finish, cost, sent.options.model, left, sent.options.scale, share)
             del photograph
-            return Item(number, stem, await service.run(work, patient=True))
-        except Exception as error:  # noqa: BLE001 - it is told in the place of the answer
-            return Item(number, stem, error)
+            return BatchItem(number, stem, await service.segment(task, wait_for_slot=True))
+        except Exception as error:  # noqa: BLE001 - any error becomes this item; the other photographs go on
+            return BatchItem(number, stem, error)
 
     sent.photographs.reverse()
     count = len(sent.photographs)
-    waiting = (asyncio.create_task(one(n, *sent.photographs.pop())) for n in range(count))
+    waiting = (asyncio.create_task(segment_one(n, *sent.photographs.pop())) for n in range(count))
     running = set(islice(waiting, service.at_once))
     try:
         while running:
@@ -71,15 +90,21 @@ async def run(service: Service, sent: Upload, seconds: float | None, share: Shar
             while done:
                 item = done.pop().result()
                 yield item
-                if isinstance(item.outcome, Answer):  # it is sent
-                    share.give(sum(memoryview(part).nbytes for part in item.outcome.parts))
+                if isinstance(item.outcome, BatchFile):  # it is sent
+                    share.give(item.outcome.nbytes)
     finally:
         for task in running:
             task.cancel()
 
 
-async def begun(parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The same, whose first part is there: what hinders it is raised here, where it still can be the answer."""
+def _make_file(result: Segmentation, manifest: Manifest, options: AnswerOptions) -> BatchFile:
+    with Clock(result.timings)("encode"):
+        body = file_body(result, manifest, options)
+    return BatchFile(body, result.timings, result.warnings)
+
+
+async def with_first_part(parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The same parts, the first of them ready: an error before it is raised here, and can still be the answer."""
     first = await anext(parts)
 
     async def whole() -> AsyncIterator[bytes]:
@@ -90,52 +115,44 @@ async def begun(parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     return whole()
 
 
-async def stream(container: Container, items: AsyncIterator[Item], form: str) -> AsyncIterator[bytes]:
+async def pack_items(container: Container, items: AsyncIterator[BatchItem], form: str) -> AsyncIterator[bytes]:
     """The items as the bytes of a container."""
     if container == "ndjson":
         async for item in items:
-            yield await asyncio.to_thread(_line, item, form) + b"\n"
+            yield await asyncio.to_thread(_item_json, item, form) + b"\n"
         return
-    sink = _Sink()
+    sink = _ZipSink()
     with zipfile.ZipFile(cast(IO[bytes], sink), "w", zipfile.ZIP_STORED) as archive:  # PNG is compressed
         async for item in items:
-            if isinstance(item.outcome, Answer):
-                archive.writestr(f"{item.number:03}-{output_name(item.stem, form)}", _body(item.outcome))
+            if isinstance(item.outcome, BatchFile):
+                archive.writestr(f"{item.number:03}-{output_name(item.stem, form)}", item.outcome.body)
                 if warnings := item.outcome.warnings:
-                    archive.writestr(f"{item.number:03}-{item.stem}-warnings.json", _compact({"warnings": warnings}))
+                    content = compact_json({"warnings": warnings})
+                    archive.writestr(f"{item.number:03}-{item.stem}-warnings.json", content)
             else:
-                archive.writestr(f"{item.number:03}-{item.stem}-error.json", _line(item, form))
+                archive.writestr(f"{item.number:03}-{item.stem}-error.json", _item_json(item, form))
             yield sink.take()
     yield sink.take()
 
 
-def _body(answer: Answer) -> bytes:
-    (part,) = answer.parts
-    return bytes(part)
-
-
-def _line(item: Item, form: str) -> bytes:
+def _item_json(item: BatchItem, form: str) -> bytes:
     """One JSON object: an answer of JSON as it is, a file in base64."""
     fields: dict[str, Any] = {"number": item.number, "name": item.stem}
     if isinstance(item.outcome, Exception):
-        status, detail = describe(item.outcome)
-        return _compact({**fields, "status": status, "error": detail.model_dump(exclude_none=True)})
+        status, detail = describe_error(item.outcome)
+        return compact_json({**fields, "status": status, "error": detail.model_dump(exclude_none=True)})
     fields |= {
         "status": 200,
         "media_type": format_spec(form).media_type,
-        "milliseconds": {stage: round(ms, 2) for stage, ms in item.outcome.timings.items()},
+        "milliseconds": rounded(item.outcome.timings),
         "warnings": item.outcome.warnings,
     }
-    body = _body(item.outcome)
+    body = item.outcome.body
     content = body if format_spec(form).media_type.endswith("json") else b'"%s"' % base64.b64encode(body)
-    return b'%s,"content":%s}' % (_compact(fields)[:-1], content)
+    return b'%s,"content":%s}' % (compact_json(fields)[:-1], content)
 
 
-def _compact(value: Any) -> bytes:
-    return json.dumps(value, separators=(",", ":")).encode()
-
-
-class _Sink:
+class _ZipSink:
     """A file that is only written to, from its beginning to its end; what was written is taken away in pieces."""
 
     def __init__(self) -> None:
