@@ -68,12 +68,13 @@ tests: $(TEST)/.done ## pytest (ARGS="-k tiling"; ARGS=--cov counts the lines th
 # The lowest releases that pyproject.toml allows, on the lowest Python: what these tests touch works with them. They are
 # older than some that they stand on, whose deprecations say nothing of vesselrt.
 LOWEST_TESTS := tests/package/test_import.py tests/runtime/backends tests/runtime/output \
-	$(addprefix tests/runtime/,engines/test_cache.py test_tiling.py test_segmenter.py) \
-	$(addprefix tests/runtime/photo/test_,decode.py photograph.py preparation.py) \
+	$(addprefix tests/runtime/,engines/test_cache.py test_tiling.py test_segmenter.py test_load.py) \
+	$(addprefix tests/runtime/photo/test_,decode.py refused_files.py photograph.py preparation.py) \
 	$(addprefix tests/training/data/test_,annotations.py geojson.py tracing.py) \
-	$(addprefix tests/training/evaluation/test_,counting.py evaluation.py) tests/server/test_server.py
+	$(addprefix tests/training/evaluation/test_,counting.py evaluation.py) \
+	$(addprefix tests/server/test_,predict.py refusals.py batch.py health.py)
 # The words of the one that is left out are those of a later Starlette.
-LOWEST_TESTS_LEFT_OUT := tests/server/test_server.py::test_bad_request_gets_one_clear_message[damaged multipart]
+LOWEST_TESTS_LEFT_OUT := tests/server/test_refusals.py::test_bad_request_gets_one_clear_message[damaged multipart]
 lowest: $(LOWEST)/.done ## the tests of runtime and server with the lowest releases allowed (Python 3.11)
 	$(LOWEST)/bin/python -m pytest -W ignore::DeprecationWarning $(LOWEST_TESTS) \
 		--deselect "$(LOWEST_TESTS_LEFT_OUT)" $(ARGS)

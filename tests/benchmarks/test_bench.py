@@ -1,10 +1,9 @@
-"""The benchmark itself: its arithmetic, what it refuses to report, and that every path of it runs."""
+"""`vesselrt bench`: what is timed, and that it hangs together."""
 
 import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,8 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from manifests import make_manifest
-from numpy.typing import NDArray
+from bench_photos import BRIGHT, pixels, png
 from typer.testing import CliRunner
 
 from vesselrt.benchmarks import bench, photos, process_memory
@@ -32,35 +30,10 @@ from vesselrt.benchmarks.measure import (
 from vesselrt.benchmarks.photos import Photo
 from vesselrt.cli import app
 from vesselrt.runtime.backends.fake import FakeBackend, identity
-from vesselrt.runtime.errors import DataError, MissingExtraError, ModelError, OptionError, VesselrtError
-from vesselrt.runtime.manifest import METADATA_KEY, Clahe, Manifest, Preparation
+from vesselrt.runtime.errors import DataError, OptionError, VesselrtError
 from vesselrt.runtime.modelfile import find_model_file, sha256
 from vesselrt.runtime.photo.decoding import decode_photo
 from vesselrt.runtime.segmenter import Segmenter
-from vesselrt.training.data.samples import read_inside
-
-ROOT = Path(__file__).resolve().parents[2]
-BRIGHT = make_manifest()  # its stand-in takes brightness for a probability
-
-
-def png(green: Any) -> bytes:
-    """A photograph whose green channel is the array (H, W); the others are 0."""
-    pixels = np.zeros((*np.shape(green), 3), np.uint8)
-    pixels[:, :, 1] = green
-    return cv2.imencode(".png", pixels)[1].tobytes()
-
-
-def pixels(mask: bytes) -> NDArray[np.uint8]:
-    """A PNG as it is stored: (H, W) for a grey one."""
-    decoded = cv2.imdecode(np.frombuffer(mask, np.uint8), cv2.IMREAD_UNCHANGED)
-    assert decoded is not None
-    return decoded.astype(np.uint8)
-
-
-@pytest.fixture
-def noise() -> Photo:
-    """90 x 70 pixels (width x height)."""
-    return Photo("a", "test", png(np.random.default_rng(0).integers(0, 256, (70, 90))), 90, 70)
 
 
 def test_spread_interpolates_percentiles() -> None:
@@ -272,173 +245,3 @@ def test_peak_memory_is_of_this_process_alone() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert before > 0
     assert 5 < float(done.stdout) < peak()
-
-
-def test_torch_is_not_imported_without_compare() -> None:
-    code = "import vesselrt.benchmarks.bench, sys; print({'torch', 'monai', 'onnx'} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "set()\n"
-
-
-def test_compare_without_its_packages_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "vesselrt.benchmarks.compare", raising=False)
-    monkeypatch.setitem(sys.modules, "torch", None)
-    plan = bench.BenchPlan(LoadOptions(None, "auto", "auto", None), [], 3, 0, compare=True)
-    with pytest.raises(MissingExtraError, match=r"^vesselrt bench --compare needs .* pip install 'vesselrt\[bench\]'$"):
-        bench.run_bench(plan)
-
-
-# Photographs
-
-
-def test_synthetic_photographs_repeat() -> None:
-    image, vessels = photos.synthetic(120, 100, seed=3)
-    again, _ = photos.synthetic(120, 100, seed=3)
-    other, _ = photos.synthetic(120, 100, seed=4)
-    assert (image.shape, str(image.dtype)) == ((100, 120, 3), "uint8")
-    assert (vessels.shape, str(vessels.dtype)) == ((100, 120), "bool")
-    assert np.array_equal(image, again)
-    assert not np.array_equal(image, other)
-    assert 0.02 < vessels.mean() < 0.3
-    disc = np.hypot(np.arange(120) - 60, np.arange(100)[:, None] - 50) < 40
-    assert image[:, :, 1][vessels & disc].mean() < 0.8 * image[:, :, 1][~vessels & disc].mean()
-
-
-def test_letterbox_keeps_the_aspect_ratio() -> None:
-    white = np.full((50, 100, 3), 255, np.uint8)
-    expected = np.zeros((40, 40, 3), np.uint8)
-    expected[10:30] = 255
-    assert np.array_equal(photos.letterbox(white, 40, 40), expected)
-    assert np.array_equal(photos.letterbox(white, 100, 50), white)
-
-
-def test_sizes_come_from_the_set_that_is_near(data_root: Path) -> None:
-    small, large = photos.from_size("565x584", data_root), photos.from_size("3504x2336", data_root)
-    assert small.source == "CHASE_DB1 Image_11L.jpg"
-    assert large.source == "HRF 06_dr.jpg"
-    assert decode_photo(small.data).pixels.shape == (584, 565, 3)
-
-
-def test_only_test_photographs_are_taken(data_root: Path) -> None:
-    found = photos.held_out(data_root)
-    assert {name: len(samples) for name, samples in found.items()} == {"CHASE_DB1": 8, "HRF": 30}
-    for samples in found.values():
-        truth = samples[0].read_truth()
-        assert 0.02 < truth.mean() < 0.2 < read_inside(samples[0], truth).mean() < 0.95
-
-
-def test_a_missing_truth_is_named(tmp_path: Path) -> None:
-    (tmp_path / "CHASE_DB1").mkdir()
-    path = tmp_path / "CHASE_DB1" / "Image_11L.jpg"
-    path.write_bytes(b"")
-    (sample,) = photos.held_out(tmp_path)["CHASE_DB1"]
-    assert sample.image == path
-    with pytest.raises(DataError, match=r"Image_11L_1stHO\.\*: not a readable mask"):
-        bench.score_columns("CHASE_DB1", [sample], lambda _: {})
-
-
-# The columns beside vesselrt
-
-
-@pytest.fixture
-def compare() -> Iterator[Any]:
-    torch = pytest.importorskip("torch", reason="the columns of --compare need the extra bench")
-    pytest.importorskip("monai", reason="the columns of --compare need the extra bench")
-    pytest.importorskip("onnx", reason="the columns of --compare need the extra bench")
-    from vesselrt.benchmarks import compare
-
-    threads = torch.get_num_threads()
-    yield compare
-    torch.set_num_threads(threads)
-
-
-def write_model(path: Path, manifest: Manifest, *, last: str = "Sigmoid", slope: float = 9.0) -> Path:
-    """A model file of four nodes: sigmoid(slope × (value − 127.5) / 255), so vessel is what is brighter than 127."""
-    onnx = pytest.importorskip("onnx")
-    helper, array = onnx.helper, onnx.numpy_helper.from_array
-    nodes = [
-        helper.make_node("Cast", ["image"], ["float"], to=onnx.TensorProto.FLOAT),
-        helper.make_node("Sub", ["float", "half"], ["centred"]),
-        helper.make_node("Conv", ["centred", "weight"], ["logit"], kernel_shape=[1, 1]),
-        helper.make_node(last, ["logit"], ["probability"]),
-    ]
-    constants = [
-        array(np.float32(127.5), "half"),
-        array(np.full((1, 1, 1, 1), slope / 255, np.float32), "weight"),
-    ]
-    shape = ["n", 1, "h", "w"]
-    graph = helper.make_graph(
-        nodes,
-        "bright",
-        [helper.make_tensor_value_info("image", onnx.TensorProto.UINT8, shape)],
-        [helper.make_tensor_value_info("probability", onnx.TensorProto.FLOAT, shape)],
-        constants,
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
-    helper.set_model_props(model, {METADATA_KEY: manifest.to_json()})
-    onnx.save(model, path)
-    return path
-
-
-def test_all_columns_do_the_same_work(compare: Any, noise: Photo, tmp_path: Path) -> None:
-    path = write_model(tmp_path / "bright.onnx", BRIGHT)
-    load = LoadOptions(str(path), "auto", "f32", 1)
-    report = bench.run_bench(bench.BenchPlan(load, [noise], 3, 0, compare=True))
-    (found,) = report.photos
-    assert set(found.peers) == {"pytorch+monai", "onnxruntime+monai"}
-    for peer in found.peers.values():
-        assert peer.pixels_differ == 0  # native resolution: not a pixel may differ
-        assert peer.ratio > 0
-        assert 0 < peer.end_to_end.p50 <= peer.end_to_end.p95 <= peer.end_to_end.p99
-    assert {"torch", "monai", "onnx", "onnxruntime", "pillow"} <= set(report.versions)
-    assert "pytorch+monai" in report.table()
-    assert compare.torch.get_num_threads() == 1
-
-
-def test_peers_scale_by_the_factor_that_vesselrt_found(compare: Any, tmp_path: Path) -> None:
-    scaled = BRIGHT.model_copy(update={"preparation": Preparation(channels="green", field_of_view=64)})
-    peers = compare.Peers(write_model(tmp_path / "scaled.onnx", scaled), scaled, 1)
-    image, _ = photos.synthetic(240, 200)
-    columns = peers.columns(photos.encode_jpeg(image))
-    assert [column.factor for column in columns.values()] == [pytest.approx(64 / 192, rel=0.03)] * 2
-    for column in columns.values():
-        mask = pixels(column(photos.encode_jpeg(image)))
-        assert mask.shape == (200, 240)
-        assert set(np.unique(mask)) <= {0, 255}
-
-
-def test_twin_of_the_built_in_model_gives_its_probabilities(compare: Any) -> None:
-    import onnxruntime
-
-    pixels = np.random.default_rng(1).integers(0, 256, (2, 1, 48, 80), dtype=np.uint8)
-    (expected,) = onnxruntime.InferenceSession(find_model_file(None)).run(None, {"image": pixels})
-    with compare.torch.inference_mode():
-        obtained = compare.Twin(find_model_file(None))(compare.torch.from_numpy(pixels)).numpy()
-    assert expected.std() > 0.001
-    assert np.abs(expected - obtained).max() <= compare.TOLERANCE
-
-
-def test_networks_that_differ_are_not_timed(compare: Any, tmp_path: Path) -> None:
-    one, other = (compare.Twin(write_model(tmp_path / f"{s}.onnx", BRIGHT, slope=s)) for s in (9.0, 9.1))
-    with pytest.raises(VesselrtError, match=r"differ by 0\.0\d+ in probability .* \(tolerance 0\.0001\)"):
-        compare._check_agreement(one, other, BRIGHT)
-
-
-def test_graphs_that_the_columns_can_not_run_are_named(compare: Any, tmp_path: Path) -> None:
-    from vesselrt.benchmarks import twin
-
-    with pytest.raises(ModelError, match="PyTorch's columns do not know the operations HardSigmoid"):
-        compare.Twin(write_model(tmp_path / "hard.onnx", BRIGHT, last="HardSigmoid"))
-    with pytest.raises(ModelError, match="do not know this form of DepthToSpace"):  # ONNX's default order, DCR
-        twin._check_form("DepthToSpace", {"blocksize": 2}, tmp_path / "blocks.onnx")
-    equalised = BRIGHT.model_copy(update={"preparation": Preparation(clahe=Clahe(clip_limit=2, grid=8))})
-    with pytest.raises(ModelError, match="asks for CLAHE"):
-        compare.Peers(tmp_path / "hard.onnx", equalised, 1)
-
-
-def test_stage_benches_run() -> None:
-    pytest.importorskip("pytest_benchmark", reason="the stage benches need the extra bench")
-    command = [sys.executable, "-m", "pytest", "benchmarks", "--benchmark-disable", "-q", "-p", "no:cacheprovider"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "10 passed" in done.stdout

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from fake_cuda import FakeCuda
 from fake_tensorrt import CARD, FakeTensorRt, engine_of, manifest_of
@@ -14,9 +15,11 @@ from onnx import TensorProto, helper
 
 from vesselrt.export.modelfile import write_model_file
 from vesselrt.runtime import devices
+from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.engines import preflight
 from vesselrt.runtime.engines.enginefile import Engine, Flavour
-from vesselrt.runtime.modelfile import sha256
+from vesselrt.runtime.manifest import Manifest
+from vesselrt.runtime.modelfile import find_model_file, read_manifest, sha256
 
 
 @pytest.fixture
@@ -71,3 +74,23 @@ def compiler_calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
 
     monkeypatch.setattr("vesselrt.runtime.engines.cache.installed_compiler", lambda: compiler)
     return asked
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "tiny.onnx"
+
+
+# The built-in model. Its weights may change; what must hold for any weights is tested here.
+
+
+@pytest.fixture(scope="module")
+def retina() -> Image:
+    """A real photograph, CC0."""
+    data = pytest.importorskip("skimage.data")
+    return np.ascontiguousarray(data.retina()[:, :, :3])
+
+
+@pytest.fixture(scope="module")
+def manifest() -> Manifest:
+    return read_manifest(find_model_file(None))

@@ -1,76 +1,22 @@
-"""Model files: what is in them comes out, and each way to be wrong has its message."""
+"""A model file is found and read, and one that is none is named."""
 
-import hashlib
 import json
-import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import onnx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from onnx import TensorProto, helper
+from model_files import FIELDS, GREEN, refused, write
+from onnx import TensorProto
 
-from vesselrt.export.modelfile import record_metrics, write_model_file
 from vesselrt.runtime.errors import ManifestError, ModelError, ModelNotFoundError
-from vesselrt.runtime.manifest import METADATA_KEY, Clahe, Input, Manifest, Preparation, Provenance, Tile
-from vesselrt.runtime.modelfile import DEFAULT_MODEL, find_model_file, list_models, read_manifest, sha256
-
-FIELDS: dict[str, Any] = {
-    "schema_version": 1,
-    "name": "tiny",
-    "version": "0.1",
-    "licence": "CC0-1.0",
-    "description": "Returns its input.",
-    "preparation": {"channels": "green", "field_of_view": None},
-    "input": {"mean": [0], "std": [1]},
-    "tile": {"size": 64, "multiple": 16, "margin": 16},
-}
-GREEN = ("n", 1, "h", "w")
-
-
-def write(
-    path: Path,
-    manifest: str | None,
-    *,
-    inputs: Sequence[tuple[int, Sequence[int | str]]] = ((TensorProto.UINT8, GREEN),),
-    outputs: Sequence[tuple[int, Sequence[int | str]]] = ((TensorProto.FLOAT, GREEN),),
-) -> Path:
-    """An ONNX file whose outputs are its first input, cast, with this text as manifest."""
-    names = [f"out{i}" for i in range(len(outputs))]
-    graph = helper.make_graph(
-        [helper.make_node("Cast", ["in0"], [n], to=kind) for n, (kind, _) in zip(names, outputs, strict=True)],
-        "tiny",
-        [helper.make_tensor_value_info(f"in{i}", kind, axes) for i, (kind, axes) in enumerate(inputs)],
-        [helper.make_tensor_value_info(n, kind, axes) for n, (kind, axes) in zip(names, outputs, strict=True)],
-    )
-    model = helper.make_model(graph, ir_version=10, opset_imports=[helper.make_opsetid("", 20)])
-    if manifest is not None:
-        helper.set_model_props(model, {METADATA_KEY: manifest})
-    onnx.save(model, path)
-    return path
+from vesselrt.runtime.manifest import Clahe, Input, Manifest, Preparation, Provenance, Tile
+from vesselrt.runtime.modelfile import DEFAULT_MODEL, find_model_file, list_models, read_manifest
 
 
 def without(key: str) -> dict[str, Any]:
     return {k: v for k, v in FIELDS.items() if k != key}
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "tiny.onnx"
-
-
-def refused(error: type[ModelError], path: Path) -> str:
-    with pytest.raises(error) as caught:
-        read_manifest(path)
-    assert type(caught.value) is error
-    message = str(caught.value)
-    assert message.startswith(f"{path}: ")
-    assert "\n" not in message
-    return message.removeprefix(f"{path}: ")
 
 
 def test_what_is_written_is_read(path: Path) -> None:
@@ -283,99 +229,3 @@ def test_a_graph_that_is_not_what_its_manifest_says(inputs: Any, outputs: Any, f
         f"its graph has inputs and outputs {found}, its manifest says "
         "[('tensor(uint8)', 1), ('tensor(float)', 1)]. Export it again."
     )
-
-
-def test_the_hash_is_that_of_the_file(path: Path) -> None:
-    path.write_bytes(b"vessel")
-    assert sha256(path) == hashlib.sha256(b"vessel").hexdigest()
-    assert re.fullmatch(r"[0-9a-f]{64}", sha256(find_model_file(None)))
-
-
-# The hash of the content
-
-
-@pytest.fixture
-def sealed(path: Path) -> Path:
-    """A small model file as vesselrt writes it."""
-    write_model_file(onnx.load(write(path, None)), Manifest.from_fields(FIELDS, source="here"), path)
-    return path
-
-
-def test_the_hash_is_of_the_file_with_zeros_in_its_place(sealed: Path) -> None:
-    digest, content = read_manifest(sealed).content_sha256, sealed.read_bytes()
-    assert digest is not None
-    assert content.count(digest.encode()) == 1
-    assert hashlib.sha256(content.replace(digest.encode(), b"0" * 64)).hexdigest() == digest
-
-
-def test_a_flipped_bit_in_any_byte_is_refused(sealed: Path) -> None:
-    content = sealed.read_bytes()
-    for place, byte in enumerate(content):
-        sealed.write_bytes(content[:place] + bytes([byte ^ 1 << place % 8]) + content[place + 1 :])
-        with pytest.raises(ModelError):
-            read_manifest(sealed)
-
-
-def test_flipped_bits_of_the_built_in_model_are_refused(path: Path) -> None:
-    content = bytearray(find_model_file(None).read_bytes())
-    for place in np.random.default_rng(5).integers(0, len(content), 200):
-        content[place] ^= 1 << place % 8
-        path.write_bytes(content)
-        content[place] ^= 1 << place % 8
-        assert refused(ModelError, path) == (
-            "damaged, or changed since it was written: its SHA-256 is another. Export or copy it again."
-        )
-
-
-def test_a_file_that_was_cut_or_extended_is_refused(sealed: Path) -> None:
-    content = sealed.read_bytes()
-    note = onnx.ModelProto(metadata_props=[onnx.StringStringEntryProto(key="a", value="b")]).SerializeToString()
-    graph = onnx.ModelProto(graph=onnx.GraphProto(name="other")).SerializeToString()
-    for changed in (
-        *(content[:end] for end in range(0, len(content), 9)),
-        *(content + end for end in (b"\0", note, graph, content)),
-    ):
-        sealed.write_bytes(changed)
-        with pytest.raises(ModelError):
-            read_manifest(sealed)
-
-
-def test_whatever_writes_a_model_file_seals_it(sealed: Path, tmp_path: Path) -> None:
-    manifest = Manifest.from_fields({**FIELDS, "content_sha256": "ab" * 32}, source="here")
-    written = write_model_file(onnx.load(sealed), manifest, tmp_path / "again.onnx")
-    assert written.content_sha256 not in (None, manifest.content_sha256)
-    assert written == read_manifest(tmp_path / "again.onnx")
-    record_metrics(sealed, written, {"eyes test": {"f1": 0.5}})
-    recorded = read_manifest(sealed)
-    assert recorded.provenance.metrics == {"eyes test": {"f1": 0.5}}
-    assert recorded.content_sha256 not in (None, written.content_sha256)
-    assert all(known.content_sha256 for known in list_models().values())
-
-
-def test_a_file_from_before_the_hash_is_read_with_a_warning(path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    write(path, json.dumps(FIELDS))
-    assert read_manifest(path).content_sha256 is None
-    (message,) = caplog.messages
-    assert message == (
-        f"{path}: its manifest has no SHA-256 of the file, so damage would not be found. Export it again, or write "
-        "one into it with: vesselrt evaluate --record"
-    )
-    caplog.clear()
-    read_manifest(find_model_file(None))
-    assert caplog.messages == []
-
-
-def test_a_manifest_that_another_program_wrote_anew_is_refused(sealed: Path) -> None:
-    write(sealed, json.dumps(json.loads(read_manifest(sealed).to_json()), indent=1))
-    assert refused(ModelError, sealed) == "its manifest was changed by another program. Export or copy it again."
-
-
-def test_weights_in_other_files_are_refused(path: Path) -> None:
-    model = onnx.load(write(path, json.dumps(FIELDS)))
-    model.graph.initializer.append(onnx.numpy_helper.from_array(np.ones((64, 64), np.float32), "weights"))
-    onnx.save(model, path, save_as_external_data=True, location="weights.bin", size_threshold=0)
-    assert refused(ModelError, path) == "keeps weights in other files. Make one file with: vesselrt export"
-    read_again = onnx.load(path)  # which fetches them
-    write_model_file(read_again, Manifest.from_fields(FIELDS, source="here"), path)
-    (path.parent / "weights.bin").unlink()
-    assert read_manifest(path).content_sha256

@@ -13,7 +13,11 @@ from vesselrt.runtime.errors import OptionError
 from vesselrt.runtime.files import check_writable
 
 if TYPE_CHECKING:
+    from vesselrt.export.graph import Output
     from vesselrt.export.precision import Judge, Scores
+    from vesselrt.export.sources.source import Source
+    from vesselrt.runtime.arrays import Image
+    from vesselrt.runtime.manifest import Manifest, Precision
     from vesselrt.training.data.samples import Sample
     from vesselrt.training.data.splits import Split
 
@@ -53,8 +57,6 @@ def export(
 ) -> None:
     """Turn a trained network into one model file, proven against PyTorch."""
     with needs_extra("vesselrt export", "export"):
-        from vesselrt.export.graph import export_model
-        from vesselrt.export.precision import convert_model
         from vesselrt.export.sources.finding import find_source
     named = [name for name in (source, run, network) if name is not None]
     if len(named) != 1:
@@ -64,12 +66,19 @@ def export(
     from vesselrt.runtime.photo.decoding import read_photo
 
     compared = [*found.photographs, *(read_photo(photo).pixels for photo in photos or [])]
+    typer.echo(describe_model(_export_in_precision(found, out, precision, compared, output or found.output)))
+
+
+def _export_in_precision(
+    found: "Source", out: Path, precision: "Precision", photographs: "list[Image]", output: "Output"
+) -> "Manifest":
+    from vesselrt.export.graph import export_model
+    from vesselrt.export.precision import convert_model
+
     with tempfile.TemporaryDirectory() as folder:
         first = out if precision == "f32" else Path(folder) / out.name
-        written = export_model(found.network, found.manifest, first, compared, found.shift, output or found.output)
-        if precision != "f32":
-            written = convert_model(first, out, precision, compared)
-    typer.echo(describe_model(written))
+        written = export_model(found.network, found.manifest, first, photographs, found.shift, output)
+        return written if precision == "f32" else convert_model(first, out, precision, photographs)
 
 
 def convert(
