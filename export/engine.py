@@ -57,7 +57,7 @@ def build(
     serves them all, but made for others too it loses speed on Turing (sm75). TensorRT builds for `current` alone.
     The engine takes windows of the model's tile, bytes in and out: its output is 255 × probability, rounded.
 
-    Raises ModelError, OptionError, DeviceError for a target or flavour that is not to be had, ExportError when TensorRT
+    Raises ModelError, OptionError, DeviceError for a target or flavour that is not there, ExportError when TensorRT
     can't take the network.
     """
     builder = _EngineBuilder(flavour)

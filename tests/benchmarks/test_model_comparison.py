@@ -36,7 +36,7 @@ MIRROR = Manifest(
 
 
 class Machine:
-    """What can be loaded: networks by device and precision. Everything else is not to be had."""
+    """What can be loaded: networks by device and precision. Nothing else can be loaded."""
 
     def __init__(self) -> None:
         self.networks: dict[tuple[str, str], Network] = {("cpu:openvino", "f32"): identity}

@@ -53,7 +53,7 @@ def _common(
 def main() -> None:
     """Runs a command; errors become one line and exit code 1, Ctrl+C exit code 130."""
     logging.basicConfig(format="%(message)s")
-    logging.getLogger("vesselrt").setLevel(logging.INFO)  # what takes long, and what was not to be had
+    logging.getLogger("vesselrt").setLevel(logging.INFO)  # what takes long, and what is not there
     try:
         app(prog_name="vesselrt")
     except VesselrtError as error:
