@@ -181,8 +181,8 @@ class OptionError(VesselrtError, ValueError):
 class DataError(VesselrtError):
     """A data set, recipe or annotation can't be used.
 
-    >>> from vesselrt.training.data.finding import check_kind
-    >>> check_kind("auto", pathlib.Path("absent"))
+    >>> from vesselrt.training.data.finding import resolve_kind
+    >>> resolve_kind("auto", pathlib.Path("absent"))
     Traceback (most recent call last):
     vesselrt.runtime.errors.DataError: absent: no data set of a known layout (...). Name a folder that holds one.
     """

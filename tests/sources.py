@@ -3,21 +3,17 @@
 import importlib
 import importlib.util
 import re
-import shlex
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnxruntime
-import pytest
 import torch
 import yaml
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vesselrt import cli
 from vesselrt.export.sources import smp
 
 Photo = tuple[NDArray[np.uint8], NDArray[np.bool_]]
@@ -31,25 +27,6 @@ SECTIONS = PAGE.split("\n## ")
 HAS_SMP = importlib.util.find_spec(smp.LIBRARY) is not None
 
 FIELDS: dict[str, Any] = yaml.safe_load(re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)[0])
-
-
-@pytest.fixture
-def vesselrt(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
-    """The command line in an empty folder that holds network.yaml of the page."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [*sys.path])
-    (tmp_path / "network.yaml").write_text(yaml.safe_dump(FIELDS))
-
-    def call(line: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", shlex.split(line))
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as done:
-            code = int(done.code or 0)
-        return code, *capsys.readouterr()
-
-    return call
 
 
 def probability(path: Path, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -1,9 +1,19 @@
 """What holds for all tests of export."""
 
-from collections.abc import Iterator
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 import torch
+import yaml
+from exporting import manifest_of, thin
+from safetensors.torch import save_file
+from sources import FIELDS, Run
+from torch import nn
+
+from vesselrt import cli
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -13,3 +23,58 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def vesselrt(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+    """The command line in an empty folder that holds network.yaml of the page."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (tmp_path / "network.yaml").write_text(yaml.safe_dump(FIELDS))
+
+    def call(line: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", shlex.split(line))
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as done:
+            code = int(done.code or 0)
+        return code, *capsys.readouterr()
+
+    return call
+
+
+@pytest.fixture
+def vesselrt_export(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Callable[..., tuple[int, str, str]]:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["vesselrt", "export", *map(str, arguments)])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as done:
+            code = int(done.code or 0)
+        return code, *capsys.readouterr()
+
+    return call
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> nn.Module:
+    """A module of the user's own in the folder where the command is run, with weights and a manifest."""
+    (tmp_path / "ownnets").mkdir()
+    (tmp_path / "ownnets" / "thin.py").write_text(
+        "from torch import nn\n\n\ndef build():\n    return nn.Conv2d(3, 1, 3, padding=1)\n"
+    )
+    for name in ("ownnets", "ownnets.thin"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    network = thin()
+    torch.save(network.state_dict(), tmp_path / "w.pth")
+    save_file(network.state_dict(), tmp_path / "w.safetensors")
+    fields = manifest_of("rgb", multiple=1).model_dump(mode="json", exclude={"provenance", "schema_version"})
+    (tmp_path / "m.yaml").write_text(yaml.safe_dump(fields))
+    return network

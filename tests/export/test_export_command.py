@@ -1,7 +1,6 @@
 """`vesselrt export` of a module of one's own."""
 
 import re
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,13 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import yaml
-from exporting import infer, manifest_of, noise, reference, thin, tree
+from exporting import infer, manifest_of, noise, reference, tree
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import nn
 
-from vesselrt import cli
 from vesselrt.cli.models import describe_model
 from vesselrt.export.sources.finding import source_from_callable
 from vesselrt.export.weights import hash_weights
@@ -30,42 +27,6 @@ Export = Callable[..., tuple[int, str, str]]
 
 
 # The command line
-
-
-@pytest.fixture
-def vesselrt_export(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Callable[..., tuple[int, str, str]]:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [*sys.path])
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["vesselrt", "export", *map(str, arguments)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as done:
-            code = int(done.code or 0)
-        return code, *capsys.readouterr()
-
-    return call
-
-
-@pytest.fixture
-def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> nn.Module:
-    """A module of the user's own in the folder where the command is run, with weights and a manifest."""
-    (tmp_path / "ownnets").mkdir()
-    (tmp_path / "ownnets" / "thin.py").write_text(
-        "from torch import nn\n\n\ndef build():\n    return nn.Conv2d(3, 1, 3, padding=1)\n"
-    )
-    for name in ("ownnets", "ownnets.thin"):
-        monkeypatch.delitem(sys.modules, name, raising=False)
-    network = thin()
-    torch.save(network.state_dict(), tmp_path / "w.pth")
-    save_file(network.state_dict(), tmp_path / "w.safetensors")
-    fields = manifest_of("rgb", multiple=1).model_dump(mode="json", exclude={"provenance", "schema_version"})
-    (tmp_path / "m.yaml").write_text(yaml.safe_dump(fields))
-    return network
 
 
 OWN = ("--network", "ownnets.thin:build", "--manifest", "m.yaml", "-o", "new/own.onnx", "--weights")

@@ -199,8 +199,8 @@ def test_help_of_each_command(run: Run, command: str, words: str) -> None:
     ("arguments", "message"),
     [
         ("--device gpu", "unknown device 'gpu'. Expected one of: auto, cpu, cpu:openvino, cpu:onnxruntime, cuda, "),
-        ("--precision f64", "unknown precision 'f64'. Expected one of: auto, f32, bf16, fp16."),
-        ("--device cpu:onnxruntime --precision bf16", "ONNX Runtime on the CPU computes in f32, not bf16."),
+        ("--precision f64", "unknown precision 'f64'. Expected one of: auto, f32, bf16, fp16, int8."),
+        ("--device cpu:onnxruntime --precision bf16", "ONNX Runtime on the CPU computes in f32 or int8, not bf16."),
         ("--threads 0", "threads is 0. Expected a whole number from 1 to "),
         ("--model nowhere", "no model nowhere: neither a file nor a built-in model. Built-in: fundus"),
         ("--model eye.png", "eye.png: not a usable ONNX model, or damaged"),
