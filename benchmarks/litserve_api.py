@@ -6,7 +6,7 @@ from typing import Any
 import litserve
 from fastapi import Response
 
-from vesselrt.benchmarks.peers import PeerModel
+from vesselrt.benchmarks.peer_model import PeerModel
 
 
 class Api(litserve.LitAPI):  # type: ignore[misc]

@@ -5,10 +5,9 @@ of the machine hits all of them, and what one row has over another is not the ho
 """
 
 import contextlib
-import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
@@ -16,6 +15,8 @@ from typing import cast
 
 import numpy as np
 
+from vesselrt.benchmarks.reports import JsonReport
+from vesselrt.benchmarks.tables import render_table
 from vesselrt.runtime import hardware
 from vesselrt.runtime.backends import Info
 from vesselrt.runtime.devices import DEVICES, PRECISIONS, AnyPrecision, Device
@@ -70,7 +71,7 @@ class ComparisonRow:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(JsonReport):
     """The rows, and what is needed to say how they came about."""
 
     schema: int
@@ -87,15 +88,10 @@ class Comparison:
     """Timed calls on each photograph."""
     rows: list[ComparisonRow]
 
-    def to_json(self) -> str:
-        """Every field, unrounded; None is null."""
-        return json.dumps(asdict(self), indent=1, ensure_ascii=False, allow_nan=False)
-
     def to_markdown(self) -> str:
         """A table, and under it where and with what it was measured."""
         titles = ("model", "device", "precision", "F1", "clDice", "thin", "flipped", "ms", "network ms", "remark")
-        rule = ["---"] * 3 + ["---:"] * 6 + ["---"]
-        lines = [_markdown_row(titles), _markdown_row(rule), *(_markdown_row(_row_cells(row)) for row in self.rows)]
+        table = render_table(titles, map(_row_cells, self.rows), texts=3)
         machine, many = self.machine, count_photographs(len(self.photographs), len(self.left_out))
         backends = {f"{row.info.backend} {row.info.version}" for row in self.rows if row.info}
         models = {f"{row.version} (sha256 {row.model_sha256[:12]})" for row in self.rows}
@@ -107,7 +103,7 @@ class Comparison:
             f"{machine['os']}, Python {machine['python']}, vesselrt {machine['vesselrt']}, "
             f"{', '.join(sorted(backends))}; {', '.join(sorted(models))}."
         )
-        return "\n".join([*lines, "", where])
+        return f"{table}\n\n{where}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -281,9 +277,5 @@ def _row_cells(row: ComparisonRow) -> list[str]:
         (row.infer, ".1f"),
     )
     cells = ["–" if value is None else f"{value:{form}}" for value, form in numbers]
-    return [row.model, row.device, row.precision, *cells, row.missing or ""]
-
-
-def _markdown_row(cells: Sequence[str]) -> str:
-    """A row of a Markdown table."""
-    return "| " + " | ".join(" ".join(cell.replace("|", "\\|").split()) for cell in cells) + " |"
+    named = (row.model, row.device, row.precision, *cells, row.missing or "")
+    return [" ".join(cell.replace("|", "\\|").split()) for cell in named]

@@ -13,25 +13,9 @@ import typer
 import uvicorn
 from fastapi import FastAPI, Response, UploadFile
 
-from vesselrt.benchmarks.compare import UserPath
 from vesselrt.benchmarks.options import ModelName, ThreadCount
-from vesselrt.benchmarks.twin import Twin
+from vesselrt.benchmarks.peer_model import PeerModel
 from vesselrt.runtime.hardware import usable_cores
-from vesselrt.runtime.modelfile import find_model_file, read_manifest
-
-
-class PeerModel:
-    """Photograph → mask PNG."""
-
-    def __init__(self, model: str | None, threads: int) -> None:
-        import torch
-
-        torch.set_num_threads(threads)
-        path = find_model_file(model)
-        self._network, self._manifest = Twin(path).eval(), read_manifest(path)
-
-    def __call__(self, data: bytes, factor: float) -> bytes:
-        return UserPath(self._network, self._manifest, factor)(data)
 
 
 def with_fastapi(model: str | None, threads: int, port: int) -> None:

@@ -25,7 +25,7 @@ from vesselrt.runtime.photo.preparation import prepare
 from vesselrt.runtime.tiling import window_side
 
 if TYPE_CHECKING:
-    from vesselrt.export.graph import Deployed
+    from vesselrt.export.deployed import Deployed
 
 logger = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 from torch import nn
 
-from vesselrt.export.graph import Found
+from vesselrt.export.deployed import Found
 from vesselrt.export.weights import fill_network, load_weights
 from vesselrt.runtime.errors import DataError, MissingExtraError
 

@@ -23,7 +23,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vesselrt.export.graph import Found
+from vesselrt.export.deployed import Found
 from vesselrt.runtime.errors import DataError
 
 PT2_SUFFIX = ".pt2"

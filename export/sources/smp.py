@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import nn
 
-from vesselrt.export.graph import Found, Output
+from vesselrt.export.deployed import Found, Output
 from vesselrt.export.weights import fill_network, load_weights
 from vesselrt.runtime.errors import DataError, MissingExtraError
 

@@ -8,7 +8,7 @@ import yaml
 from pydantic import ValidationError
 from torch import nn
 
-from vesselrt.export.graph import Found, Output
+from vesselrt.export.deployed import Found, Output
 from vesselrt.export.weights import hash_weights
 from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.errors import DataError, ManifestError

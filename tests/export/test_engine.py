@@ -78,9 +78,10 @@ def _one_thread() -> Iterator[None]:
 def test_a_monai_unet(tmp_path: Path, norm: str) -> None:
     from monai.networks.nets import UNet
 
+    from vesselrt.export.deployed import Deployed
     from vesselrt.export.engine import build
     from vesselrt.export.fp16 import fp16_from_f32
-    from vesselrt.export.graph import Deployed, onnx_from_module
+    from vesselrt.export.graph import onnx_from_module
 
     torch.manual_seed(0)
     manifest = manifest_of(tile={"size": 32, "multiple": 4, "margin": 0, "fixed": True})
@@ -105,9 +106,10 @@ def test_a_monai_unet(tmp_path: Path, norm: str) -> None:
 def test_an_efficientnet_unet(tmp_path: Path) -> None:
     from monai.networks.nets import FlexibleUNet
 
+    from vesselrt.export.deployed import Deployed
     from vesselrt.export.engine import build
     from vesselrt.export.fp16 import fp16_from_f32
-    from vesselrt.export.graph import Deployed, onnx_from_module
+    from vesselrt.export.graph import onnx_from_module
 
     torch.manual_seed(0)
     manifest = manifest_of(tile={"size": 64, "multiple": 32, "margin": 0, "fixed": True})

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import vesselrt
-from vesselrt.export.graph import Deployed, export_model, onnx_from_module
+from vesselrt.export.deployed import Deployed
+from vesselrt.export.graph import export_model, onnx_from_module
 from vesselrt.export.modelfile import record_metrics
 from vesselrt.runtime.devices import Device
 from vesselrt.runtime.errors import ExportError

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vesselrt.export import graph, parity
-from vesselrt.export.graph import Deployed, export_model
+from vesselrt.export.deployed import Deployed
+from vesselrt.export.graph import export_model
 from vesselrt.runtime.errors import ExportError
 from vesselrt.runtime.manifest import Manifest
 from vesselrt.runtime.modelfile import read_manifest

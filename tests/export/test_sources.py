@@ -11,7 +11,8 @@ import torch
 from sources import FIELDS, HAS_SMP, PAGE, SECTIONS, Photo, Run, noise, normalised, probability
 from torch import Tensor, nn
 
-from vesselrt.export.graph import Output, export_model
+from vesselrt.export.deployed import Output
+from vesselrt.export.graph import export_model
 from vesselrt.export.sources import smp
 from vesselrt.runtime.errors import ExportError
 from vesselrt.runtime.manifest import Manifest

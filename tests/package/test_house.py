@@ -4,8 +4,10 @@ import ast
 import subprocess
 from collections import defaultdict
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
+import grimp
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,3 +58,15 @@ def test_a_public_name_is_defined_once() -> None:
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and node.name[0] != "_":
                 homes[node.name].add(str(file.relative_to(ROOT)))
     assert {name: sorted(files) for name, files in homes.items() if len(files) > 1 and name not in SHARED} == {}
+
+
+def test_no_module_imports_one_that_imports_it() -> None:
+    """Imports within functions and those for type checkers count as well."""
+    graph = grimp.build_graph("vesselrt")
+    circles: list[str] = []
+    above: dict[str, set[str]] = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
+    try:
+        TopologicalSorter(above).prepare()
+    except CycleError as error:
+        circles = error.args[1]
+    assert circles == []

@@ -13,7 +13,7 @@ from vesselrt.runtime.errors import OptionError
 from vesselrt.runtime.files import check_writable
 
 if TYPE_CHECKING:
-    from vesselrt.export.graph import Output
+    from vesselrt.export.deployed import Output
     from vesselrt.export.precision import Judge, Scores
     from vesselrt.export.sources.source import Source
     from vesselrt.runtime.arrays import Image
