@@ -3,6 +3,7 @@
 import ctypes
 import math
 import os
+import signal
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -20,6 +21,13 @@ Photo = tuple[NDArray[np.uint8], NDArray[np.bool_]]
 REPOSITORY = Path(__file__).resolve().parent.parent
 RETINA = np.array([188, 92, 46], np.float32)  # RGB of a lit retina
 BLOOD = np.array([0.75, 0.45, 0.80], np.float32)  # share of each colour that a vessel lets through
+
+
+def pytest_configure() -> None:
+    if (
+        signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    ):  # a background job of a shell: what it starts would ignore it too
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
