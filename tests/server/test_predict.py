@@ -3,6 +3,7 @@
 import gzip
 import json
 import re
+import sys
 import warnings
 from typing import Any
 
@@ -16,7 +17,6 @@ from serving import PHOTO, disc, error, picture, post, running, segmenter
 from vesselrt.runtime.backends.fake import identity
 from vesselrt.runtime.errors import OptionError
 from vesselrt.runtime.output.formats import FORMATS, OutputFormat, format_spec
-from vesselrt.server.http.answers import coding_from
 from vesselrt.server.http.upload import safe_stem
 from vesselrt.server.settings import ServerSettings
 from vesselrt.server.work.models import ServedModel
@@ -142,6 +142,13 @@ def test_what_is_not_to_be_had_is_not_acceptable(client: httpx.Client) -> None:
     assert error(answer) == (406, "RequestError", message)
 
 
+def decompressed(body: bytes, coding: str | None) -> bytes:
+    if coding == "zstd":
+        name = "compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd"
+        return bytes(pytest.importorskip(name, reason="no zstd in this environment").decompress(body))
+    return gzip.decompress(body) if coding else body
+
+
 @pytest.mark.parametrize("form", FORMATS)
 @pytest.mark.parametrize("coding", ["gzip", "zstd", "br;q=1, gzip;q=0.5", "gzip;q=0", "identity", ""])
 def test_text_is_compressed_for_who_asks(client: httpx.Client, form: str, coding: str) -> None:
@@ -149,12 +156,9 @@ def test_text_is_compressed_for_who_asks(client: httpx.Client, form: str, coding
     with client.stream("POST", address, content=PHOTO, headers=headers) as answer:
         raw = b"".join(answer.iter_raw())
     text = format_spec(form).media_type != "image/png"
-    wanted = "gzip" if text and coding.endswith(("gzip", "q=0.5")) else None
-    if coding == "zstd" and text and coding_from("zstd"):
-        assert answer.headers["content-encoding"] == "zstd"
-        return
+    wanted = {"gzip": "gzip", "zstd": "zstd", "br;q=1, gzip;q=0.5": "gzip"}.get(coding) if text else None
+    body = decompressed(raw, wanted)
     assert answer.headers.get("content-encoding") == wanted
-    body = gzip.decompress(raw) if wanted else raw
     if form != "json":
         assert body == segmenter().segment(PHOTO).encode(form)  # type: ignore[arg-type]
     assert not wanted or len(raw) < len(body)
