@@ -9,13 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
-
 from vesselrt.runtime.arrays import Image, Mask
 from vesselrt.runtime.errors import OptionError
 from vesselrt.runtime.output.outlines import geojson_from_mask, svg_from_mask
-from vesselrt.runtime.output.pictures import COLOUR, OPACITY, draw_overlay, encode_png
-from vesselrt.runtime.output.statistics import threshold_mask
+from vesselrt.runtime.output.pictures import COLOUR, OPACITY, draw_overlay, encode_mask_png, encode_png
+from vesselrt.runtime.output.statistics import lowest_vessel_level, threshold_mask
 
 OutputFormat = Literal["mask", "probability", "overlay", "svg", "geojson", "json"]
 
@@ -65,7 +63,7 @@ class FormatSpec:
 
 def _write_mask(result: Rendering) -> bytes:
     """8-bit grey PNG, 255 is vessel."""
-    return encode_png(result.mask.view(np.uint8) * np.uint8(255))
+    return encode_mask_png(result.probability, lowest_vessel_level(result.threshold))
 
 
 def _write_probability(result: Rendering) -> bytes:

@@ -20,13 +20,12 @@ def threshold_mask(probability: Image, threshold: float) -> Mask:
 
     Raises OptionError when the threshold is not in 0..1.
     """
-    result: Mask = probability >= np.uint8(
-        _lowest_vessel_level(threshold)
-    )  # bytes against a byte: no pixel is converted
+    # Bytes against a byte: no pixel is converted.
+    result: Mask = probability >= np.uint8(lowest_vessel_level(threshold))
     return result
 
 
-def _lowest_vessel_level(threshold: float) -> int:
+def lowest_vessel_level(threshold: float) -> int:
     """The lowest 8-bit probability that counts as vessel, 0..255. Raises OptionError."""
     if not 0 <= threshold <= 1:  # also false for NaN
         raise OptionError(f"threshold {threshold} is not within 0 to 1.")
@@ -50,7 +49,7 @@ def density(levels: Levels, threshold: float) -> float:
 
     Raises OptionError when the threshold is not in 0..1.
     """
-    return float(levels[_lowest_vessel_level(threshold) :].sum() / max(1, levels.sum()))
+    return float(levels[lowest_vessel_level(threshold) :].sum() / max(1, levels.sum()))
 
 
 def describe_mask(mask: Mask, levels: Levels, threshold: float) -> dict[str, Any]:
