@@ -72,7 +72,7 @@ LOWEST_TESTS := tests/package/test_import.py tests/runtime/backends tests/runtim
 	$(addprefix tests/runtime/photo/test_,decode.py refused_files.py photograph.py preparation.py) \
 	$(addprefix tests/training/data/test_,annotations.py geojson.py tracing.py) \
 	$(addprefix tests/training/evaluation/test_,counting.py evaluation.py) \
-	$(addprefix tests/server/test_,predict.py refusals.py batch.py health.py)
+	$(addprefix tests/server/test_,predict.py refusals.py batch.py client.py)
 # The words of the one that is left out are those of a later Starlette.
 LOWEST_TESTS_LEFT_OUT := tests/server/test_refusals.py::test_bad_request_gets_one_clear_message[damaged multipart]
 lowest: $(LOWEST)/.done ## the tests of runtime and server with the lowest releases allowed (Python 3.11)
