@@ -10,7 +10,7 @@ from typing import Any
 
 from vesselrt.runtime.files import atomic_write
 from vesselrt.runtime.manifest import Manifest
-from vesselrt.runtime.modelfile import sha256
+from vesselrt.runtime.modelfile import loaded_file, sha256
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,6 @@ def describe_model_file(path: Path, manifest: Manifest) -> dict[str, str | float
     return {
         "name": manifest.name,
         "version": manifest.version,
-        "sha256": sha256(path),
+        "sha256": sha256(loaded_file(path, manifest)),
         "threshold": manifest.threshold,
     }

@@ -6,7 +6,7 @@ import onnx
 
 from vesselrt.runtime.files import atomic_write
 from vesselrt.runtime.manifest import METADATA_KEY, Manifest
-from vesselrt.runtime.modelfile import seal
+from vesselrt.runtime.modelfile import read_manifest, seal
 
 
 def write_model_file(model: onnx.ModelProto, manifest: Manifest, path: Path) -> Manifest:
@@ -21,8 +21,9 @@ def write_model_file(model: onnx.ModelProto, manifest: Manifest, path: Path) -> 
     return manifest.model_copy(update={"content_sha256": digest})
 
 
-def record_metrics(path: Path, manifest: Manifest, metrics: dict[str, dict[str, float]]) -> None:
+def record_metrics(path: Path, metrics: dict[str, dict[str, float]]) -> None:
     """Adds measured figures (data set → metric → value) to the manifest of a model file; the graph stays as it is."""
+    manifest = read_manifest(path)
     merged = {**manifest.provenance.metrics, **metrics}
     provenance = manifest.provenance.model_copy(update={"metrics": merged})
     with atomic_write(path) as name:

@@ -227,9 +227,11 @@ def _shipped_answers(path: Path, precision: Precision, batches: list[Image]) -> 
 
 
 def photograph_window(manifest: Manifest, photograph: Image) -> Image:
-    """The photograph as one window, cut to the tile: (1, C, h, w) uint8."""
+    """The photograph as one window, of the tile at most, cut from its centre: (1, C, h, w) uint8."""
     tile = manifest.tile
-    pixels = prepare(photograph, manifest.preparation).pixels[: tile.size, : tile.size]
+    pixels = prepare(photograph, manifest.preparation).pixels
+    top, left = (max(0, (side - tile.size) // 2) for side in pixels.shape[:2])
+    pixels = pixels[top : top + tile.size, left : left + tile.size]
     window = np.zeros(
         (1, pixels.shape[2], window_side(pixels.shape[0], tile), window_side(pixels.shape[1], tile)), np.uint8
     )

@@ -1,7 +1,9 @@
 """A model file in another precision: made from the f32 one, proven against it, and never written unproven."""
 
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import onnx
 from onnx import ModelProto
@@ -15,13 +17,29 @@ from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.errors import OptionError
 from vesselrt.runtime.files import atomic_write
 from vesselrt.runtime.manifest import Manifest, Precision
-from vesselrt.runtime.modelfile import read_manifest
+from vesselrt.runtime.modelfile import graph_sha256, read_manifest
+
+if TYPE_CHECKING:
+    from vesselrt.export.deployed import Output
+    from vesselrt.export.sources.source import Source
 
 Scores = dict[str, float]
 Judge = Callable[[Path], Scores]
 """Measures a model file on annotated photographs: name of a figure → its value."""
 JUDGED_EACH = 5
 """Of so many photographs INT8 is calibrated on all but one, and judged on that one."""
+
+
+def export_in_precision(
+    source: "Source", out: Path, precision: Precision, photographs: list[Image], output: "Output"
+) -> Manifest:
+    """Writes the model file of a network, in f32 or converted from that. Raises what the two steps raise."""
+    from vesselrt.export.graph import export_model  # here, so that converting needs no torch
+
+    with tempfile.TemporaryDirectory() as folder:
+        first = out if precision == "f32" else Path(folder) / out.name
+        written = export_model(source.network, source.manifest, first, photographs, source.shift, output)
+        return written if precision == "f32" else convert_model(first, out, precision, photographs)
 
 
 def convert_model(
@@ -73,7 +91,8 @@ def _int8_with_proof(source: Path, manifest: Manifest, photographs: list[Image])
     figures = check_int8(model, quantized, manifest, judged)
     figures |= {"flipped_symmetric": flipped_symmetric(model, quantized, manifest, judged)}
     converted = _in_precision(manifest, "int8")
-    provenance = converted.provenance.model_copy(update={"float_operations": float_operations(quantized)})
+    told = {"float_operations": float_operations(quantized), "f32_graph_sha256": graph_sha256(source)}
+    provenance = converted.provenance.model_copy(update=told)
     return quantized, _with_parity(converted.model_copy(update={"provenance": provenance}), figures)
 
 

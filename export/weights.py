@@ -64,7 +64,7 @@ def _shift(state: dict[str, Any], path: Path) -> float | None:
         return None
     try:
         shift = float(state["shift"])
-    except (TypeError, ValueError, RuntimeError):
+    except (TypeError, ValueError, OverflowError, RuntimeError):
         shift = math.nan
     if not math.isfinite(shift):
         said = " ".join(str(state["shift"]).split())[:40]
@@ -72,8 +72,8 @@ def _shift(state: dict[str, Any], path: Path) -> float | None:
     return shift
 
 
-def fill_network(network: nn.Module, weights: dict[str, Tensor], source: Path) -> None:
-    """Loads the weights. What wrappers put before every name is taken off where the network has it not.
+def fill_network(network: nn.Module, weights: dict[str, Tensor], source: Path) -> dict[str, Tensor]:
+    """Loads the weights and returns those that it took, by the network's names: without what wrappers put before each.
 
     Raises DataError that counts the keys which are missing, unexpected or of another shape, and names the first.
     """
@@ -92,6 +92,7 @@ def fill_network(network: nn.Module, weights: dict[str, Tensor], source: Path) -
             "network that they were saved from."
         )
     network.load_state_dict(fitting)
+    return fitting
 
 
 def _shape(value: Any) -> list[int] | str:
@@ -107,7 +108,9 @@ def _without_prefixes(weights: dict[str, Tensor], expected: Mapping[str, Tensor]
         if inside and expected.keys() & inside.keys():
             return inside
         if len(inside) == len(weights) > 0:
-            return _without_prefixes(inside, expected)
+            deeper = _without_prefixes(inside, expected)
+            if expected.keys() & deeper.keys():
+                return deeper
     return weights
 
 

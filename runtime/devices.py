@@ -21,7 +21,7 @@ from typing import Literal, cast, get_args
 
 from vesselrt.runtime.backends import Backend
 from vesselrt.runtime.engines.enginefile import Engine, Flavour, Profile, import_tensorrt, is_engine, read_engine
-from vesselrt.runtime.errors import DeviceError, EngineError, VesselrtError
+from vesselrt.runtime.errors import DeviceError, EngineError, ModelError, VesselrtError
 from vesselrt.runtime.hardware import Gpu, find_gpu, gains_by_bf16, gains_by_int8
 from vesselrt.runtime.manifest import Manifest, Precision
 from vesselrt.runtime.modelfile import int8_file, read_manifest, sha256
@@ -116,7 +116,13 @@ def _int8_or_itself(path: Path, manifest: Manifest, *, named: bool) -> tuple[Pat
     """The INT8 file of a model file where there is one. Raises DeviceError where there is none and it is `named`."""
     if manifest.precision == "int8":
         return path, manifest
-    found = int8_file(path, manifest)
+    try:
+        found = int8_file(path, manifest)
+    except ModelError as error:
+        if named:
+            raise
+        logger.warning("the int8 file beside %s is not used: %s", path.name, error)
+        found = None
     if found is None and named:
         raise DeviceError(
             f"{path} has no int8 file beside it. Make one: vesselrt convert {path} --precision int8 --data DATA"

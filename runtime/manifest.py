@@ -124,6 +124,8 @@ class Provenance(Facts):
     parity: dict[str, dict[str, float]] = {}
     """Precision → largest probability difference and flipped pixels, against the PyTorch network; of `fp16` and `int8`,
     against the f32 model file. `auto` takes no precision that has no entry here."""
+    f32_graph_sha256: Hash | None = None
+    """Of an INT8 file: of the f32 model file that it was made of, without its manifest."""
     float_operations: tuple[str, ...] = ()
     """Of an INT8 file: the convolutions and matrix products that stay in FP32, because INT8 would cost too much."""
 

@@ -23,7 +23,7 @@ from vesselrt.runtime.manifest import METADATA_KEY, Manifest
 
 logger = logging.getLogger(__name__)
 
-_BUILT_IN = Path(__file__).parent / "models"
+BUILT_IN = Path(__file__).parent / "models"
 DEFAULT_MODEL = "fundus"
 INT8_SUFFIX = ".int8.onnx"
 """`fundus.int8.onnx` is `fundus.onnx` in INT8, and is loaded by that name."""
@@ -39,7 +39,7 @@ def list_models() -> dict[str, Manifest]:
 
 
 def _built_in() -> list[Path]:
-    return [path for path in sorted(_BUILT_IN.glob("*.onnx")) if not path.name.endswith(INT8_SUFFIX)]
+    return [path for path in sorted(BUILT_IN.glob("*.onnx")) if not path.name.endswith(INT8_SUFFIX)]
 
 
 def find_model_file(model: str | Path | None) -> Path:
@@ -48,7 +48,7 @@ def find_model_file(model: str | Path | None) -> Path:
     Raises ModelNotFoundError.
     """
     name = str(model or DEFAULT_MODEL)
-    built_in = _BUILT_IN / f"{name}.onnx"
+    built_in = BUILT_IN / f"{name}.onnx"
     if "/" not in name and built_in.is_file():
         return built_in
     if Path(name).is_file():
@@ -67,15 +67,45 @@ def int8_file(path: Path, manifest: Manifest) -> tuple[Path, Manifest] | None:
     if not beside.is_file():
         return None
     found = read_manifest(beside)
-    if found.precision != "int8" or _lasting(found) != _lasting(manifest):
+    made_of_it = found.provenance.f32_graph_sha256 == graph_sha256(path) and _lasting(found) == _lasting(manifest)
+    if (found.precision, manifest.precision) != ("int8", "f32") or not made_of_it:
         logger.warning("%s is not used: it was not made of %s as that is now. Convert it again.", beside, path.name)
         return None
     return beside, found
 
 
+def loaded_file(path: Path, loaded: Manifest) -> Path:
+    """The file that `load` took of the one that was named: that one, or the INT8 file beside it."""
+    if loaded.precision != "int8" or path.suffix != ".onnx" or read_manifest(path).precision == "int8":
+        return path
+    return path.with_name(path.name.removesuffix(".onnx") + INT8_SUFFIX)
+
+
+def graph_sha256(path: Path) -> str:
+    """Hash of a model file without its manifest, so that figures which are recorded later do not change it.
+
+    Raises ModelError for a file without one.
+    """
+    content, key = path.read_bytes(), METADATA_KEY.encode()
+    mark = b"\x0a" + bytes([len(key)]) + key + b"\x12"  # of a StringStringEntryProto: its key, and the tag of its value
+    start = content.find(mark)
+    if start < 0:
+        raise ModelError(f"{path}: has no manifest. {_ADVICE}")
+    value, end = start + len(mark), 0
+    for place in range(5):  # a length in groups of 7 bits, the lowest first
+        end |= (content[value + place] & 127) << 7 * place
+        if content[value + place] < 128:
+            end += value + place + 1
+            break
+    before = start - 1 - (max(1, (end - start).bit_length()) + 6) // 7  # the entry's own tag and length
+    return hashlib.sha256(content[:before] + content[end:]).hexdigest()
+
+
 def _lasting(manifest: Manifest) -> Manifest:
     """What a file in another precision has in common with the one that it was made of."""
-    provenance = manifest.provenance.model_copy(update={"metrics": {}, "parity": {}, "float_operations": ()})
+    provenance = manifest.provenance.model_copy(
+        update={"metrics": {}, "parity": {}, "float_operations": (), "f32_graph_sha256": None}
+    )
     changed = {"precision": "f32", "content_sha256": None, "provenance": provenance}
     return manifest.model_copy(update=changed)
 

@@ -48,8 +48,7 @@ def read_bundle(folder: Path, weights: Path | None) -> Found:
             "with --weights."
         )
     state, _ = load_weights(path)
-    fill_network(network, state, path)
-    return Found(network, state, *_facts(folder))
+    return Found(network, fill_network(network, state, path), *_facts(folder))
 
 
 def _config(folder: Path) -> tuple[dict[str, Any], Path]:

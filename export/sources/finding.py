@@ -81,6 +81,6 @@ def source_from_callable(factory: str, weights: Path, manifest: Path) -> Source:
     if not isinstance(network, nn.Module):
         raise DataError(f"network {factory} gives a {type(network).__name__}. Expected a torch.nn.Module.")
     state, shift = load_weights(weights)
-    fill_network(network, state, weights)
+    taken = fill_network(network, state, weights)
     checked = Manifest.from_fields(manifest_fields(manifest), source=str(manifest))
-    return Source(network, with_weights_hash(checked, hash_weights(state)), [], shift or 0.0)
+    return Source(network, with_weights_hash(checked, hash_weights(taken)), [], shift or 0.0)

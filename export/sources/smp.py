@@ -60,8 +60,7 @@ def read_smp_folder(folder: Path) -> Found:
     }
     path = folder / "model.safetensors"
     weights = {k: v for k, v in load_weights(path)[0].items() if not k.startswith("classification_head.")}
-    fill_network(network, weights, path)
-    return Found(network, weights, facts, channels, _OUTPUTS[activation])
+    return Found(network, fill_network(network, weights, path), facts, channels, _OUTPUTS[activation])
 
 
 def _config(path: Path) -> dict[str, Any]:

@@ -31,9 +31,9 @@ from vesselrt.benchmarks.photos import Photo
 from vesselrt.cli import app
 from vesselrt.runtime.backends.fake import FakeBackend, identity
 from vesselrt.runtime.errors import DataError, OptionError, VesselrtError
-from vesselrt.runtime.modelfile import find_model_file, sha256
+from vesselrt.runtime.modelfile import find_model_file, loaded_file, sha256
 from vesselrt.runtime.photo.decoding import decode_photo
-from vesselrt.runtime.segmenter import Segmenter
+from vesselrt.runtime.segmenter import Segmenter, load
 
 
 def test_spread_interpolates_percentiles() -> None:
@@ -165,7 +165,9 @@ def test_command_measures_the_built_in_model(tmp_path: Path) -> None:
     ]
     assert {"cpu", "cores", "os"} <= set(report["machine"])
     assert {"vesselrt", "python", "numpy", "opencv", report["info"]["backend"]} == set(report["versions"])
-    assert report["model"]["sha256"] == sha256(find_model_file(None))
+    with load() as segmenter:
+        measured = loaded_file(find_model_file(None), segmenter.manifest)
+    assert report["model"]["sha256"] == sha256(measured)
     assert (report["runs"], report["scores"]) == (3, [])
     (photo,) = report["photos"]
     assert (photo["photo"], photo["source"], photo["width"], photo["height"]) == ("96x80", "synthetic", 96, 80)

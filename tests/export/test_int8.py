@@ -12,14 +12,14 @@ import vesselrt
 from vesselrt.export import engine, int8, parity
 from vesselrt.export.emulation import answer_of, emulated_bf16
 from vesselrt.export.int8 import float_operations, int8_from_f32, symmetric
-from vesselrt.export.modelfile import write_model_file
+from vesselrt.export.modelfile import record_metrics, write_model_file
 from vesselrt.export.parity import flipped_share
 from vesselrt.export.precision import convert_model
 from vesselrt.runtime import devices
 from vesselrt.runtime.devices import fastest_precision
-from vesselrt.runtime.errors import DeviceError, ExportError, MissingExtraError, OptionError
+from vesselrt.runtime.errors import DeviceError, ExportError, ManifestError, MissingExtraError, OptionError
 from vesselrt.runtime.manifest import Manifest, Precision
-from vesselrt.runtime.modelfile import int8_file, read_manifest
+from vesselrt.runtime.modelfile import int8_file, loaded_file, read_manifest
 
 FACTS = {
     "name": "tiny",
@@ -198,6 +198,45 @@ def test_figures_that_are_recorded_later_do_not_part_the_two_files(files: tuple[
     found = int8_file(files[0], manifest.model_copy(update={"provenance": provenance, "content_sha256": "0" * 64}))
     assert found is not None
     assert found[0] == files[1]
+
+
+def test_an_int8_file_of_another_graph_with_the_same_weights_is_passed_over(
+    monkeypatch: pytest.MonkeyPatch, files: tuple[Path, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(devices, "gains_by_int8", lambda: True)
+    other = three_convolutions()
+    other.graph.node[-1].op_type = "HardSigmoid"
+    write_model_file(other, manifest_of(), tmp_path / "tiny.onnx")
+    (tmp_path / "tiny.int8.onnx").write_bytes(files[1].read_bytes())
+    with vesselrt.load(tmp_path / "tiny.onnx", device="cpu") as segmenter:
+        assert segmenter.info.precision == "f32"
+    assert "was not made of tiny.onnx as that is now" in caplog.text
+
+
+def test_a_foreign_file_of_that_name_is_passed_over_unless_it_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, files: tuple[Path, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(devices, "gains_by_int8", lambda: True)
+    source = tmp_path / "tiny.onnx"
+    source.write_bytes(files[0].read_bytes())
+    onnx.save(three_convolutions(), tmp_path / "tiny.int8.onnx")
+    with vesselrt.load(source, device="cpu") as segmenter:
+        assert segmenter.info.precision == "f32"
+    assert "the int8 file beside tiny.onnx is not used" in caplog.text
+    with pytest.raises(ManifestError, match=r"tiny\.int8\.onnx: an ONNX model without a vesselrt manifest"):
+        vesselrt.load(source, device="cpu", precision="int8")
+
+
+def test_figures_are_recorded_in_the_file_that_was_measured(files: tuple[Path, Path], tmp_path: Path) -> None:
+    source, beside = tmp_path / "tiny.onnx", tmp_path / "tiny.int8.onnx"
+    source.write_bytes(files[0].read_bytes())
+    beside.write_bytes(files[1].read_bytes())
+    for precision, measured in (("f32", source), ("int8", beside)):
+        with vesselrt.load(source, device="cpu", precision=precision) as segmenter:  # type: ignore[arg-type]
+            assert loaded_file(source, segmenter.manifest) == measured
+        record_metrics(measured, {"a test": {"f1": 0.5}})
+    assert (read_manifest(source).precision, read_manifest(beside).precision) == ("f32", "int8")
+    assert int8_file(source, read_manifest(source)) is not None  # they still belong together
 
 
 def test_int8_by_name_where_there_is_no_such_file(tmp_path: Path) -> None:

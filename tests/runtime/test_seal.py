@@ -76,7 +76,7 @@ def test_whatever_writes_a_model_file_seals_it(sealed: Path, tmp_path: Path) -> 
     written = write_model_file(onnx.load(sealed), manifest, tmp_path / "again.onnx")
     assert written.content_sha256 not in (None, manifest.content_sha256)
     assert written == read_manifest(tmp_path / "again.onnx")
-    record_metrics(sealed, written, {"eyes test": {"f1": 0.5}})
+    record_metrics(sealed, {"eyes test": {"f1": 0.5}})
     recorded = read_manifest(sealed)
     assert recorded.provenance.metrics == {"eyes test": {"f1": 0.5}}
     assert recorded.content_sha256 not in (None, written.content_sha256)

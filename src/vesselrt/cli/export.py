@@ -1,6 +1,5 @@
 """`vesselrt export`, `convert` and `compile`: from a trained network to a model file, FP16 and engines."""
 
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -13,11 +12,7 @@ from vesselrt.runtime.errors import OptionError
 from vesselrt.runtime.files import check_writable
 
 if TYPE_CHECKING:
-    from vesselrt.export.deployed import Output
     from vesselrt.export.precision import Judge, Scores
-    from vesselrt.export.sources.source import Source
-    from vesselrt.runtime.arrays import Image
-    from vesselrt.runtime.manifest import Manifest, Precision
     from vesselrt.training.data.samples import Sample
     from vesselrt.training.data.splits import Split
 
@@ -57,6 +52,7 @@ def export(
 ) -> None:
     """Turn a trained network into one model file, proven against PyTorch."""
     with needs_extra("vesselrt export", "export"):
+        from vesselrt.export.precision import export_in_precision
         from vesselrt.export.sources.finding import find_source
     named = [name for name in (source, run, network) if name is not None]
     if len(named) != 1:
@@ -66,19 +62,7 @@ def export(
     from vesselrt.runtime.photo.decoding import read_photo
 
     compared = [*found.photographs, *(read_photo(photo).pixels for photo in photos or [])]
-    typer.echo(describe_model(_export_in_precision(found, out, precision, compared, output or found.output)))
-
-
-def _export_in_precision(
-    found: "Source", out: Path, precision: "Precision", photographs: "list[Image]", output: "Output"
-) -> "Manifest":
-    from vesselrt.export.graph import export_model
-    from vesselrt.export.precision import convert_model
-
-    with tempfile.TemporaryDirectory() as folder:
-        first = out if precision == "f32" else Path(folder) / out.name
-        written = export_model(found.network, found.manifest, first, photographs, found.shift, output)
-        return written if precision == "f32" else convert_model(first, out, precision, photographs)
+    typer.echo(describe_model(export_in_precision(found, out, precision, compared, output or found.output)))
 
 
 def convert(
@@ -104,13 +88,15 @@ def convert(
     """Write a model file that computes in FP16 or INT8, proven against the f32 one; uint8 in and float32 out stay."""
     with needs_extra("vesselrt convert", "engines"):
         from vesselrt.export.precision import convert_model
-    from vesselrt.runtime.modelfile import INT8_SUFFIX, find_model_file
+    from vesselrt.runtime.modelfile import BUILT_IN, INT8_SUFFIX, find_model_file
     from vesselrt.runtime.photo.decoding import read_photo
 
     source = find_model_file(model)
     if out is None:
-        if precision != "int8":
-            raise OptionError("name the file to write with -o. Only that of int8 has a name of its own.")
+        if precision != "int8" or source.parent == BUILT_IN:
+            raise OptionError(
+                "name the file to write with -o. Only that of int8, of your own model, has a name already."
+            )
         out = source.with_name(source.name.removesuffix(".onnx") + INT8_SUFFIX)
     _apart(source, out)
     check_writable(out)
@@ -165,15 +151,21 @@ def _judge(data: Path) -> "Judge":
     """Measures F1 and the recall of thin vessels of a model file on the test photographs of a data set."""
     with needs_extra("vesselrt convert --data", "evaluate"):
         from vesselrt.training.evaluation.evaluate import evaluate_model
+    from vesselrt.runtime.modelfile import read_manifest
+
     samples = _samples(data, "test")
 
     def measure(path: Path) -> "Scores":
-        # ONNX Runtime takes the graph's types as they are; OpenVINO would choose its own.
+        # ONNX Runtime takes the graph's types as they are; OpenVINO would choose its own. Named, so that of an f32 file
+        # no INT8 file beside it is taken.
+        precision = "int8" if read_manifest(path).precision == "int8" else "f32"
         with (
-            load_model(str(path), "cpu:onnxruntime", "auto", None) as segmenter,
+            load_model(str(path), "cpu:onnxruntime", precision, None) as segmenter,
             photo_progress(len(samples)) as advance,
         ):
             measured = evaluate_model(segmenter, samples, name=data.name, split="test", watch=lambda _: advance())
+        if measured.left_out:  # Ctrl+C: figures of fewer photographs say nothing beside those of all
+            raise KeyboardInterrupt
         figures = measured.figures()
         return {key: figures[key] for key in ("f1", "thin_recall") if key in figures}
 

@@ -38,15 +38,14 @@ def evaluate(
         from vesselrt.training.data.finding import list_samples, resolve_kind
         from vesselrt.training.evaluation.evaluate import EvaluatedPhoto, evaluate_model
         from vesselrt.training.evaluation.report import EvaluationReport
-    from vesselrt.runtime.modelfile import find_model_file, sha256
+    from vesselrt.runtime.modelfile import find_model_file, loaded_file, sha256
 
     _check_outputs(report, json)
     samples = list_samples(resolve_kind(kind, data), data, split)
     if all(sample.field_of_view is None for sample in samples):
         console.print("no field-of-view masks here: every pixel counts")
     file, name = find_model_file(model), data.resolve().name
-    record_metrics = _recorder(file) if record else None
-    pages = None if report is None else EvaluationReport(report)
+    record_metrics, pages = _recorder(file) if record else None, EvaluationReport(report) if report else None
     with load_model(str(file), device, precision, threads) as segmenter, photo_progress(len(samples)) as advance:
         if record and split == "test":
             _refuse_training_overlap(segmenter.manifest, samples)
@@ -57,11 +56,12 @@ def evaluate(
             advance()
 
         measured = evaluate_model(segmenter, samples, name=name, split=split, threshold=threshold, watch=watch)
+    file = loaded_file(file, segmenter.manifest)  # `auto` may have taken the INT8 file beside it
     if measured.trained_on:
         console.print(f"not a test: {_describe_overlap(segmenter.manifest, measured.trained_on)}")
     typer.echo(measured.table())
     if record_metrics is not None and not measured.left_out:
-        record_metrics(file, segmenter.manifest, {f"{name} {split}": measured.figures()})
+        record_metrics(file, {f"{name} {split}": measured.figures()})
     result = replace(measured, model_sha256=sha256(file))  # of the file as it now is
     if pages is not None:
         console.print(f"report: {pages.write(result)}")
@@ -131,7 +131,7 @@ def _write_json(path: Path | None, text: str) -> None:
         write_output(path, text.encode("utf-8", "backslashreplace"))
 
 
-def _recorder(file: Path) -> "Callable[[Path, Manifest, dict[str, dict[str, float]]], None]":
+def _recorder(file: Path) -> "Callable[[Path, dict[str, dict[str, float]]], None]":
     """What writes figures into a model file. Raises MissingExtraError, OptionError for an engine."""
     from vesselrt.runtime.engines.enginefile import is_engine
 
