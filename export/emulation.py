@@ -1,5 +1,7 @@
 """Graphs computed on this processor as another one computes them: every rounding is written into the graph."""
 
+from collections.abc import Iterable
+
 import numpy as np
 import onnx
 import onnxruntime
@@ -73,10 +75,15 @@ def _rounding(source: str, between: str, target: str) -> list[NodeProto]:
     return [_cast(source, between, TensorProto.BFLOAT16), _cast(between, target, TensorProto.FLOAT)]
 
 
+def answers_of(model: ModelProto, batches: Iterable[Image]) -> list[NDArray[np.float32]]:
+    """What a graph gives for each (N, C, h, w) uint8, computed as it is written: probability, (N, K, h, w) float32."""
+    session, name = session_of(model), model.graph.input[0].name
+    return [session.run(None, {name: pixels})[0] for pixels in batches]
+
+
 def answer_of(model: ModelProto, pixels: Image) -> NDArray[np.float32]:
-    """What a graph gives for (N, C, h, w) uint8, computed as it is written: probability, (N, K, h, w) float32."""
-    probability: NDArray[np.float32] = session_of(model).run(None, {model.graph.input[0].name: pixels})[0]
-    return probability
+    """The same for one batch."""
+    return answers_of(model, [pixels])[0]
 
 
 def session_of(model: ModelProto) -> onnxruntime.InferenceSession:

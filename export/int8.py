@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, numpy_helper
 from onnx.inliner import inline_local_functions
 
-from vesselrt.export.emulation import answer_of
+from vesselrt.export.emulation import answers_of
 from vesselrt.export.fp16 import WEIGHTED
 from vesselrt.export.parity import MOST_FLIPPED, flipped_share
 from vesselrt.runtime.arrays import Image
@@ -45,12 +45,15 @@ def int8_from_f32(model: ModelProto, manifest: Manifest, calibration: list[Image
     logging.getLogger("nncf").setLevel(logging.ERROR)
     flat = inline_local_functions(model)
     name = flat.graph.input[0].name
-    expected = [answer_of(flat, window) for window in judged]
+    expected = answers_of(flat, judged)
 
     def agreement(candidate: ModelProto, chosen: Iterable[int]) -> tuple[float, list[float]]:
         """Share of pixels on the f32 file's side of the threshold: on average, and of each window."""
+        places = list(chosen)
+        answers = answers_of(candidate, (judged[i] for i in places))
         found = [
-            1 - flipped_share([expected[i]], [answer_of(candidate, judged[i])], manifest.threshold) for i in chosen
+            1 - flipped_share([expected[i]], [answer], manifest.threshold)
+            for i, answer in zip(places, answers, strict=True)
         ]
         return float(np.mean(found)), found
 

@@ -14,7 +14,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import ModelProto
 
-from vesselrt.export.emulation import answer_of, emulated, emulated_bf16, session_of
+from vesselrt.export.emulation import answers_of, emulated, emulated_bf16, session_of
 from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.backends import to_bytes
 from vesselrt.runtime.errors import DeviceError, ExportError
@@ -102,14 +102,13 @@ def _bf16_answers(path: Path, batches: list[Image]) -> list[NDArray[np.float32]]
     shipped = _shipped_answers(path, "bf16", batches)
     if shipped is not None:
         return shipped
-    model = emulated_bf16(onnx.load(path))
-    return [answer_of(model, batch) for batch in batches]
+    return answers_of(emulated_bf16(onnx.load(path)), batches)
 
 
 def check_half(model: ModelProto, half: ModelProto, manifest: Manifest, photographs: list[Image]) -> dict[str, float]:
-    """Compares a graph with FP16 inside with the f32 one that it was made from, as `check` does.
+    """Compares a graph with FP16 inside with the f32 one that it was made from, as `check_parity` does.
 
-    Returns the figures of `check` and `largest_value`, the largest that is FP16 anywhere.
+    Returns the figures of `check_parity` and `largest_value`, the largest that is FP16 anywhere.
 
     Raises ExportError when a tolerance is exceeded or a value overflows: a sigmoid would hide that.
     """
@@ -127,16 +126,18 @@ def check_half(model: ModelProto, half: ModelProto, manifest: Manifest, photogra
     return {**figures, "largest_value": max(largest)}
 
 
-def check_int8(model: ModelProto, quantized: ModelProto, manifest: Manifest, windows: list[Image]) -> dict[str, float]:
-    """Compares a graph with INT8 inside with the f32 one that it was made from, on (1, C, h, w) uint8 windows.
+def check_int8(
+    expected: list[NDArray[np.float32]], quantized: ModelProto, manifest: Manifest, windows: list[Image]
+) -> dict[str, float]:
+    """Compares a graph with INT8 inside with the f32 one that it was made from, which gives `expected` for (1, C, h, w)
+    uint8 `windows`.
 
-    Returns the figures of `check`, each the worse of two: of the graph computed as it is written, and of the backend
-    that is shipped. A processor without VNNI adds pairs of products in 16 bits, which saturate.
+    Returns the figures of `check_parity`, each the worse of two: of the graph computed as it is written, and of the
+    backend that is shipped. A processor without VNNI adds pairs of products in 16 bits, which saturate.
 
     Raises ExportError when a tolerance is exceeded, or more pixels flip than `MOST_FLIPPED`.
     """
-    expected = [answer_of(model, window) for window in windows]
-    obtained = [[answer_of(quantized, window) for window in windows]]
+    obtained = [answers_of(quantized, windows)]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "int8.onnx"
         onnx.save(quantized, path)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import onnx
 from onnx import ModelProto
 
-from vesselrt.export.emulation import answer_of, emulated
+from vesselrt.export.emulation import answers_of, emulated
 from vesselrt.export.fp16 import fp16_from_f32
 from vesselrt.export.int8 import float_operations, int8_from_f32, symmetric
 from vesselrt.export.modelfile import write_model_file
@@ -88,19 +88,15 @@ def _int8_with_proof(source: Path, manifest: Manifest, photographs: list[Image])
     calibration = [w for i, w in enumerate(windows) if i % JUDGED_EACH] or windows
     model = onnx.load(source)
     quantized = int8_from_f32(model, manifest, calibration, judged)
-    figures = check_int8(model, quantized, manifest, judged)
-    figures |= {"flipped_symmetric": flipped_symmetric(model, quantized, manifest, judged)}
+    expected = answers_of(model, judged)
+    figures = check_int8(expected, quantized, manifest, judged)
+    # As TensorRT computes it, without zero points.
+    without = answers_of(symmetric(quantized), judged)
+    figures |= {"flipped_symmetric": flipped_share(expected, without, manifest.threshold)}
     converted = _in_precision(manifest, "int8")
     told = {"float_operations": float_operations(quantized), "f32_graph_sha256": graph_sha256(source)}
     provenance = converted.provenance.model_copy(update=told)
     return quantized, _with_parity(converted.model_copy(update={"provenance": provenance}), figures)
-
-
-def flipped_symmetric(model: ModelProto, quantized: ModelProto, manifest: Manifest, windows: list[Image]) -> float:
-    """Share of pixels that an INT8 graph flips as TensorRT computes it, without zero points."""
-    without = symmetric(quantized)
-    answers = [[answer_of(graph, window) for window in windows] for graph in (model, without)]
-    return flipped_share(answers[0], answers[1], manifest.threshold)
 
 
 def _in_precision(manifest: Manifest, precision: Precision) -> Manifest:

@@ -57,13 +57,18 @@ def find_model_file(model: str | Path | None) -> Path:
     raise ModelNotFoundError(f"no model {name}: neither a file nor a built-in model. Built-in: {offered}.")
 
 
+def int8_path(path: Path) -> Path:
+    """Where the INT8 file of an f32 model file lies, if there is one."""
+    return path.with_name(path.name.removesuffix(".onnx") + INT8_SUFFIX)
+
+
 def int8_file(path: Path, manifest: Manifest) -> tuple[Path, Manifest] | None:
     """The INT8 file that `vesselrt convert` made of this f32 one, beside it, with its manifest; None: there is none.
 
     One that was made of another file, an older one say, is passed over with a warning. Raises ModelError for a damaged
     one.
     """
-    beside = path.with_name(path.name.removesuffix(".onnx") + INT8_SUFFIX)
+    beside = int8_path(path)
     if not beside.is_file():
         return None
     found = read_manifest(beside)
@@ -78,7 +83,7 @@ def loaded_file(path: Path, loaded: Manifest) -> Path:
     """The file that `load` took of the one that was named: that one, or the INT8 file beside it."""
     if loaded.precision != "int8" or path.suffix != ".onnx" or read_manifest(path).precision == "int8":
         return path
-    return path.with_name(path.name.removesuffix(".onnx") + INT8_SUFFIX)
+    return int8_path(path)
 
 
 def graph_sha256(path: Path) -> str:

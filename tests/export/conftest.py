@@ -26,14 +26,15 @@ def _one_thread() -> Iterator[None]:
 
 
 @pytest.fixture
-def vesselrt(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
-    """The command line in an empty folder that holds network.yaml of the page."""
+def run_command(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Callable[..., tuple[int, str, str]]:
+    """Runs a command line, word by word, in an empty folder: its exit code, and what it said on both streams."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
-    (tmp_path / "network.yaml").write_text(yaml.safe_dump(FIELDS))
 
-    def call(line: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", shlex.split(line))
+    def call(*words: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", [*words])
         code = 0
         try:
             cli.main()
@@ -45,22 +46,15 @@ def vesselrt(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.fixture
-def vesselrt_export(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Callable[..., tuple[int, str, str]]:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [*sys.path])
+def vesselrt(run_command: Callable[..., tuple[int, str, str]], tmp_path: Path) -> Run:
+    """The command line in an empty folder that holds network.yaml of the page."""
+    (tmp_path / "network.yaml").write_text(yaml.safe_dump(FIELDS))
+    return lambda line: run_command(*shlex.split(line))
 
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["vesselrt", "export", *map(str, arguments)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as done:
-            code = int(done.code or 0)
-        return code, *capsys.readouterr()
 
-    return call
+@pytest.fixture
+def vesselrt_export(run_command: Callable[..., tuple[int, str, str]]) -> Callable[..., tuple[int, str, str]]:
+    return lambda *arguments: run_command("vesselrt", "export", *map(str, arguments))
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from manifests import make_manifest
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
@@ -21,19 +22,9 @@ from vesselrt.runtime.errors import DeviceError, ExportError, ManifestError, Mis
 from vesselrt.runtime.manifest import Manifest, Precision
 from vesselrt.runtime.modelfile import int8_file, loaded_file, read_manifest
 
-FACTS = {
-    "name": "tiny",
-    "version": "0.1",
-    "licence": "CC0-1.0",
-    "description": "Three convolutions.",
-    "preparation": {"channels": "green"},
-    "input": {"mean": [0.0], "std": [1.0]},
-    "tile": {"size": 64, "multiple": 4, "margin": 0},
-}
-
 
 def manifest_of(**fields: object) -> Manifest:
-    return Manifest.from_fields({**FACTS, **fields}, source="test")
+    return make_manifest(name="tiny", tile={"size": 64, "multiple": 4, "margin": 0}, **fields)
 
 
 def three_convolutions(outlier: float = 1.0) -> ModelProto:

@@ -88,7 +88,7 @@ def convert(
     """Write a model file that computes in FP16 or INT8, proven against the f32 one; uint8 in and float32 out stay."""
     with needs_extra("vesselrt convert", "engines"):
         from vesselrt.export.precision import convert_model
-    from vesselrt.runtime.modelfile import BUILT_IN, INT8_SUFFIX, find_model_file
+    from vesselrt.runtime.modelfile import BUILT_IN, find_model_file, int8_path
     from vesselrt.runtime.photo.decoding import read_photo
 
     source = find_model_file(model)
@@ -97,7 +97,7 @@ def convert(
             raise OptionError(
                 "name the file to write with -o. Only that of int8, of your own model, has a name already."
             )
-        out = source.with_name(source.name.removesuffix(".onnx") + INT8_SUFFIX)
+        out = int8_path(source)
     _apart(source, out)
     check_writable(out)
     compared = [read_photo(photo).pixels for photo in photos or []]
