@@ -1,26 +1,48 @@
-"""What `vesselrt bench` reports, as JSON and as tables.
+"""What `vesselrt bench` reports, as JSON.
 
 The JSON is a `BenchReport`; its keys are the fields of the classes below, times are in milliseconds unless a name says
-otherwise.
+otherwise. `bench_table` makes the terminal's tables of it.
 """
 
 from dataclasses import dataclass, field
-from statistics import median
+from json import JSONDecodeError, loads
+from pathlib import Path
 
-from vesselrt.benchmarks.measure import Fresh, Spread
+from pydantic import TypeAdapter, ValidationError
+
+from vesselrt.benchmarks.measure import BURN_IN, Fresh, Spread
 from vesselrt.benchmarks.reports import MeasurementReport
-from vesselrt.benchmarks.tables import render_table
 from vesselrt.runtime.backends import Info
+from vesselrt.runtime.errors import DataError
+from vesselrt.runtime.manifest import Precision
 
-SCHEMA = 1
-PERCENTILES = ("p50", "p95", "p99")
-_BUSY_LOAD = 0.5  # of other processes, before the start
+SCHEMA = 2
+"""Of the JSON. 1 had percentiles alone, and no samples."""
+END_TO_END, NETWORK = "end_to_end", "network"
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How each photograph is measured."""
+
+    runs: int = 20
+    """Timed calls, where no duration is given."""
+    duration: float | None = None
+    """Seconds for each photograph instead, warm-up and all columns included."""
+    warm_up: int = BURN_IN
+    """Calls before the first that counts."""
+    concurrency: int = 1
+    """Threads that call at once for the throughput; 1: it is not measured apart."""
+    batch: int | None = None
+    """Windows that the network is given at once; None: what suits the device."""
 
 
 @dataclass(frozen=True)
 class PeerFigures:
     """Another column on the same photograph, timed in turn with vesselrt."""
 
+    precision: Precision
+    """That it computes in."""
     end_to_end: Spread
     ratio: float
     """Its median time / vesselrt's."""
@@ -28,6 +50,36 @@ class PeerFigures:
     """Median of the ratios run by run."""
     pixels_differ: float
     """Share of the photograph's pixels at which its mask is not vesselrt's."""
+    samples: list[float]
+    """End to end, of each run in order."""
+
+
+@dataclass(frozen=True)
+class JudgedNetwork:
+    """The network's time by OpenVINO's benchmark_app: another program on the same file, windows, precision, threads."""
+
+    p50: float
+    """Of all windows of the photograph: the sum of the medians."""
+    min: float
+    runs: int
+    """Calls on each shape of window."""
+    ratio: float
+    """vesselrt's median time in the network / this one's."""
+
+
+@dataclass(frozen=True)
+class Throughput:
+    """Several threads that call one `Segmenter` at once."""
+
+    concurrency: int
+    """Threads."""
+    images_per_second: float
+    """Of all threads together."""
+    gain: float
+    """Over one call after the other, in the same process."""
+    end_to_end: Spread
+    """Of a call, as its thread sees it."""
+    samples: list[float]
 
 
 @dataclass(frozen=True)
@@ -40,6 +92,8 @@ class PhotoFigures:
     width: int
     height: int
     bytes: int
+    windows: list[tuple[int, ...]]
+    """(N, C, h, w) of each batch that the network was given."""
     stages: dict[str, Spread]
     """decode, prepare, infer, finish, encode."""
     network: Spread
@@ -49,7 +103,13 @@ class PhotoFigures:
     """One after the other: runs / the sum of their times."""
     beside_network: float
     """Everything that is not the network / the network, median over the runs."""
+    samples: dict[str, list[float]]
+    """Of each run in order: the stages, `network` and `end_to_end`."""
     fresh: Fresh | None = None
+    throughput: Throughput | None = None
+    """None without --concurrency."""
+    judged: JudgedNetwork | None = None
+    """None without --compare, and where benchmark_app could not judge."""
     peers: dict[str, PeerFigures] = field(default_factory=dict)
     """Column → its figures; empty without --compare."""
 
@@ -69,60 +129,28 @@ class BenchReport(MeasurementReport):
 
     info: Info
     """Backend, device and precision that were really used."""
-    runs: int
+    effort: Effort
     photos: list[PhotoFigures]
     scores: list[Score]
     """Empty without --compare and --data."""
-
-    def table(self) -> str:
-        """For the terminal."""
-        machine, load = self.machine, self.machine.get("load", 0.0)
-        named = ", ".join(f"{name} {text}" for name, text in self.versions.items())
-        head = [
-            f"{self.model['name']} {self.model['version']} (sha256 {str(self.model['sha256'])[:12]}) on {self.info}",
-            f"{machine['cpu']}, {machine['cores']} cores, {machine['os']}; {named}",
-            f"{self.runs} runs each, bytes of a photograph to bytes of a mask PNG, ms",
-        ]
-        if isinstance(load, float) and load > _BUSY_LOAD:
-            head.append(f"load {load:.1f} before the start: other work was running, and made these times longer")
-        blocks = ["\n".join(head), *(_photo_block(photo) for photo in self.photos)]
-        return "\n\n".join([*blocks, *([_score_block(self.scores)] if self.scores else [])])
+    left_out: dict[str, str] = field(default_factory=dict)
+    """Column of --compare → why it was not measured."""
 
 
-def _photo_block(photo: PhotoFigures) -> str:
-    """One photograph: a row for each percentile, then what has no percentiles."""
-    spreads: dict[str, Spread] = {}
-    for stage, spread in photo.stages.items():
-        spreads[stage] = spread
-        if stage == "infer":
-            spreads["(network)"] = photo.network
-    spreads["end to end"] = photo.end_to_end
-    rows = [[p, *(f"{getattr(spread, p):.1f}" for spread in spreads.values())] for p in PERCENTILES]
-    lines = [
-        f"{photo.photo} ({photo.source}, {photo.bytes / 1e3:.0f} kB)",
-        render_table(["ms", *spreads], rows),
-        f"{photo.images_per_second:.1f} images/s; all beside the network takes {photo.beside_network:.1%} of its time",
-    ]
-    if photo.fresh is not None:
-        starts, peak = photo.fresh.cold_start_s, photo.fresh.peak_memory_mb
-        memory = "unknown" if peak is None else f"{peak:.0f} MB"
-        cold = f"{median(starts):.2f} s (median of {len(starts)}, best {min(starts):.2f})"
-        lines.append(f"cold start to first mask {cold}; peak memory {memory}")
-    if photo.peers:
-        titles = ["column", *PERCENTILES, "× vesselrt's p50", "× run by run", "pixels that differ"]
-        lines += ["", render_table(titles, [_peer_row(name, peer) for name, peer in photo.peers.items()])]
-    return "\n".join(lines)
-
-
-def _peer_row(name: str, peer: PeerFigures) -> list[str]:
-    times = (f"{getattr(peer.end_to_end, p):.1f}" for p in PERCENTILES)
-    return [name, *times, f"{peer.ratio:.1f}", f"{peer.ratio_of_runs:.1f}", f"{peer.pixels_differ:.3%}"]
-
-
-def _score_block(scores: list[Score]) -> str:
-    names = list(scores[0].f1)
-    rows = [
-        [f"{score.data} test, {len(score.photographs)} photograph(s)", *(f"{score.f1[name]:.4f}" for name in names)]
-        for score in scores
-    ]
-    return render_table(["F1 at the model's threshold, pixels pooled in the field of view", *names], rows)
+def read_bench_report(path: Path) -> BenchReport:
+    """What `vesselrt bench --json` wrote. Raises OSError, DataError for anything else and for an older schema."""
+    try:
+        found = loads(path.read_bytes())
+        schema = found["schema"]
+    except (JSONDecodeError, UnicodeDecodeError, KeyError, TypeError):
+        raise DataError(f"{path}: is not what `vesselrt bench --json` writes.") from None
+    if schema != SCHEMA:
+        raise DataError(
+            f"{path}: is of schema {schema}, expected {SCHEMA}. Schema 1 holds no samples: measure again, with --json."
+        )
+    try:
+        return TypeAdapter(BenchReport).validate_python(found)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise DataError(f"{path}: is not what `vesselrt bench --json` writes ({place}: {first['msg']}).") from None

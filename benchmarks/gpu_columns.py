@@ -11,8 +11,8 @@ from typing import Literal, TypeVar
 
 import typer
 
-from vesselrt.benchmarks.bench import score_columns
 from vesselrt.benchmarks.bench_report import Score
+from vesselrt.benchmarks.bench_run import score_columns
 from vesselrt.benchmarks.gpu_report import DEVICES, PEER, REFERENCE, Figures, GpuRow
 from vesselrt.benchmarks.measure import (
     Column,

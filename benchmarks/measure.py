@@ -9,10 +9,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, fields
 from json import dumps, loads
 from pathlib import Path
-from typing import cast
+from typing import Protocol, cast
 
 import cv2
 import numpy as np
@@ -22,10 +22,21 @@ from vesselrt.runtime.arrays import Image, Mask
 from vesselrt.runtime.backends import Backend
 from vesselrt.runtime.devices import AnyPrecision, Device
 from vesselrt.runtime.errors import VesselrtError
+from vesselrt.runtime.manifest import Precision
 from vesselrt.runtime.segmenter import Segmenter, load
 
 Column = Callable[[bytes], bytes]
 """Photograph as encoded bytes → mask as PNG bytes."""
+
+
+class PeerColumn(Protocol):
+    """A column beside vesselrt."""
+
+    @property
+    def precision(self) -> Precision: ...
+
+    def __call__(self, data: bytes, /) -> bytes: ...
+
 
 STAGES = ("decode", "prepare", "infer", "finish", "encode")
 BURN_IN = 3
@@ -34,36 +45,59 @@ BURN_IN = 3
 MIN_RUNS = 3
 """Runs that are timed however long they take."""
 
+RUNS_FOR_P99 = 200
+"""Of fewer, p99 would be told by the one or two slowest."""
+
 _PAUSE_SECONDS = 0.02  # between timed calls: idle threads of the library before stop spinning and leave the cores
 
 
 @dataclass(frozen=True)
 class Spread:
-    """Percentiles in milliseconds, interpolated linearly between the runs."""
+    """How the times of several runs lie, in milliseconds. Percentiles are interpolated linearly between the runs."""
 
+    min: float
     p50: float
     p95: float
-    p99: float
+    p99: float | None
+    """None of fewer than `RUNS_FOR_P99` runs."""
+    deviation: float
+    """Standard deviation of the sample; 0 of a single run."""
 
     @classmethod
     def of(cls, milliseconds: Iterable[float]) -> "Spread":
-        return cls(*(float(p) for p in np.percentile(list(milliseconds), (50, 95, 99))))
+        times = np.array(list(milliseconds), np.float64)
+        p50, p95, p99 = (float(p) for p in np.percentile(times, (50, 95, 99)))
+        deviation = float(times.std(ddof=1)) if len(times) > 1 else 0.0
+        return cls(float(times.min()), p50, p95, p99 if len(times) >= RUNS_FOR_P99 else None, deviation)
+
+    def cells(self, digits: int = 1) -> list[str]:
+        """As in a table, under `SPREAD_TITLES`; a dash for what is not told."""
+        return ["–" if value is None else f"{value:.{digits}f}" for value in asdict(self).values()]
+
+
+SPREAD_TITLES = tuple(part.name for part in fields(Spread))
 
 
 class Subject:
     """vesselrt as a column.
 
     `calls` has the ms of each call's stages, and of `network`: the part of `infer` that is spent in the backend.
+    `windows` has the shape of each batch that the network was given in the last call.
     """
 
-    def __init__(self, segmenter: Segmenter) -> None:
+    def __init__(self, segmenter: Segmenter, batch: int | None = None) -> None:
+        """`batch`: windows that the network is given at once; None: what suits the device."""
         # The stage `infer` is more than the network: windows are cut and joined there too.
         self._watch = _Stopwatch()
-        self._segmenter = segmenter.wrapped(lambda backend: _TimedBackend(backend, self._watch))
+        self._segmenter = segmenter.wrapped(lambda backend: _TimedBackend(backend, self._watch, batch))
         self.calls: list[dict[str, float]] = []
 
+    @property
+    def windows(self) -> list[tuple[int, ...]]:
+        return self._watch.shapes
+
     def __call__(self, data: bytes) -> bytes:
-        self._watch.milliseconds = 0.0
+        self._watch.start()
         result = self._segmenter.segment(data)
         started = time.perf_counter()
         mask = result.encode("mask")
@@ -71,17 +105,25 @@ class Subject:
         self.calls.append({**result.timings, "encode": encode, "network": self._watch.milliseconds})
         return mask
 
+    def segment_unrecorded(self, data: bytes) -> bytes:
+        """The same call without a record of its times: threads may make it at once."""
+        return self._segmenter.segment(data).encode("mask")
+
 
 @dataclass
 class _Stopwatch:
     milliseconds: float = 0.0
+    shapes: list[tuple[int, ...]] = field(default_factory=list)
+
+    def start(self) -> None:
+        self.milliseconds, self.shapes = 0.0, []
 
 
 class _TimedBackend:
     """Adds to a watch the time spent in another backend, less what it waits for its next batch."""
 
-    def __init__(self, backend: Backend, watch: _Stopwatch) -> None:
-        self.info, self.batch = backend.info, backend.batch
+    def __init__(self, backend: Backend, watch: _Stopwatch, batch: int | None) -> None:
+        self.info, self.batch = backend.info, batch or backend.batch
         self._backend, self._watch = backend, watch
 
     def infer(self, batches: Iterable[Image]) -> Iterator[Image]:
@@ -99,6 +141,7 @@ class _TimedBackend:
         started = time.perf_counter()
         for pixels in batches:
             self._watch.milliseconds -= (time.perf_counter() - started) * 1e3
+            self._watch.shapes.append(pixels.shape)
             yield pixels
             started = time.perf_counter()
         self._watch.milliseconds -= (time.perf_counter() - started) * 1e3
@@ -125,19 +168,22 @@ class Timed:
     """PNG; the same in every run."""
 
 
-def interleave(columns: dict[str, Column], data: bytes, runs: int, seconds: float | None = None) -> dict[str, Timed]:
+def interleave(
+    columns: dict[str, Column], data: bytes, runs: int, seconds: float | None = None, *, warm_up: int = BURN_IN
+) -> dict[str, Timed]:
     """Times the columns run by run in turn, so that a busy moment of the machine hits all of them.
 
     Where there are several, each calls once before the call that counts: a user has one of them, and its caches and
-    threads are not another's. After so many `seconds` no further run begins, but at least `MIN_RUNS` are made.
+    threads are not another's. The first `warm_up` runs do not count. After so many `seconds`, warm-up included, no
+    further run begins, but at least `MIN_RUNS` are made.
 
     Raises ColumnError when a run gives another mask than the first one did.
     """
     masks: dict[str, bytes] = {}
     times: dict[str, list[float]] = {name: [] for name in columns}
     end = math.inf if seconds is None else time.monotonic() + seconds
-    for run in range(BURN_IN + runs):
-        if run >= BURN_IN + MIN_RUNS and time.monotonic() > end:
+    for run in range(warm_up + runs):
+        if run >= warm_up + MIN_RUNS and time.monotonic() > end:
             break
         for name, column in columns.items():
             time.sleep(_PAUSE_SECONDS)
@@ -152,7 +198,7 @@ def interleave(columns: dict[str, Column], data: bytes, runs: int, seconds: floa
                     f"call {run + 1} gave another mask than the first one. Times of a result that changes are not "
                     "reported: find out why it does.",
                 )
-    return {name: Timed(times[name][BURN_IN:], masks[name]) for name in columns}
+    return {name: Timed(times[name][warm_up:], masks[name]) for name in columns}
 
 
 def timed_calls(subject: Subject, runs: int, columns: int) -> list[dict[str, float]]:
@@ -251,12 +297,20 @@ class LoadOptions:
 
 def _run_module(arguments: list[str], seconds: float | None = None) -> str:
     """The standard output of `python -m ...`."""
-    command = [sys.executable, "-m", *arguments]
+    return run_python(arguments[0], ["-m", *arguments], seconds)
+
+
+def run_python(name: str, arguments: list[str], seconds: float | None = None) -> str:
+    """The standard output of a process of its own. Raises VesselrtError when it fails or takes longer than `seconds`.
+
+    `name`: of what it runs, for the error.
+    """
+    command = [sys.executable, *arguments]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=seconds)
     except subprocess.TimeoutExpired:
-        raise VesselrtError(f"a fresh process was not done within {seconds:.0f} s ({arguments[0]}).") from None
+        raise VesselrtError(f"a fresh process was not done within {seconds:.0f} s ({name}).") from None
     if done.returncode:
         reason = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-        raise VesselrtError(f"a fresh process failed ({arguments[0]}): {reason[-1]}")
+        raise VesselrtError(f"a fresh process failed ({name}): {reason[-1]}")
     return done.stdout

@@ -1,6 +1,7 @@
 """What the JSON of every measurement begins with, and how it is written."""
 
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -35,8 +36,9 @@ class MeasurementReport(JsonReport):
     schema: int
     date: str
     """UTC, ISO 8601."""
-    machine: dict[str, str | int | float]
-    """cpu, cores (that may be used), os, load (average over the minute before the start, where the system tells)."""
+    machine: dict[str, Any]
+    """cpu, cores (that may be used), os, load (average over the minute before the start, where the system tells); of
+    `vesselrt bench` also what `machine_facts` tells."""
     versions: dict[str, str]
     """Package → version."""
     model: dict[str, str | float]
@@ -44,7 +46,7 @@ class MeasurementReport(JsonReport):
 
 
 def report_head(
-    schema: int, where: dict[str, str | int | float], model: Path, manifest: Manifest, versions: dict[str, str]
+    schema: int, where: Mapping[str, Any], model: Path, manifest: Manifest, versions: dict[str, str]
 ) -> dict[str, Any]:
     """The fields of `MeasurementReport`.
 
@@ -54,7 +56,7 @@ def report_head(
     return {
         "schema": schema,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": where,
+        "machine": dict(where),
         "versions": {
             "vesselrt": version("vesselrt"),
             "python": sys.version.split()[0],

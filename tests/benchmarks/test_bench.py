@@ -14,7 +14,9 @@ import pytest
 from bench_photos import BRIGHT, pixels, png
 from typer.testing import CliRunner
 
-from vesselrt.benchmarks import bench, photos, process_memory
+from vesselrt.benchmarks import photos, process_memory
+from vesselrt.benchmarks.bench_report import Effort
+from vesselrt.benchmarks.bench_run import measure_photo, score_columns
 from vesselrt.benchmarks.measure import (
     BURN_IN,
     MIN_RUNS,
@@ -31,14 +33,22 @@ from vesselrt.benchmarks.photos import Photo
 from vesselrt.cli import app
 from vesselrt.runtime.backends.fake import FakeBackend, identity
 from vesselrt.runtime.errors import DataError, OptionError, VesselrtError
+from vesselrt.runtime.manifest import Precision
 from vesselrt.runtime.modelfile import find_model_file, loaded_file, sha256
 from vesselrt.runtime.photo.decoding import decode_photo
 from vesselrt.runtime.segmenter import Segmenter, load
 
 
 def test_spread_interpolates_percentiles() -> None:
-    assert Spread.of(range(101)) == Spread(50, 95, 99)
-    assert Spread.of([10, 20]) == Spread(15, 19.5, 19.9)
+    assert Spread.of([10, 20]) == Spread(10, 15, 19.5, None, 50**0.5)
+    assert Spread.of([7]) == Spread(7, 7, 7, None, 0)
+
+
+def test_p99_is_told_from_200_runs_on() -> None:
+    assert Spread.of(range(199)).p99 is None
+    assert Spread.of(range(201)).p99 == 198
+    assert Spread.of(range(201)).cells()[:4] == ["0.0", "100.0", "190.0", "198.0"]
+    assert Spread.of([1, 2]).cells(2) == ["1.00", "1.50", "1.95", "–", "0.71"]
 
 
 def test_columns_take_turns_and_the_burn_in_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,7 +92,7 @@ def test_a_network_that_wavers_is_an_error(noise: Photo) -> None:
     random = np.random.default_rng(0)
     wavering = FakeBackend(lambda x: random.random(x[:, :1].shape, np.float32))
     with pytest.raises(VesselrtError, match="vesselrt: call 2 gave another mask"):
-        bench.measure_photo(Subject(Segmenter(BRIGHT, wavering)), noise, 3, {})
+        measure_photo(Subject(Segmenter(BRIGHT, wavering)), noise, Effort(3), {})
 
 
 def test_measured_figures_hang_together(noise: Photo) -> None:
@@ -92,14 +102,20 @@ def test_measured_figures_hang_together(noise: Photo) -> None:
 
     backend = FakeBackend(slow)
     subject = Subject(Segmenter(BRIGHT, backend))
-    found, mask = bench.measure_photo(subject, noise, 4, {})
+    found, mask = measure_photo(subject, noise, Effort(4), {})
     windows = len(backend.shapes) / (BURN_IN + 4)
     assert windows == 4  # 70 x 90 pixels in windows of 64 that keep 48 at an image's edge
     assert found.network.p50 >= windows * 10
     assert found.network.p50 <= found.stages["infer"].p50 <= found.end_to_end.p50
     assert list(found.stages) == list(STAGES)
     for spread in (*found.stages.values(), found.network, found.end_to_end):
-        assert 0 < spread.p50 <= spread.p95 <= spread.p99
+        assert 0 < spread.min <= spread.p50 <= spread.p95
+        assert spread.p99 is None
+    assert list(found.samples) == [*STAGES, "network", "end_to_end"]
+    for part, samples in found.samples.items():
+        assert Spread.of(samples) == (found.stages[part] if part in found.stages else getattr(found, part))
+        assert len(samples) == 4
+    assert found.windows == [(1, 1, 64, 64)] * 4
     assert found.images_per_second < 1e3 / (windows * 10)
     assert found.beside_network > 0
     assert found.peers == {}
@@ -115,12 +131,16 @@ def test_ratios_to_another_column(noise: Photo) -> None:
     flipped[:7] = 255 - flipped[:7]  # 7 of 70 rows
     other = cv2.imencode(".png", flipped)[1].tobytes()
 
-    def slow(_: bytes) -> bytes:
-        time.sleep(0.05)
-        return other
+    class Slow:
+        precision: Precision = "bf16"
 
-    found, _ = bench.measure_photo(subject, noise, 3, {"slow": slow})
+        def __call__(self, _: bytes) -> bytes:
+            time.sleep(0.05)
+            return other
+
+    found, _ = measure_photo(subject, noise, Effort(3), {"slow": Slow()})
     peer = found.peers["slow"]
+    assert (peer.precision, len(peer.samples)) == ("bf16", 3)
     assert peer.pixels_differ == pytest.approx(0.1)
     assert peer.ratio == pytest.approx(peer.end_to_end.p50 / found.end_to_end.p50)
     assert peer.ratio_of_runs > 1
@@ -146,7 +166,7 @@ def test_f1_pools_pixels_in_the_field_of_view(tmp_path: Path) -> None:
         "nothing": lambda _: cv2.imencode(".png", nothing)[1].tobytes(),
         "everything": lambda _: cv2.imencode(".png", everything)[1].tobytes(),
     }
-    score = bench.score_columns("HRF", samples, lambda _: columns)
+    score = score_columns("HRF", samples, lambda _: columns)
     assert score.photographs == ["06_dr.JPG", "07_h.JPG"]
     assert score.f1 == {
         "vesselrt": 2 * (40 + 80) / ((40 + 80) + 2 * 80),
@@ -161,23 +181,28 @@ def test_command_measures_the_built_in_model(tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     report = json.loads(target.read_text("utf-8"))
     assert list(report) == [
-        *("schema", "date", "machine", "versions", "model", "info", "runs", "photos", "scores"),
+        *("schema", "date", "machine", "versions", "model", "info", "effort", "photos", "scores", "left_out"),
     ]
-    assert {"cpu", "cores", "os"} <= set(report["machine"])
+    assert {"cpu", "cores", "os", "flags", "governor", "mhz", "mhz_after", "load_after"} <= set(report["machine"])
     assert {"vesselrt", "python", "numpy", "opencv", report["info"]["backend"]} == set(report["versions"])
     with load() as segmenter:
         measured = loaded_file(find_model_file(None), segmenter.manifest)
     assert report["model"]["sha256"] == sha256(measured)
-    assert (report["runs"], report["scores"]) == (3, [])
+    assert report["effort"] == {"runs": 3, "duration": None, "warm_up": 3, "concurrency": 1, "batch": None}
+    assert report["scores"] == []
     (photo,) = report["photos"]
     assert (photo["photo"], photo["source"], photo["width"], photo["height"]) == ("96x80", "synthetic", 96, 80)
     assert list(photo["stages"]) == list(STAGES)
     for spread in (*photo["stages"].values(), photo["network"], photo["end_to_end"]):
-        assert 0 < spread["p50"] <= spread["p95"] <= spread["p99"]
+        assert 0 < spread["min"] <= spread["p50"] <= spread["p95"]
+        assert spread["p99"] is None
+    assert {part: len(samples) for part, samples in photo["samples"].items()} == dict.fromkeys(
+        [*STAGES, "network", "end_to_end"], 3
+    )
     assert len(photo["fresh"]["cold_start_s"]) == 1
     assert photo["fresh"]["cold_start_s"][0] > photo["end_to_end"]["p50"] / 1e3
     assert photo["fresh"]["peak_memory_mb"] > 30
-    for word in ("96x80", "p99", "(network)", "cold start", "images/s", report["info"]["precision"]):
+    for word in ("96x80", "p99", "deviation", "(network)", "cold start", "images/s", report["info"]["precision"]):
         assert word in done.output
 
 

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,16 +10,19 @@ import numpy as np
 import pytest
 from bench_photos import BRIGHT, pixels
 
-from vesselrt.benchmarks import bench, photos
-from vesselrt.benchmarks.measure import (
-    LoadOptions,
-)
+from vesselrt.benchmarks import photos
+from vesselrt.benchmarks.bench_report import Effort
+from vesselrt.benchmarks.bench_run import BenchPlan, run_bench
+from vesselrt.benchmarks.bench_table import table_from_report
+from vesselrt.benchmarks.measure import LoadOptions
 from vesselrt.benchmarks.photos import Photo
+from vesselrt.runtime.backends import Info
 from vesselrt.runtime.errors import MissingExtraError, ModelError, VesselrtError
 from vesselrt.runtime.manifest import METADATA_KEY, Clahe, Manifest, Preparation
 from vesselrt.runtime.modelfile import find_model_file
 
 ROOT = Path(__file__).resolve().parents[2]
+ON_ONE_THREAD = Info("openvino", "0", "cpu", "processor", "f32", 1)
 
 
 def test_torch_is_not_imported_without_compare() -> None:
@@ -30,9 +34,9 @@ def test_torch_is_not_imported_without_compare() -> None:
 def test_compare_without_its_packages_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "vesselrt.benchmarks.compare", raising=False)
     monkeypatch.setitem(sys.modules, "torch", None)
-    plan = bench.BenchPlan(LoadOptions(None, "auto", "auto", None), [], 3, 0, compare=True)
+    plan = BenchPlan(LoadOptions(None, "auto", "auto", None), [], Effort(3), 0, compare=True)
     with pytest.raises(MissingExtraError, match=r"^vesselrt bench --compare needs .* pip install 'vesselrt\[bench\]'$"):
-        bench.run_bench(plan)
+        run_bench(plan)
 
 
 def write_model(path: Path, manifest: Manifest, *, last: str = "Sigmoid", slope: float = 9.0) -> Path:
@@ -66,24 +70,75 @@ def write_model(path: Path, manifest: Manifest, *, last: str = "Sigmoid", slope:
 def test_all_columns_do_the_same_work(compare: Any, noise: Photo, tmp_path: Path) -> None:
     path = write_model(tmp_path / "bright.onnx", BRIGHT)
     load = LoadOptions(str(path), "auto", "f32", 1)
-    report = bench.run_bench(bench.BenchPlan(load, [noise], 3, 0, compare=True))
+    report = run_bench(BenchPlan(load, [noise], Effort(3), 0, compare=True))
     (found,) = report.photos
-    assert set(found.peers) == {"pytorch+monai", "onnxruntime+monai"}
+    assert {name: peer.precision for name, peer in found.peers.items()} == {
+        "pytorch+monai": "f32",
+        "onnxruntime+monai": "f32",
+        "openvino+monai": "f32",
+    }
     for peer in found.peers.values():
         assert peer.pixels_differ == 0  # native resolution: not a pixel may differ
         assert peer.ratio > 0
-        assert 0 < peer.end_to_end.p50 <= peer.end_to_end.p95 <= peer.end_to_end.p99
+        assert len(peer.samples) == 3
+        assert 0 < peer.end_to_end.min <= peer.end_to_end.p50 <= peer.end_to_end.p95
     assert {"torch", "monai", "onnx", "onnxruntime", "pillow"} <= set(report.versions)
-    assert "pytorch+monai" in report.table()
+    assert "pytorch+monai" in table_from_report(report)
+    assert report.left_out == {}
+    assert found.judged is not None  # OpenVINO's wheel brings benchmark_app
+    assert found.judged.runs == 3
+    assert found.judged.ratio == pytest.approx(found.network.p50 / found.judged.p50)
     assert compare.torch.get_num_threads() == 1
+
+
+def test_columns_in_another_precision_say_it_or_why_they_are_left_out(
+    compare: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_model(tmp_path / "bright.onnx", BRIGHT)
+    write_model(tmp_path / "bright.int8.onnx", BRIGHT.model_copy(update={"precision": "int8"}))
+    peers = compare.Peers(path, BRIGHT, replace(ON_ONE_THREAD, precision="int8"))
+    columns = peers.columns(photos.encode_jpeg(photos.synthetic(90, 70)[0]))
+    assert {name: column.precision for name, column in columns.items()} == {
+        "pytorch+monai": "f32",
+        "onnxruntime+monai": "f32",
+        "openvino+monai": "f32",
+        "onnxruntime+monai int8": "int8",
+        "openvino+monai int8": "int8",
+    }
+    assert peers.left_out.keys() == {"pytorch+monai int8"}
+    assert "does not compute this graph in int8" in peers.left_out["pytorch+monai int8"]
+
+    named = compare.Peers(tmp_path / "bright.int8.onnx", BRIGHT, replace(ON_ONE_THREAD, precision="int8"))
+    assert [name for name in named.left_out if "int8" not in name] == [
+        "pytorch+monai", "onnxruntime+monai", "openvino+monai",
+    ]  # fmt: skip
+    assert "Name the f32 model file" in named.left_out["openvino+monai"]
+
+    monkeypatch.setattr(compare, "gains_by_bf16", lambda: True)
+    half = compare.Peers(path, BRIGHT, replace(ON_ONE_THREAD, precision="bf16"))
+    assert "bf16" in half.left_out["onnxruntime+monai bf16"]
+    assert "pytorch+monai bf16" not in half.left_out
+    monkeypatch.setattr(compare, "gains_by_bf16", lambda: False)
+    slow = compare.Peers(path, BRIGHT, replace(ON_ONE_THREAD, precision="bf16"))
+    assert slow.left_out["pytorch+monai bf16"] == "this processor takes longer in bf16."
+
+
+def test_autocast_computes_in_bf16(compare: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compare, "gains_by_bf16", lambda: True)
+    path = write_model(tmp_path / "bright.onnx", BRIGHT)
+    windows = compare.torch.arange(256.0).reshape(1, 1, 16, 16)
+    with compare.torch.inference_mode():
+        exact, rounded = (compare._load_pytorch(path, precision, 1)(windows) for precision in ("f32", "bf16"))
+    assert rounded.dtype == compare.torch.float32
+    assert 1e-4 < (exact - rounded).abs().max() < 0.02
 
 
 def test_peers_scale_by_the_factor_that_vesselrt_found(compare: Any, tmp_path: Path) -> None:
     scaled = BRIGHT.model_copy(update={"preparation": Preparation(channels="green", field_of_view=64)})
-    peers = compare.Peers(write_model(tmp_path / "scaled.onnx", scaled), scaled, 1)
+    peers = compare.Peers(write_model(tmp_path / "scaled.onnx", scaled), scaled, ON_ONE_THREAD)
     image, _ = photos.synthetic(240, 200)
     columns = peers.columns(photos.encode_jpeg(image))
-    assert [column.factor for column in columns.values()] == [pytest.approx(64 / 192, rel=0.03)] * 2
+    assert [column.factor for column in columns.values()] == [pytest.approx(64 / 192, rel=0.03)] * 3
     for column in columns.values():
         mask = pixels(column(photos.encode_jpeg(image)))
         assert mask.shape == (200, 240)
@@ -116,12 +171,21 @@ def test_graphs_that_the_columns_can_not_run_are_named(compare: Any, tmp_path: P
         twin._check_form("DepthToSpace", {"blocksize": 2}, tmp_path / "blocks.onnx")
     equalised = BRIGHT.model_copy(update={"preparation": Preparation(clahe=Clahe(clip_limit=2, grid=8))})
     with pytest.raises(ModelError, match="asks for CLAHE"):
-        compare.Peers(tmp_path / "hard.onnx", equalised, 1)
+        compare.Peers(tmp_path / "hard.onnx", equalised, ON_ONE_THREAD)
 
 
-def test_stage_benches_run() -> None:
-    pytest.importorskip("pytest_benchmark", reason="the stage benches need the extra bench")
-    command = [sys.executable, "-m", "pytest", "benchmarks", "--benchmark-disable", "-q", "-p", "no:cacheprovider"]
+def run_stage_benches(folder: Path, *options: str) -> str:
+    """`pytest benchmarks` with few rounds: the smoke run of CI. Its figures go into the folder."""
+    quick = ["--benchmark-min-rounds=1", "--benchmark-max-time=0.02", "--benchmark-calibration-precision=1"]
+    storage = f"--benchmark-storage={folder.as_uri()}"
+    command = [sys.executable, "-m", "pytest", "benchmarks", "-q", "-p", "no:cacheprovider", *quick, storage, *options]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "10 passed" in done.stdout
+    return done.stdout
+
+
+def test_stage_benches_run_and_are_compared(tmp_path: Path) -> None:
+    pytest.importorskip("pytest_benchmark", reason="the stage benches need the extra bench")
+    assert "10 passed" in run_stage_benches(tmp_path, "--benchmark-save=before")
+    again = run_stage_benches(tmp_path, "-k", "tiling", "--benchmark-compare=0001")
+    assert "test_tiling (0001_before)" in again

@@ -130,7 +130,7 @@ def test_without_a_reference_there_is_no_report(reference: Entrant, half_bright:
 
 def row(name: str, end_to_end: float, engine: float, codec: float) -> GpuRow:
     def spread(p50: float) -> Spread:
-        return Spread(p50, 10 * p50, 20 * p50)
+        return Spread(p50, p50, 10 * p50, 20 * p50, 0.0)
 
     return GpuRow(name, photos={"eye": Figures(spread(end_to_end), spread(engine), spread(codec), 0.0, 3)})
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vesselrt.benchmarks import bench, photos
+from vesselrt.benchmarks import bench_run, photos
 from vesselrt.runtime.errors import DataError
 from vesselrt.runtime.photo.decoding import decode_photo
 from vesselrt.training.data.samples import read_inside
@@ -56,4 +56,4 @@ def test_a_missing_truth_is_named(tmp_path: Path) -> None:
     (sample,) = photos.held_out(tmp_path)["CHASE_DB1"]
     assert sample.image == path
     with pytest.raises(DataError, match=r"Image_11L_1stHO\.\*: not a readable mask"):
-        bench.score_columns("CHASE_DB1", [sample], lambda _: {})
+        bench_run.score_columns("CHASE_DB1", [sample], lambda _: {})
