@@ -198,8 +198,8 @@ def count_windows(photo: Path, manifest: Manifest) -> Shape:
     return (sum(shape[0] for shape in backend.shapes), *backend.shapes[0][1:])
 
 
-def count_work(path: Path, windows: Shape) -> ImageWork:
-    """The operations and bytes of a model file's graph on windows of (N, C, h, w).
+def count_work(path: Path, windows: Shape, value_bytes: int = 2) -> ImageWork:
+    """The operations and bytes of a model file's graph on windows of (N, C, h, w). Values inside have `value_bytes`.
 
     Raises ModelError for an operation that is not counted or a shape that can't be inferred, MissingExtraError.
     """
@@ -207,7 +207,7 @@ def count_work(path: Path, windows: Shape) -> ImageWork:
         import onnx
         from onnx.inliner import inline_local_functions
     except ModuleNotFoundError:
-        raise MissingExtraError.of("python -m vesselrt.benchmarks.floor", "engines") from None
+        raise MissingExtraError.of("counting what a model computes", "engines") from None
     model = inline_local_functions(onnx.load(path))
     graph = model.graph
     unknown = sorted({node.op_type for node in graph.node} & _UNCOUNTED)
@@ -225,7 +225,7 @@ def count_work(path: Path, windows: Shape) -> ImageWork:
     shapes |= constants
 
     def size(names: set[str]) -> int:
-        return sum(math.prod(shapes[name]) * (1 if name in ends else 2) for name in names)
+        return sum(math.prod(shapes[name]) * (1 if name in ends else value_bytes) for name in names)
 
     layers, weights = [], set[str]()
     for node in graph.node:
