@@ -1,8 +1,9 @@
 # ruff: noqa: D103 - the names say it
 """The stages one by one, for pytest-benchmark: `pytest benchmarks`.
 
-Each bench checks the value that it timed. The network is faked: these are the costs around it. `vesselrt bench`
-measures the whole, network included.
+`--benchmark-autosave` keeps the figures, `--benchmark-compare` shows them beside those of the next run. Each bench
+checks the value that it timed. The network is faked: these are the costs around it. `vesselrt bench` measures the
+whole, network included.
 """
 
 import io
