@@ -46,26 +46,33 @@ def emulated(half: ModelProto, *, probes: bool = False) -> ModelProto:
 
 
 def emulated_bf16(model: ModelProto) -> ModelProto:
-    """A copy of an f32 graph that does what a processor with bf16 does: weights are rounded to bf16, and so is every
-    value that an operation gives between the first and the last weighted one. Sums stay in FP32.
+    """A copy of an f32 graph that does what a processor with bf16 does: both factors of a weighted operation are
+    rounded to bf16, and so is every value that an operation gives between the first and the last weighted one. Sums
+    stay in FP32.
     """
     copy = onnx.shape_inference.infer_shapes(inline_local_functions(model))
     graph = copy.graph
     inside = between_weighted(graph)
-    constants = {t.name for t in graph.initializer}
-    weights = {n.input[1] for i in inside if (n := graph.node[i]).op_type in WEIGHTED and n.input[1] in constants}
-    nodes = [node for name in sorted(weights) for node in _rounding(name, f"{name} bf16", f"{name} rounded")]
     floats = {v.name for v in graph.value_info if v.type.tensor_type.elem_type == TensorProto.FLOAT}
+    made: set[str] = set()
+    """Values and weights that are rounded already."""
+    nodes: list[NodeProto] = []
     for index, node in enumerate(graph.node):
-        nodes.append(node)
         if index not in inside:
+            nodes.append(node)
             continue
-        if node.op_type in WEIGHTED and node.input[1] in weights:
-            node.input[1] = f"{node.input[1]} rounded"
+        for place, name in enumerate(node.input[:2] if node.op_type in WEIGHTED else ()):
+            if name not in made:  # a weight, in whatever way the graph holds it, or what the first operation reads
+                node.input[place] = rounded = f"{name} rounded"
+                if rounded not in made:
+                    nodes += _rounding(name, f"{name} bf16", rounded)
+                    made.add(rounded)
+        nodes.append(node)
         for place, name in enumerate(node.output):
             if name in floats:
                 node.output[place] = f"{name} exact"
                 nodes += _rounding(f"{name} exact", f"{name} bf16", name)
+                made.add(name)
     del graph.node[:]
     graph.node.extend(nodes)
     return copy

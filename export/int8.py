@@ -11,6 +11,7 @@ TensorRT read. TensorRT knows no zero points: for it, `symmetric` takes them out
 """
 
 import contextlib
+import io
 import logging
 import sys
 from collections.abc import Iterable
@@ -29,12 +30,20 @@ from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.errors import ExportError, MissingExtraError, first_line
 from vesselrt.runtime.manifest import Manifest
 
+logger = logging.getLogger(__name__)
 
-def int8_from_f32(model: ModelProto, manifest: Manifest, calibration: list[Image], judged: list[Image]) -> ModelProto:
+
+def int8_from_f32(
+    model: ModelProto,
+    manifest: Manifest,
+    calibration: list[Image],
+    judged: list[Image],
+    expected: list[NDArray[np.float32]],
+) -> ModelProto:
     """The same network in INT8; the types of its inputs and outputs are the same.
 
     `calibration` and `judged` are windows (1, C, h, w) uint8. The first give the ranges of values; the second
-    tell which operations lose too much.
+    tell which operations lose too much: `expected` is what the f32 graph gives for each.
 
     Raises MissingExtraError without NNCF, ExportError when NNCF can't quantize the graph.
     """
@@ -45,7 +54,6 @@ def int8_from_f32(model: ModelProto, manifest: Manifest, calibration: list[Image
     logging.getLogger("nncf").setLevel(logging.ERROR)
     flat = inline_local_functions(model)
     name = flat.graph.input[0].name
-    expected = answers_of(flat, judged)
 
     def agreement(candidate: ModelProto, chosen: Iterable[int]) -> tuple[float, list[float]]:
         """Share of pixels on the f32 file's side of the threshold: on average, and of each window."""
@@ -58,7 +66,7 @@ def int8_from_f32(model: ModelProto, manifest: Manifest, calibration: list[Image
         return float(np.mean(found)), found
 
     try:
-        with contextlib.redirect_stdout(sys.stderr):  # of its progress bars
+        with contextlib.redirect_stdout(sys.stderr if logger.isEnabledFor(logging.INFO) else io.StringIO()):  # progress
             quantized: ModelProto = nncf.quantize_with_accuracy_control(
                 flat,
                 nncf.Dataset(calibration, lambda window: {name: window}),

@@ -87,8 +87,8 @@ def _int8_with_proof(source: Path, manifest: Manifest, photographs: list[Image])
     judged = windows[::JUDGED_EACH]
     calibration = [w for i, w in enumerate(windows) if i % JUDGED_EACH] or windows
     model = onnx.load(source)
-    quantized = int8_from_f32(model, manifest, calibration, judged)
     expected = answers_of(model, judged)
+    quantized = int8_from_f32(model, manifest, calibration, judged, expected)
     figures = check_int8(expected, quantized, manifest, judged)
     # As TensorRT computes it, without zero points.
     without = answers_of(symmetric(quantized), judged)

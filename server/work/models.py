@@ -13,7 +13,7 @@ from typing import cast
 from vesselrt.runtime.devices import AnyPrecision, Device
 from vesselrt.runtime.errors import DeviceError, OptionError
 from vesselrt.runtime.hardware import usable_cores
-from vesselrt.runtime.modelfile import DEFAULT_MODEL, find_model_file
+from vesselrt.runtime.modelfile import DEFAULT_MODEL, find_model_file, int8_path
 from vesselrt.runtime.segmenter import Segmenter, load
 from vesselrt.server.http.errors import NotReadyError
 from vesselrt.server.settings import ServerSettings
@@ -195,9 +195,12 @@ def _segmenter_from(source: ModelSource) -> Segmenter:
 
 
 def _file_stamp(path: Path | None) -> tuple[int, ...] | None:
-    """What changes when a file is written or replaced; None where there is none."""
-    try:
-        status = None if path is None else path.stat()
-    except OSError:
+    """What changes when a model file, or the INT8 one beside it, is written or replaced; None where there is none."""
+    if path is None or not path.is_file():
         return None
-    return None if status is None else (status.st_ino, status.st_size, status.st_mtime_ns)
+    stamp: list[int] = []
+    for file in (path, int8_path(path)):
+        with suppress(OSError):
+            status = file.stat()
+            stamp += (status.st_ino, status.st_size, status.st_mtime_ns)
+    return tuple(stamp)

@@ -1,5 +1,6 @@
 """INT8 inside the graph: what is quantized, what is refused, and which precision a machine takes of a model."""
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 import vesselrt
 from vesselrt.export import engine, int8, parity
-from vesselrt.export.emulation import answer_of, emulated_bf16
+from vesselrt.export.emulation import answer_of, answers_of, emulated_bf16
 from vesselrt.export.int8 import float_operations, int8_from_f32, symmetric
 from vesselrt.export.modelfile import record_metrics, write_model_file
 from vesselrt.export.parity import flipped_share
@@ -121,12 +122,29 @@ def test_without_zero_points_nearly_the_same_comes_out(files: tuple[Path, Path])
 
 def test_what_int8_would_spoil_stays_in_float_and_is_named() -> None:
     model = three_convolutions(outlier=4000)  # beside this channel the others vanish in 8 bits
-    quantized = int8_from_f32(model, manifest_of(), windows(8), windows(3))
+    quantized = int8_from_f32(model, manifest_of(), windows(8), windows(3), answers_of(model, windows(3)))
     kept = float_operations(quantized)
     assert "conv_2" in kept
     assert len(kept) < 3
     flips = [flipped_share([answer_of(model, w)], [answer_of(quantized, w)], 0.5) for w in windows(3)]
     assert np.mean(flips) <= parity.MOST_FLIPPED
+
+
+@pytest.mark.parametrize(("level", "shown"), [(logging.INFO, True), (logging.WARNING, False)])
+def test_progress_is_shown_where_the_log_tells_what_happens(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, level: int, shown: bool
+) -> None:
+    import nncf
+
+    def quantize(model: ModelProto, *_: object, **__: object) -> ModelProto:
+        print("37 %")
+        raise RuntimeError("far enough")
+
+    monkeypatch.setattr(nncf, "quantize_with_accuracy_control", quantize)
+    monkeypatch.setattr(int8.logger, "level", level)
+    with pytest.raises(ExportError):
+        int8_from_f32(three_convolutions(), manifest_of(), windows(1), windows(1), [])
+    assert ("37 %" in capsys.readouterr().err) is shown
 
 
 def test_int8_that_flips_too_much_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -145,7 +163,7 @@ def test_int8_needs_photographs_and_nncf(monkeypatch: pytest.MonkeyPatch, files:
         convert_model(files[0], files[1], "int8", [])
     monkeypatch.setitem(__import__("sys").modules, "nncf", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'vesselrt\[int8\]'$"):
-        int8_from_f32(three_convolutions(), manifest_of(), windows(1), windows(1))
+        int8_from_f32(three_convolutions(), manifest_of(), windows(1), windows(1), [])
 
 
 def test_a_graph_that_nncf_cannot_take_is_refused_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,7 +174,7 @@ def test_a_graph_that_nncf_cannot_take_is_refused_in_one_sentence(monkeypatch: p
 
     monkeypatch.setattr(nncf, "quantize_with_accuracy_control", fail)
     with pytest.raises(ExportError, match=r"can't quantize the network: no such pattern\. Keep this model in f32\.$"):
-        int8.int8_from_f32(three_convolutions(), manifest_of(), windows(1), windows(1))
+        int8.int8_from_f32(three_convolutions(), manifest_of(), windows(1), windows(1), [])
 
 
 @pytest.mark.parametrize(
@@ -295,3 +313,23 @@ def test_bf16_is_emulated_by_rounding_every_value_to_eight_bits() -> None:
     session = onnxruntime.InferenceSession(probed.SerializeToString(), providers=["CPUExecutionProvider"])
     value = session.run(["c"], {"image": window})[0]
     assert not (value.view(np.uint32) & 0xFFFF).any()  # bf16 is the upper half of an f32
+
+
+def test_bf16_rounds_the_first_input_and_weights_that_stand_in_a_node() -> None:
+    """1 + 2⁻¹⁰ is 1 in bf16: the product of an input of 1/255 steps and this weight differs from the exact one."""
+    weight = numpy_helper.from_array(np.full((1, 1, 1, 1), 1 + 2**-10, np.float32))
+    nodes = [
+        helper.make_node("Cast", ["image"], ["value"], to=TensorProto.FLOAT),
+        helper.make_node("Constant", [], ["weight"], value=weight),
+        helper.make_node("Conv", ["value", "weight"], ["probability"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "one",
+        [helper.make_tensor_value_info("image", TensorProto.UINT8, ["n", 1, "h", "w"])],
+        [helper.make_tensor_value_info("probability", TensorProto.FLOAT, ["n", 1, "h", "w"])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
+    pixels = np.arange(256, dtype=np.uint8).reshape(1, 1, 16, 16)
+    assert np.array_equal(answer_of(emulated_bf16(model), pixels), pixels.astype(np.float32))
+    assert not np.array_equal(answer_of(model, pixels), pixels.astype(np.float32))

@@ -143,6 +143,20 @@ def test_a_lazy_model_that_failed_is_loaded_when_its_file_was_replaced(tmp_path:
         assert loaded == ["broken", "broken too", "3"]
 
 
+def test_an_int8_file_that_comes_or_goes_beside_the_named_one_is_noticed(tmp_path: Path) -> None:
+    file, beside = tmp_path / "own.onnx", tmp_path / "own.int8.onnx"
+    file.write_text("f32")
+    served = ServedModel("m", lambda: segmenter(version=str(beside.exists())), file)
+    served.open()
+    assert served.refresh() is None
+    for there in (True, False):
+        beside.write_text("int8") if there else beside.unlink()
+        assert served.refresh() is True
+        assert served.segmenter is not None
+        assert served.segmenter.manifest.version == str(there)
+    served.close()
+
+
 def test_a_model_that_failed_at_start_serves_when_its_file_was_replaced(tmp_path: Path) -> None:
     file = tmp_path / "model"
     file.write_text("broken")
