@@ -64,7 +64,7 @@ def build(
     chosen = builder.targets(targets)
     if not 1 <= max_batch <= LARGEST_BATCH:
         raise OptionError(f"a batch of {max_batch}. Expected 1 to {LARGEST_BATCH}.")
-    model, manifest = _in_precision(path, precision)
+    path, model, manifest = _in_precision(path, precision)
     profile = Profile.of(manifest, max_batch)
     window = proof_window(manifest.channel_count, profile.tile)
     proof = proof_from_probability(to_bytes(answer_of(emulated(model), window[None]))[0, 0])
@@ -82,27 +82,31 @@ def build(
     )
 
 
-def _in_precision(path: Path, precision: Precision) -> tuple[ModelProto, Manifest]:
-    """The graph of a model file in a precision, as TensorRT takes it. Raises OptionError, ExportError."""
+def _in_precision(path: Path, precision: Precision) -> tuple[Path, ModelProto, Manifest]:
+    """The model file that an engine in this precision is made of, `path` or the one beside it, with its graph as
+    TensorRT takes it. Raises OptionError, ExportError.
+    """
     manifest = read_manifest(path)
     if (manifest.precision, precision) == ("f32", "fp16"):
-        return fp16_with_proof(onnx.load(path), manifest, [])
+        return path, *fp16_with_proof(onnx.load(path), manifest, [])
     if (manifest.precision, precision) == ("f32", "int8"):
         path, manifest = int8_file(path, manifest) or (path, manifest)
     if manifest.precision != precision:
-        raise OptionError(
-            f"{path}: its graph is {manifest.precision}, and there is no {precision} one beside it. Name another file, "
-            "or make one with: vesselrt convert"
+        advice = (
+            f"Make one: vesselrt convert {path} --precision int8 --data DATA"
+            if (manifest.precision, precision) == ("f32", "int8")
+            else f"Say --precision {manifest.precision}, or name the f32 model file"
         )
+        raise OptionError(f"{path}: its graph is {manifest.precision}, and {precision} was asked for. {advice}.")
     if precision != "int8":
-        return onnx.load(path), manifest
+        return path, onnx.load(path), manifest
     flipped = manifest.provenance.parity.get("int8", {}).get("flipped_symmetric", 1.0)
     if flipped > MOST_FLIPPED:
         raise ExportError(
             f"{path}: TensorRT knows no zero points, and without them {flipped:.2%} of the pixels flip (at most "
             f"{MOST_FLIPPED:.2%} may). Compile it with --precision fp16."
         )
-    return symmetric(onnx.load(path)), manifest
+    return path, symmetric(onnx.load(path)), manifest
 
 
 class _EngineBuilder:

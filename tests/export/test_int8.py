@@ -21,7 +21,7 @@ from vesselrt.runtime import devices
 from vesselrt.runtime.devices import fastest_precision
 from vesselrt.runtime.errors import DeviceError, ExportError, ManifestError, MissingExtraError, OptionError
 from vesselrt.runtime.manifest import Manifest, Precision
-from vesselrt.runtime.modelfile import int8_file, loaded_file, read_manifest
+from vesselrt.runtime.modelfile import int8_file, loaded_file, read_manifest, sha256
 
 
 def manifest_of(**fields: object) -> Manifest:
@@ -282,6 +282,7 @@ def test_an_engine_in_int8_is_built_without_a_gpu(files: tuple[Path, Path], monk
     monkeypatch.setattr(engine, "MOST_FLIPPED", 0.05)
     built = engine.build(files[0], ["rtx2080ti"], "int8", max_batch=1)
     assert (built.manifest.precision, built.header.targets) == ("int8", ("sm75",))
+    assert built.header.model_sha256 == sha256(files[1])
 
 
 def test_an_engine_that_would_flip_too_much_without_zero_points_is_refused(files: tuple[Path, Path]) -> None:
@@ -296,7 +297,7 @@ def test_an_f32_file_with_no_int8_file_beside_it_makes_no_int8_engine(tmp_path: 
     pytest.importorskip("tensorrt_rtx", reason="TensorRT for RTX has no wheel here")
     source = tmp_path / "alone.onnx"
     write_model_file(three_convolutions(), manifest_of(), source)
-    with pytest.raises(OptionError, match=r"its graph is f32, and there is no int8 one beside it"):
+    with pytest.raises(OptionError, match=r"is f32, and int8 was asked for\. Make one: vesselrt convert .*alone\.onnx"):
         engine.build(source, ["sm75"], "int8")
 
 

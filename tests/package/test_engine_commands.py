@@ -108,7 +108,7 @@ def test_convert_compile_info(run: Callable[..., Done], tmp_path: Path) -> None:
         ("c.onnx --target sm75 --max-batch 257", "a batch of 257. Expected 1 to 256.\n"),
         (
             "h.onnx --target sm75 --precision f32",
-            "h.onnx: its graph is fp16, and there is no f32 one beside it. Name another file, or make one with",
+            "h.onnx: its graph is fp16, and f32 was asked for. Say --precision fp16, or name the f32 model file.",
         ),
         ("h.onnx --target sm75", "h.onnx: fp16 was asked for, and CONVOLUTION conv would compute in FLOAT."),
         ("c.onnx --target sm75 -o ./c.onnx", "c.onnx would be written over itself. Name another file with -o.\n"),
