@@ -21,7 +21,7 @@ from vesselrt.runtime import hardware
 from vesselrt.runtime.backends import Info
 from vesselrt.runtime.devices import DEVICES, PRECISIONS, AnyPrecision, Device
 from vesselrt.runtime.errors import DeviceError, OptionError, VesselrtError
-from vesselrt.runtime.modelfile import find_model_file, read_manifest, sha256
+from vesselrt.runtime.modelfile import find_model_file, loaded_file, read_manifest, sha256
 from vesselrt.runtime.segmentation import Segmentation
 from vesselrt.runtime.segmenter import Segmenter, load
 from vesselrt.training.data.samples import Sample
@@ -53,6 +53,7 @@ class ComparisonRow:
     version: str
     """Its name and version, by its manifest."""
     model_sha256: str
+    """Of the file that was measured; of a row without figures, of the one that was named."""
     device: str
     """As asked; what was obtained is in `info`."""
     precision: str
@@ -238,6 +239,8 @@ def _open_column(
         segmenter.warm_up()  # a backend may refuse at the first call only
     except DeviceError as error:
         return replace(row, missing=str(error))
+    measured = loaded_file(file, segmenter.manifest)  # of INT8 another file than the one that was named
+    row = replace(row, model_sha256=sha256(measured))
     return _Column(row, segmenter, threshold_level(row.threshold))
 
 

@@ -18,6 +18,7 @@ from vesselrt.runtime.backends.fake import FakeBackend, identity
 from vesselrt.runtime.devices import PRECISIONS
 from vesselrt.runtime.errors import DataError, DeviceError, ModelNotFoundError, OptionError, VesselrtError
 from vesselrt.runtime.manifest import Input, Manifest, Preparation, Tile
+from vesselrt.runtime.modelfile import find_model_file, int8_path, sha256
 from vesselrt.runtime.segmenter import Segmenter
 from vesselrt.training.data.finding import list_samples
 from vesselrt.training.data.samples import Sample
@@ -54,7 +55,8 @@ class Machine:
             return network(pixels)
 
         self.backends.append(FakeBackend(recorded))
-        return Segmenter(MIRROR, self.backends[-1])
+        taken = "int8" if precision == "int8" else "f32"
+        return Segmenter(MIRROR.model_copy(update={"precision": taken}), self.backends[-1])
 
 
 @pytest.fixture
@@ -109,6 +111,13 @@ def test_rows_by_hand(machine: Machine, samples: list[Sample]) -> None:
     figures = (missing.info, missing.metrics, missing.flipped, missing.milliseconds, missing.infer)
     assert figures == (None,) * 5
     assert (result.data, result.split, result.photographs, result.runs) == ("eyes", "test", ["a", "b"], 3)
+
+
+def test_a_row_in_int8_names_the_file_that_was_measured(machine: Machine, samples: list[Sample]) -> None:
+    machine.networks["cpu:openvino", "int8"] = identity
+    rows = run(samples, devices=["cpu:openvino"], precisions=["f32", "int8"], runs=1).rows
+    file = find_model_file("fundus")
+    assert [row.model_sha256 for row in rows] == [sha256(file), sha256(int8_path(file))]
 
 
 def test_every_device_and_precision_has_a_row(machine: Machine, samples: list[Sample]) -> None:
