@@ -27,15 +27,16 @@ from onnx.inliner import inline_local_functions
 from vesselrt.runtime.errors import ExportError
 
 WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
-_MOVING = frozenset(
+MOVING = frozenset(
     {"Concat", "DepthToSpace", "Expand", "Flatten", "Gather", "Identity", "MaxPool", "Pad", "Reshape", "Slice"}
     | {"SpaceToDepth", "Split", "Squeeze", "Tile", "Transpose", "Unsqueeze"}
 )
+"""Operations that give the values that they read, in whatever type these are."""
 _ARITHMETIC = frozenset(
     {"Add", "AveragePool", "Clip", "HardSigmoid", "HardSwish", "LeakyRelu", "Max", "Min", "Mul", "PRelu", "Relu"}
     | {"Resize", "Sigmoid", "Sub", "Tanh"}
 )
-HALF = WEIGHTED | _MOVING | _ARITHMETIC
+HALF = WEIGHTED | MOVING | _ARITHMETIC
 """Kinds of operations that FP16 serves as well as FP32."""
 
 

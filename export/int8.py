@@ -2,7 +2,8 @@
 
     image uint8 ─► scaling FP32 ─► Quantize ─► convolution INT8 … ─► Dequantize ─► sigmoid FP32 ─► probability float32
 
-- Weights have one scale a channel. Values between operations have one scale and one zero point (NNCF's preset MIXED).
+- Weights have one scale a channel, and 7 bits: without VNNI, a processor sums two products in 16 bits, where those of
+  8 bits saturate. Values between operations have one scale and one zero point (NNCF's preset MIXED), and are unsigned.
 - NNCF reads the ranges of values from photographs, and adds to each bias what rounding takes away on average.
 - Where too many pixels flip, NNCF puts operations back into FP32 until few do: first the one that costs most.
 
@@ -24,7 +25,7 @@ from onnx import ModelProto, NodeProto, numpy_helper
 from onnx.inliner import inline_local_functions
 
 from vesselrt.export.emulation import answers_of
-from vesselrt.export.fp16 import WEIGHTED
+from vesselrt.export.fp16 import MOVING, WEIGHTED
 from vesselrt.export.parity import MOST_FLIPPED, flipped_share
 from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.errors import ExportError, MissingExtraError, first_line
@@ -74,6 +75,9 @@ def int8_from_f32(
                 agreement,
                 max_drop=MOST_FLIPPED,
                 preset=nncf.QuantizationPreset.MIXED,
+                advanced_quantization_parameters=nncf.AdvancedQuantizationParameters(
+                    overflow_fix=nncf.OverflowFix.ENABLE
+                ),
                 subset_size=len(calibration),
             )
     except Exception as error:
@@ -82,15 +86,50 @@ def int8_from_f32(
         ) from error
     if not any(node.op_type == "QuantizeLinear" for node in quantized.graph.node):
         raise ExportError("nothing of the network can be INT8 without loss. Keep this model in f32.")
-    onnx.checker.check_model(quantized, full_check=True)
-    return quantized
+    unsigned = _unsigned(quantized)
+    onnx.checker.check_model(unsigned, full_check=True)
+    return unsigned
+
+
+def _unsigned(model: ModelProto) -> ModelProto:
+    """The same graph, in which -128 to 127 between operations are 0 to 255, and zero points 128 more.
+
+    OpenVINO 2026.4 computes a convolution wrongly, by a tenth, whose input it concatenates from signed integers.
+    """
+    copy = ModelProto()
+    copy.CopyFrom(model)
+    del copy.graph.value_info[:]  # which call the integers signed
+    constants = {t.name: t for t in copy.graph.initializer}
+    for index, node in enumerate(copy.graph.node):
+        if node.op_type in ("QuantizeLinear", "DequantizeLinear") and node.input[0] not in constants:  # not a weight
+            zero = numpy_helper.to_array(constants[node.input[2]])
+            if zero.dtype == np.int8:
+                moved = (zero.astype(np.int16) + 128).astype(np.uint8)
+                node.input[2] = name = f"unsigned_{index}_zero"
+                copy.graph.initializer.append(numpy_helper.from_array(moved, name))
+    _drop_unused(copy)
+    return copy
+
+
+def _drop_unused(model: ModelProto) -> None:
+    """Removes the constants that no operation reads."""
+    used = {name for node in model.graph.node for name in node.input}
+    kept = [tensor for tensor in model.graph.initializer if tensor.name in used]
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(kept)
 
 
 def float_operations(model: ModelProto) -> tuple[str, ...]:
     """Names of the convolutions and matrix products of a QDQ graph that stay in FP32, in the graph's order."""
-    made_by = {output: node.op_type for node in model.graph.node for output in node.output}
+    integers: set[str] = set()
+    """Values that are integers until their last step: what pools, joins and moves them leaves them so."""
+    for node in model.graph.node:
+        if node.op_type == "DequantizeLinear" or (
+            node.op_type in MOVING and integers.issuperset(node.input[: None if node.op_type == "Concat" else 1])
+        ):
+            integers.update(node.output)
     weighted = (node for node in model.graph.node if node.op_type in WEIGHTED)
-    return tuple(n.name or n.output[0] for n in weighted if made_by.get(n.input[0]) != "DequantizeLinear")
+    return tuple(n.name or n.output[0] for n in weighted if not integers.issuperset(n.input[:2]))
 
 
 def symmetric(model: ModelProto) -> ModelProto:
@@ -104,10 +143,7 @@ def symmetric(model: ModelProto) -> ModelProto:
             scale, zero = (numpy_helper.to_array(constants[name]) for name in node.input[1:3])
             if zero.any() or zero.dtype != np.int8:
                 _put_symmetric(copy, node, _symmetric_scale(scale, zero), f"symmetric_{index}")
-    used = {name for node in copy.graph.node for name in node.input}
-    kept = [tensor for tensor in copy.graph.initializer if tensor.name in used]
-    del copy.graph.initializer[:]
-    copy.graph.initializer.extend(kept)
+    _drop_unused(copy)
     onnx.checker.check_model(copy, full_check=True)
     return copy
 

@@ -1,11 +1,13 @@
 """INT8 inside the graph: what is quantized, what is refused, and which precision a machine takes of a model."""
 
+import contextlib
 import logging
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
+from graphs import model_of
 from manifests import make_manifest
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper, numpy_helper
@@ -18,6 +20,7 @@ from vesselrt.export.modelfile import record_metrics, write_model_file
 from vesselrt.export.parity import flipped_share
 from vesselrt.export.precision import convert_model
 from vesselrt.runtime import devices
+from vesselrt.runtime.backends.openvino import OpenVinoBackend
 from vesselrt.runtime.devices import fastest_precision
 from vesselrt.runtime.errors import DeviceError, ExportError, ManifestError, MissingExtraError, OptionError
 from vesselrt.runtime.manifest import Manifest, Precision
@@ -118,6 +121,45 @@ def test_without_zero_points_nearly_the_same_comes_out(files: tuple[Path, Path])
     assert all(zero.dtype == np.int8 and not zero.any() for zero in zeros)
     window = windows(1)[0]
     assert flipped_share([answer_of(model, window)], [answer_of(plain, window)], 0.5) < 0.05
+
+
+def joined() -> ModelProto:
+    """Values of both signs, pooled and joined before a convolution: a U-Net in small."""
+    random = np.random.default_rng(1)
+    padded = [1, 1, 1, 1]
+    one, other = random.normal(0, 0.5, (2, 8, 1, 3, 3)).astype(np.float32)
+    nodes = [
+        helper.make_node("Div", ["value", "most"], ["scaled"]),
+        helper.make_node("Sub", ["scaled", "centre"], ["centred"]),
+        helper.make_node("Conv", ["centred", "one"], ["a"], "conv_1", pads=padded),
+        helper.make_node("Conv", ["centred", "other"], ["b"], "conv_2", pads=padded),
+        helper.make_node("MaxPool", ["b"], ["c"], "pool", kernel_shape=[3, 3], pads=padded),
+        helper.make_node("Concat", ["a", "c"], ["d"], "join", axis=1),
+        helper.make_node("Conv", ["d", "last"], ["e"], "conv_3", pads=padded),
+        helper.make_node("Sigmoid", ["e"], ["probability"]),
+    ]
+    last = random.normal(0, 0.5, (1, 16, 3, 3)).astype(np.float32)
+    return model_of(nodes, most=np.float32(255), centre=np.float32(0.5), one=one, other=other, last=last)
+
+
+def test_openvino_computes_joined_values_of_both_signs_as_they_are_written(tmp_path: Path) -> None:
+    """It is wrong by a tenth where they are signed integers."""
+    model = joined()
+    quantized = int8_from_f32(model, manifest_of(), windows(8), windows(3), answers_of(model, windows(3)))
+    assert float_operations(quantized) == ()
+    onnx.save(quantized, tmp_path / "joined.int8.onnx")
+    with contextlib.closing(OpenVinoBackend(tmp_path / "joined.int8.onnx", "int8", 1)) as backend:
+        obtained = list(backend.infer(windows(3)))
+    for written, shipped in zip(answers_of(quantized, windows(3)), obtained, strict=True):
+        assert abs(255 * written - shipped).mean() < 0.6  # of 255: its own rounding
+
+
+def test_weights_have_seven_bits(files: tuple[Path, Path]) -> None:
+    """Two products of 8 bits saturate in 16, where the processor has no VNNI."""
+    constants = {t.name: numpy_helper.to_array(t) for t in onnx.load(files[1]).graph.initializer}
+    weights = [value for value in constants.values() if value.dtype == np.int8 and value.ndim == 4]
+    assert len(weights) == 3
+    assert all(np.abs(weight.astype(int)).max() <= 64 for weight in weights)
 
 
 def test_what_int8_would_spoil_stays_in_float_and_is_named() -> None:
