@@ -7,7 +7,6 @@ import re
 import sys
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +30,12 @@ def cpu_name() -> str:
     lines = _read_cpuinfo().splitlines()
     named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(named, "") or platform.processor() or platform.machine()
+
+
+def cpu_features() -> str:
+    """The instructions that the processor has, as Linux lists them; empty elsewhere."""
+    found = re.search(r"^(?:flags|Features)\b.*$", _read_cpuinfo(), re.MULTILINE)
+    return found[0] if found else ""
 
 
 def gains_by_bf16() -> bool:
@@ -61,6 +66,8 @@ def machine() -> dict[str, str | int | float]:
     """What a measurement has to name: cpu, cores (that may be used), os, the versions of python and vesselrt, and load,
     the average over the last minute, where the system tells it.
     """
+    from importlib.metadata import version  # one of the slower imports
+
     found: dict[str, str | int | float] = {
         "cpu": cpu_name(),
         "cores": usable_cores(),

@@ -4,7 +4,7 @@ What holds for every model file that vesselrt writes:
 
 - The manifest is JSON, the value of METADATA_KEY in the file's metadata, and holds `"content_sha256":"…"`: the SHA-256
   of the file with zeros in place of these 64 digits. So any change of its weights or its manifest is found, before
-  ONNX Runtime gets the file.
+  a library gets the file.
 - All weights are in the file. One that keeps some of them in other files is refused: their content is not in the hash.
 - Hashes find accidents, not forgery.
 
@@ -16,10 +16,9 @@ import logging
 import re
 from pathlib import Path
 
-import onnxruntime
-
 from vesselrt.runtime.errors import ManifestError, ModelError, ModelNotFoundError
 from vesselrt.runtime.manifest import METADATA_KEY, Manifest
+from vesselrt.runtime.modelproto import find_metadata, read_model_head
 
 logger = logging.getLogger(__name__)
 
@@ -91,19 +90,12 @@ def graph_sha256(path: Path) -> str:
 
     Raises ModelError for a file without one.
     """
-    content, key = path.read_bytes(), METADATA_KEY.encode()
-    mark = b"\x0a" + bytes([len(key)]) + key + b"\x12"  # of a StringStringEntryProto: its key, and the tag of its value
-    start = content.find(mark)
-    if start < 0:
-        raise ModelError(f"{path}: has no manifest. {_ADVICE}")
-    value, end = start + len(mark), 0
-    for place in range(5):  # a length in groups of 7 bits, the lowest first
-        end |= (content[value + place] & 127) << 7 * place
-        if content[value + place] < 128:
-            end += value + place + 1
-            break
-    before = start - 1 - (max(1, (end - start).bit_length()) + 6) // 7  # the entry's own tag and length
-    return hashlib.sha256(content[:before] + content[end:]).hexdigest()
+    content = path.read_bytes()
+    try:
+        entry = find_metadata(content, METADATA_KEY)
+    except ValueError as error:
+        raise ModelError(f"{path}: has no manifest ({error}). {_ADVICE}") from None
+    return hashlib.sha256(content[: entry.start] + content[entry.end :]).hexdigest()
 
 
 def _lasting(manifest: Manifest) -> Manifest:
@@ -118,16 +110,17 @@ def _lasting(manifest: Manifest) -> Manifest:
 def read_manifest(path: Path) -> Manifest:
     """Reads the manifest of a model file and checks the file's hash.
 
+    The nodes of its graph are first read by the library that compiles it.
+
     Raises ModelError when it is damaged or not an ONNX model, ManifestError when it carries no valid manifest.
     """
-    proven = _check_content(path)
+    content = _read_content(path)
+    proven = _check_content(path, content)
     try:
-        session = _open_session(path)
-        text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
-        found = _tensor_types(session)
-    except Exception as error:  # noqa: BLE001 - ONNX Runtime has no public error class
-        reason = str(error).splitlines()[0][:200]
-        raise ModelError(f"{path}: not a usable ONNX model, or damaged ({reason}). {_ADVICE}") from None
+        head = read_model_head(content)
+    except ValueError as error:
+        raise unusable_model(path, str(error)) from None
+    text = head.metadata.get(METADATA_KEY)
     if text is None:
         raise ManifestError(
             f"{path}: an ONNX model without a vesselrt manifest. Make model files with: vesselrt export"
@@ -141,6 +134,7 @@ def read_manifest(path: Path) -> Manifest:
             "one into it with: vesselrt evaluate --record",
             path,
         )
+    found = [(value.type, value.axes[1] if len(value.axes) == 4 else None) for value in head.values]
     expected = [("tensor(uint8)", manifest.channel_count), ("tensor(float)", len(manifest.classes))]
     if found != expected:
         raise ModelError(
@@ -154,15 +148,23 @@ _HASH_PATTERN = re.compile(rb'"content_sha256":"([0-9a-f]{64})"')
 _EXTERNAL_DATA = b"\x0a\x08location\x12"  # how an entry of a tensor's `external_data` begins
 
 
-def _check_content(path: Path) -> str | None:
+def unusable_model(path: Path, reason: str) -> ModelError:
+    """The error for a file that is no ONNX model, or one that a library can't use."""
+    return ModelError(f"{path}: not a usable ONNX model, or damaged ({reason[:200]}). {_ADVICE}")
+
+
+def _read_content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path}: can't be read ({error.strerror}). {_ADVICE}") from None
+
+
+def _check_content(path: Path, content: bytes) -> str | None:
     """The hash that a model file holds of its content, checked; None where it holds none.
 
     Raises ModelError when the content has another hash, and for weights in other files, which the hash does not cover.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ModelError(f"{path}: can't be read ({error.strerror}). {_ADVICE}") from None
     if _EXTERNAL_DATA in content:
         raise ModelError(f"{path}: keeps weights in other files. Make one file with: vesselrt export")
     place = _HASH_PATTERN.search(content)
@@ -191,19 +193,6 @@ def _content_sha256(content: bytes, start: int, end: int) -> str:
     digest.update(b"0" * (end - start))
     digest.update(view[end:])
     return digest.hexdigest()
-
-
-def _open_session(path: Path) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.log_severity_level = 4
-    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-
-
-def _tensor_types(session: onnxruntime.InferenceSession) -> list[tuple[str, int | str | None]]:
-    """Type and channels of each input and output of a graph; None for one that is not (N, C, H, W)."""
-    values = (*session.get_inputs(), *session.get_outputs())
-    return [(v.type, v.shape[1] if len(v.shape) == 4 else None) for v in values]
 
 
 def sha256(path: Path) -> str:

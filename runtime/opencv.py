@@ -1,6 +1,5 @@
 """Checks that OpenCV is installed completely, without importing it."""
 
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
 _WHEELS = ("opencv-python-headless", "opencv-python", "opencv-contrib-python-headless", "opencv-contrib-python")
@@ -23,6 +22,8 @@ def check_opencv() -> None:
 
 
 def _installed_wheels() -> dict[str, str]:
+    from importlib.metadata import PackageNotFoundError, version  # one of the slower imports
+
     found = {}
     for name in _WHEELS:
         try:

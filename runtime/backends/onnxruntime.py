@@ -15,6 +15,7 @@ from vesselrt.runtime.backends import Info, to_bytes
 from vesselrt.runtime.errors import DeviceError, first_line
 from vesselrt.runtime.hardware import Gpu, cpu_name
 from vesselrt.runtime.manifest import Manifest, Precision
+from vesselrt.runtime.modelfile import unusable_model
 
 _PLUGIN = "onnxruntime_ep_nv_tensorrt_rtx"
 
@@ -25,7 +26,10 @@ class OnnxRuntimeBackend:
     batch = 1
 
     def __init__(self, path: Path, precision: Precision, threads: int) -> None:
-        """`int8` is for a graph that is INT8, and no other. Raises DeviceError for a precision that it lacks."""
+        """`int8` is for a graph that is INT8, and no other.
+
+        Raises DeviceError for a precision that it lacks, ModelError for a graph that ONNX Runtime can't use.
+        """
         if precision not in ("f32", "int8"):
             raise DeviceError(
                 f"ONNX Runtime on the CPU computes in f32 or int8, not {precision}. Use device cpu:openvino, or "
@@ -34,7 +38,11 @@ class OnnxRuntimeBackend:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
-        self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        options.log_severity_level = 4  # what is wrong is raised
+        try:
+            self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # noqa: BLE001 - ONNX Runtime has no public error class
+            raise unusable_model(path, first_line(error)) from None
         self._input = self._session.get_inputs()[0].name
         self.info = Info("onnxruntime", onnxruntime.__version__, "cpu", cpu_name(), precision, threads)
 

@@ -3,9 +3,9 @@
 The key of an engine is everything that it depends on: SHA-256 of the model file, TensorRT's flavour and exact
 release, GPU, precision and profile. The file name holds it as a hash, the header holds it in full. Both are checked at
 every use, and so is the hash of the plan. An engine that fails a check is compiled again. Beside FILE.engine,
-FILE.kernels holds what TensorRT for RTX compiled for this GPU; onnxruntime-MODEL/ holds what ONNX Runtime compiled. All
-of it counts towards the size limit, and the least recently used entry is removed first. Other files in the folder stay
-untouched.
+FILE.kernels holds what TensorRT for RTX compiled for this GPU; onnxruntime-MODEL/ holds what ONNX Runtime compiled, and
+FILE.openvino what OpenVINO did, after its SHA-256. All of it counts towards the size limit, and the least recently used
+entry is removed first. Other files in the folder stay untouched.
 
 One process at a time changes the folder. A process that is killed leaves a temporary file; the next change removes it.
 """
@@ -19,24 +19,24 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import astuple, dataclass
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Protocol
 
-from filelock import FileLock
-from platformdirs import user_cache_path
-
 from vesselrt.runtime.engines.enginefile import ENGINE_SUFFIX, FLAVOUR_NAMES, Engine, Flavour, Profile, read_engine
 from vesselrt.runtime.errors import DeviceError, EngineError, ManifestError, ModelNotFoundError, OptionError
+from vesselrt.runtime.files import atomic_write
 from vesselrt.runtime.manifest import Manifest, Precision
+
+# What takes long to import is imported where it is used: most starts only read.
 
 logger = logging.getLogger(__name__)
 
 FOLDER_VARIABLE, SIZE_VARIABLE = "VESSELRT_CACHE", "VESSELRT_CACHE_MB"
 """Environment variables: the cache's folder, and its size limit in MB (10⁶ bytes)."""
-KERNELS_SUFFIX = ".kernels"
+KERNELS_SUFFIX, _COMPILED_SUFFIX = ".kernels", ".openvino"
 _DEFAULT_MB = 1000
-_ENTRY_NAME = re.compile(r"((?:onnxruntime-)?[0-9a-f]{32})(?:\.engine|\.kernels)?(?:\.[0-9a-f]+\.tmp)?")
+_DIGEST_BYTES = 32
+_ENTRY_NAME = re.compile(r"((?:onnxruntime-)?[0-9a-f]{32})(?:\.engine|\.kernels|\.openvino)?(?:\.[0-9a-f]+\.tmp)?")
 """Names in the folder; the first group is the entry that a file belongs to."""
 
 
@@ -78,6 +78,8 @@ def installed_compiler() -> Compile:
 
     Raises DeviceError when what it needs is not installed.
     """
+    from importlib.metadata import entry_points
+
     for entry in entry_points(group="vesselrt.compilers", name="engine"):
         with contextlib.suppress(ImportError):
             compiler: Compile = entry.load()
@@ -90,7 +92,7 @@ class EngineCache:
 
     def __init__(self, folder: Path | None = None, most: int | None = None) -> None:
         """None: what the environment says, else the system's folder for caches, and 1000 MB. Raises OptionError."""
-        self.folder = folder or Path(os.environ.get(FOLDER_VARIABLE) or user_cache_path("vesselrt") / "engines")
+        self.folder = folder or _default_folder()
         self._max_bytes = _max_bytes() if most is None else most
 
     def get(self, key: EngineKey, manifest: Manifest, build: Callable[[], Engine]) -> tuple[Engine, Path]:
@@ -131,6 +133,36 @@ class EngineCache:
                 raise self._unwritable_error(error) from None
         return path
 
+    def read_compiled(self, name: str) -> bytes | None:
+        """What `keep_compiled` kept under the name; None where it kept nothing, or what is there is damaged."""
+        path = self.folder / (name + _COMPILED_SUFFIX)
+        try:
+            content = path.read_bytes()
+        except OSError:
+            return None
+        digest, compiled = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
+        if hashlib.sha256(compiled).digest() != digest:
+            return None
+        with contextlib.suppress(OSError):  # a folder that is only read
+            os.utime(path)
+        return compiled
+
+    def keep_compiled(self, name: str, compiled: bytes) -> None:
+        """Keeps what a library compiled of a model, under 32 hexadecimal digits.
+
+        Raises EngineError when the folder can't be written, and at once when another process is changing it.
+        """
+        path = self.folder / (name + _COMPILED_SUFFIX)
+        with self._locked(timeout=0):
+            try:
+                for draft in self.folder.glob(f"*{_COMPILED_SUFFIX}.*.tmp"):  # nobody else writes them now
+                    draft.unlink()
+                with atomic_write(path) as draft:
+                    draft.write_bytes(hashlib.sha256(compiled).digest() + compiled)
+                self._shrink(path)
+            except OSError as error:
+                raise self._unwritable_error(error) from None
+
     def _read(self, path: Path, key: EngineKey) -> Engine:
         engine = read_engine(path)
         if not key.matches(engine):
@@ -169,11 +201,14 @@ class EngineCache:
             logger.info("removed from the cache, to make room: %s", self.folder / name)
 
     @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
+    def _locked(self, timeout: float = -1) -> Iterator[None]:
+        """Waits `timeout` seconds for other processes; below 0: as long as they take."""
+        from filelock import FileLock
+
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             lock = FileLock(self.folder / "lock")
-            lock.acquire()
+            lock.acquire(timeout=timeout)
         except OSError as error:
             raise self._unwritable_error(error) from None
         try:
@@ -186,6 +221,15 @@ class EngineCache:
             f"the cache of engines can't be written: {error}. "
             f"Name another folder in {FOLDER_VARIABLE}, or make an engine file with vesselrt compile and name that."
         )
+
+
+def _default_folder() -> Path:
+    named = os.environ.get(FOLDER_VARIABLE)
+    if named:
+        return Path(named)
+    from platformdirs import user_cache_path
+
+    return user_cache_path("vesselrt") / "engines"
 
 
 def _max_bytes() -> int:

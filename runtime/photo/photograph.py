@@ -1,15 +1,15 @@
 """A photograph as a caller hands it in, decoded no finer than the model will look at it."""
 
 import os
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import cv2
 from numpy.typing import NDArray
-from PIL import Image as Pillow
 
 from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.errors import FieldOfViewError, ImageDecodeError, ImageTooLargeError, OptionError
@@ -17,6 +17,10 @@ from vesselrt.runtime.manifest import Preparation
 from vesselrt.runtime.photo.decoding import BinaryFile, Decoded, Limits, decode_photo, read_at_most, read_bytes
 from vesselrt.runtime.photo.pixels import array_from, rgb_from_array, rgb_from_pillow
 from vesselrt.runtime.photo.preparation import Views, prepare_views
+
+if TYPE_CHECKING:
+    from PIL import Image as Pillow
+    from typing_extensions import TypeIs
 
 Decoder = Callable[[bytes, Limits, float | None], Decoded]
 """What `decode_photo` does, here or in a process of its own."""
@@ -29,8 +33,8 @@ class HasArray(Protocol):
     def __array__(self) -> NDArray[Any]: ...
 
 
-PhotoSource = (
-    bytes | bytearray | memoryview | str | os.PathLike[str] | BinaryFile | Pillow.Image | NDArray[Any] | HasArray
+PhotoSource: TypeAlias = (
+    "bytes | bytearray | memoryview | str | os.PathLike[str] | BinaryFile | Pillow.Image | NDArray[Any] | HasArray"
 )
 """What a photograph may come as: encoded (bytes, a path, an open file), or as pixels."""
 
@@ -54,7 +58,7 @@ class Photograph:
             self._content = bytes(given)
         elif isinstance(given, str | os.PathLike):
             self._name, self._content = f"{given}: ", read_bytes(Path(given), limits)
-        elif isinstance(given, Pillow.Image):
+        elif _is_of_pillow(given):
             self.pixels = rgb_from_pillow(given, limits)
         elif hasattr(given, "__array__"):
             self.pixels, bgr = rgb_from_array(array_from(given), bgr=bgr), False
@@ -117,6 +121,12 @@ class Photograph:
             self.pixels = seen.pixels
         self.warnings = seen.warnings
         return seen
+
+
+def _is_of_pillow(given: object) -> "TypeIs[Pillow.Image]":
+    """Without importing Pillow: whoever has an image of it has done so."""
+    pillow = sys.modules.get("PIL.Image")
+    return pillow is not None and isinstance(given, pillow.Image)
 
 
 def _read_file(file: BinaryFile, limits: Limits) -> bytes:

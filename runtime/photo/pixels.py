@@ -1,15 +1,16 @@
 """From the arrays and images that people hold in memory to (H, W, 3) uint8 RGB."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image as Pillow
-from PIL import ImageOps
 
 from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.errors import ImageDecodeError, ImageTooLargeError
 from vesselrt.runtime.photo.decoding import Limits
+
+if TYPE_CHECKING:
+    from PIL import Image as Pillow
 
 _EXPECTED = "Expected (H, W, 3) RGB, (H, W, 4) RGBA or (H, W) grey, of uint8, uint16, or floats in 0..1"
 _ADVICE = {
@@ -20,13 +21,15 @@ _ADVICE = {
 _BAND_PIXELS = 2**18  # pixels that are converted at once: a copy in floats would take 8 times what is wanted
 
 
-def rgb_from_pillow(image: Pillow.Image, limits: Limits) -> Image:
+def rgb_from_pillow(image: "Pillow.Image", limits: Limits) -> Image:
     """Turned upright as its EXIF says. Raises ImageError when it is over the limit, or its file is damaged."""
     if image.width * image.height > limits.pixels:  # before the pixels are decoded, which Pillow does when asked
         raise ImageTooLargeError(
             f"the image has {image.width:,} × {image.height:,} pixels, the limit is {limits.pixels:,} in all. "
             "Send a smaller image."
         )
+    from PIL import ImageOps  # which takes long to import, and a caller with an image of Pillow has done so
+
     try:
         upright = ImageOps.exif_transpose(image)
         deep = upright.mode == "F" or upright.mode.startswith("I")

@@ -7,7 +7,6 @@
 """
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import vesselrt.runtime  # noqa: F401 - it turns telemetry off, before other libraries can be imported
@@ -95,6 +94,8 @@ if not TYPE_CHECKING:  # for type checkers there is no name but those above
     def __getattr__(name: str) -> Any:
         """A public name when first asked for: a decoder process or `vesselrt --help` needs none of the engines."""
         if name == "__version__":
+            from importlib.metadata import version  # itself one of the slower imports
+
             return version("vesselrt")
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -251,7 +251,7 @@ def test_the_environment_names_folder_and_size(monkeypatch: pytest.MonkeyPatch, 
 
 
 def test_without_a_compiler_the_line_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vesselrt.runtime.engines.cache.entry_points", lambda **_: ())
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda **_: ())
     with pytest.raises(DeviceError, match=r"^nothing here compiles engines\. Run: pip install 'vesselrt\[tensorrt\]'"):
         installed_compiler()
 
