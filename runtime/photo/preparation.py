@@ -118,7 +118,10 @@ def scale(pixels: Image, factor: float) -> Image:
 
 
 def resize(pixels: Image, height: int, width: int) -> Image:
-    """Resizes (H, W, C): by area when shrinking, so that thin vessels are averaged and not skipped."""
-    smaller = height * width < pixels.shape[0] * pixels.shape[1]
-    resized = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
+    """Resizes (H, W, C): by area to less than half, so that thin vessels are averaged and not skipped.
+
+    Down to half, linear interpolation reads every pixel too, in a tenth of the time.
+    """
+    far = 2 * height < pixels.shape[0] or 2 * width < pixels.shape[1]
+    resized = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA if far else cv2.INTER_LINEAR)
     return resized.reshape(height, width, -1).astype(np.uint8, copy=False)

@@ -101,8 +101,19 @@ RECIPE: dict[str, Any] = {
     "precision": "f32",
 }
 _FONTS = {f"home/{name}" for name in (".cache", ".config", ".cache/matplotlib", ".config/matplotlib")}
-KEPT = {"train": {*_FONTS, "tmp/torchinductor"}, "export": {"tmp/torchinductor"}}
-"""What libraries may leave outside of the output, as docs/security.md says: a list of fonts, an empty folder."""
+_COMPILED = {f"home/{name}" for name in (".cache", ".cache/vesselrt", ".cache/vesselrt/engines")}
+KEPT = {
+    "library": _COMPILED,
+    "predict": _COMPILED,
+    "serve": _COMPILED,
+    "train": {*_FONTS, *_COMPILED, "tmp/torchinductor"},
+    "export": {*_COMPILED, "tmp/torchinductor"},
+}
+"""What may be left outside of the output, as docs/security.md says: compiled networks, a list of fonts, an empty folder
+of PyTorch."""
+
+
+_IN_CACHES = re.compile(r"/matplotlib/|/engines/(lock|[0-9a-f]{32}\.openvino)$")
 
 
 @dataclass(frozen=True)
@@ -120,13 +131,16 @@ class Seen:
         """What lies outside of `work` at the end."""
         found = (path for place in ("home", "tmp") for path in (self.folder / place).rglob("*"))
         names = {str(path.relative_to(self.folder)) for path in found}
-        return {re.sub(r"(torchinductor)_.*", r"\1", name) for name in names if "/matplotlib/" not in name}
+        return {re.sub(r"(torchinductor)_.*", r"\1", name) for name in names if not _IN_CACHES.search(name)}
 
     def strange(self, paths: set[str]) -> set[str]:
         """Of files that were written those that should not be: not the output's, nor temporary."""
-        allowed = [self.folder / name for name in ("work/out", "tmp", "audit", "home/.cache/matplotlib")]
+        allowed = [
+            self.folder / name
+            for name in ("work/out", "tmp", "audit", "home/.cache/matplotlib", "home/.cache/vesselrt")
+        ]
         allowed += [Path("/dev/null"), Path("/dev/shm")]
-        found = {self.folder / "work" / path for path in paths} - {self.folder / name for name in _FONTS}
+        found = {self.folder / "work" / path for path in paths} - {self.folder / name for name in _FONTS | _COMPILED}
         found -= {self.folder / "work"}  # a file without a name, by which a command tries whether it may write there
         return {str(path) for path in found if not any(path.is_relative_to(place) for place in allowed)}
 

@@ -317,3 +317,22 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+
+
+def test_what_a_library_compiled_is_kept_and_counts(tmp_path: Path) -> None:
+    cache = EngineCache(tmp_path / "cache", most=250)
+    for number in range(3):
+        cache.keep_compiled(f"{number:032x}", bytes([number]) * 80)
+        os.utime(cache.folder / f"{number:032x}.openvino", (number, number))
+    assert cache.read_compiled(f"{0:032x}") is None  # removed to make room: each has 112 bytes
+    assert cache.read_compiled(f"{1:032x}") == b"\1" * 80
+    (cache.folder / f"{4:032x}.openvino.ab12.tmp").write_bytes(b"of a process that was killed")
+    cache.keep_compiled(f"{5:032x}", b"new")
+    assert names(cache, "*.tmp") == []
+
+
+def test_nobody_waits_to_keep_what_was_compiled(cache: EngineCache) -> None:
+    """Another process may hold the folder for minutes, while it compiles an engine."""
+    with cache._locked(), pytest.raises(EngineError, match=r"^the cache of engines can't be written"):
+        EngineCache(cache.folder).keep_compiled("ab" * 16, b"compiled")
+    assert cache.read_compiled("ab" * 16) is None
