@@ -11,16 +11,20 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vesselrt.benchmarks.photos import Photo, from_size
+import numpy as np
+
+from vesselrt.benchmarks.photos import Photo, encode_jpeg, synthetic
 from vesselrt.runtime.errors import as_command
 from vesselrt.runtime.segmenter import Segmenter, load
 
 CAMERAS = (
-    "565x584", "700x605", "999x960", "1024x1024", "1440x960", "1280x1280", "1620x1444", "1880x1536", "2196x1958",
-    "2240x1488", "3504x2336", "4288x2848",
+    (565, 584, 540), (700, 605, 650), (768, 576, 700), (1440, 960, 1100), (1280, 1024, 1200), (1536, 1152, 1250),
+    (2048, 1536, 1900), (2196, 1958, 1900), (3504, 2336, 3290), (4288, 2848, 3400),
 )  # fmt: skip
-"""Width x height of the photographs of public data sets, and some between them."""
+"""Width, height and diameter of the field of view, in pixels. Each has its own shape of window to `fundus`."""
 ROUNDS = 5
+_LIT = 0.96
+"""Share of a drawn photograph's side that its field of view has."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,17 @@ class MixedCameras:
     def ratio(self) -> float:
         """A folder of all these cameras in turn, against as many folders of one camera."""
         return sum(self.mixed.values()) / sum(self.alone.values())
+
+
+def draw_camera(width: int, height: int, diameter: int) -> Photo:
+    """A photograph by a camera whose sensor may cut the field of view at the top and the bottom."""
+    drawn, _ = synthetic(*(round(diameter / _LIT),) * 2)
+    pixels = np.zeros((height, width, 3), np.uint8)
+    rows, columns = min(height, len(drawn)), min(width, len(drawn))
+    top, left = (len(drawn) - rows) // 2, (len(drawn) - columns) // 2
+    down, right = (height - rows) // 2, (width - columns) // 2
+    pixels[down : down + rows, right : right + columns] = drawn[top : top + rows, left : left + columns]
+    return Photo(f"{width}x{height}", "synthetic", encode_jpeg(pixels), width, height)
 
 
 def measure_mixed(segmenter: Segmenter, photos: Sequence[Photo], rounds: int = ROUNDS) -> MixedCameras:
@@ -68,4 +83,4 @@ def _print_mixed(found: MixedCameras) -> None:
 if __name__ == "__main__":
     with as_command(), load() as loaded:
         sys.stdout.write(f"{loaded!r}\n\n")
-        _print_mixed(measure_mixed(loaded, [from_size(size, None) for size in CAMERAS]))
+        _print_mixed(measure_mixed(loaded, [draw_camera(*camera) for camera in CAMERAS]))
