@@ -8,6 +8,7 @@ import ctypes
 import os
 import threading
 import weakref
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
@@ -67,22 +68,33 @@ class Lifetime:
     def __init__(self, owned: "Closable") -> None:
         self.owned, self._forks = owned, _process.forks
         _process.lives.add(self)
-        self._lock, self._running, self.closed = threading.Lock(), 0, False
+        self._lock, self._running, self.closed = threading.Lock(), Counter[int](), False
+
+    @property
+    def callers(self) -> int:
+        """Threads in which a call runs."""
+        return len(self._running)
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Around a call. Raises SegmenterClosedError, or ForkError in a process that was forked meanwhile."""
+        """Around a call, which may be part of another one of its thread.
+
+        Raises SegmenterClosedError, or ForkError in a process that was forked meanwhile.
+        """
         if self._forks != _process.forks:  # before the lock, which a thread of the parent may have held
             raise ForkError(f"this model was loaded before the process was forked. {_ADVICE}")
+        caller = threading.get_ident()
         with self._lock:
-            if self.closed:
+            if self.closed and caller not in self._running:
                 raise SegmenterClosedError("this Segmenter was closed. Load the model again with vesselrt.load().")
-            self._running += 1
+            self._running[caller] += 1
         try:
             yield
         finally:
             with self._lock:
-                self._running -= 1
+                self._running[caller] -= 1
+                if not self._running[caller]:
+                    del self._running[caller]
                 over = self.closed and not self._running
             if over:
                 self.owned.close()

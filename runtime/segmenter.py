@@ -3,10 +3,11 @@
 import functools
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
-from typing import Concatenate, Never, ParamSpec, TypeVar
+from typing import Any, Concatenate, Never, ParamSpec, TypeVar, overload
 
 import cv2
 import numpy as np
@@ -14,12 +15,14 @@ import numpy as np
 from vesselrt.runtime import tiling
 from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.backends import Backend, Info
+from vesselrt.runtime.backends.cores import SharedCores
 from vesselrt.runtime.backends.shared import SharedBatches
 from vesselrt.runtime.devices import AnyPrecision, Device, open_backend
-from vesselrt.runtime.errors import OptionError
+from vesselrt.runtime.errors import OptionError, VesselrtError
 from vesselrt.runtime.hardware import usable_cores
 from vesselrt.runtime.lifetime import Lifetime
 from vesselrt.runtime.manifest import Manifest
+from vesselrt.runtime.many import map_in_order
 from vesselrt.runtime.modelfile import find_model_file
 from vesselrt.runtime.photo.decoding import Limits
 from vesselrt.runtime.photo.photograph import Photograph, PhotoSource
@@ -30,6 +33,7 @@ from vesselrt.runtime.stages import CancelToken, Clock
 
 P = ParamSpec("P")
 R = TypeVar("R")
+S = TypeVar("S", bound=PhotoSource | Photograph)
 
 
 def _running(call: "Callable[Concatenate[Segmenter, P], R]") -> "Callable[Concatenate[Segmenter, P], R]":
@@ -55,12 +59,20 @@ class Segmenter:
     def __init__(self, manifest: Manifest, backend: Backend, limits: Limits | None = None) -> None:
         self.manifest, self.limits = manifest, limits or Limits()
         self._backend = backend
-        self._lifetime = Lifetime(backend)
+        self._cores = SharedCores(backend)
+        self._lifetime = Lifetime(self._cores)
 
     @property
     def info(self) -> Info:
         """The device and precision really in use."""
         return self._backend.info
+
+    @property
+    def at_once(self) -> int:
+        """Photographs that are worked on at once with the most gain: on a processor as many as `info.threads`, up to 4;
+        before a GPU as many as there are cores, which decode for it.
+        """
+        return self._cores.most if self.info.threads else usable_cores()
 
     @_running
     def segment(
@@ -103,10 +115,76 @@ class Segmenter:
 
     def _infer(self, view: Prepared, part: Box | None) -> Image:
         """The probability at the model's scale: (h, w) uint8, of which only `part` of the photograph is to be used."""
-        tile, infer, batch = self.manifest.tile, self._backend.infer, self._backend.batch
-        if part is None:
-            return tiling.infer_tiles(view.pixels, tile, infer, batch)
-        return tiling.infer_part(view.pixels, _scaled_part(view, part), tile, infer, batch)
+        tile = self.manifest.tile
+        with self._cores.backend_for(self._lifetime.callers) as backend:
+            if part is None:
+                return tiling.infer_tiles(view.pixels, tile, backend.infer, backend.batch)
+            return tiling.infer_part(view.pixels, _scaled_part(view, part), tile, backend.infer, backend.batch)
+
+    @overload
+    def segment_many(
+        self,
+        photos: Iterable[PhotoSource | Photograph],
+        *,
+        bgr: bool = False,
+        scale: float | None = None,
+        at_once: int | None = None,
+        cancel: CancelToken | None = None,
+    ) -> Generator[Segmentation | VesselrtError | OSError]: ...
+
+    @overload
+    def segment_many(
+        self,
+        photos: Iterable[S],
+        then: Callable[[S, Segmentation], R],
+        *,
+        bgr: bool = False,
+        scale: float | None = None,
+        at_once: int | None = None,
+        cancel: CancelToken | None = None,
+    ) -> Generator[R | VesselrtError | OSError]: ...
+
+    def segment_many(
+        self,
+        photos: Iterable[Any],
+        then: Callable[[Any, Segmentation], Any] | None = None,
+        *,
+        bgr: bool = False,
+        scale: float | None = None,
+        at_once: int | None = None,
+        cancel: CancelToken | None = None,
+    ) -> Generator[Any]:
+        """Segments photographs, several at once: decoding one and encoding another overlap with the network.
+
+        >>> paths = ["photo.jpg", "photo.jpg"]
+        >>> with vesselrt.load() as segmenter:
+        ...     for path, result in zip(paths, segmenter.segment_many(paths)):
+        ...         print(path, result if isinstance(result, Exception) else result.probability.shape)
+        photo.jpg (320, 288)
+        photo.jpg (320, 288)
+
+        Gives for each photograph what `segment` gives, byte for byte, in their order. `then`: a function of photograph
+        and result, called in the threads that segment, such as one that writes the mask; what it returns is given
+        instead. Where `segment` or `then` raises a VesselrtError or an OSError, the error is given in its place.
+
+        `photos` may be a generator. At most 2 × `at_once` photographs are begun and not yet taken by the caller; None:
+        `Segmenter.at_once`. Work begins with the first result that is asked for. When the iterator is closed, by
+        `contextlib.closing` for example, or the loop is left, its threads end: after the present stage, and after a
+        running `then`.
+
+        Raises, and ends, with any other error; with SegmenterClosedError or ForkError; with CallCancelledError after
+        `cancel`; OptionError at once for a `scale` or `at_once` that can't be.
+        """
+        with self.working():  # a closed one is refused here, not at the first result
+            _check_scale(scale)
+            count = self.at_once if at_once is None else _check_at_once(at_once)
+
+        def work(photo: Any, stop: CancelToken) -> Any:
+            with self.working():
+                result = self.segment(photo, bgr=bgr, scale=scale, cancel=stop)
+                return result if then is None else then(photo, result)
+
+        return map_in_order(work, photos, count, cancel)
 
     @_running
     def shared(self) -> "Segmenter":
@@ -117,6 +195,14 @@ class Segmenter:
         if self.info.threads or self._backend.batch == 1:  # a processor: one window already uses every core
             return self
         return self.wrapped(SharedBatches)
+
+    def working(self) -> AbstractContextManager[None]:
+        """Around the work of one thread on one photograph, where that is more than `segment`: while it encodes the
+        result, the photographs of other threads leave it a core. Closing the Segmenter waits for the block.
+
+        Raises SegmenterClosedError, ForkError.
+        """
+        return self._lifetime.running()
 
     def wrapped(self, wrap: Callable[[Backend], Backend]) -> "Segmenter":
         """The same model behind the backend that `wrap` makes of its own: one that measures, for example.
@@ -192,6 +278,12 @@ def _check_threads(threads: int) -> int:
             f"threads is {threads!r}. Expected a whole number from 1 to {most}, the cores of this machine."
         )
     return threads
+
+
+def _check_at_once(at_once: int) -> int:
+    if isinstance(at_once, bool) or not isinstance(at_once, int) or at_once < 1:
+        raise OptionError(f"at_once is {at_once!r}. Expected a whole number of photographs, 1 or more.")
+    return at_once
 
 
 def _check_scale(scale: float | None) -> float | None:

@@ -25,8 +25,9 @@ class Clock:
 class CancelToken:
     """Ends a call that runs in another thread. The call looks at it between its stages, and while it decodes."""
 
-    def __init__(self) -> None:
-        self._is_cancelled = False
+    def __init__(self, parent: "CancelToken | None" = None) -> None:
+        """`parent`: a token that ends this call too."""
+        self._is_cancelled, self._parent = False, parent
 
     def cancel(self) -> None:
         """Nobody wants the result any more. May be called by any thread, and more than once."""
@@ -36,3 +37,5 @@ class CancelToken:
         """Raises CallCancelledError once the call is cancelled."""
         if self._is_cancelled:
             raise CallCancelledError("the call was cancelled.")
+        if self._parent is not None:
+            self._parent.check()

@@ -80,8 +80,9 @@ class ServerSettings(BaseSettings):
     max_connections: int = Field(512, ge=1)
     """Open connections of a worker; the next gets 503. Fewer where the system allows fewer open files."""
     in_flight: int | None = Field(None, ge=1)
-    """Photographs worked on at once by a worker. None: 1 on a processor, where one inference already uses every core;
-    as many as there are cores before a GPU, which computes one while the processor decodes the next ones."""
+    """Photographs worked on at once by a worker. None: on a processor one for each of its cores, up to 4 (one that is
+    alone has all cores); as many as there are cores before a GPU, which computes one while the processor decodes the
+    next ones."""
     queue: int = Field(16, ge=0)
     """Photographs that may wait beside those; the next is refused at once with 503."""
 

@@ -12,6 +12,7 @@ import io
 import logging
 import threading
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -65,14 +66,25 @@ class OpenVinoBackend:
         if precision not in computed_precisions():
             offered = " or ".join(computed_precisions())
             raise DeviceError(f"this processor ({cpu_name()}) does not compute in {precision}. Use {offered}.")
-        self._lock = threading.Lock()
         version = openvino.__version__.split("-")[0]
-        self.info = Info("openvino", version, "cpu", cpu_name(), precision, threads)
-        compiled = self._load(path)
+        info = Info("openvino", version, "cpu", cpu_name(), precision, threads)
+        compiled = _load(path, info)
         obtained = compiled.get_property(hint.inference_precision())
         if obtained != _TYPES[precision]:
             raise DeviceError(f"OpenVINO was told to compute in {precision} and took {obtained}. Use f32.")
+        self._begin(compiled, info)
+
+    def _begin(self, compiled: openvino.CompiledModel, info: Info) -> None:
+        self.info, self._compiled, self._lock = info, compiled, threading.Lock()
         self._request = compiled.create_infer_request()
+
+    def with_threads(self, threads: int) -> "OpenVinoBackend":
+        """As `DivisibleBackend.with_threads`: of the model as it was compiled, whatever became of its file."""
+        other = object.__new__(OpenVinoBackend)
+        info, compiled = replace(self.info, threads=threads), io.BytesIO()
+        self._compiled.export_model(compiled)
+        other._begin(_CORE.import_model(compiled, "CPU", _options(info)), info)
+        return other
 
     def infer(self, batches: Iterable[Image]) -> Iterator[Image]:
         return map(self._infer, batches)
@@ -88,43 +100,50 @@ class OpenVinoBackend:
     def close(self) -> None:
         with self._lock:
             vars(self).pop("_request", None)
+            vars(self).pop("_compiled", None)
 
-    def _load(self, path: Path) -> openvino.CompiledModel:
-        """From the cache, or compiled and kept there. Raises ModelError."""
-        cache, name = EngineCache(), self._cache_name(path)
-        kept = cache.read_compiled(name)
-        if kept is not None:
-            try:
-                return _CORE.import_model(io.BytesIO(kept), "CPU", self._options())
-            except RuntimeError as error:
-                logger.info("what was kept of %s is compiled again: %s", path.name, _reason(error))
+
+def _load(path: Path, info: Info) -> openvino.CompiledModel:
+    """From the cache, or compiled and kept there. Raises ModelError."""
+    cache, name = EngineCache(), _cache_name(path, info)
+    kept = cache.read_compiled(name)
+    if kept is not None:
         try:
-            model = _CORE.read_model(path)
-            _open_shapes(model)
-            compiled = _CORE.compile_model(model, "CPU", self._options())
+            return _CORE.import_model(io.BytesIO(kept), "CPU", _options(info))
         except RuntimeError as error:
-            raise unusable_model(path, _reason(error)) from None
-        written = io.BytesIO()
-        compiled.export_model(written)
-        try:
-            cache.keep_compiled(name, written.getvalue())
-        except EngineError as error:  # it costs the next start a second, and nothing else
-            logger.debug("what was compiled is not kept: %s", error)
-        return compiled
+            logger.info("what was kept of %s is compiled again: %s", path.name, _reason(error))
+    try:
+        model = _CORE.read_model(path)
+        _open_shapes(model)
+        compiled = _CORE.compile_model(model, "CPU", _options(info))
+    except RuntimeError as error:
+        raise unusable_model(path, _reason(error)) from None
+    written = io.BytesIO()
+    compiled.export_model(written)
+    try:
+        cache.keep_compiled(name, written.getvalue())
+    except EngineError as error:  # it costs the next start a second, and nothing else
+        logger.debug("what was compiled is not kept: %s", error)
+    return compiled
 
-    def _cache_name(self, path: Path) -> str:
-        """Of everything that the compiled model depends on. The threads are told anew each time."""
-        facts = ("openvino", _COMPILED, openvino.__version__, cpu_name(), cpu_features(), self.info.precision)
-        return hashlib.sha256(repr((*facts, sha256(path))).encode()).hexdigest()[:32]
 
-    def _options(self) -> dict[str, object]:
-        return {
-            # Pinned: OpenVINO's own default changes with the processor.
-            hint.inference_precision(): _TYPES[self.info.precision],
-            hint.performance_mode(): hint.PerformanceMode.LATENCY,
-            properties.num_streams(): 1,
-            properties.inference_num_threads(): self.info.threads,
-        }
+def _cache_name(path: Path, info: Info) -> str:
+    """Of everything that the compiled model depends on. The threads are told anew each time."""
+    facts = ("openvino", _COMPILED, openvino.__version__, cpu_name(), cpu_features(), info.precision)
+    return hashlib.sha256(repr((*facts, sha256(path))).encode()).hexdigest()[:32]
+
+
+def _options(info: Info) -> dict[str, object]:
+    return {
+        # Pinned: OpenVINO's own default changes with the processor.
+        hint.inference_precision(): _TYPES[info.precision],
+        hint.performance_mode(): hint.PerformanceMode.LATENCY,
+        properties.num_streams(): 1,
+        properties.inference_num_threads(): info.threads,
+        # Bound to cores, one thread of every model and of every process would share the first of them
+        # (openvino#32444).
+        hint.enable_cpu_pinning(): False,
+    }
 
 
 def _open_shapes(model: openvino.Model) -> None:

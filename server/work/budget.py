@@ -13,11 +13,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from vesselrt.runtime.errors import ImageTooLargeError
+from vesselrt.runtime.stages import CancelToken
 from vesselrt.server.http.errors import BusyError
 
 MOST_BYTES = 3 * 2**30
 """Bytes, where the machine has more than twice as many."""
 _LEAST = 128 * 2**20
+_POLL_SECONDS = 0.02
 BYTES_A_PIXEL = {"mask": 10, "probability": 10, "overlay": 16, "svg": 16, "geojson": 16, "json": 16}
 """The peak in the server's own process, for the kind of file that takes most; the file itself is counted beside, and so
 is the decoder process. Measured by vesselrt.benchmarks.memory, see docs/operations.md."""
@@ -32,6 +34,7 @@ class Share:
         """Bytes."""
         self.is_closed = False
         """Whether its request is over."""
+        self._is_admitted = False
 
     def take(self, count: int) -> None:
         """Takes `count` bytes more. Raises BusyError when others hold them, ImageTooLargeError when nobody need."""
@@ -39,12 +42,32 @@ class Share:
             self._budget.change(count, self.held)
             self.held += count
 
-    def take_up_to(self, count: int) -> None:
-        """Takes what is missing to `count` bytes. Raises as `take` does."""
+    def reserve(self, count: int, cancel: CancelToken) -> None:
+        """Takes `count` bytes more, for a photograph that is worked on; waits while others are worked on that end.
+
+        Raises as `take` does where nothing is worked on that would give memory back, and CallCancelledError.
+        """
         with self._budget.lock:
-            missing = max(0, count - self.held)
-            self._budget.change(missing, self.held)
-            self.held += missing
+            self._take_when_free(count, cancel)
+
+    def admit(self, count: int, cancel: CancelToken) -> None:
+        """Takes what is missing to `count` bytes, all that the work needs: others may wait for its end. Raises as
+        `reserve`, and waits as long.
+        """
+        with self._budget.lock:
+            self._take_when_free(max(0, count - self.held), cancel)
+            self._budget.admitted += not self._is_admitted
+            self._is_admitted = True
+
+    def _take_when_free(self, count: int, cancel: CancelToken) -> None:
+        """The caller has the lock."""
+        while self.held + count <= self._budget.most < self._budget.held + count:
+            if self._is_admitted or not self._budget.admitted:
+                break
+            cancel.check()
+            self._budget.lock.wait(_POLL_SECONDS)
+        self._budget.change(count, self.held)
+        self.held += count
 
     def give(self, count: int) -> None:
         """Gives back `count` bytes, or all that are left."""
@@ -69,7 +92,9 @@ class Share:
         """Gives all back, for good."""
         with self._budget.lock:
             self._budget.change(-self.held, self.held)
-            self.held, self.is_closed = 0, True
+            self._budget.admitted -= self._is_admitted
+            self._budget.lock.notify_all()
+            self.held, self.is_closed, self._is_admitted = 0, True, False
 
 
 class Budget:
@@ -77,7 +102,9 @@ class Budget:
 
     def __init__(self, most: int = sys.maxsize, on_change: Callable[[int], object] = lambda _: None) -> None:
         """`on_change` is called with every change of what is held."""
-        self.most, self.held, self.lock = most, 0, threading.Lock()
+        self.most, self.held, self.lock = most, 0, threading.Condition()
+        self.admitted = 0
+        """Photographs that hold all that they need: they end, and give it back."""
         self._on_change = on_change
 
     @contextmanager

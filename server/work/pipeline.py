@@ -71,8 +71,14 @@ class Pipeline:
     def run(self, model: ServedModel, job: Job[T]) -> T:
         """Raises what Segmenter.segment raises, BusyError, NotReadyError, and what the task's functions do."""
         started, task = time.perf_counter(), job.wanted_task()
-        with model.use() as segmenter, self._budget.share() as place, _memory_errors(), self._counted(model):
-            admit = partial(_admit, place, job.file_bytes, task.bytes_a_pixel)
+        with (
+            model.use() as segmenter,
+            segmenter.working(),
+            self._budget.share() as place,
+            _memory_errors(),
+            self._counted(model),
+        ):
+            admit = partial(_admit, place, job, task.bytes_a_pixel)
             photograph = self._open_photo(job, task, place, admit)
             result = self._segment(segmenter, photograph, task.scale, job.cancel_token, admit)
             result = replace(result, timings={"wait": (started - job.arrived) * 1e3, **result.timings})
@@ -89,9 +95,9 @@ class Pipeline:
         """The photograph, which is admitted before it is decoded."""
         given = task.photograph
         if isinstance(given, Pixels):
-            place.take(given.count * (task.bytes_a_pixel + 3))
+            place.admit(given.count * (task.bytes_a_pixel + 3), job.cancel_token)
             return Photograph(given.read(), self._limits)
-        place.take(job.file_bytes)  # its own copy
+        place.reserve(job.file_bytes, job.cancel_token)  # its own copy
         if self._decoders is None:
             return Photograph(bytes(given), self._limits, partial(decode_photo, admit=admit))
         # Its client may leave, or the server stop, in the middle of decoding.
@@ -129,9 +135,9 @@ class Pipeline:
         self._metrics.last.labels(model.name).set_to_current_time()
 
 
-def _admit(place: Share, file_bytes: int, bytes_a_pixel: int, pixels: int) -> None:
-    """Takes memory for a photograph of so many pixels. Raises BusyError, ImageTooLargeError."""
-    place.take_up_to(file_bytes + pixels * bytes_a_pixel)
+def _admit(place: Share, job: Job[T], bytes_a_pixel: int, pixels: int) -> None:
+    """Takes memory for a photograph of so many pixels. Raises BusyError, ImageTooLargeError, CallCancelledError."""
+    place.admit(job.file_bytes + pixels * bytes_a_pixel, job.cancel_token)
 
 
 @contextmanager

@@ -15,7 +15,6 @@ from typing import Any, TypeVar
 
 from starlette.requests import ClientDisconnect
 
-from vesselrt.runtime.hardware import usable_cores
 from vesselrt.runtime.photo.decoding import Limits
 from vesselrt.server.http.errors import BusyError, DeadlineError, RequestError
 from vesselrt.server.metrics import ServerMetrics
@@ -219,8 +218,7 @@ class Service:
     def _open(self) -> None:
         """From here on photographs are taken."""
         first = self.default.segmenter
-        on_gpu = first is not None and first.info.threads == 0
-        at_once = self._settings.in_flight or (usable_cores() if on_gpu else 1)
+        at_once = self._settings.in_flight or (first.at_once if first is not None else 1)
         self._most = at_once + self._settings.queue
         self._pipeline.open(at_once)
         self._pool = ThreadPoolExecutor(at_once, thread_name_prefix="vesselrt-infer")

@@ -3,6 +3,7 @@
 import glob
 import statistics
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +11,7 @@ import typer
 
 from vesselrt.cli.console import STDOUT, console, fail, photo_progress, write_output
 from vesselrt.cli.options import Device, Model, Precision, Threads, Threshold, load_model
-from vesselrt.runtime.errors import OptionError, VesselrtError
+from vesselrt.runtime.errors import OptionError
 from vesselrt.runtime.files import check_writable_folder
 from vesselrt.runtime.output.formats import FORMATS, OutputFormat, output_name
 from vesselrt.runtime.output.outlines import check_simplify
@@ -76,26 +77,33 @@ def predict(
 def _write_results(
     segmenter: "Segmenter", targets: dict[Path, Path], scale: float | None, encode: "Callable[[Segmentation], bytes]"
 ) -> None:
-    """Segments each photograph and writes its file; exit code 1 at the end if some failed."""
+    """Segments the photographs and writes their files; exit code 1 at the end if some failed."""
     failures: list[str] = []
-    times: list[float] = []
-    with photo_progress(len(targets)) as advance:
-        for photo, target in targets.items():
-            try:
-                result = segmenter.segment(photo, scale=scale)
-                write_output(target, encode(result))
-                if result.warnings:
-                    console.print(f"{photo}: {' '.join(result.warnings)}", style="yellow")
-                times.append(sum(result.timings.values()))
-            except (VesselrtError, OSError) as error:
-                failures.append(str(error) if str(photo) in str(error) else f"{photo}: {error}")
-                console.print(f"failed: {failures[-1]}", style="red")
-            except KeyboardInterrupt:  # Ctrl+C: what was written stays
-                console.print(f"interrupted: {len(times)} of {len(targets)} written")
-                raise
-            advance()
-    if times:
-        console.print(f"{len(times)} of {len(targets)} written, median {statistics.median(times):.0f} ms")
+    written: list[float] = []  # ms of each photograph whose file is there
+
+    def write(photo: Path, result: "Segmentation") -> tuple[str, ...]:
+        """In the threads that segment, so that encoding and writing overlap with the network too."""
+        write_output(targets[photo], encode(result))
+        written.append(sum(result.timings.values()))
+        return result.warnings
+
+    try:
+        with (
+            photo_progress(len(targets)) as advance,
+            closing(segmenter.segment_many(targets, write, scale=scale)) as outcomes,
+        ):
+            for photo, outcome in zip(targets, outcomes, strict=True):
+                if isinstance(outcome, Exception):
+                    failures.append(str(outcome) if str(photo) in str(outcome) else f"{photo}: {outcome}")
+                    console.print(f"failed: {failures[-1]}", style="red")
+                elif outcome:
+                    console.print(f"{photo}: {' '.join(outcome)}", style="yellow")
+                advance()
+    except KeyboardInterrupt:  # Ctrl+C: what was written stays
+        console.print(f"interrupted: {len(written)} of {len(targets)} written")
+        raise
+    if written:
+        console.print(f"{len(written)} of {len(targets)} written, median {statistics.median(written):.0f} ms")
     if failures:
         fail(f"{len(failures)} of {len(targets)} photographs failed")
 
