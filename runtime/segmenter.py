@@ -77,7 +77,7 @@ class Segmenter:
     @_running
     def segment(
         self,
-        image: "PhotoSource | Photograph",
+        image: PhotoSource | Photograph,
         *,
         bgr: bool = False,
         scale: float | None = None,

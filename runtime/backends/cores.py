@@ -61,11 +61,13 @@ class SharedCores:
         self._whole.close()
 
     def _shares(self, whole: DivisibleBackend, count: int) -> "queue.LifoQueue[Backend]":
-        """Backends that have all threads together; the one that was used last is the next: it may know the shape."""
+        """Backends that have all threads together; the one that was used last is the next: its memory is warm."""
         with self._lock:
             if count not in self._free:
+                numbers = range(count)
+                threads = [self._threads // count + (number < self._threads % count) for number in numbers]
+                shares = [whole.with_threads(each) for each in threads]  # all of them, or the error of one
                 self._free[count] = queue.LifoQueue()
-                for number in range(count):
-                    threads = self._threads // count + (number < self._threads % count)
-                    self._free[count].put(whole.with_threads(threads))
+                for share in shares:
+                    self._free[count].put(share)
             return self._free[count]

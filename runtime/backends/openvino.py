@@ -68,22 +68,22 @@ class OpenVinoBackend:
             raise DeviceError(f"this processor ({cpu_name()}) does not compute in {precision}. Use {offered}.")
         version = openvino.__version__.split("-")[0]
         info = Info("openvino", version, "cpu", cpu_name(), precision, threads)
-        compiled = _load(path, info)
+        compiled, written = _load(path, info)
         obtained = compiled.get_property(hint.inference_precision())
         if obtained != _TYPES[precision]:
             raise DeviceError(f"OpenVINO was told to compute in {precision} and took {obtained}. Use f32.")
-        self._begin(compiled, info)
+        self._begin(compiled, written, info)
 
-    def _begin(self, compiled: openvino.CompiledModel, info: Info) -> None:
-        self.info, self._compiled, self._lock = info, compiled, threading.Lock()
+    def _begin(self, compiled: openvino.CompiledModel, written: bytes, info: Info) -> None:
+        self.info, self._written, self._lock = info, written, threading.Lock()
         self._request = compiled.create_infer_request()
 
     def with_threads(self, threads: int) -> "OpenVinoBackend":
         """As `DivisibleBackend.with_threads`: of the model as it was compiled, whatever became of its file."""
         other = object.__new__(OpenVinoBackend)
-        info, compiled = replace(self.info, threads=threads), io.BytesIO()
-        self._compiled.export_model(compiled)
-        other._begin(_CORE.import_model(compiled, "CPU", _options(info)), info)
+        info = replace(self.info, threads=threads)
+        # OpenVINO 2026.4 can't write again what it read: so the bytes are kept.
+        other._begin(_read_compiled(self._written, info), self._written, info)
         return other
 
     def infer(self, batches: Iterable[Image]) -> Iterator[Image]:
@@ -100,16 +100,16 @@ class OpenVinoBackend:
     def close(self) -> None:
         with self._lock:
             vars(self).pop("_request", None)
-            vars(self).pop("_compiled", None)
+            vars(self).pop("_written", None)
 
 
-def _load(path: Path, info: Info) -> openvino.CompiledModel:
-    """From the cache, or compiled and kept there. Raises ModelError."""
+def _load(path: Path, info: Info) -> tuple[openvino.CompiledModel, bytes]:
+    """From the cache, or compiled and kept there; and the bytes that are kept. Raises ModelError."""
     cache, name = EngineCache(), _cache_name(path, info)
     kept = cache.read_compiled(name)
     if kept is not None:
         try:
-            return _CORE.import_model(io.BytesIO(kept), "CPU", _options(info))
+            return _read_compiled(kept, info), kept
         except RuntimeError as error:
             logger.info("what was kept of %s is compiled again: %s", path.name, _reason(error))
     try:
@@ -124,7 +124,12 @@ def _load(path: Path, info: Info) -> openvino.CompiledModel:
         cache.keep_compiled(name, written.getvalue())
     except EngineError as error:  # it costs the next start a second, and nothing else
         logger.debug("what was compiled is not kept: %s", error)
-    return compiled
+    return compiled, written.getvalue()
+
+
+def _read_compiled(written: bytes, info: Info) -> openvino.CompiledModel:
+    """Raises RuntimeError for bytes that OpenVINO does not take."""
+    return _CORE.import_model(io.BytesIO(written), "CPU", _options(info))
 
 
 def _cache_name(path: Path, info: Info) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, Union
 
 import cv2
 from numpy.typing import NDArray
@@ -33,9 +33,9 @@ class HasArray(Protocol):
     def __array__(self) -> NDArray[Any]: ...
 
 
-PhotoSource: TypeAlias = (
-    "bytes | bytearray | memoryview | str | os.PathLike[str] | BinaryFile | Pillow.Image | NDArray[Any] | HasArray"
-)
+PhotoSource: TypeAlias = Union[  # Pillow is named and not imported: a start would take longer
+    bytes, bytearray, memoryview, str, os.PathLike[str], BinaryFile, "Pillow.Image", NDArray[Any], HasArray
+]
 """What a photograph may come as: encoded (bytes, a path, an open file), or as pixels."""
 
 

@@ -56,6 +56,18 @@ def test_shares_have_all_cores_together(threads: int, photographs: int, expected
     assert [backend.closed for backend in whole.made] == [True] * len(whole.made)
 
 
+def test_shares_that_can_not_be_made_are_an_error_each_time_and_nobody_waits() -> None:
+    class Broken(Divisible):
+        def with_threads(self, threads: int) -> Divisible:
+            raise MemoryError(f"{len(self.made)} of them")
+
+    cores = SharedCores(Broken(2))
+    for _ in range(2):
+        with pytest.raises(MemoryError), cores.backend_for(2):
+            pytest.fail("there is nothing to compute on")
+    cores.close()
+
+
 def test_one_more_waits_until_a_share_is_free() -> None:
     cores, entered = SharedCores(Divisible(2)), threading.Event()
 
@@ -134,6 +146,7 @@ def test_a_share_of_openvino_gives_the_same_bit_for_bit(precision: Any) -> None:
     openvino = pytest.importorskip("vesselrt.runtime.backends.openvino")
     path = find_model_file(None)
     path = path.with_suffix(".int8.onnx") if precision == "int8" else path
+    openvino.OpenVinoBackend(path, precision, 1).close()  # so that the next one comes from the cache
     whole = openvino.OpenVinoBackend(path, precision, usable_cores())
     share = whole.with_threads(1)
     pixels = np.random.default_rng(1).integers(0, 256, (1, 1, 256, 192), np.uint8)
