@@ -61,7 +61,7 @@ class StandIn:
     """An inversion as the `GpuNetwork` of lanes."""
 
     def __init__(self, kernel: Kernel, cycles: int = 0, *, captured: bool = True, most: int = MAX_WINDOWS) -> None:
-        self.profile, self.channels = Profile(tile=TILE, batch=(1, 1, most)), 1
+        self.profile, self.channels, self.classes = Profile(tile=TILE, batch=(1, 1, most)), 1, 1
         self.kernel, self.cycles, self.captured = kernel, cycles, captured
 
     def prepare(self, size: int, image: int, probability: int, stream: int) -> "_StandInStep":  # noqa: ARG002 - as TensorRT

@@ -10,9 +10,19 @@ from vesselrt.runtime.errors import ExportError
 from vesselrt.runtime.manifest import Manifest
 
 Output = Literal["logits", "softmax", "probability"]
-"""What a network gives: `logits`, before a sigmoid; `softmax`, two channels before a softmax, background and vessel;
-`probability`, one channel, or background and vessel, its sigmoid or softmax built in."""
-_CHANNELS: dict[Output, tuple[int, ...]] = {"logits": (1,), "softmax": (2,), "probability": (1, 2)}
+"""What a network gives: `logits`, a channel of each class before a sigmoid; `softmax`, the background and then each
+class, before a softmax; `probability`, either of the two with its sigmoid or softmax built in."""
+
+
+def _channel_counts(output: Output, classes: int) -> tuple[int, ...]:
+    """How many channels a network may have."""
+    alone, behind_background = classes, classes + 1
+    counts: dict[Output, tuple[int, ...]] = {
+        "logits": (alone,),
+        "softmax": (behind_background,),
+        "probability": (alone, behind_background),
+    }
+    return counts[output]
 
 
 @dataclass(frozen=True)
@@ -29,27 +39,33 @@ class Found:
 
 
 class Deployed(nn.Module):
-    """What the model file computes: normalisation, the network, calibration, sigmoid."""
+    """What the model file computes: normalisation, the network, calibration, sigmoid or softmax."""
 
     def __init__(self, network: nn.Module, manifest: Manifest, shift: float = 0.0, output: Output = "logits") -> None:
         super().__init__()
         self.network, self.shift, self.output = network, shift, output
+        self.classes = manifest.class_names
         self.mean = nn.Buffer(torch.tensor(manifest.input.mean)[:, None, None])
         self.std = nn.Buffer(torch.tensor(manifest.input.std)[:, None, None])
 
     def forward(self, image: Tensor) -> Tensor:
-        """(N, C, H, W) uint8 → (N, 1, H, W) float32 probability. Raises ExportError for what `output` does not say."""
+        """(N, C, H, W) uint8 → (N, K, H, W) float32 probability, a map of each class.
+
+        Raises ExportError for what `output` does not say.
+        """
         answer = self.network((image.float() / 255 - self.mean) / self.std)
-        _check_answer(answer, self.output)
+        _check_answer(answer, self.output, self.classes)
         if self.output == "probability":
-            probability: Tensor = answer[:, -1:]
+            probability: Tensor = answer[:, -len(self.classes) :]
             return probability
+        if self.output == "softmax" and len(self.classes) > 1:
+            return torch.softmax(answer, dim=1)[:, 1:]
         # The softmax of two is the sigmoid of their difference.
         logits = answer if self.output == "logits" else answer[:, 1:] - answer[:, :1]
         return torch.sigmoid(logits + self.shift)
 
 
-def _check_answer(answer: Any, output: Output) -> None:
+def _check_answer(answer: Any, output: Output, classes: tuple[str, ...]) -> None:
     """Raises ExportError when the network does not give what `output` says."""
     if not isinstance(answer, Tensor):
         raise ExportError(
@@ -58,11 +74,17 @@ def _check_answer(answer: Any, output: Output) -> None:
         )
     if answer.ndim != 4:
         raise ExportError(f"the network gives a tensor of {answer.ndim} dimensions. Expected (N, K, H, W).")
-    expected = _CHANNELS[output]
+    expected = _channel_counts(output, len(classes))
     if answer.shape[1] in expected:
         return
-    if answer.shape[1] > 2:
-        todo = "A model file holds one probability, of vessel: wrap the network in a module that returns that channel."
+    if len(classes) > 1:
+        todo = (
+            "Say --output softmax where the first channel is the background's."
+            if (output, answer.shape[1]) == ("logits", len(classes) + 1)
+            else f"The manifest names the classes {', '.join(classes)}: name one for each channel but the background's."
+        )
+    elif answer.shape[1] > 2:
+        todo = "Name a class for each channel but the background's, as `classes` of the manifest."
     elif answer.shape[1] == 2:
         todo = (
             "For background and vessel say --output softmax, or --output probability where the softmax is built in. "

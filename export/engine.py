@@ -67,7 +67,7 @@ def build(
     path, model, manifest = _in_precision(path, precision)
     profile = Profile.of(manifest, max_batch)
     window = proof_window(manifest.channel_count, profile.tile)
-    proof = proof_from_probability(to_bytes(answer_of(emulated(model), window[None]))[0, 0])
+    proof = proof_from_probability(to_bytes(answer_of(emulated(model), window[None]))[0])
     return Engine.of(
         builder.plan(model, manifest, chosen, profile, str(path)),
         manifest.model_copy(
@@ -144,7 +144,7 @@ class _EngineBuilder:
             raise DeviceError(f"{self.name} does not start: {log.reason()}. See nvidia-smi for the driver.") from None
         network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
         self._parse(network, deployed(model, profile.tile), log, source)
-        self.check_types(network, manifest.precision, source)
+        self.check_types(network, manifest, source)
         config = builder.create_builder_config()
         config.clear_flag(trt.BuilderFlag.TF32)  # f32 is f32: on GPUs after Turing the default would round it
         if hasattr(trt, "ComputeCapability"):
@@ -165,9 +165,9 @@ class _EngineBuilder:
             )
         return bytes(plan)
 
-    def check_types(self, network: Any, precision: Precision, source: str) -> None:
+    def check_types(self, network: Any, manifest: Manifest, source: str) -> None:
         """Reads from TensorRT's network what each layer computes in. Raises ExportError that names the layer."""
-        types = self.library.DataType
+        types, precision = self.library.DataType, manifest.precision
         wanted = types.HALF if precision == "fp16" else types.FLOAT
         for layer in map(network.get_layer, range(network.num_layers)):
             kind = layer.type.name
@@ -187,10 +187,10 @@ class _EngineBuilder:
         if ends != (types.UINT8, types.UINT8):
             raise ExportError(f"{source}: in and out are {ends[0].name} and {ends[1].name}. Expected UINT8 for both.")
         window, answer = (tuple(end.shape)[1:] for end in (network.get_input(0), network.get_output(0)))
-        if answer != (1, *window[1:]):
+        if answer != (len(manifest.classes), *window[1:]):
             raise ExportError(
-                f"{source}: of each window it gives {answer}. Expected {(1, *window[1:])}, one probability a pixel. "
-                "Export the network with one output channel."
+                f"{source}: of each window it gives {answer}. Expected {(len(manifest.classes), *window[1:])}, a "
+                "probability of each class. Export the model again."
             )
 
     def _check_int8(self, network: Any, source: str) -> None:

@@ -37,23 +37,21 @@ def export_model(
 
     `network` maps normalised (N, C, H, W) float to (N, K, H, W), of which `output` says what it is; `photographs` are
     (H, W, 3) uint8 RGB, on which the file is compared with the network; `shift` is added to the logits (calibration).
+    Several classes out of one softmax are written as exclusive.
 
     A file that runs in windows of one size alone is written with a fixed tile, and a warning says so.
 
     Raises ExportError when the network can't be exported or the file differs from it by more than the
     manifest's tolerance; then nothing is written.
     """
-    if len(manifest.classes) != 1:
-        raise ExportError(
-            f"the manifest names {len(manifest.classes)} classes, {', '.join(manifest.classes)}. A model file holds "
-            "one: wrap the network in a module that returns one channel, and name that."
-        )
     if manifest.precision != "f32":
         raise ExportError(
             f"the manifest says {manifest.precision}, and export writes f32. Say f32, then: vesselrt convert"
         )
-    if shift and output == "probability":
-        raise ExportError(f"a calibration of {shift:+.3f} is for logits, and the network gives a probability.")
+    if shift and (output == "probability" or len(manifest.classes) > 1):
+        raise ExportError(f"a calibration of {shift:+.3f} is for the logits of one class.")
+    if output == "softmax" and len(manifest.classes) > 1:
+        manifest = manifest.model_copy(update={"exclusive": True})
     try:
         return _export_proven(Deployed(network, manifest, shift, output).eval(), manifest, path, photographs)
     except WindowError as error:
@@ -119,15 +117,21 @@ def _check_end(model: onnx.ModelProto) -> None:
     """Raises ExportError when the network ends with an activation of its own: with ours it would be applied twice."""
     makers = {name: node for node in model.graph.node for name in node.output}
     constants = {tensor.name for tensor in model.graph.initializer}
-    name = makers[model.graph.output[0].name].input[0]
-    while (node := makers.get(name)) is not None and _passes(node, constants):
-        name = node.input[0]
+    ours = _before_passing(model.graph.output[0].name, makers, constants)  # our sigmoid or softmax
+    node = None if ours is None else _before_passing(ours.input[0], makers, constants)
     if node is not None and node.op_type in _ACTIVATIONS:
         raise ExportError(
             f"the network ends with {node.op_type}: it gives a probability already. Say --output probability."
             if node.op_type != "LogSoftmax"
             else "the network ends with LogSoftmax. Take that away: --output softmax expects what comes before it."
         )
+
+
+def _before_passing(name: str, makers: dict[str, onnx.NodeProto], constants: set[str]) -> onnx.NodeProto | None:
+    """What makes a value, apart from operations of ours; None: it comes from outside of the graph."""
+    while (node := makers.get(name)) is not None and _passes(node, constants):
+        name = node.input[0]
+    return node
 
 
 def _passes(node: onnx.NodeProto, constants: set[str]) -> bool:

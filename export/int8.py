@@ -61,8 +61,7 @@ def int8_from_f32(
         places = list(chosen)
         answers = answers_of(candidate, (judged[i] for i in places))
         found = [
-            1 - flipped_share([expected[i]], [answer], manifest.threshold)
-            for i, answer in zip(places, answers, strict=True)
+            1 - flipped_share([expected[i]], [answer], manifest) for i, answer in zip(places, answers, strict=True)
         ]
         return float(np.mean(found)), found
 

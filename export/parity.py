@@ -20,7 +20,7 @@ from vesselrt.runtime.backends import to_bytes
 from vesselrt.runtime.errors import DeviceError, ExportError
 from vesselrt.runtime.hardware import usable_cores
 from vesselrt.runtime.manifest import Manifest, Precision
-from vesselrt.runtime.output.statistics import threshold_mask
+from vesselrt.runtime.output.classes import ClassLayers, layers_of
 from vesselrt.runtime.photo.preparation import prepare
 from vesselrt.runtime.tiling import window_side
 
@@ -40,9 +40,10 @@ def check_parity(
     """Compares the file with the module, on the photographs and on noise of awkward sizes and batches.
 
     Returns precision → `largest_difference` of probability, `flipped` share of pixels on the other side of
-    the threshold, and `images`. `f32` compares the graph's own float output. `bf16` compares, where the processor has
-    it, the 8-bit output of the backend that is shipped (its rounding alone is 0.002), elsewhere a graph that rounds as
-    such processors do. Where bf16 differs too much it has no entry, unless the manifest names a tolerance for it.
+    the threshold, and `images`. Of several classes `flipped` is that of the worst, and `flipped_NAME` that of each.
+    `f32` compares the graph's own float output. `bf16` compares, where the processor has it, the 8-bit output of the
+    backend that is shipped (its rounding alone is 0.002), elsewhere a graph that rounds as such processors do. Where
+    bf16 differs too much it has no entry, unless the manifest names a tolerance for it.
 
     Raises ExportError when the network can't take a window, a tolerance is exceeded or a value is not finite.
     """
@@ -51,7 +52,7 @@ def check_parity(
     batches = _batches(manifest, photographs)
     with torch.inference_mode():
         expected = [_answer(lambda b: module(torch.from_numpy(b)).numpy(), b, manifest) for b in batches]
-    _check_probability(batches, expected)
+    _check_probability(batches, expected, manifest)
     if module.output == "logits":
         check_logits(expected, module.shift)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
@@ -164,21 +165,39 @@ def _compare(
             f"{precision}: the model file gives NaN or infinite values. Keep its fragile operations in f32."
         )
     largest = max(float(abs(e - o).max()) for e, o in zip(expected, obtained, strict=True))
-    flipped = flipped_share(expected, obtained, manifest.threshold)
+    flips = flipped_shares(expected, obtained, manifest)
+    flipped = max(flips.values())
     tolerance = manifest.allowed(precision)
     if largest > tolerance:
         raise ExportError(
             f"{precision}: the model file differs from {reference} by up to {largest:.2g} in probability "
             f"(tolerance {tolerance:g}), {flipped:.3%} of the pixels flip. Nothing was written."
         )
-    return {"largest_difference": largest, "flipped": flipped, "images": float(len(expected))}
+    each = {f"flipped_{name}": share for name, share in flips.items()} if len(flips) > 1 else {}
+    return {"largest_difference": largest, "flipped": flipped, "images": float(len(expected)), **each}
 
 
-def flipped_share(expected: list[NDArray[np.float32]], obtained: list[NDArray[np.float32]], threshold: float) -> float:
-    """Share of all pixels of probability maps that lie on the other side of the threshold in `obtained`."""
-    sides = [[threshold_mask(to_bytes(p), threshold) for p in answers] for answers in (expected, obtained)]
-    flips = [e != o for e, o in zip(*sides, strict=True)]
-    return float(sum(f.sum() for f in flips) / sum(f.size for f in flips))
+def flipped_share(
+    expected: list[NDArray[np.float32]], obtained: list[NDArray[np.float32]], manifest: Manifest
+) -> float:
+    """The largest of `flipped_shares`."""
+    return max(flipped_shares(expected, obtained, manifest).values())
+
+
+def flipped_shares(
+    expected: list[NDArray[np.float32]], obtained: list[NDArray[np.float32]], manifest: Manifest
+) -> dict[str, float]:
+    """Of each class, the share of all pixels of maps (N, C, h, w) that belong to it in one of the two alone."""
+    every = layers_of(manifest.classes, manifest.threshold)
+    exclusive = manifest.exclusive and len(every) > 1
+    flipped, pixels = dict.fromkeys(manifest.class_names, 0), 0
+    for answers in zip(expected, obtained, strict=True):
+        for maps in zip(*map(to_bytes, answers), strict=True):
+            one, other = (ClassLayers(levels, every, every, exclusive) for levels in maps)
+            pixels += maps[0][0].size
+            for layer in every:
+                flipped[layer.name] += int(np.count_nonzero(one.mask(layer) != other.mask(layer)))
+    return {name: count / pixels for name, count in flipped.items()}
 
 
 def _answer(network: Callable[[Image], NDArray[np.float32]], batch: Image, manifest: Manifest) -> NDArray[np.float32]:
@@ -197,13 +216,13 @@ def _answer(network: Callable[[Image], NDArray[np.float32]], batch: Image, manif
         ) from None
 
 
-def _check_probability(batches: list[Image], answers: list[NDArray[np.float32]]) -> None:
-    """Raises ExportError when a network does not give (N, 1, H, W) values from 0 to 1 for (N, C, H, W).
+def _check_probability(batches: list[Image], answers: list[NDArray[np.float32]], manifest: Manifest) -> None:
+    """Raises ExportError when a network does not give (N, K, H, W) values from 0 to 1 for (N, C, H, W), K classes.
 
     A softmax of two ends may exceed 1 by rounding, and NaN is told apart from this.
     """
     for batch, answer in zip(batches, answers, strict=True):
-        expected = (batch.shape[0], 1, *batch.shape[2:])
+        expected = (batch.shape[0], len(manifest.classes), *batch.shape[2:])
         if answer.shape != expected:
             raise ExportError(
                 f"the network gives {answer.shape} for {batch.shape}. Expected {expected}: as high and as wide."
@@ -211,7 +230,7 @@ def _check_probability(batches: list[Image], answers: list[NDArray[np.float32]])
         if answer.min() < -1e-6 or answer.max() > 1 + 1e-6:
             raise ExportError(
                 f"the network gives values from {answer.min():.3g} to {answer.max():.3g}, no probability. "
-                "Say --output logits, or --output softmax for two channels."
+                "Say --output logits, or --output softmax where the background has a channel."
             )
 
 

@@ -92,7 +92,7 @@ def _int8_with_proof(source: Path, manifest: Manifest, photographs: list[Image])
     figures = check_int8(expected, quantized, manifest, judged)
     # As TensorRT computes it, without zero points.
     without = answers_of(symmetric(quantized), judged)
-    figures |= {"flipped_symmetric": flipped_share(expected, without, manifest.threshold)}
+    figures |= {"flipped_symmetric": flipped_share(expected, without, manifest)}
     converted = _in_precision(manifest, "int8")
     told = {"float_operations": float_operations(quantized), "f32_graph_sha256": graph_sha256(source)}
     provenance = converted.provenance.model_copy(update=told)

@@ -3,12 +3,24 @@
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from vesselrt.runtime.errors import ManifestError
 
-SCHEMA = 1
+SCHEMA = 2
+"""The newest. What 1 can say is written as 1, so that an older vesselrt reads it: one class, of which only the name is
+said."""
 METADATA_KEY = "vesselrt.manifest"
+MOST_CLASSES = 255
+"""As many as 8 bits can number."""
 
 Precision = Literal["f32", "bf16", "fp16", "int8"]
 Hash = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
@@ -130,6 +142,26 @@ class Provenance(Facts):
     """Of an INT8 file: the convolutions and matrix products that stay in FP32, because INT8 would cost too much."""
 
 
+class ClassFacts(Facts):
+    """One of the classes that a model tells apart. Where it says nothing but its name, that text stands for it."""
+
+    name: Annotated[str, Field(pattern="^[A-Za-z0-9]([A-Za-z0-9 ._-]*[A-Za-z0-9])?$", max_length=40)]
+    colour: Annotated[str, Field(pattern="^#[0-9A-Fa-f]{6}$")] | None = None
+    """In pictures, such as `#ff2e63`; null: one that is told apart from those of the other classes, by colour-blind
+    people too."""
+    threshold: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Its default operating threshold; null: the model's."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_name(cls, given: Any) -> Any:
+        return {"name": given} if isinstance(given, str) else given
+
+    @model_serializer(mode="wrap")
+    def _write_name(self, write: SerializerFunctionWrapHandler) -> Any:
+        return self.name if self == ClassFacts(name=self.name) else write(self)
+
+
 class Manifest(Facts):
     """Everything the runtime needs to know of a model. `provenance` is for people.
 
@@ -138,7 +170,8 @@ class Manifest(Facts):
     ('green', 0.5)
     """
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[1, 2] = 1
+    """Follows from the classes: 1 for one that only has a name."""
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
     version: Annotated[str, Field(pattern=r"^[!-~]([ -~]*[!-~])?$")]
     """Printable ASCII: answers carry it in a header."""
@@ -151,7 +184,11 @@ class Manifest(Facts):
     tile: Tile
     threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
     """The default operating threshold on the probability."""
-    classes: tuple[str, ...] = ("vessel",)
+    classes: tuple[ClassFacts, ...] = (ClassFacts(name="vessel"),)
+    """One for each channel of the graph's output, in its order; there is no channel of the background."""
+    exclusive: bool = False
+    """Whether a pixel belongs to one class at most, as with a softmax: of the classes whose probability reaches their
+    threshold, to the most probable one, of equals to the first. Else each class has its own mask, and they overlap."""
     tolerance: dict[Precision, Annotated[float, Field(gt=0)]] = {"f32": 1e-4}
     """Largest difference in probability that each precision may show where `Provenance.parity` compares it."""
     provenance: Provenance = Provenance()
@@ -163,8 +200,40 @@ class Manifest(Facts):
     def channel_count(self) -> int:
         return 1 if self.preparation.channels == "green" else 3
 
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return tuple(facts.name for facts in self.classes)
+
+    @property
+    def class_thresholds(self) -> tuple[float, ...]:
+        """The operating threshold of each class."""
+        return tuple(self.threshold if facts.threshold is None else facts.threshold for facts in self.classes)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _choose_schema(cls, fields: Any) -> Any:
+        """The version is what its writer has to say, and not the other way round."""
+        if not isinstance(fields, dict) or fields.get("schema_version", 1) not in (1, 2):
+            return fields
+        said = fields.get("classes", ("vessel",))
+        only = said[0] if isinstance(said, list | tuple) and len(said) == 1 else None
+        only = only.model_dump() if isinstance(only, ClassFacts) else only
+        is_simple = isinstance(only, str) or (isinstance(only, dict) and set(only) == {"name"})
+        return {**fields, "schema_version": 1 if is_simple and not fields.get("exclusive") else 2}
+
+    @model_serializer(mode="wrap")
+    def _write_schema(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields: dict[str, Any] = write(self)
+        if self.schema_version == 1:
+            del fields["exclusive"]
+        return fields
+
     @model_validator(mode="after")
     def _is_consistent(self) -> "Manifest":
+        if len(set(self.class_names)) < len(self.classes) or not 1 <= len(self.classes) <= MOST_CLASSES:
+            raise ValueError(
+                f"classes must be 1 to {MOST_CLASSES} of different names, not: {', '.join(self.class_names)}"
+            )
         if not len(self.input.mean) == len(self.input.std) == self.channel_count:
             raise ValueError(f"input.mean and input.std need {self.channel_count} value(s), one a channel")
         return self

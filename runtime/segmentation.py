@@ -1,6 +1,6 @@
 """The result: the probability of vessel for each pixel of a photograph, and everything derived from it."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -10,9 +10,27 @@ from numpy.typing import NDArray
 
 from vesselrt.runtime.arrays import Image, Mask
 from vesselrt.runtime.backends import Info
+from vesselrt.runtime.errors import OptionError
+from vesselrt.runtime.manifest import ClassFacts
+from vesselrt.runtime.output.classes import (
+    ClassLayers,
+    Colours,
+    Names,
+    Thresholds,
+    check_options,
+    choose_layers,
+    layers_of,
+)
 from vesselrt.runtime.output.formats import OutputFormat, Rendering, Style, format_spec
-from vesselrt.runtime.output.pictures import COLOUR, OPACITY, draw_overlay, encode_png
-from vesselrt.runtime.output.statistics import Levels, count_levels, density, describe_mask, threshold_mask
+from vesselrt.runtime.output.pictures import OPACITY, draw_overlay, encode_png
+from vesselrt.runtime.output.statistics import (
+    Levels,
+    count_levels,
+    covered_share,
+    density,
+    describe_class,
+    describe_mask,
+)
 from vesselrt.runtime.photo.photograph import Photograph
 from vesselrt.runtime.photo.views import Box, Scale, mask_of
 
@@ -33,7 +51,8 @@ class Segmentation:
     """
 
     probability: Image
-    """(H, W) uint8, 255 × the probability of vessel, at the photograph's own resolution."""
+    """(H, W) uint8, 255 × the probability of vessel, at the photograph's own resolution; of a model that tells several
+    classes apart (C, H, W), one map for each of `classes`."""
     photograph: Photograph
     threshold: float
     """The model's operating threshold, 0..1: the default of the methods below."""
@@ -47,6 +66,21 @@ class Segmentation:
     """Doubts about the photograph, and so about the vessels, one sentence each."""
     region: Box | None = None
     """The part of the photograph that was segmented; None: all of it."""
+    facts: tuple[ClassFacts, ...] = (ClassFacts(name="vessel"),)
+    """What the model's manifest says of its classes."""
+    exclusive: bool = False
+    """Whether a pixel belongs to one class at most, see vesselrt.runtime.output.classes."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes that the model tells apart."""
+        return tuple(facts.name for facts in self.facts)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of the photograph."""
+        *_, height, width = self.probability.shape
+        return height, width
 
     @property
     def scale(self) -> Scale:
@@ -56,83 +90,129 @@ class Segmentation:
     @property
     def field_of_view(self) -> Mask:
         """(H, W) bool: the pixels of the fields of view, within the region where one was asked for."""
-        inside = mask_of(self.scales, (self.probability.shape[0], self.probability.shape[1]))
+        inside = mask_of(self.scales, self.shape)
         return inside if self.region is None else keep_within(self.region, inside)
 
     @cached_property
     def levels(self) -> Levels:
-        """(256,): how many pixels of the field of view have each value of `probability`."""
-        return count_levels(self.probability, self.field_of_view)
+        """(256,): how many pixels of the field of view have each value of `probability`, of C classes (C, 256)."""
+        inside = self.field_of_view
+        levels = np.stack([count_levels(levels, inside) for levels in self._maps])
+        return np.asarray(levels[0] if len(levels) == 1 else levels)
 
-    def density(self, threshold: float | None = None) -> float:
-        """The share of the field of view that is vessel, 0..1. Raises OptionError unless 0 ≤ threshold ≤ 1."""
-        return density(self.levels, self.threshold if threshold is None else threshold)
+    def density(self, threshold: Thresholds | None = None, class_: str | None = None) -> float:
+        """The share of the field of view that is vessel, 0..1, or that is of one class. Raises as `mask` does."""
+        if len(self.facts) > 1:
+            return covered_share(self.mask(threshold, class_), self.field_of_view)
+        (layer,) = self.layers(threshold, class_).shown
+        return density(self.levels, layer.threshold)
 
     @property
     def image(self) -> Image:
         """(H, W, 3) uint8 RGB, the photograph at its own size; where the model needed less, it is decoded now."""
         return self.photograph.pixels
 
-    def mask(self, threshold: float | None = None) -> Mask:
-        """(H, W) bool: vessel where probability ≥ threshold × 255. Raises OptionError unless 0 ≤ threshold ≤ 1."""
-        return threshold_mask(self.probability, self.threshold if threshold is None else threshold)
+    def mask(self, threshold: Thresholds | None = None, class_: str | None = None) -> Mask:
+        """(H, W) bool: vessel where probability ≥ threshold × 255.
+
+        Of a model of several classes `class_` names the one. `threshold`: of all classes, or by their names; None, and
+        for those without: the model's. Where the classes exclude each other, those of all decide.
+
+        Raises OptionError unless 0 ≤ threshold ≤ 1, and for a class that the model lacks.
+        """
+        if class_ is None and len(self.facts) > 1:
+            raise OptionError(f"the model has several classes. Name one as class_: {', '.join(self.classes)}.")
+        layers = self.layers(threshold, class_)
+        return layers.mask(layers.shown[0])
+
+    def labels(self, threshold: Thresholds | None = None) -> Image:
+        """(H, W) uint8: the number of each pixel's class, from 1 in the order of `classes`; 0: none. Where several
+        reach their threshold, the most probable one. Raises OptionError.
+        """
+        return self.layers(threshold).labels
+
+    def layers(self, threshold: Thresholds | None = None, classes: Names | None = None) -> ClassLayers:
+        """The classes of these names, None: all, with their thresholds. Raises OptionError."""
+        every = layers_of(self.facts, self.threshold, threshold)
+        return ClassLayers(self._maps, every, choose_layers(every, classes), self.exclusive and len(every) > 1)
+
+    @property
+    def _maps(self) -> Image:
+        """(C, H, W) uint8."""
+        return self.probability.reshape(-1, *self.shape)
 
     def encode(
         self,
         format: OutputFormat = "mask",  # noqa: A002 - the usual word
-        threshold: float | None = None,
-        colour: str = COLOUR,
+        threshold: Thresholds | None = None,
+        colour: Colours | None = None,
         opacity: float = OPACITY,
         simplify: float = 0.0,
+        classes: Names | None = None,
     ) -> bytes:
         """The content of a file: "mask", "probability" or "overlay" (PNG), "svg", "geojson" or "json".
 
-        `threshold` 0..1; None: the model's. `colour` "#rrggbb" of the vessels in "overlay" and "svg", `opacity` 0..1 of
-        them in "overlay". `simplify`: pixels by which outlines may move in "svg" and "geojson"; at 0 they follow the
-        pixel edges, up to 0.35 no pixel of the mask changes.
+        `threshold` 0..1, of all classes or by their names; None: the model's. `colour` "#rrggbb" of the vessels in
+        "overlay" and "svg", likewise; `opacity` 0..1 of them in "overlay". `simplify`: pixels by which outlines may
+        move in "svg" and "geojson"; at 0 they follow the pixel edges, up to 0.35 no pixel of the mask changes.
+        `classes`: the names of those to show; None: all. The mask of several has the values of `labels`, and their
+        probabilities lie one below the other.
 
-        Raises OptionError for a value out of its range, MissingExtraError where `simplify` needs shapely and that is
-        not installed.
+        Raises OptionError for a value out of its range and a class that the model lacks, MissingExtraError where
+        `simplify` needs shapely and that is not installed.
         """
-        threshold = self.threshold if threshold is None else threshold
+        check_options(self.classes, colour=colour)
         return format_spec(format).write(
             Rendering(
-                self.probability,
+                self.layers(threshold, classes),
                 photo=lambda: self.image,
-                document=lambda: self.document(threshold),
-                threshold=threshold,
+                document=lambda: self.document(threshold, classes),
                 style=Style(colour, opacity, simplify),
             )
         )
 
     def __repr__(self) -> str:
-        height, width = self.probability.shape
+        height, width = self.shape
         took = sum(self.timings.values())
         return f"<Segmentation of {width} × {height} px in {took:.0f} ms on {self.info.device}, {self.info.precision}>"
 
     def _repr_png_(self) -> bytes:
         """What a notebook shows: the overlay, of a large photograph a smaller copy."""
-        height, width = self.probability.shape
+        height, width = self.shape
         factor = min(1.0, _PREVIEW / max(height, width))
         size = max(1, round(width * factor)), max(1, round(height * factor))
-        small = [cv2.resize(whole, size, interpolation=cv2.INTER_AREA) for whole in (self.probability, self.image)]
-        probability, image = (np.asarray(pixels, np.uint8) for pixels in small)
-        return encode_png(draw_overlay(image, threshold_mask(probability, self.threshold), COLOUR, OPACITY))
+        *maps, image = (
+            np.asarray(cv2.resize(whole, size, interpolation=cv2.INTER_AREA), np.uint8)
+            for whole in (*self._maps, self.image)
+        )
+        layers = replace(self.layers(), probability=np.stack(maps))
+        return encode_png(draw_overlay(image, ((mask, layer.colour) for layer, mask in layers.masks()), OPACITY))
 
-    def document(self, threshold: float | None = None) -> dict[str, Any]:
+    def document(self, threshold: Thresholds | None = None, classes: Names | None = None) -> dict[str, Any]:
         """What the format "json" holds: the mask as COCO's RLE, figures, fields of view, warnings. Raises OptionError.
 
-        `vessel_density` is `density`, `vessel_parts` counts what is connected by edges or corners.
+        `vessel_density` is `density`, `vessel_parts` counts what is connected by edges or corners. Of a model of
+        several classes each of them has its threshold, mask and figures in `classes`.
         """
-        threshold = self.threshold if threshold is None else threshold
         fields = [
             {"box": asdict(s.box), "diameter": s.diameter, "scale": s.source, "outline": s.outline} for s in self.scales
         ]
         return {
-            **describe_mask(self.mask(threshold), self.levels, threshold),
+            **self._describe_classes(self.layers(threshold, classes)),
             "fields_of_view": fields,
             "warnings": list(self.warnings),
         }
+
+    def _describe_classes(self, layers: ClassLayers) -> dict[str, Any]:
+        if len(self.facts) == 1:
+            (layer,) = layers.shown
+            return describe_mask(layers.mask(layer), self.levels, layer.threshold)
+        inside, (height, width) = self.field_of_view, self.shape
+        described = [
+            {"name": layer.name, "threshold": layer.threshold, **describe_class(mask, inside)}
+            for layer, mask in layers.masks()
+        ]
+        return {"width": width, "height": height, "exclusive": self.exclusive, "classes": described}
 
 
 def keep_within(part: Box, whole: NDArray[Any]) -> NDArray[Any]:

@@ -61,6 +61,7 @@ class Segmenter:
         self._backend = backend
         self._cores = SharedCores(backend)
         self._lifetime = Lifetime(self._cores)
+        self._classes = len(manifest.classes)
 
     @property
     def info(self) -> Info:
@@ -111,15 +112,21 @@ class Segmenter:
         with clock("finish"):
             probability = _to_photograph(scaled, views, part)
         warnings, threshold, timings = photograph.warnings + views.warnings, self.manifest.threshold, clock.milliseconds
-        return Segmentation(probability, photograph, threshold, timings, self.info, views.scales, warnings, part)
+        facts, exclusive = self.manifest.classes, self.manifest.exclusive
+        return Segmentation(
+            probability, photograph, threshold, timings, self.info, views.scales, warnings, part, facts, exclusive
+        )
 
     def _infer(self, view: Prepared, part: Box | None) -> Image:
-        """The probability at the model's scale: (h, w) uint8, of which only `part` of the photograph is to be used."""
-        tile = self.manifest.tile
+        """The probabilities at the model's scale: (C, h, w) uint8, of which only `part` of the photograph is to be
+        used.
+        """
+        tile, classes = self.manifest.tile, self._classes
         with self._cores.backend_for(self._lifetime.callers) as backend:
             if part is None:
-                return tiling.infer_tiles(view.pixels, tile, backend.infer, backend.batch)
-            return tiling.infer_part(view.pixels, _scaled_part(view, part), tile, backend.infer, backend.batch)
+                return tiling.infer_tiles(view.pixels, tile, backend.infer, backend.batch, classes)
+            scaled = _scaled_part(view, part)
+            return tiling.infer_part(view.pixels, scaled, tile, backend.infer, backend.batch, classes)
 
     @overload
     def segment_many(
@@ -315,11 +322,21 @@ def _scaled_part(view: Prepared, part: Box) -> Box:
 
 
 def _to_photograph(scaled: list[Image], views: Views, part: Box | None) -> Image:
-    """The probability at the photograph's own resolution; 0 outside the boxes of the fields of view and of `part`."""
+    """The probability at the photograph's own resolution: (H, W) uint8, of several classes (C, H, W); 0 outside the
+    boxes of the fields of view and of `part`. `scaled`: of each field of view (C, h, w).
+    """
+    box = views.prepared[0].box
+    if part is None and scaled[0].shape[1:] == (box.height, box.width) == views.shape:
+        return scaled[0][0] if len(scaled[0]) == 1 else scaled[0]
+    result = np.zeros((len(scaled[0]), *views.shape), np.uint8)
+    for whole, *found in zip(result, *scaled, strict=True):
+        _enlarge(found, views, part, whole)
+    return result[0] if len(result) == 1 else result
+
+
+def _enlarge(scaled: list[Image], views: Views, part: Box | None, result: Image) -> None:
+    """Writes one class of each field of view, (h, w) uint8, into `result` (H, W), which is 0 everywhere."""
     boxes = [view.box for view in views.prepared]
-    if part is None and scaled[0].shape == (boxes[0].height, boxes[0].width) == views.shape:
-        return scaled[0]
-    result = np.zeros(views.shape, np.uint8)
     for number, (found, box) in enumerate(zip(scaled, boxes, strict=True)):
         if number:  # another disc's box may overlap that of the first
             own = cv2.resize(found, (box.width, box.height), interpolation=cv2.INTER_LINEAR)
@@ -328,4 +345,5 @@ def _to_photograph(scaled: list[Image], views: Views, part: Box | None) -> Image
             box.cut(result)[:] = found
         else:  # into the result itself: of a large photograph a second map would be the largest thing in memory
             cv2.resize(found, (box.width, box.height), dst=box.cut(result), interpolation=cv2.INTER_LINEAR)
-    return result if part is None else keep_within(part, result)
+    if part is not None:
+        result[:] = keep_within(part, result)

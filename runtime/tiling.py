@@ -19,7 +19,7 @@ from vesselrt.runtime.manifest import Tile
 from vesselrt.runtime.photo.views import Box
 
 Infer = Callable[[Iterable[Image]], Iterator[Image]]
-"""Of each (N, C, h, w) uint8 its (N, 1, h, w) uint8 probability, in order: `Backend.infer`."""
+"""Of each (N, C, h, w) uint8 its (N, K, h, w) uint8 probabilities, one of each class, in order: `Backend.infer`."""
 
 
 @dataclass(frozen=True)
@@ -45,13 +45,13 @@ def window_spans(length: int, size: int, margin: int, multiple: int) -> list[Spa
     return [Span(o, a, b) for o, a, b in zip(origins, cuts[:-1], cuts[1:], strict=True) if a < b]
 
 
-def infer_tiles(pixels: Image, tile: Tile, infer: Infer, batch: int = 1) -> Image:
-    """The probability of every pixel: (h, w, C) uint8 → (h, w) uint8, by windows of at most `tile.size`.
+def infer_tiles(pixels: Image, tile: Tile, infer: Infer, batch: int = 1, classes: int = 1) -> Image:
+    """The probabilities of every pixel: (h, w, C) uint8 → (classes, h, w) uint8, by windows of at most `tile.size`.
 
     `infer` is given up to `batch` windows of one shape at once, in an array that is reused for the next ones.
     """
     height, width, channels = pixels.shape
-    result = np.empty((height, width), np.uint8)
+    result = np.empty((classes, height, width), np.uint8)
     # Averaging needs overlap: half a window, or what the margin asks for.
     margin = tile.margin if tile.blend == "exact" else max(tile.margin, tile.size // 4 // tile.multiple * tile.multiple)
     rows = window_spans(height, tile.size, margin, tile.multiple)
@@ -69,18 +69,18 @@ def infer_tiles(pixels: Image, tile: Tile, infer: Infer, batch: int = 1) -> Imag
 
     collect = _ExactBlend(result) if tile.blend == "exact" else _GaussianBlend(result, window)
     for group, answer in zip(groups, infer(batches()), strict=True):
-        for (row, column), probability in zip(group, answer, strict=True):
-            collect.add(row, column, probability[0])
+        for (row, column), probabilities in zip(group, answer, strict=True):
+            collect.add(row, column, probabilities)
     collect.finish()
     return result
 
 
-def infer_part(pixels: Image, part: Box, tile: Tile, infer: Infer, batch: int = 1) -> Image:
+def infer_part(pixels: Image, part: Box, tile: Tile, infer: Infer, batch: int = 1, classes: int = 1) -> Image:
     """As `infer_tiles`, but only the pixels of `part` are valid.
 
     Only `part` and a margin around it are run. The cut lies on the network's multiple, as every window does.
     """
-    result = np.zeros(pixels.shape[:2], np.uint8)
+    result = np.zeros((classes, *pixels.shape[:2]), np.uint8)
     if part.height > 0 and part.width > 0:
         cut = Box(
             _round_down(part.top - tile.margin, tile.multiple),
@@ -88,7 +88,9 @@ def infer_part(pixels: Image, part: Box, tile: Tile, infer: Infer, batch: int = 
             min(part.bottom + tile.margin, pixels.shape[0]),
             min(part.right + tile.margin, pixels.shape[1]),
         )
-        cut.cut(result)[:] = infer_tiles(cut.cut(pixels), tile, infer, batch)
+        found = infer_tiles(cut.cut(pixels), tile, infer, batch, classes)
+        for whole, own in zip(result, found, strict=True):
+            cut.cut(whole)[:] = own
     return result
 
 
@@ -116,10 +118,13 @@ class _ExactBlend:
     def __init__(self, result: Image) -> None:
         self.result = result
 
-    def add(self, row: Span, column: Span, probability: Image) -> None:
-        self.result[row.start : row.stop, column.start : column.stop] = probability[
-            row.start - row.origin : row.stop - row.origin, column.start - column.origin : column.stop - column.origin
-        ]
+    def add(self, row: Span, column: Span, probabilities: Image) -> None:
+        kept = (
+            slice(row.start - row.origin, row.stop - row.origin),
+            slice(column.start - column.origin, column.stop - column.origin),
+        )
+        for result, probability in zip(self.result, probabilities, strict=True):
+            result[row.start : row.stop, column.start : column.stop] = probability[kept]
 
     def finish(self) -> None:
         pass
@@ -134,32 +139,35 @@ class _GaussianBlend:
     def __init__(self, result: Image, window: tuple[int, int]) -> None:
         self.result, self.top = result, 0
         self.weight = np.outer(*(_gaussian_weights(side) for side in window))
-        width = result.shape[1] + window[1]
-        self.sums, self.weights = (np.zeros((window[0], width), np.float32) for _ in range(2))
+        classes, _, width = result.shape
+        stripe = (window[0], width + window[1])
+        self.sums, self.weights = np.zeros((classes, *stripe), np.float32), np.zeros(stripe, np.float32)
 
-    def add(self, row: Span, column: Span, probability: Image) -> None:
+    def add(self, row: Span, column: Span, probabilities: Image) -> None:
         self._move(row.origin)
         place = (slice(None), slice(column.origin, column.origin + self.weight.shape[1]))
-        self.sums[place] += probability * self.weight
+        for sums, probability in zip(self.sums, probabilities, strict=True):
+            sums[place] += probability * self.weight
         self.weights[place] += self.weight
 
     def finish(self) -> None:
-        self._flush(len(self.result) - self.top)
+        self._flush(self.result.shape[1] - self.top)
 
     def _move(self, top: int) -> None:
         """No more windows reach the rows above `top`: they are written, and their memory is reused."""
         done = top - self.top
         if done:
             self._flush(done)
-            for array in (self.sums, self.weights):
+            for array in (*self.sums, self.weights):
                 array[:-done] = array[done:].copy()
                 array[-done:] = 0
             self.top = top
 
     def _flush(self, count: int) -> None:
-        width = self.result.shape[1]
-        mean = self.sums[:count, :width] / self.weights[:count, :width]
-        self.result[self.top : self.top + count] = cv2.convertScaleAbs(mean)
+        width = self.result.shape[2]
+        for result, sums in zip(self.result, self.sums, strict=True):
+            mean = sums[:count, :width] / self.weights[:count, :width]
+            result[self.top : self.top + count] = cv2.convertScaleAbs(mean)
 
 
 def _gaussian_weights(side: int) -> NDArray[Any]:

@@ -74,7 +74,7 @@ class Context:
         def work() -> None:
             device = self.trt.cuda.device
             pixels = device[self.addresses["image"]][: math.prod(self.shape)].reshape(self.shape)
-            found = self.trt.network(pixels[:, :1]).repeat(self.trt.output_channels, 1)
+            found = answer_of(self.trt.network(pixels[:, :1]), self.trt.output_channels)
             output = device[self.addresses["probability"]]
             assert found.size <= output.size, "written beyond the memory that is there"
             output[: found.size] = found.reshape(-1)
@@ -167,23 +167,35 @@ class FakeTensorRt:
         return Context(self)
 
 
-def manifest_of(precision: Precision = "fp16") -> Manifest:
+def answer_of(inverted: Image, classes: int) -> Image:
+    """(N, 1, h, w) → (N, classes, h, w) uint8: each class is half as probable as the one before."""
+    return np.concatenate([inverted >> place for place in range(classes)], axis=1)
+
+
+def manifest_of(precision: Precision = "fp16", **fields: Any) -> Manifest:
     """Of the inversion."""
     tile = {"size": TILE, "multiple": 4, "margin": 4, "fixed": precision == "fp16"}
-    return make_manifest(name="tiny", version="0.1", precision=precision, tile=tile)
+    return make_manifest(name="tiny", version="0.1", precision=precision, tile=tile, **fields)
 
 
-def engine_of(most: int = 4, flavour: Flavour = "tensorrt_rtx", least: int = 1, **known: Any) -> Engine:
+def engine_of(
+    most: int = 4,
+    flavour: Flavour = "tensorrt_rtx",
+    least: int = 1,
+    classes: tuple[str, ...] = ("vessel",),
+    **known: Any,
+) -> Engine:
+    answer = answer_of(255 - proof_window(1, TILE)[None], len(classes))[0]
     fields = {
         "flavour": flavour,
         "version": FakeTensorRt.__version__,
         "targets": (CARD.target,),
         "profile": Profile(tile=TILE, batch=(least, least, most)),
         "model_sha256": "ab" * 32,
-        "proof": proof_from_probability(255 - proof_window(1, TILE)[0]).tobytes().hex(),
+        "proof": proof_from_probability(answer).tobytes().hex(),
         **known,
     }
-    return Engine.of(b"a plan", manifest_of(), **fields)
+    return Engine.of(b"a plan", manifest_of(classes=classes), **fields)
 
 
 def backend_of(trt: FakeTensorRt, engine: Engine | None = None, kernels: Path | None = None) -> TensorRtBackend:

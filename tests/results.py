@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 
 from vesselrt.runtime.arrays import Image, Mask
+from vesselrt.runtime.manifest import ClassFacts
+from vesselrt.runtime.output.classes import ClassLayers, layers_of
 from vesselrt.runtime.output.formats import Rendering, Style, format_spec
 
 
@@ -24,10 +26,17 @@ def black(shape: tuple[int, ...]) -> Image:
 
 
 def write_as(form: str, probability: Image, threshold: float = 0.5, image: Image | None = None, **style: Any) -> bytes:
-    """A probability map as a file of the format; its photograph is black."""
+    """A probability map (H, W) as a file of the format; its photograph is black."""
 
     def document() -> dict[str, Any]:
         raise AssertionError("only a Segmentation has one")
 
     photo = black(probability.shape) if image is None else image
-    return format_spec(form).write(Rendering(probability, lambda: photo, document, threshold, Style(**style)))
+    layers = one_layer(probability, threshold)
+    return format_spec(form).write(Rendering(layers, lambda: photo, document, Style(**style)))
+
+
+def one_layer(probability: Image, threshold: float) -> ClassLayers:
+    """Of a model that knows vessels alone."""
+    every = layers_of((ClassFacts(name="vessel"),), threshold)
+    return ClassLayers(probability[None], every, every, exclusive=False)

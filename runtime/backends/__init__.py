@@ -41,7 +41,8 @@ class Backend(Protocol):
     """Number of windows in one batch that suits it best."""
 
     def infer(self, batches: Iterable[Image]) -> Iterator[Image]:
-        """Maps each batch (N, C, h, w) uint8 to its answer (N, 1, h, w) uint8, 255 × probability, in order.
+        """Maps each batch (N, C, h, w) uint8 to its answer (N, K, h, w) uint8, 255 × the probability of
+        each class, in order.
 
         A batch is read before the next one is requested, so the caller may reuse its array. The next batch may be
         requested before an answer is given: so a GPU never waits for the processor. Answers belong to the caller.

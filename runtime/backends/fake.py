@@ -16,7 +16,7 @@ def identity(pixels: Image) -> NDArray[np.floating[Any]]:
 
 
 class FakeBackend:
-    """Runs `function`, (N, C, h, w) uint8 → (N, 1, h, w) float32 probability, and records the shapes it was given."""
+    """Runs `function`, (N, C, h, w) uint8 → (N, K, h, w) float32 probability, and records the shapes it was given."""
 
     def __init__(self, function: Callable[[Image], NDArray[np.floating[Any]]] = identity, batch: int = 1) -> None:
         self.function, self.batch = function, batch

@@ -54,10 +54,11 @@ class GpuStep(Protocol):
 
 
 class GpuNetwork(Protocol):
-    """What runs on the GPU: (N, channels, tile, tile) uint8 → (N, 1, tile, tile) uint8."""
+    """What runs on the GPU: (N, channels, tile, tile) uint8 → (N, classes, tile, tile) uint8."""
 
     profile: Profile
     channels: int
+    classes: int
 
     def prepare(self, size: int, image: int, probability: int, stream: int) -> GpuStep:
         """Prepares batches of `size` windows: read at address `image`, answers at `probability`. Raises EngineError."""
@@ -184,7 +185,7 @@ class Lane:
             self._stream = cuda.create_stream()
             _free_at_end(resources, cuda.destroy_stream, self._stream)
             self._input = self._allocate_page_locked(resources, (batch, network.channels, side, side))
-            self._output = self._allocate_page_locked(resources, (batch, 1, side, side))
+            self._output = self._allocate_page_locked(resources, (batch, network.classes, side, side))
             self._image = self._allocate_on_gpu(resources, self._input.nbytes)
             self._probability = self._allocate_on_gpu(resources, self._output.nbytes)
             # A captured graph must not change while it is in use, so each size has its own.
@@ -216,7 +217,7 @@ class Lane:
             self._cuda.launch(graph, self._stream)
 
     def answer(self) -> Image:
-        """Waits for the batch; its probability, (N, 1, h, w) uint8, is a copy of the caller's own."""
+        """Waits for the batch; its probability, (N, K, h, w) uint8, is a copy of the caller's own."""
         self.wait()
         return self._output[: self._count].copy()
 

@@ -90,12 +90,12 @@ class OpenVinoBackend:
         return map(self._infer, batches)
 
     def _infer(self, pixels: Image) -> Image:
-        result = np.empty((len(pixels), 1, *pixels.shape[2:]), np.uint8)
-        with self._lock:  # the answer is read before the next call may overwrite it
-            for window, probability in zip(pixels, result, strict=True):
+        answers = []
+        with self._lock:  # each answer is read before the next call may overwrite it
+            for window in pixels:
                 answer = self._request.infer([window[None]], share_inputs=True, share_outputs=True)
-                probability[:] = to_bytes(answer[0].reshape(probability.shape))
-        return result
+                answers.append(to_bytes(answer[0]).reshape(1, -1, *window.shape[1:]))
+        return answers[0] if len(answers) == 1 else np.concatenate(answers)
 
     def close(self) -> None:
         with self._lock:

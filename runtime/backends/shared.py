@@ -23,7 +23,7 @@ class _Window:
     pixels: Image
     """(C, h, w) uint8."""
     answer: "Future[Image]" = field(default_factory=Future)
-    """(1, h, w) uint8."""
+    """(K, h, w) uint8, a map of each class."""
 
 
 class SharedBatches:

@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 MAX_PROOF_MISMATCHES = 5
-"""Values of an engine's proof that may differ: at the edge of a vessel, the order in which a GPU sums matters."""
+"""Values of a class in an engine's proof that may differ: at an edge, the order in which a GPU sums matters."""
 
 
 class TensorRtBackend:
@@ -66,10 +66,10 @@ class TensorRtBackend:
         profile = engine.header.profile
         window = proof_window(self._engine_in_library.channels, profile.tile)
         batch = np.repeat(window[None], profile.batch[0], axis=0)
-        found = proof_from_probability(next(self.infer([batch]))[0, 0]).astype(int)
+        found = proof_from_probability(next(self.infer([batch]))[0]).astype(int)
         allowed = engine.manifest.allowed(engine.manifest.precision)
         off = abs(found - engine.header.proven) > math.ceil(255 * allowed) + 1  # + 1: each side is rounded
-        if off.sum() > MAX_PROOF_MISMATCHES:
+        if off.sum() > MAX_PROOF_MISMATCHES * self._engine_in_library.classes:
             raise EngineError(
                 f"this {self.info.device_name} gives other probabilities than the processor that made the engine: "
                 f"{off.sum()} of {off.size} differ by more than {allowed:g}. Compile the model with --precision f32."
@@ -81,6 +81,7 @@ class _LoadedEngine:
 
     def __init__(self, engine: Engine, library: Any, kernels: Path | None) -> None:
         self.profile, self.channels = engine.header.profile, engine.manifest.channel_count
+        self.classes = len(engine.manifest.classes)
         self._log = make_logger(library)
         self._name = f"{FLAVOUR_NAMES[engine.header.flavour]} {engine.header.version}"
         try:
@@ -162,14 +163,14 @@ class _Step:
         self._engine_in_library, self._context = loaded, loaded.context()
         size, image, probability, stream = place
         context, tile = self._context, loaded.profile.tile
-        given, expected = (size, loaded.channels, tile, tile), (size, 1, tile, tile)
+        given, expected = (size, loaded.channels, tile, tile), (size, loaded.classes, tile, tile)
         loaded.require(context.set_optimization_profile_async(0, stream), "can't prepare the engine")
         loaded.require(context.set_input_shape(loaded.input, given), f"takes no windows of shape {given}")
         found = tuple(context.get_tensor_shape(loaded.output))
         if found != expected:  # TensorRT would write beyond the memory that is there for it
             raise EngineError(
-                f"of windows of shape {given} the engine gives {found}. Expected {expected}: one probability a pixel. "
-                "Export the model with one output channel, and compile it again."
+                f"of windows of shape {given} the engine gives {found}. Expected {expected}: a probability of each "
+                "class. Export the model again, and compile it."
             )
         for name, address in ((loaded.input, image), (loaded.output, probability)):
             loaded.require(context.set_tensor_address(name, address), "can't prepare the engine")

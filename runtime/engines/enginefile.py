@@ -93,10 +93,13 @@ def proof_window(channels: int, tile: int) -> Image:
     return np.repeat(lit.astype(np.uint8)[None], channels, axis=0)
 
 
+_PROOF_PLACES = 16 * 16
+
+
 def proof_from_probability(probability: Image) -> Image:
-    """(256,) uint8: the answer to `proof_window`, (tile, tile) uint8, at 16 × 16 places."""
-    places = (2 * np.arange(16) + 1) * len(probability) // 32
-    return probability[np.ix_(places, places)].reshape(-1)
+    """(256 × C,) uint8: the answer to `proof_window`, (C, tile, tile) uint8, at 16 × 16 places of each class."""
+    places = (2 * np.arange(16) + 1) * probability.shape[1] // 32
+    return probability[:, places[:, None], places].reshape(-1)
 
 
 class Header(Facts):
@@ -111,7 +114,7 @@ class Header(Facts):
     profile: Profile
     model_sha256: Hash
     """Of the model file that it was made from."""
-    proof: Annotated[str, Field(pattern="^[0-9a-f]{512}$")]
+    proof: Annotated[str, Field(pattern="^([0-9a-f]{512})+$")]
     """In hexadecimal, `proof_from_probability` of what the graph gave on the processor that made the engine: a GPU must
     give the same."""
     plan_size: Annotated[int, Field(ge=1)]
@@ -119,7 +122,7 @@ class Header(Facts):
 
     @property
     def proven(self) -> Image:
-        """`proof` as (256,) uint8."""
+        """`proof` as (256 × C,) uint8."""
         return np.frombuffer(bytes.fromhex(self.proof), np.uint8)
 
 
@@ -211,4 +214,7 @@ def _check_header(fields: Any, path: Path) -> tuple[Header, Manifest]:
         header = Header.model_validate(fields)
     except ValidationError as error:
         raise EngineError(f"{path}: the header is not valid: {explain(error)}. Compile the model again.") from None
-    return header, Manifest.from_fields(manifest, source=str(path))
+    checked = Manifest.from_fields(manifest, source=str(path))
+    if len(header.proven) != _PROOF_PLACES * len(checked.classes):
+        raise EngineError(f"{path}: its proof is not of {len(checked.classes)} class(es). Compile the model again.")
+    return header, checked

@@ -9,11 +9,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from vesselrt.runtime.arrays import Image, Mask
+import numpy as np
+
+from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.errors import OptionError
-from vesselrt.runtime.output.outlines import geojson_from_mask, svg_from_mask
-from vesselrt.runtime.output.pictures import COLOUR, OPACITY, draw_overlay, encode_mask_png, encode_png
-from vesselrt.runtime.output.statistics import lowest_vessel_level, threshold_mask
+from vesselrt.runtime.output.classes import ClassLayer, ClassLayers, Colours
+from vesselrt.runtime.output.outlines import Region, geojson_from_regions, svg_from_regions
+from vesselrt.runtime.output.pictures import OPACITY, draw_overlay, encode_labels_png, encode_mask_png, encode_png
+from vesselrt.runtime.output.statistics import lowest_vessel_level
 
 OutputFormat = Literal["mask", "probability", "overlay", "svg", "geojson", "json"]
 
@@ -22,32 +25,30 @@ OutputFormat = Literal["mask", "probability", "overlay", "svg", "geojson", "json
 class Style:
     """How vessels are drawn. What a format has no use for is ignored."""
 
-    colour: str = COLOUR
-    """Of the vessels in "overlay" and "svg", as "#rrggbb"."""
+    colour: Colours | None = None
+    """Of the vessels in "overlay" and "svg"; None: the model's, as it is for a class that is not named."""
     opacity: float = OPACITY
     """0..1: the colour's share of a vessel pixel in "overlay"."""
     simplify: float = 0.0
     """Pixels by which outlines may move in "svg" and "geojson"; 0: they follow the pixel edges."""
+
+    def colour_of(self, layer: ClassLayer) -> str:
+        """As "#rrggbb", unless it was given otherwise."""
+        if self.colour is None or isinstance(self.colour, str):
+            return layer.colour if self.colour is None else self.colour
+        return self.colour.get(layer.name, layer.colour)
 
 
 @dataclass(frozen=True, eq=False)
 class Rendering:
     """What a writer gets."""
 
-    probability: Image
-    """(H, W) uint8, 255 × the probability of vessel."""
+    layers: ClassLayers
     photo: Callable[[], Image]
     """Gives the photograph, (H, W, 3) uint8 RGB: only "overlay" needs it, and it may have to be decoded."""
     document: Callable[[], dict[str, Any]]
     """Gives the fields of "json"."""
-    threshold: float
-    """0..1."""
     style: Style
-
-    @property
-    def mask(self) -> Mask:
-        """(H, W) bool. Raises OptionError."""
-        return threshold_mask(self.probability, self.threshold)
 
 
 @dataclass(frozen=True)
@@ -62,26 +63,42 @@ class FormatSpec:
 
 
 def _write_mask(result: Rendering) -> bytes:
-    """8-bit grey PNG, 255 is vessel."""
-    return encode_mask_png(result.probability, lowest_vessel_level(result.threshold))
+    """8-bit grey PNG: of one class 255 and 0, of several the number of each pixel's class, from 1, and 0."""
+    layers = result.layers
+    if len(layers.shown) > 1:
+        return encode_labels_png(layers.labels)
+    (layer,) = layers.shown
+    if layers.exclusive:
+        return encode_labels_png(layers.mask(layer) * np.uint8(255))
+    return encode_mask_png(layers.probability[layer.number - 1], lowest_vessel_level(layer.threshold))
 
 
 def _write_probability(result: Rendering) -> bytes:
-    """8-bit grey PNG."""
-    return encode_png(result.probability)
+    """8-bit grey PNG; maps of several classes lie one below the other."""
+    layers = result.layers
+    numbers = [layer.number - 1 for layer in layers.shown]
+    everything = len(numbers) == len(layers.every)  # then nothing is copied
+    maps = layers.probability if everything else layers.probability[numbers]
+    return encode_png(maps.reshape(-1, layers.shape[1]))
 
 
 def _write_overlay(result: Rendering) -> bytes:
     """RGB PNG."""
-    return encode_png(draw_overlay(result.photo(), result.mask, result.style.colour, result.style.opacity))
+    style, masks = result.style, result.layers.masks()
+    coloured = ((mask, style.colour_of(layer)) for layer, mask in masks)
+    return encode_png(draw_overlay(result.photo(), coloured, style.opacity))
 
 
 def _write_svg(result: Rendering) -> bytes:
-    return svg_from_mask(result.mask, result.style.colour, result.style.simplify)
+    style, layers = result.style, result.layers
+    regions = (Region(mask, layer.name, style.colour_of(layer)) for layer, mask in layers.masks())
+    return svg_from_regions(regions, layers.shape, style.simplify, titled=len(layers.every) > 1)
 
 
 def _write_geojson(result: Rendering) -> bytes:
-    return geojson_from_mask(result.mask, result.threshold, result.style.simplify)
+    masks = result.layers.masks()
+    regions = (Region(mask, layer.name, layer.colour, layer.threshold) for layer, mask in masks)
+    return geojson_from_regions(regions, result.style.simplify)
 
 
 def _write_json(result: Rendering) -> bytes:

@@ -1,8 +1,8 @@
 """The outlines of a mask, as polygons, SVG and GeoJSON: along pixel edges, or simplified."""
 
 import json
-from collections.abc import Iterator
-from typing import Any, Literal
+from collections.abc import Iterable, Iterator
+from typing import Any, Literal, NamedTuple
 
 import cv2
 import numpy as np
@@ -22,40 +22,71 @@ MAX_SIMPLIFY = 1e6
 """Pixels: no photograph is as large."""
 
 
+class Region(NamedTuple):
+    """The pixels of a class, to be outlined."""
+
+    mask: Mask
+    """(H, W) bool."""
+    name: str = "vessel"
+    colour: str = COLOUR
+    """As "#rrggbb"."""
+    threshold: float | None = None
+    """0..1."""
+
+
 def svg_from_mask(mask: Mask, colour: str = COLOUR, simplify: float = 0.0) -> bytes:
-    """A mask (H, W) as an SVG file of its size: one path in `colour` ("#rrggbb"), filled by the even-odd rule.
+    """A mask (H, W) as an SVG file of its size, as `svg_from_regions` makes it."""
+    height, width = mask.shape
+    return svg_from_regions([Region(mask, colour=colour)], (height, width), simplify, titled=False)
+
+
+def svg_from_regions(
+    regions: Iterable[Region], shape: tuple[int, int], simplify: float = 0.0, *, titled: bool = True
+) -> bytes:
+    """Masks of one shape (height, width) as an SVG file of that size: for each a path in its colour, filled by the
+    even-odd rule; `titled`: with its name.
 
     `simplify` as for `trace_outlines`. Raises OptionError, MissingExtraError.
     """
-    rgb_from_colour(colour)  # anything else would become markup
-    height, width = mask.shape
-    rings = (ring for polygon in trace_outlines(mask, simplify) for ring in polygon)
+    height, width = shape
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}">'
+    paths = "".join(_svg_path(region, simplify, titled) for region in regions)
+    return f"{head}{paths}</svg>\n".encode()
+
+
+def _svg_path(region: Region, simplify: float, titled: bool) -> str:
+    rgb_from_colour(region.colour)  # anything else would become markup
+    rings = (ring for polygon in trace_outlines(region.mask, simplify) for ring in polygon)
     path = "".join("M" + "L".join(f"{x} {y}" for x, y in ring) + "Z" for ring in rings)
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}">'
-        f'<path fill="{colour}" fill-rule="evenodd" d="{path}"/></svg>\n'
-    ).encode()
+    end = f"><title>{region.name}</title></path>" if titled else "/>"
+    return f'<path fill="{region.colour}" fill-rule="evenodd" d="{path}"{end}'
 
 
 def geojson_from_mask(mask: Mask, threshold: float | None = None, simplify: float = 0.0) -> bytes:
-    """A mask (H, W) as a GeoJSON file: RFC 7946's structure in pixel coordinates, one MultiPolygon feature, y down.
+    """A mask (H, W) of vessels as a GeoJSON file, as `geojson_from_regions` makes it."""
+    return geojson_from_regions([Region(mask, threshold=threshold)], simplify)
+
+
+def geojson_from_regions(regions: Iterable[Region], simplify: float = 0.0) -> bytes:
+    """Masks as a GeoJSON file: RFC 7946's structure in pixel coordinates, a MultiPolygon feature for each, y down.
 
     Its properties are those of an annotation in QuPath (qupath.github.io), whose importer refuses a class without a
     colour; `threshold` is one more of them. `simplify` as for `trace_outlines`. Raises OptionError, MissingExtraError.
     """
-    coordinates = [[[*ring, ring[0]] for ring in polygon] for polygon in trace_outlines(mask, simplify)]
+    features = [_geojson_feature(region, simplify) for region in regions]
+    return json.dumps({"type": "FeatureCollection", "features": features}, separators=(",", ":")).encode()
+
+
+def _geojson_feature(region: Region, simplify: float) -> dict[str, Any]:
+    coordinates = [[[*ring, ring[0]] for ring in polygon] for polygon in trace_outlines(region.mask, simplify)]
     properties: dict[str, Any] = {
         "objectType": "annotation",
-        "classification": {"name": "vessel", "color": rgb_from_colour(COLOUR)},
+        "classification": {"name": region.name, "color": rgb_from_colour(region.colour)},
     }
-    if threshold is not None:
-        properties["threshold"] = threshold
-    feature = {
-        "type": "Feature",
-        "geometry": {"type": "MultiPolygon", "coordinates": coordinates},
-        "properties": properties,
-    }
-    return json.dumps({"type": "FeatureCollection", "features": [feature]}, separators=(",", ":")).encode()
+    if region.threshold is not None:
+        properties["threshold"] = region.threshold
+    geometry = {"type": "MultiPolygon", "coordinates": coordinates}
+    return {"type": "Feature", "geometry": geometry, "properties": properties}
 
 
 def trace_outlines(mask: Mask, simplify: float = 0.0) -> list[list[list[list[float]]]]:

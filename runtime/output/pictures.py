@@ -1,6 +1,7 @@
 """Masks, probability maps and overlays as PNG."""
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import cv2
@@ -31,7 +32,12 @@ def encode_png(pixels: Any, settings: tuple[int, ...] = ()) -> bytes:
 def encode_mask_png(probability: Image, least: int) -> bytes:
     """The mask of an (H, W) uint8 map as an 8-bit grey PNG: 255 where the map is at least `least`, 0 elsewhere."""
     _, mask = cv2.threshold(probability, least - 1, 255, cv2.THRESH_BINARY)
-    return encode_png(mask, _OF_MASKS)
+    return encode_labels_png(np.asarray(mask, np.uint8))
+
+
+def encode_labels_png(labels: Image) -> bytes:
+    """A map (H, W) uint8 of few values as an 8-bit grey PNG."""
+    return encode_png(labels, _OF_MASKS)
 
 
 def rgb_from_colour(colour: str) -> tuple[int, int, int]:
@@ -42,21 +48,22 @@ def rgb_from_colour(colour: str) -> tuple[int, int, int]:
     return red, green, blue
 
 
-def draw_overlay(image: Image, mask: Mask, colour: str, opacity: float) -> Image:
-    """The photograph (H, W, 3) uint8 RGB with the vessels of the mask (H, W) in a colour: (H, W, 3) uint8 BGR.
+def draw_overlay(image: Image, masks: Iterable[tuple[Mask, str]], opacity: float) -> Image:
+    """The photograph (H, W, 3) uint8 RGB with the pixels of each mask (H, W) in its colour: (H, W, 3) uint8 BGR.
 
-    `colour` "#rrggbb"; `opacity`: its share of a vessel pixel, 0..1. Raises OptionError for another of either.
+    Colours are "#rrggbb"; `opacity`: their share of a pixel, 0..1. Raises OptionError for another of either.
     """
     if not 0 <= opacity <= 1:  # also false for NaN
         raise OptionError(f"opacity {opacity} is not within 0 to 1.")
-    # Lookup table: what each of the 256 values becomes, in blue, green and red.
-    values = (
-        np.arange(256)[:, None] * (1 - opacity) + np.array(rgb_from_colour(colour)[::-1]) * opacity + 0.5
-    )  # (256, 3)
-    table = values.astype(np.uint8)[None]
     result = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-    pixels, covered = result.reshape(1, -1, 3), mask.view(np.uint8).reshape(1, -1)
-    for start in range(0, mask.size, _BAND_PIXELS):
-        band = pixels[:, start : start + _BAND_PIXELS]
-        cv2.copyTo(cv2.LUT(band, table), covered[:, start : start + _BAND_PIXELS], band)
+    pixels = result.reshape(1, -1, 3)
+    for mask, colour in masks:
+        # Lookup table: what each of the 256 values becomes, in blue, green and red.
+        values = (
+            np.arange(256)[:, None] * (1 - opacity) + np.array(rgb_from_colour(colour)[::-1]) * opacity + 0.5
+        )  # (256, 3)
+        table, covered = values.astype(np.uint8)[None], mask.view(np.uint8).reshape(1, -1)
+        for start in range(0, mask.size, _BAND_PIXELS):
+            band = pixels[:, start : start + _BAND_PIXELS]
+            cv2.copyTo(cv2.LUT(band, table), covered[:, start : start + _BAND_PIXELS], band)
     return np.asarray(result, np.uint8)

@@ -73,6 +73,25 @@ def describe_mask(mask: Mask, levels: Levels, threshold: float) -> dict[str, Any
     }
 
 
+def describe_class(mask: Mask, inside: Mask) -> dict[str, Any]:
+    """The mask of one class of several (H, W) for programs, as `describe_mask` does it; `inside`: the field of view."""
+    parts = cv2.connectedComponents(mask.view(np.uint8), connectivity=8)[0] - 1
+    return {
+        "mask": {"size": list(mask.shape), "counts": coco_run_lengths(mask)},
+        "statistics": {
+            "pixels": int(np.count_nonzero(mask)),
+            "field_of_view_pixels": int(np.count_nonzero(inside)),
+            "density": covered_share(mask, inside),
+            "parts": int(parts),
+        },
+    }
+
+
+def covered_share(mask: Mask, inside: Mask) -> float:
+    """The share of the pixels of `inside` (H, W) that `mask` (H, W) has, 0..1; 0 where there are none."""
+    return int(np.count_nonzero(mask & inside)) / max(1, int(np.count_nonzero(inside)))
+
+
 def coco_run_lengths(mask: Mask) -> str:
     """A mask (H, W) as the compressed run lengths of COCO: `pycocotools.mask.decode` gives it back.
 

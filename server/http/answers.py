@@ -58,8 +58,8 @@ class PredictAnswer:
 
     def _headers(self, result: Segmentation, manifest: Manifest, coding: str | None) -> dict[str, str]:
         """What was done, and how the file is called."""
-        options = self._options
-        threshold = result.threshold if options.threshold is None else options.threshold
+        options, several = self._options, len(result.classes) > 1
+        shown = result.layers(options.threshold, options.classes).shown
         scales = ", ".join(f"{scale.diameter:g} {scale.source}" for scale in result.scales[:_MOST_SCALES])
         headers = {
             "Server-Timing": server_timing(result.timings),
@@ -68,13 +68,17 @@ class PredictAnswer:
             "X-Vesselrt-Model": f"{manifest.name} {manifest.version}",
             "X-Vesselrt-Device": result.info.device,
             "X-Vesselrt-Precision": result.info.precision,
-            "X-Vesselrt-Threshold": f"{threshold:g}",
+            "X-Vesselrt-Threshold": ",".join(
+                f"{layer.name}:{layer.threshold:g}" if several else f"{layer.threshold:g}" for layer in shown
+            ),
             "X-Vesselrt-Scale": scales,
             "Content-Disposition": f'inline; filename="{output_name(self._stem, options.format)}"',
         }
         if result.warnings:
             headers["X-Vesselrt-Warnings"] = warnings_header(result.warnings)
-        if options.format == "probability":
+        if several:
+            headers["X-Vesselrt-Classes"] = ",".join(layer.name for layer in shown)
+        elif options.format == "probability":
             headers["X-Vesselrt-Levels"] = ",".join(map(str, result.levels.tolist()))
         return headers
 
@@ -83,13 +87,13 @@ def file_body(result: Segmentation, manifest: Manifest, options: AnswerOptions) 
     """The file that `options` ask for."""
     if options.format != "json":
         form = cast(OutputFormat, options.format)
-        return result.encode(form, options.threshold, options.colour, options.opacity, options.simplify)
-    threshold = result.threshold if options.threshold is None else options.threshold
+        style = (options.colour, options.opacity, options.simplify)
+        return result.encode(form, options.threshold, *style, options.classes)
     document = {
         "model": {"name": manifest.name, "version": manifest.version},
         "device": result.info.device,
         "precision": result.info.precision,
-        **result.document(threshold),
+        **result.document(options.threshold, options.classes),
         "milliseconds": rounded(result.timings),
     }
     return compact_json(document)

@@ -132,6 +132,7 @@ def _add_predict(app: FastAPI, service: Service) -> None:
         seconds = timeout_from(request)
         sent = await receive_upload(request)
         options, share = sent.options, request.state.share
+        service.check_classes(options)
         stem, photograph = sent.photographs.pop()
         answer = PredictAnswer(options, stem, request.headers.get("accept-encoding", ""), share)
         cost = BYTES_A_PIXEL[options.format]
@@ -156,6 +157,7 @@ def _add_batch(app: FastAPI, service: Service, settings: ServerSettings) -> None
         seconds = timeout_from(request)
         sent = await receive_upload(request, most=settings.max_batch)
         service.check_open(sent.options.model)
+        service.check_classes(sent.options)
         container = batch.container_from_accept(request.headers.get("accept", ""))
         items = batch.segment_batch(service, sent, seconds, request.state.share)
         parts = await batch.with_first_part(batch.pack_items(container, items, sent.options.format))

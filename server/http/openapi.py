@@ -27,6 +27,10 @@ A pixel belongs to a vessel where `probability ≥ threshold × 255`. To try sev
 `format=probability`, an 8-bit grey PNG of 255 × the probability, and apply this rule to it. Where `format` is left out,
 the header `Accept` chooses: image/png, image/svg+xml, application/geo+json or application/json.
 
+A model may tell several classes apart, such as artery and vein: /models names them, and `classes` chooses some. A pixel
+belongs to each class whose threshold it reaches. Where `exclusive` is true there, or where a mask shows several
+classes, it belongs to the most probable of these, of equals to the first.
+
 Two eyes in one photograph are segmented both, each at its own scale. What is doubtful about a photograph (blurred,
 dark, overexposed, no retina, a scale that is a guess) stands in the header `X-Vesselrt-Warnings`, and in the JSON.
 
@@ -98,7 +102,10 @@ PREDICT_HEADERS: dict[str, Any] = {
     "X-Vesselrt-Model": header_schema("Name and version of the model.", "fundus 1.2.0"),
     "X-Vesselrt-Device": header_schema("The device that was really used.", "cpu"),
     "X-Vesselrt-Precision": header_schema("The precision that was really used.", "bf16"),
-    "X-Vesselrt-Threshold": header_schema("The threshold that was used.", "0.5"),
+    "X-Vesselrt-Threshold": header_schema("The threshold that was used, of each class: artery:0.5,vein:0.4.", "0.5"),
+    "X-Vesselrt-Classes": header_schema(
+        "Of a model that tells several classes apart: those that are shown, in their order.", "artery,vein"
+    ),
     "X-Vesselrt-Scale": header_schema(
         "Of each field of view its diameter in pixels, and whether its edge was found, it was told, or it is guessed: "
         "the longer side, because no edge is seen.",
@@ -109,8 +116,8 @@ PREDICT_HEADERS: dict[str, Any] = {
         "The photograph looks blurred: thin vessels may be missing.",
     ),
     "X-Vesselrt-Levels": header_schema(
-        "With format=probability: how many pixels of the field of view have the values 0 to 255. The vessel density at "
-        "any threshold is the share of those that reach it.",
+        "With format=probability, of a model of one class: how many pixels of the field of view have the values 0 to "
+        "255. The vessel density at any threshold is the share of those that reach it.",
         "812345,1201,998,705",
     ),
     "Content-Disposition": header_schema(

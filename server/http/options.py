@@ -8,9 +8,11 @@ from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
 
 from vesselrt.runtime.errors import OptionError
+from vesselrt.runtime.manifest import Manifest
+from vesselrt.runtime.output.classes import by_class, check_options, names_from_text
 from vesselrt.runtime.output.formats import FORMATS
 from vesselrt.runtime.output.outlines import MAX_SIMPLIFY
 from vesselrt.runtime.output.pictures import COLOUR, OPACITY
@@ -18,6 +20,15 @@ from vesselrt.server.http.errors import RequestError
 
 Pairs = list[tuple[str, str]]
 _COLOUR = r"^#[0-9A-Fa-f]{6}$"
+_NAME, _HEX = "[^:,]+:", "#[0-9A-Fa-f]{6}"
+_COLOURS_SCHEMA = {"type": "string", "pattern": f"^({_HEX}|{_NAME}{_HEX}(,{_NAME}{_HEX})*)$"}
+THRESHOLDS_SCHEMA = {
+    "anyOf": [
+        {"type": "number", "minimum": 0, "maximum": 1},
+        {"type": "string", "pattern": f"^{_NAME}[0-9.]+(,{_NAME}[0-9.]+)*$"},
+    ]
+}
+"""Of all classes, or of some by name."""
 
 
 def _known_format(value: Any) -> Any:
@@ -31,6 +42,18 @@ def _fraction_from_text(value: Any) -> Any:
     if not 0 <= number <= 1:  # also true for NaN
         raise ValueError("a number from 0 to 1, such as 0.5")
     return number
+
+
+def _fractions_from_text(value: Any) -> Any:
+    return by_class(str(value), _fraction_from_text)
+
+
+def _colours_from_text(value: Any) -> Any:
+    return by_class(str(value), _known_colour)
+
+
+def _names_from_text(value: Any) -> Any:
+    return names_from_text(str(value))
 
 
 def _diameter_from_text(value: Any) -> Any:
@@ -61,6 +84,9 @@ def _known_colour(value: Any) -> Any:
     return value
 
 
+_Names = Annotated[tuple[str, ...], BeforeValidator(_names_from_text), WithJsonSchema({"type": "string"})]
+
+
 class AnswerOptions(BaseModel):
     """The options of one photograph, or of a batch."""
 
@@ -71,15 +97,19 @@ class AnswerOptions(BaseModel):
     )
     """mask: 8-bit grey PNG, 0 or 255. probability: 8-bit grey PNG. overlay: the photograph as RGB PNG with the vessels
     coloured. svg, geojson: outlines in pixels, y down, along pixel edges or simplified. json: the mask as COCO's RLE,
-    vessel density in the field of view, counts, times. Left out: the header Accept chooses, else it is a mask."""
-    threshold: Annotated[float, Field(ge=0, le=1), BeforeValidator(_fraction_from_text)] | None = Field(
-        default=None, examples=[0.4]
-    )
-    """The least probability of a vessel pixel. Left out: the model's own threshold."""
-    colour: Annotated[str, Field(pattern=_COLOUR), BeforeValidator(_known_colour)] = Field(
-        default=COLOUR, examples=["#33ccff"]
-    )
-    """Of the vessels in overlay and svg. In an address # is written %23. Left out: #00ff66."""
+    vessel density in the field of view, counts, times. Left out: the header Accept chooses, else it is a mask. Of
+    several classes the mask has each pixel's class, from 1 in the order of /models, and probabilities lie one below
+    the other."""
+    threshold: (
+        Annotated[float | dict[str, float], BeforeValidator(_fractions_from_text), WithJsonSchema(THRESHOLDS_SCHEMA)]
+        | None
+    ) = Field(default=None, examples=[0.4])
+    """The least probability of a vessel pixel; of single classes artery:0.4,vein:0.6. Left out: the model's own."""
+    colour: (
+        Annotated[str | dict[str, str], BeforeValidator(_colours_from_text), WithJsonSchema(_COLOURS_SCHEMA)] | None
+    ) = Field(default=None, examples=["#33ccff"])
+    """Of the vessels in overlay and svg; of single classes artery:#ff2e63,vein:#4db2ff. In an address # is written %23.
+    Left out: #00ff66, and of several classes those in /models."""
     opacity: Annotated[float, Field(ge=0, le=1), BeforeValidator(_fraction_from_text)] = Field(
         default=OPACITY, examples=[0.8]
     )
@@ -91,6 +121,8 @@ class AnswerOptions(BaseModel):
     scale: Annotated[float, Field(gt=0), BeforeValidator(_diameter_from_text)] | None = None
     """Diameter of the field of view in pixels of the photograph, for one that was cut inside of it. Left out: it is
     found; X-Vesselrt-Scale has it."""
+    classes: _Names | None = None
+    """Of a model that tells several apart: those to show, such as artery or artery,vein. Left out: all."""
     model: str | None = None
     """One of /models. Left out: the first."""
 
@@ -116,6 +148,10 @@ class AnswerOptions(BaseModel):
             first = error.errors()[0]
             name, expected = str(first["loc"][0]), first["msg"].removeprefix("Value error, ")
             raise OptionError(f"{name} is {str(first['input'])[:40]!r}. Expected {expected}.") from None
+
+    def check_classes(self, manifest: Manifest) -> None:
+        """Raises OptionError where an option names a class that the model lacks."""
+        check_options(manifest.class_names, classes=self.classes, threshold=self.threshold, colour=self.colour)
 
     @classmethod
     def schemas(cls) -> dict[str, dict[str, Any]]:

@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel
 
+from vesselrt.runtime.output.classes import layers_of
 from vesselrt.server.http import errors
 from vesselrt.server.work.models import ServedModel, State, why_not
 from vesselrt.server.work.service import Service
@@ -38,6 +39,14 @@ class Live(BaseModel):
     status: Literal["live"] = "live"
 
 
+class ClassReport(BaseModel):
+    """One of the classes that a model tells apart."""
+
+    name: str
+    colour: str
+    threshold: float
+
+
 class ModelReport(BaseModel):
     """One model. What is not known before it is loaded is left out."""
 
@@ -52,6 +61,10 @@ class ModelReport(BaseModel):
     description: str | None = None
     licence: str | None = None
     threshold: float | None = None
+    classes: list[ClassReport] | None = None
+    """In the order of their numbers in masks, from 1. Left out where the model has one."""
+    exclusive: bool | None = None
+    """Whether a pixel belongs to one class at most."""
     device: str | None = None
     precision: str | None = None
     weights_sha256: str | None = None
@@ -99,6 +112,10 @@ def _model_report(model: ServedModel, default: bool) -> ModelReport:
         manifest, info = segmenter.manifest, segmenter.info
         report.model, report.version, report.threshold = manifest.name, manifest.version, manifest.threshold
         report.description, report.licence = manifest.description, manifest.licence
+        if len(manifest.classes) > 1:
+            layers = layers_of(manifest.classes, manifest.threshold)
+            report.classes = [ClassReport(name=c.name, colour=c.colour, threshold=c.threshold) for c in layers]
+            report.exclusive = manifest.exclusive
         report.device, report.precision = info.device, info.precision
         report.weights_sha256 = manifest.provenance.weights_sha256 or None
     return report

@@ -6,6 +6,7 @@ Inputs, one of the two:
 Outputs, both unless some are named:
     probability  UINT8 (H, W)      255 × the probability of vessel
     mask         BOOL (H, W)       cut at the parameter `threshold` of the request or the output; default: the model's
+Of a model that tells C classes apart both are (C, H, W); the parameter `classes` chooses some.
 """
 
 import asyncio
@@ -97,7 +98,8 @@ def _add_facts(app: FastAPI, service: Service, metrics: ServerMetrics, prefix: s
         """What it takes and gives."""
         model, segmenter = _find_loaded(service, request)
         version = segmenter.manifest.version
-        return v2_facts.ModelFacts(name=model.name, versions=[version], platform=v2_facts.platform_of(segmenter))
+        outputs, platform = v2_facts.outputs_of(segmenter), v2_facts.platform_of(segmenter)
+        return v2_facts.ModelFacts(name=model.name, versions=[version], platform=platform, outputs=outputs)
 
     @app.get(f"{prefix}/ready", summary=f"A model is ready{named}", **more)
     async def model_ready(request: Request) -> v2_facts.Flag:
@@ -135,11 +137,12 @@ def _add_infer(app: FastAPI, service: Service, prefix: str) -> None:
             _find_loaded(service, request)
         inference, photograph = await _receive_inference(request, service)
         if isinstance(photograph, Pixels):  # of a file this is known when it is decoded
-            check_written(inference, (photograph.count, 1))
+            check_written(inference, (photograph.count, 1), ("at least one",))
         coding = coding_from(request.headers.get("accept-encoding", ""))
-        share, cost = request.state.share, bytes_a_pixel(inference)
+        share, (cost, more) = request.state.share, bytes_a_pixel(inference)
         answer = InferAnswer(inference, model.name, version, coding, share)
-        task = PhotoTask(photograph, answer, cost, model.name, _timeout_of(request, inference), share=share)
+        seconds = _timeout_of(request, inference)
+        task = PhotoTask(photograph, answer, cost, model.name, seconds, share=share, bytes_a_class=more)
         del photograph  # the service lets go of it before the answer is read
         return await service.segment(task, partial(disconnected, request))
 

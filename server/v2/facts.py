@@ -13,7 +13,7 @@ INPUTS = [
     {"name": "image", "datatype": "UINT8", "shape": [-1, -1, 3]},
     {"name": "file", "datatype": "BYTES", "shape": [1]},
 ]
-OUTPUTS = [
+OUTPUTS: list[dict[str, Any]] = [
     {"name": "probability", "datatype": "UINT8", "shape": [-1, -1]},
     {"name": "mask", "datatype": "BOOL", "shape": [-1, -1]},
 ]
@@ -35,7 +35,7 @@ class ModelFacts(BaseModel):
     versions: list[str]
     platform: str
     inputs: list[dict[str, Any]] = INPUTS
-    outputs: list[dict[str, Any]] = OUTPUTS
+    outputs: list[dict[str, Any]]
 
 
 class ModelConfig(BaseModel):
@@ -49,6 +49,8 @@ class ModelConfig(BaseModel):
     input: list[dict[str, Any]]
     output: list[dict[str, Any]]
     default_model_filename: str = ""
+    parameters: dict[str, dict[str, str]] | None = None
+    """`classes`: the names of those that the model tells apart. Left out where it has one."""
 
 
 class Duration(BaseModel):
@@ -114,6 +116,12 @@ def platform_of(segmenter: Segmenter) -> str:
     return f"vesselrt_{segmenter.info.backend}"
 
 
+def outputs_of(segmenter: Segmenter) -> list[dict[str, Any]]:
+    """The tensors that a model gives: one map, or one of each class."""
+    count = len(segmenter.manifest.classes)
+    return OUTPUTS if count == 1 else [{**output, "shape": [-1, *output["shape"]]} for output in OUTPUTS]
+
+
 def model_config(model: ServedModel, segmenter: Segmenter) -> ModelConfig:
     """The tensors as Triton's configuration writes them."""
 
@@ -124,8 +132,12 @@ def model_config(model: ServedModel, segmenter: Segmenter) -> ModelConfig:
         ]
 
     # One of the two inputs is sent.
-    inputs, outputs = tensors(INPUTS, optional=True), tensors(OUTPUTS)
-    return ModelConfig(name=model.name, platform=platform_of(segmenter), input=inputs, output=outputs)
+    inputs, outputs = tensors(INPUTS, optional=True), tensors(outputs_of(segmenter))
+    names = segmenter.manifest.class_names
+    parameters = {"classes": {"string_value": ",".join(names)}} if len(names) > 1 else None
+    return ModelConfig(
+        name=model.name, platform=platform_of(segmenter), input=inputs, output=outputs, parameters=parameters
+    )
 
 
 def repository_index(models: list[ServedModel], only_ready: bool) -> list[IndexEntry]:

@@ -9,12 +9,23 @@ from http import HTTPStatus
 from typing import Annotated, Any
 
 import numpy as np
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictInt,
+    ValidationError,
+    WithJsonSchema,
+)
 
 from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.errors import ImageTooLargeError
+from vesselrt.runtime.output.classes import Thresholds, by_class, names_from_text
 from vesselrt.runtime.photo.decoding import Limits
 from vesselrt.server.http.errors import RequestError
+from vesselrt.server.http.options import THRESHOLDS_SCHEMA
 from vesselrt.server.v2.json_lists import count_numbers, cut_out_lists, read_pixels
 from vesselrt.server.work.tasks import EncodedPhoto, Pixels
 
@@ -32,8 +43,18 @@ def _checked_fraction(value: Any) -> Any:
     return value
 
 
+def _checked_thresholds(value: Any) -> Any:
+    if not isinstance(value, str) or ":" not in value:
+        return _checked_fraction(value)
+    return by_class(value, lambda text: _checked_fraction(float(text)))
+
+
 StrictFraction = Annotated[float, Field(ge=0, le=1), BeforeValidator(_checked_fraction)]
 """A number from 0 to 1."""
+StrictThresholds = Annotated[
+    float | dict[str, float], BeforeValidator(_checked_thresholds), WithJsonSchema(THRESHOLDS_SCHEMA)
+]
+"""The same, or a text that gives it for single classes: artery:0.4,vein:0.6."""
 
 
 class _Message(BaseModel):
@@ -56,15 +77,19 @@ class OutputParameters(_Message):
 
     binary_data: StrictBool | None = None
     """Whether it follows the JSON of the answer; null: as the request says."""
-    threshold: StrictFraction | None = None
+    threshold: StrictThresholds | None = None
     """Of `mask`; null: that of the request."""
+    classes: str | None = None
+    """Those that it holds, such as artery,vein; null: those of the request."""
 
 
 class RequestParameters(_Message):
     """Of the request."""
 
-    threshold: StrictFraction | None = None
+    threshold: StrictThresholds | None = None
     """Of `mask`; null: the model's."""
+    classes: str | None = None
+    """Those that the outputs hold, such as artery,vein; null: all."""
     timeout: StrictInt | None = None
     """µs after which the answer is of no more use."""
     binary_data_output: StrictBool = False
@@ -102,6 +127,16 @@ class Inference(_Message):
         everything = self.parameters.binary_data_output
         wanted = self.outputs or [RequestedOutput(name="probability"), RequestedOutput(name="mask")]
         return [(w, everything if w.parameters.binary_data is None else w.parameters.binary_data) for w in wanted]
+
+    def classes_of(self, wanted: RequestedOutput) -> tuple[str, ...] | None:
+        """The names of the classes that an output is to hold; None: all."""
+        said = self.parameters.classes if wanted.parameters.classes is None else wanted.parameters.classes
+        return None if said is None else names_from_text(said)
+
+    def threshold_of(self, wanted: RequestedOutput) -> Thresholds | None:
+        """The threshold of an output; None: the model's."""
+        own = wanted.parameters.threshold
+        return self.parameters.threshold if own is None else own
 
 
 def bad_inference(message: str) -> RequestError:

@@ -13,7 +13,7 @@ from vesselrt.runtime.stages import Clock
 from vesselrt.server.http.answers import PartedResponse, compact_json, compress, server_timing
 from vesselrt.server.http.errors import RequestError
 from vesselrt.server.v2.messages import LENGTH, Inference, RequestedOutput, bad_inference
-from vesselrt.server.work.budget import BYTES_A_PIXEL, Share
+from vesselrt.server.work.budget import BYTES_A_CLASS, BYTES_A_PIXEL, Share
 
 MOST_WRITTEN = 4_000_000
 """Values in the JSON of an answer, all outputs together: each takes 2 to 6 bytes, twice."""
@@ -32,7 +32,7 @@ class InferAnswer:
 
     def __call__(self, result: Segmentation, manifest: Manifest) -> PartedResponse:
         check_version(self._model, self._version, manifest)
-        check_written(self._inference, result.probability.shape)
+        check_written(self._inference, result.shape, result.classes)
         with Clock(result.timings)("encode"):
             text, tensors = self._encode(result, manifest)
             binary = any(binary for _, binary in self._inference.wanted)
@@ -50,8 +50,11 @@ class InferAnswer:
         head: dict[str, Any] = {"model_name": self._model, "model_version": manifest.version}
         if self._inference.id is not None:
             head["id"] = self._inference.id
-        if result.warnings:
-            head["parameters"] = {"warnings": " ".join(result.warnings)}
+        parameters = {"warnings": " ".join(result.warnings)} if result.warnings else {}
+        if len(result.classes) > 1:
+            parameters["classes"] = ",".join(result.classes)
+        if parameters:
+            head["parameters"] = parameters
         text: list[bytes] = [compact_json(head)[:-1], b',"outputs":[']
         tensors: list[memoryview] = []
         for number, (wanted, binary) in enumerate(self._inference.wanted):
@@ -72,10 +75,14 @@ class InferAnswer:
         return b"".join(text), tensors
 
     def _tensor(self, wanted: RequestedOutput, result: Segmentation) -> NDArray[Any]:
-        if wanted.name == "probability":
+        """(H, W), of a model that tells several classes apart (C, H, W)."""
+        layers = result.layers(self._inference.threshold_of(wanted), self._inference.classes_of(wanted))
+        if wanted.name == "mask":
+            masks = [mask for _, mask in layers.masks()]
+            return masks[0] if len(result.classes) == 1 else np.stack(masks)
+        if len(layers.shown) == len(layers.every):
             return result.probability
-        own = wanted.parameters.threshold
-        return result.mask(self._inference.parameters.threshold if own is None else own)
+        return layers.probability[[layer.number - 1 for layer in layers.shown]]
 
 
 def check_version(model: str, version: str | None, manifest: Manifest) -> None:
@@ -85,9 +92,12 @@ def check_version(model: str, version: str | None, manifest: Manifest) -> None:
         raise RequestError(HTTPStatus.NOT_FOUND, message)
 
 
-def check_written(inference: Inference, shape: Sequence[int]) -> None:
-    """Raises RequestError when an answer of this height and width would hold too many values as JSON."""
-    values = shape[0] * shape[1] * sum(not binary for _, binary in inference.wanted)
+def check_written(inference: Inference, shape: Sequence[int], classes: Sequence[str]) -> None:
+    """Raises RequestError when an answer of this height and width would hold too many values as JSON. `classes`: those
+    of the model.
+    """
+    maps = sum(len(inference.classes_of(wanted) or classes) for wanted, binary in inference.wanted if not binary)
+    values = shape[0] * shape[1] * maps
     if values > MOST_WRITTEN:
         raise bad_inference(
             f"the answer has {values:,} values as JSON, the limit is {MOST_WRITTEN:,}. "
@@ -95,9 +105,12 @@ def check_written(inference: Inference, shape: Sequence[int]) -> None:
         )
 
 
-def bytes_a_pixel(inference: Inference) -> int:
-    """What the answer takes of memory at its peak, see vesselrt.server.work.budget."""
-    return BYTES_A_PIXEL["mask"] + _BYTES_A_VALUE * sum(not binary for _, binary in inference.wanted)
+def bytes_a_pixel(inference: Inference) -> tuple[int, int]:
+    """What the answer takes of memory at its peak, and what each class beyond the first adds, see
+    vesselrt.server.work.budget.
+    """
+    written = _BYTES_A_VALUE * sum(not binary for _, binary in inference.wanted)
+    return BYTES_A_PIXEL["mask"] + written, BYTES_A_CLASS + written
 
 
 def _tensor_json(values: NDArray[Any]) -> Iterator[bytes]:

@@ -24,6 +24,10 @@ BYTES_A_PIXEL = {"mask": 10, "probability": 10, "overlay": 16, "svg": 16, "geojs
 """The peak in the server's own process, for the kind of file that takes most; the file itself is counted beside, and so
 is the decoder process. Measured by vesselrt.benchmarks.memory, see docs/operations.md."""
 
+BYTES_A_CLASS = 4
+"""What each further class of a model adds: its map twice, at the model's scale and at the photograph's, and its part of
+the file, which exists twice for a moment."""
+
 
 class Share:
     """What one request holds, or one photograph that is worked on. May be used by several threads."""

@@ -28,7 +28,7 @@ class Map:
     """What an inference found; nothing of the photograph itself."""
 
     probability: Image
-    """(H, W) uint8, not to be written to."""
+    """(H, W) or (C, H, W) uint8 as of a Segmentation, not to be written to."""
     scales: tuple[Scale, ...]
     warnings: tuple[str, ...]
 

@@ -78,8 +78,9 @@ class Pipeline:
             _memory_errors(),
             self._counted(model),
         ):
-            admit = partial(_admit, place, job, task.bytes_a_pixel)
-            photograph = self._open_photo(job, task, place, admit)
+            pixel_bytes = task.pixel_bytes(segmenter.manifest)
+            admit = partial(_admit, place, job, pixel_bytes)
+            photograph = self._open_photo(job, place, pixel_bytes, admit)
             result = self._segment(segmenter, photograph, task.scale, job.cancel_token, admit)
             result = replace(result, timings={"wait": (started - job.arrived) * 1e3, **result.timings})
             finished = task.finish(result, segmenter.manifest)
@@ -91,11 +92,11 @@ class Pipeline:
             self._metrics.stages.labels(model.name, stage).observe(milliseconds / 1e3)
         return finished
 
-    def _open_photo(self, job: Job[T], task: PhotoTask[T], place: Share, admit: Admit) -> Photograph:
+    def _open_photo(self, job: Job[T], place: Share, pixel_bytes: int, admit: Admit) -> Photograph:
         """The photograph, which is admitted before it is decoded."""
-        given = task.photograph
+        given = job.wanted_task().photograph
         if isinstance(given, Pixels):
-            place.admit(given.count * (task.bytes_a_pixel + 3), job.cancel_token)
+            place.admit(given.count * (pixel_bytes + 3), job.cancel_token)
             return Photograph(given.read(), self._limits)
         place.reserve(job.file_bytes, job.cancel_token)  # its own copy
         if self._decoders is None:
@@ -114,10 +115,18 @@ class Pipeline:
         started = time.perf_counter()
         key = map_key(content, segmenter, scale)
         if (found := self.maps.find(key)) is not None:
-            admit(found.probability.size)
-            threshold, timings = segmenter.manifest.threshold, {"cache": (time.perf_counter() - started) * 1e3}
+            manifest, timings = segmenter.manifest, {"cache": (time.perf_counter() - started) * 1e3}
+            admit(found.probability.size // len(manifest.classes))
             return Segmentation(
-                found.probability, photograph, threshold, timings, segmenter.info, found.scales, found.warnings
+                found.probability,
+                photograph,
+                manifest.threshold,
+                timings,
+                segmenter.info,
+                found.scales,
+                found.warnings,
+                facts=manifest.classes,
+                exclusive=manifest.exclusive,
             )
         result = segmenter.segment(photograph, scale=scale, cancel=cancel)
         self.maps.keep(key, Map(result.probability, result.scales, result.warnings))

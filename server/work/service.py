@@ -17,6 +17,7 @@ from starlette.requests import ClientDisconnect
 
 from vesselrt.runtime.photo.decoding import Limits
 from vesselrt.server.http.errors import BusyError, DeadlineError, RequestError
+from vesselrt.server.http.options import AnswerOptions
 from vesselrt.server.metrics import ServerMetrics
 from vesselrt.server.settings import ServerSettings
 from vesselrt.server.work.budget import Budget, usual_budget
@@ -114,6 +115,12 @@ class Service:
         chosen = self.find_model(model)
         self._check_slot()
         return chosen
+
+    def check_classes(self, options: AnswerOptions) -> None:
+        """Raises OptionError where options name a class that their model lacks, if that is known before its work."""
+        segmenter = self.find_model(options.model).segmenter
+        if segmenter is not None:
+            options.check_classes(segmenter.manifest)
 
     async def segment(
         self,

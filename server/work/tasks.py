@@ -7,7 +7,7 @@ from typing import Generic, Protocol, TypeVar
 from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.manifest import Manifest
 from vesselrt.runtime.segmentation import Segmentation
-from vesselrt.server.work.budget import Budget, Share
+from vesselrt.server.work.budget import BYTES_A_CLASS, Budget, Share
 
 EncodedPhoto = bytes | bytearray | memoryview
 
@@ -51,3 +51,9 @@ class PhotoTask(Generic[T]):
     """As of `Segmenter.segment`."""
     share: Share = field(default_factory=lambda: Share(Budget()))
     """Of the request's memory: holds the photograph's file, afterwards the answer."""
+    bytes_a_class: int = BYTES_A_CLASS
+    """Added to `bytes_a_pixel` for each class beyond the first."""
+
+    def pixel_bytes(self, manifest: Manifest) -> int:
+        """Memory that is taken at the peak for each pixel, where this model works."""
+        return self.bytes_a_pixel + self.bytes_a_class * (len(manifest.classes) - 1)

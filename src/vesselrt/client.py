@@ -1,6 +1,7 @@
 """A Segmenter on another machine: the same call, answered by `vesselrt serve`."""
 
 import time
+from collections.abc import Mapping
 from http import HTTPStatus
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ import numpy as np
 
 from vesselrt.runtime import errors
 from vesselrt.runtime.arrays import Image
+from vesselrt.runtime.output.classes import Colours, Names, Thresholds
 from vesselrt.runtime.output.formats import OutputFormat
 from vesselrt.runtime.photo.decoding import Limits
 from vesselrt.runtime.photo.photograph import Photograph, PhotoSource
@@ -46,21 +48,33 @@ class Client:
         self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout)
         self._retries = retries
 
-    def probability(self, image: PhotoSource, model: str | None = None, scale: float | None = None) -> Image:
-        """(H, W) uint8, 255 × the probability of vessel: every threshold comes out of it."""
-        data = np.frombuffer(self.encode(image, "probability", model=model, scale=scale), np.uint8)
-        return np.asarray(cv2.imdecode(data, cv2.IMREAD_GRAYSCALE), np.uint8)
+    def probability(
+        self,
+        image: PhotoSource,
+        model: str | None = None,
+        scale: float | None = None,
+        classes: Names | None = None,
+    ) -> Image:
+        """(H, W) uint8, 255 × the probability of vessel: every threshold comes out of it.
+
+        Of several classes (C, H, W): of those that are named, None: of all, in the model's order.
+        """
+        answer = self._predict(image, format="probability", model=model, scale=scale, classes=classes)
+        pixels = np.asarray(cv2.imdecode(np.frombuffer(answer.content, np.uint8), cv2.IMREAD_GRAYSCALE), np.uint8)
+        shown = answer.headers.get("x-vesselrt-classes", "").split(",")
+        return pixels if len(shown) == 1 else pixels.reshape(len(shown), -1, pixels.shape[1])
 
     def encode(  # noqa: PLR0913, PLR0917 - one for each option of /predict
         self,
         image: PhotoSource,
         format: OutputFormat = "mask",  # noqa: A002 - the usual word
-        threshold: float | None = None,
+        threshold: Thresholds | None = None,
         model: str | None = None,
-        colour: str | None = None,
+        colour: Colours | None = None,
         opacity: float | None = None,
         scale: float | None = None,
         simplify: float | None = None,
+        classes: Names | None = None,
     ) -> bytes:
         """The content of a file, as of `Segmentation.encode`; `image` and `scale` as for `Segmenter.segment`.
 
@@ -74,9 +88,13 @@ class Client:
             "opacity": opacity,
             "scale": scale,
             "simplify": simplify,
+            "classes": classes,
         }
-        query = {name: value for name, value in options.items() if value is not None}
-        return self._ask("POST", "/predict", params=query, content=Photograph(image, _UNLIMITED).encoded()).content
+        return self._predict(image, **options).content
+
+    def _predict(self, image: PhotoSource, **options: Any) -> "httpx.Response":
+        query = {name: _option_text(value) for name, value in options.items() if value is not None}
+        return self._ask("POST", "/predict", params=query, content=Photograph(image, _UNLIMITED).encoded())
 
     def models(self) -> list[dict[str, Any]]:
         """What is served, the default first."""
@@ -111,6 +129,13 @@ class Client:
             return self._http.request(method, address, **request)
         except self._failure as error:
             raise errors.VesselrtError(f"no answer from {self._http.base_url}: {error}.") from None
+
+
+def _option_text(value: Any) -> Any:
+    """As a query has it: of single classes artery:0.4,vein:0.6."""
+    if isinstance(value, Mapping):
+        return ",".join(f"{name}:{given}" for name, given in value.items())
+    return value if isinstance(value, str | int | float) else ",".join(value)
 
 
 def _seconds_to_wait(retry_after: str) -> float:

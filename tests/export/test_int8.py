@@ -120,7 +120,7 @@ def test_without_zero_points_nearly_the_same_comes_out(files: tuple[Path, Path])
     assert zeros
     assert all(zero.dtype == np.int8 and not zero.any() for zero in zeros)
     window = windows(1)[0]
-    assert flipped_share([answer_of(model, window)], [answer_of(plain, window)], 0.5) < 0.05
+    assert flipped_share([answer_of(model, window)], [answer_of(plain, window)], manifest_of()) < 0.05
 
 
 def joined() -> ModelProto:
@@ -168,7 +168,7 @@ def test_what_int8_would_spoil_stays_in_float_and_is_named() -> None:
     kept = float_operations(quantized)
     assert "conv_2" in kept
     assert len(kept) < 3
-    flips = [flipped_share([answer_of(model, w)], [answer_of(quantized, w)], 0.5) for w in windows(3)]
+    flips = [flipped_share([answer_of(model, w)], [answer_of(quantized, w)], manifest_of()) for w in windows(3)]
     assert np.mean(flips) <= parity.MOST_FLIPPED
 
 

@@ -72,17 +72,6 @@ def test_a_probability_that_is_called_logits_is_refused(tmp_path: Path) -> None:
     export_model(Clamped(), manifest_of(margin=24), tmp_path / "a.onnx", [], output="probability")
 
 
-def test_several_classes_are_refused_before_anything_is_written(tmp_path: Path) -> None:
-    with pytest.raises(ExportError, match=r"names 2 classes, artery, vein\. A model file holds one: wrap the network"):
-        export_model(
-            nn.Conv2d(1, 2, 1),
-            manifest_of(margin=24).model_copy(update={"classes": ("artery", "vein")}),
-            tmp_path / "a.onnx",
-            [],
-        )
-    assert tree(tmp_path) == set()
-
-
 def test_a_file_that_runs_in_one_size_alone_gets_a_fixed_tile(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

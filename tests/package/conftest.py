@@ -66,6 +66,28 @@ def mirror(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def colours(mirror: Path) -> Path:
+    """A model file that takes red for artery and green for vein."""
+    path = mirror.with_name("colours.onnx")
+    model = onnx.load(mirror)
+    (props,) = model.metadata_props
+    given = Manifest.from_json(props.value, source="mirror").model_dump(mode="json", exclude={"schema_version"})
+    changed = {"preparation": {"channels": "rgb"}, "input": {"mean": [0] * 3, "std": [1] * 3}}
+    manifest = Manifest.from_fields({**given, **changed, "classes": ["artery", "vein"]}, source="colours")
+    helper, kind = onnx.helper, onnx.TensorProto
+    graph = model.graph
+    graph.node.append(helper.make_node("Slice", ["probability", "first", "last", "axis"], ["two"]))
+    graph.initializer.extend(
+        helper.make_tensor(n, kind.INT64, [1], [v]) for n, v in (("first", 0), ("last", 2), ("axis", 1))
+    )
+    graph.input[0].CopyFrom(helper.make_tensor_value_info("image", kind.UINT8, ["n", 3, "h", "w"]))
+    graph.output[0].CopyFrom(helper.make_tensor_value_info("two", kind.FLOAT, ["n", 2, "h", "w"]))
+    helper.set_model_props(model, {METADATA_KEY: manifest.to_json()})
+    onnx.save(model, path)
+    return path
+
+
 # Evaluate
 
 

@@ -170,3 +170,11 @@ def test_compare_says_what_is_wrong(run: Run, measured: Path, arguments: str, me
     done = run("compare", *arguments.split())
     assert done.code == 1
     assert done.err.startswith(f"error: {message}")
+
+
+def test_a_model_of_several_classes_is_refused(run: Run, colours: Path, measured: Path) -> None:
+    done = run("evaluate", colours, measured, *CPU)
+    assert done.code == 1
+    assert done.err.endswith(
+        "mirror has the classes artery, vein. Data sets are read as vessels alone: name a model of them.\n"
+    )

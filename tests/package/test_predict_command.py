@@ -83,6 +83,31 @@ def test_every_format_is_the_librarys(run: Run, mirror: Path, tmp_path: Path, fo
         assert json.loads(content)["features"][0]["properties"]["threshold"] == 0.7
 
 
+def test_classes_are_named(run: Run, colours: Path, tmp_path: Path) -> None:
+    photo = save(tmp_path / "eye.png", levels(3))
+    with vesselrt.load(colours, device="cpu:onnxruntime") as segmenter:
+        result = segmenter.segment(photo)
+    assert run("predict", photo, "-o", "all.png", "--model", colours, *CPU).code == 0
+    assert np.array_equal(grey(tmp_path / "all.png"), result.labels())
+    ask = ("--classes", "vein", "--threshold", "vein:0.7", "--colour", "vein:#123456")
+    assert run("predict", photo, "-o", "vein.svg", *ask, "--model", colours, *CPU).code == 0
+    expected = result.encode("svg", {"vein": 0.7}, {"vein": "#123456"}, classes="vein")
+    assert (tmp_path / "vein.svg").read_bytes() == expected
+    for option, value, message in (
+        ("--classes", "veins", "classes names 'veins'. This model has: artery, vein."),
+        ("--threshold", "x:0.5", "threshold names 'x'. This model has: artery, vein."),
+        ("--threshold", "vein:2", "threshold 2.0 is not within 0 to 1."),
+        ("--colour", "vein:red", "colour is 'red'. Expected red, green and blue, such as #00ff66."),
+    ):
+        done = run("predict", photo, "-o", "no.png", option, value, "--model", colours, *CPU)
+        assert (done.code, done.err.removeprefix("error: ").startswith(message)) == (1, True), done.err
+    for value in ("vein:much", "vein:0.5,vein:0.6", ":0.5"):
+        done = run("predict", photo, "-o", "no.png", "--threshold", value, "--model", colours, *CPU)
+        assert done.code == 2
+        assert f"Invalid value for --threshold: '{value}'. Expected " in " ".join(done.err.replace("│", " ").split())
+    assert not (tmp_path / "no.png").exists()
+
+
 @pytest.mark.parametrize(("simplify", "threshold"), [(0, None), (0.35, 0.7), (2.0, 0.2)])
 def test_outlines_are_simplified_as_the_library_does(
     run: Run, mirror: Path, tmp_path: Path, simplify: float, threshold: float | None

@@ -11,7 +11,7 @@ from model_files import FIELDS, GREEN, refused, write
 from onnx import TensorProto
 
 from vesselrt.runtime.errors import ManifestError, ModelError, ModelNotFoundError
-from vesselrt.runtime.manifest import Clahe, Input, Manifest, Preparation, Provenance, Tile
+from vesselrt.runtime.manifest import Clahe, ClassFacts, Input, Manifest, Preparation, Provenance, Tile
 from vesselrt.runtime.modelfile import DEFAULT_MODEL, find_model_file, list_models, read_manifest
 
 
@@ -29,7 +29,7 @@ def test_what_is_written_is_read(path: Path) -> None:
         input=Input(mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6)),
         tile=Tile(size=64, multiple=8, margin=24, fixed=True, blend="gaussian"),
         threshold=0.25,
-        classes=("vessel", "nerve", "lesion"),
+        classes=tuple(ClassFacts(name=name) for name in ("vessel", "nerve", "lesion")),
         tolerance={"f32": 1e-5, "bf16": 0.1},
         provenance=Provenance(metrics={"A test": {"f1": 0.8}}),
     )
@@ -114,12 +114,12 @@ def test_a_manifest_that_is_no_text(path: Path) -> None:
     assert refused(ModelError, path).startswith("not a usable ONNX model, or damaged ('utf-8' codec can't decode")
 
 
-@pytest.mark.parametrize("schema", [2, 999])
+@pytest.mark.parametrize("schema", [3, 999])
 def test_a_manifest_of_a_newer_schema(schema: int, path: Path) -> None:
     # A newer schema has other keys: they are not what is wrong with it.
     write(path, json.dumps({"schema_version": schema, "unheard": "of"}))
     assert refused(ManifestError, path) == (
-        f"its manifest has schema {schema}, this vesselrt reads up to 1. Run: pip install -U vesselrt"
+        f"its manifest has schema {schema}, this vesselrt reads up to 2. Run: pip install -U vesselrt"
     )
 
 
@@ -142,8 +142,8 @@ def test_a_manifest_that_is_not_json(text: str, reason: str, path: Path) -> None
 
 WRONG: dict[str, tuple[Any, str]] = {
     "a list": ([], "file: Input should be a valid dictionary or instance of Manifest"),
-    "schema 0": ({**FIELDS, "schema_version": 0}, "schema_version: Input should be 1"),
-    "schema as text": ({**FIELDS, "schema_version": "2"}, "schema_version: Input should be 1"),
+    "schema 0": ({**FIELDS, "schema_version": 0}, "schema_version: Input should be 1 or 2"),
+    "schema as text": ({**FIELDS, "schema_version": "2"}, "schema_version: Input should be 1 or 2"),
     "no name": (without("name"), "name: Field required"),
     "a name that is a path": (
         {**FIELDS, "name": "../x"},

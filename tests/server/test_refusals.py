@@ -76,7 +76,8 @@ BAD: dict[str, tuple[dict[str, Any], tuple[int, str, str]]] = {
         (
             422,
             "OptionError",
-            "unknown option 'treshold'. Expected format, threshold, colour, opacity, simplify, scale or model.",
+            "unknown option 'treshold'. Expected "  # noqa: ISC004
+            "format, threshold, colour, opacity, simplify, scale, classes or model.",
         ),
     ),
     "no colour": (
@@ -299,7 +300,7 @@ def test_openapi_documents_every_answer(client: httpx.Client) -> None:
         assert content["schema"] == {"$ref": "#/components/schemas/ErrorBody"}
         assert set(content["example"]["error"]) == {"type", "message"}
     headers = post(client, "multipart").headers
-    sometimes = {"X-Vesselrt-Warnings", "X-Vesselrt-Levels"}
+    sometimes = {"X-Vesselrt-Warnings", "X-Vesselrt-Levels", "X-Vesselrt-Classes"}
     assert all(name in headers for name in predict["responses"]["200"]["headers"].keys() - sometimes)
     assert [p["schema"]["enum"] for p in predict["parameters"] if p["name"] == "format"] == [list(FORMATS)]
 

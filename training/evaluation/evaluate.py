@@ -15,7 +15,7 @@ import numpy as np
 
 from vesselrt.runtime.arrays import Image, Mask
 from vesselrt.runtime.backends import Info
-from vesselrt.runtime.errors import DataError, ImageError
+from vesselrt.runtime.errors import DataError, ImageError, OptionError
 from vesselrt.runtime.manifest import Manifest
 from vesselrt.runtime.output.statistics import threshold_mask
 from vesselrt.runtime.segmentation import Segmentation
@@ -173,11 +173,12 @@ def evaluate_model(
     are those of the photographs until then, and the others are `left_out`; before the first one KeyboardInterrupt is
     raised.
 
-    Raises OptionError for a threshold outside 0 to 1; ImageError and DataError, which name the file, for a photograph
-    or mask that can't be used, or when the two differ in size.
+    Raises OptionError for a threshold outside 0 to 1, and for a model of several classes; ImageError and DataError,
+    which name the file, for a photograph or mask that can't be used, or when the two differ in size.
     """
     threshold = segmenter.manifest.threshold if threshold is None else threshold
     threshold_level(threshold)  # raises for one that is out of range
+    _check_one_class(segmenter.manifest)
     check_samples(samples, f"{name} {split}")
     measured: list[_PhotoResult] = []
     try:
@@ -199,6 +200,14 @@ class _PhotoResult:
     model: Counts
     observer: Counts | None
     milliseconds: float
+
+
+def _check_one_class(manifest: Manifest) -> None:
+    if len(manifest.classes) > 1:
+        named = ", ".join(manifest.class_names)
+        raise OptionError(
+            f"{manifest.name} has the classes {named}. Data sets are read as vessels alone: name a model of them."
+        )
 
 
 def _evaluate_photo(segmenter: Segmenter, sample: Sample, threshold: float) -> tuple[_PhotoResult, EvaluatedPhoto]:

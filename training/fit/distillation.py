@@ -40,7 +40,9 @@ class Teacher:
                 "Expected a teacher that sees what the network sees."
             )
         if len(self.manifest.classes) != 1:
-            raise DataError(f"{self.path}: has the classes {', '.join(self.manifest.classes)}. Expected vessel alone.")
+            raise DataError(
+                f"{self.path}: has the classes {', '.join(self.manifest.class_names)}. Expected vessel alone."
+            )
         for crop in (stage.schedule.crop for stage in recipe.stages):
             if crop % tile.multiple or (tile.fixed and crop != tile.size):
                 expected = tile.size if tile.fixed else f"a multiple of {tile.multiple}"

@@ -42,6 +42,7 @@ export interface PredictOptions {
 }
 
 const KEY = "vesselrt-key";
+const SEVERAL_CLASSES = "ask /predict, the library or the command line for the classes of this model.";
 
 /** The server's API key, which this tab remembers until it is closed. */
 export function enterKey(key: string): void {
@@ -94,8 +95,9 @@ function predict(photograph: File, query: Record<string, string>, options: Predi
     request.upload.onprogress = ({ loaded, total }) => onSent?.(total ? loaded / total : 0);
     request.upload.onload = () => onSent?.(1);
     request.onload = () => {
-      if (request.status === 200) resolve(prediction(request));
-      else void apiError(request.response as Blob, request.status).then(reject);
+      if (request.status !== 200) void apiError(request.response as Blob, request.status).then(reject);
+      else if (request.getResponseHeader("X-Vesselrt-Classes")) reject(new ApiError("SeveralClasses", SEVERAL_CLASSES));
+      else resolve(prediction(request));
     };
     request.onerror = () => void connectionError().then(reject);
     request.onabort = () => reject(signal?.reason);

@@ -29,6 +29,10 @@ const WORDS: Record<string, Words> = {
     title: "This file could not be opened as a photograph",
     remedy: null,
   },
+  SeveralClasses: {
+    title: "This page shows models of one class",
+    remedy: null,
+  },
   ImageTooLargeError: {
     title: "This photograph is too large",
     remedy: null,

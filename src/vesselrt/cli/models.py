@@ -38,6 +38,10 @@ def describe_model(manifest: "Manifest") -> str:
         f"  input      {prepared.channels}, {_describe_scale(prepared)}; tiles of {tile.size} px, margin {tile.margin}",
         f"  threshold  {manifest.threshold}",
     ]
+    if len(manifest.classes) > 1:
+        named = zip(manifest.class_names, manifest.class_thresholds, strict=True)
+        kind = "one a pixel" if manifest.exclusive else "they may overlap"
+        lines[-1] = "  classes    " + ", ".join(f"{name} (threshold {least:g})" for name, least in named) + f"; {kind}"
     lines += [f"  precision  {manifest.precision}"] if manifest.precision != "f32" else []
     lines += [f"  data       {d.name} ({d.split}): {d.terms}" for d in provenance.data]
     for name, figures in provenance.metrics.items():

@@ -5,22 +5,41 @@ import statistics
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from vesselrt.cli.console import STDOUT, console, fail, photo_progress, write_output
-from vesselrt.cli.options import Device, Model, Precision, Threads, Threshold, load_model
+from vesselrt.cli.options import Device, Model, Precision, Threads, load_model
 from vesselrt.runtime.errors import OptionError
 from vesselrt.runtime.files import check_writable_folder
+from vesselrt.runtime.output.classes import by_class, check_options, names_from_text
 from vesselrt.runtime.output.formats import FORMATS, OutputFormat, output_name
 from vesselrt.runtime.output.outlines import check_simplify
 from vesselrt.runtime.output.pictures import COLOUR, OPACITY, rgb_from_colour
+from vesselrt.runtime.output.statistics import lowest_vessel_level
 from vesselrt.runtime.photo.decoding import PHOTO_SUFFIXES
 
 if TYPE_CHECKING:
     from vesselrt.runtime.segmentation import Segmentation
     from vesselrt.runtime.segmenter import Segmenter
+
+T = TypeVar("T")
+_Thresholds = Annotated[
+    str | None,
+    typer.Option(
+        help="Vessel where probability >= threshold, 0 to 1; of single classes artery:0.4,vein:0.6; default: the "
+        "model's."
+    ),
+]
+_Colours = Annotated[
+    str | None,
+    typer.Option(help=f"Of the vessels in overlay and svg, such as {COLOUR}, or vein:{COLOUR}; default: the model's."),
+]
+_Classes = Annotated[
+    str | None,
+    typer.Option(help="Of a model that tells several apart: those to show, such as artery,vein; default: all."),
+]
 
 
 def predict(
@@ -32,12 +51,12 @@ def predict(
     recursive: Annotated[
         bool, typer.Option("--recursive", "-r", help="Take the folders in folders too, and keep their tree.")
     ] = False,
-    threshold: Threshold = None,
+    threshold: _Thresholds = None,
     format: Annotated[  # noqa: A002 - the option's name
         OutputFormat | None,
         typer.Option(help="What to write; default: as -o is named (.svg, .geojson, .json), else mask."),
     ] = None,
-    colour: Annotated[str, typer.Option(help="Of the vessels in overlay and svg.")] = COLOUR,
+    colour: _Colours = None,
     opacity: Annotated[float, typer.Option(min=0, max=1, help="Of the vessels in overlay.")] = OPACITY,
     simplify: Annotated[
         float,
@@ -49,6 +68,7 @@ def predict(
         float | None,
         typer.Option(help="Diameter of the field of view in pixels, for photographs cut inside of it; default: found."),
     ] = None,
+    classes: _Classes = None,
     model: Model = None,
     device: Device = "auto",
     precision: Precision = "auto",
@@ -57,9 +77,7 @@ def predict(
     """Segment photographs and write a file for each; warnings go to stderr."""
     form = _choose_format(format, out)
     targets = _choose_targets(_expand_photos(photos, recursive), out, form)
-    if threshold is not None and not 0 <= threshold <= 1:
-        raise OptionError(f"threshold {threshold} is not within 0 to 1.")
-    rgb_from_colour(colour)
+    by_name = _read_classes(threshold, colour, classes)
     if simplify and form not in ("svg", "geojson"):
         raise OptionError(f"--simplify is for --format svg and geojson, and the format is {form}.")
     check_simplify(simplify)
@@ -67,11 +85,47 @@ def predict(
         check_writable_folder(folder)
 
     def encode(result: "Segmentation") -> bytes:
-        return result.encode(form, threshold, colour, opacity, simplify)
+        return result.encode(form, opacity=opacity, simplify=simplify, **by_name)
 
     with load_model(model, device, precision, threads) as segmenter:
+        check_options(segmenter.manifest.class_names, **by_name)
         console.print(f"{segmenter.manifest.name} {segmenter.manifest.version} on {segmenter.info}")
         _write_results(segmenter, targets, scale, encode)
+
+
+def _read_classes(threshold: str | None, colour: str | None, classes: str | None) -> dict[str, Any]:
+    """What the options say of the classes, as `Segmentation.encode` takes it. Raises OptionError, BadParameter."""
+    return {
+        "threshold": _read_option("threshold", threshold, _fraction),
+        "colour": _read_option("colour", colour, _checked_colour),
+        "classes": None if classes is None else names_from_text(classes),
+    }
+
+
+def _read_option(name: str, text: str | None, convert: Callable[[str], T]) -> T | dict[str, T] | None:
+    """What an option says of all classes, or of some by name. Raises OptionError, BadParameter."""
+    if text is None:
+        return None
+    try:
+        return by_class(text, convert)
+    except OptionError:
+        raise
+    except ValueError as error:
+        raise typer.BadParameter(f"{text[:40]!r}. Expected {error}.", param_hint=f"--{name}") from None
+
+
+def _fraction(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise ValueError("a number from 0 to 1, such as 0.5; of single classes artery:0.4,vein:0.6") from None
+    lowest_vessel_level(value)
+    return value
+
+
+def _checked_colour(text: str) -> str:
+    rgb_from_colour(text)
+    return text
 
 
 def _write_results(

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from vesselrt.export.graph import export_model
 from vesselrt.export.modelfile import write_model_file
 from vesselrt.runtime.errors import DataError
-from vesselrt.runtime.manifest import DataSource, Manifest, Provenance
+from vesselrt.runtime.manifest import ClassFacts, DataSource, Manifest, Provenance
 from vesselrt.runtime.modelfile import read_manifest
 from vesselrt.training.data.samples import hash_photograph
 from vesselrt.training.fit import distillation
@@ -192,7 +192,9 @@ def test_a_run_begins_with_the_teachers_weights_and_resumes_with_its_own(
 def test_a_teacher_of_several_classes_is_refused(
     teacher: tuple[VesselNet, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    several = read_manifest(teacher[1]).model_copy(update={"classes": ("artery", "vein")})
+    several = read_manifest(teacher[1]).model_copy(
+        update={"classes": (ClassFacts(name="artery"), ClassFacts(name="vein"))}
+    )
     monkeypatch.setattr(distillation, "read_manifest", lambda _: several)
     with pytest.raises(DataError, match=r"has the classes artery, vein. Expected vessel alone"):
         Teacher(recipe_of(teacher[1]))

@@ -1,0 +1,183 @@
+"""A network of several classes becomes a model file in which each of them is proven, in every precision."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from exporting import infer, manifest_of, noise, tree
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+import vesselrt
+from vesselrt.export import parity
+from vesselrt.export.deployed import Output
+from vesselrt.export.emulation import answers_of
+from vesselrt.export.graph import export_model
+from vesselrt.export.precision import convert_model
+from vesselrt.runtime.devices import Device
+from vesselrt.runtime.errors import ExportError
+from vesselrt.runtime.manifest import Manifest
+from vesselrt.runtime.modelfile import read_manifest
+
+CLASSES = ["artery", {"name": "vein", "threshold": 0.4}]
+
+
+def manifest_with(classes: list[Any] = CLASSES, **fields: Any) -> Manifest:
+    given = manifest_of("rgb", multiple=4, margin=8).model_dump(mode="json", exclude={"schema_version"})
+    return Manifest.from_fields({**given, "classes": classes, **fields}, source="test")
+
+
+def network_of(channels: int) -> nn.Module:
+    torch.manual_seed(3)
+    return nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, channels, 1)).eval()
+
+
+class Activated(nn.Module):
+    """A network with its activation inside."""
+
+    def __init__(self, channels: int, activation: nn.Module) -> None:
+        super().__init__()
+        self.network, self.activation = network_of(channels), activation
+
+    def forward(self, image: Tensor) -> Tensor:
+        found: Tensor = self.activation(self.network(image))
+        return found
+
+
+def expected_of(network: nn.Module, pixels: NDArray[np.uint8], output: Output, classes: int) -> NDArray[np.float32]:
+    """What the model file is to compute, written out once more."""
+    with torch.inference_mode():
+        answer = network((torch.from_numpy(pixels).float() / 255 - 0.3) / 0.2).numpy().astype(np.float64)
+    if output == "logits":
+        return np.asarray(1 / (1 + np.exp(-answer)), np.float32)
+    if output == "softmax":
+        answer = np.exp(answer - answer.max(1, keepdims=True))
+        answer /= answer.sum(1, keepdims=True)
+    return np.asarray(answer[:, -classes:], np.float32)
+
+
+HEADS: dict[str, tuple[nn.Module, Output]] = {
+    "a sigmoid for each": (network_of(2), "logits"),
+    "a softmax with the background": (network_of(3), "softmax"),
+    "sigmoids inside": (Activated(2, nn.Sigmoid()), "probability"),
+    "a softmax inside": (Activated(3, nn.Softmax(dim=1)), "probability"),
+}
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_each_channel_is_a_class(tmp_path: Path, head: str) -> None:
+    network, output = HEADS[head]
+    written = export_model(network, manifest_with(), tmp_path / "a.onnx", [], output=output)
+    assert read_manifest(tmp_path / "a.onnx") == written
+    assert written.exclusive is (output == "softmax")
+    pixels = noise(2, 3, 20, 24)
+    np.testing.assert_allclose(
+        infer(tmp_path / "a.onnx", pixels), expected_of(network, pixels, output, 2), atol=1e-6, rtol=0
+    )
+    figures = written.provenance.parity["f32"]
+    assert list(figures) == ["largest_difference", "flipped", "images", "flipped_artery", "flipped_vein"]
+    assert figures["flipped"] == max(figures["flipped_artery"], figures["flipped_vein"])
+
+
+@pytest.mark.parametrize("device", ["cpu:openvino", "cpu:onnxruntime"])
+def test_the_file_runs_in_both_libraries(tmp_path: Path, device: Device) -> None:
+    network, output = HEADS["a softmax with the background"]
+    export_model(network, manifest_with(), tmp_path / "a.onnx", [], output=output)
+    image = noise(75, 90, 3)
+    with vesselrt.load(tmp_path / "a.onnx", device=device, precision="f32") as segmenter:
+        result = segmenter.segment(image)
+    assert result.classes == ("artery", "vein")
+    padded = np.zeros((1, 3, 76, 92), np.uint8)
+    padded[0, :, :75, :90] = image.transpose(2, 0, 1)
+    expected = expected_of(network, padded, output, 2)[0, :, :75, :90] * 255
+    assert np.abs(result.probability - expected).max() <= 0.51
+    assert not (result.mask(class_="artery") & result.mask(class_="vein")).any()
+
+
+@pytest.mark.parametrize(
+    ("channels", "output", "message"),
+    [
+        (
+            3,
+            "logits",
+            r"gives 3 channel\(s\), and --output logits has 2\. Say --output softmax where the first channel",
+        ),
+        (
+            2,
+            "softmax",
+            r"gives 2 channel\(s\), and --output softmax has 3\. The manifest names the classes artery, vein:",
+        ),
+        (1, "probability", r"gives 1 channel\(s\), and --output probability has 2 or 3\."),
+    ],
+)
+def test_channels_and_classes_must_agree(tmp_path: Path, channels: int, output: Output, message: str) -> None:
+    with pytest.raises(ExportError, match=message):
+        export_model(network_of(channels), manifest_with(), tmp_path / "a.onnx", [], output=output)
+    assert tree(tmp_path) == set()
+
+
+def test_more_channels_than_a_class_ask_for_names(tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match=r"Name a class for each channel but the background's, as `classes` of the"):
+        export_model(network_of(3), manifest_with(["vessel"]), tmp_path / "a.onnx", [], output="softmax")
+
+
+def test_an_activation_is_not_applied_twice(tmp_path: Path) -> None:
+    for inside, output in ((nn.Softmax(dim=1), "softmax"), (nn.LogSoftmax(dim=1), "softmax")):
+        with pytest.raises(ExportError, match=r"the network ends with (Log)?Softmax"):
+            export_model(Activated(3, inside), manifest_with(), tmp_path / "a.onnx", [], output=output)  # type: ignore[arg-type]
+    with pytest.raises(ExportError, match="the network ends with Sigmoid: it gives a probability already"):
+        export_model(Activated(2, nn.Sigmoid()), manifest_with(), tmp_path / "a.onnx", [])
+    with pytest.raises(ExportError, match=r"a calibration of \+0\.500 is for the logits of one class\."):
+        export_model(network_of(2), manifest_with(), tmp_path / "a.onnx", [], 0.5)
+
+
+def test_one_wrong_class_is_found(tmp_path: Path) -> None:
+    """As a faulty exporter would do it."""
+
+    class Diverging(nn.Module):
+        def forward(self, image: Tensor) -> Tensor:
+            return image[:, :2] + torch.tensor([0.0, 0.1 if torch.compiler.is_exporting() else 0.0])[:, None, None]
+
+    with pytest.raises(ExportError, match=r"differs from the network by up to 0\.02"):
+        export_model(Diverging(), manifest_with(), tmp_path / "a.onnx", [])
+
+
+def test_flips_are_counted_for_each_class() -> None:
+    expected, obtained = np.zeros((1, 2, 2, 2), np.float32), np.zeros((1, 2, 2, 2), np.float32)
+    expected[0, 0, 0] = 0.6  # two of four pixels
+    obtained[0, 1, 0, 0] = 0.45  # one that only the vein's own threshold lets through
+    assert parity.flipped_shares([expected], [obtained], manifest_with()) == {"artery": 0.5, "vein": 0.25}
+    # Where classes exclude each other, the more probable one takes a pixel from the other.
+    expected[0, 1], obtained[0, 1], obtained[0, 0, 0] = 0.5, 0.7, 0.6
+    shares = parity.flipped_shares([expected], [obtained], manifest_with(exclusive=True))
+    assert shares == {"artery": 0.5, "vein": 0.5}
+
+
+def test_fp16_and_int8_are_compared_class_by_class(tmp_path: Path) -> None:
+    network, output = HEADS["a softmax with the background"]
+    export_model(network, manifest_with(), tmp_path / "a.onnx", [], output=output)
+    written = convert_model(tmp_path / "a.onnx", tmp_path / "b.onnx", "fp16", [])
+    assert (written.exclusive, written.class_names) == (True, ("artery", "vein"))
+    model, windows = onnx.load(tmp_path / "a.onnx"), [noise(1, 3, 64, 64)]
+    expected = answers_of(model, windows)
+    expected[0][0, 1] = 0  # what is compared with has no vein at all
+    half = written.provenance.parity["fp16"]
+    assert half["flipped"] == max(half["flipped_artery"], half["flipped_vein"]) < 0.001
+    with pytest.raises(ExportError, match=r"^int8: \d+\.\d+% of the pixels flip against the f32 model file"):
+        parity.check_int8(expected, model, written.model_copy(update={"exclusive": False}), windows)
+
+
+def test_an_engine_has_a_channel_for_each_class(tmp_path: Path) -> None:
+    network, output = HEADS["a softmax with the background"]
+    export_model(network, manifest_with(), tmp_path / "a.onnx", [], output=output)
+    pytest.importorskip("tensorrt_rtx")
+    from vesselrt.export.engine import build
+    from vesselrt.runtime.engines.enginefile import read_engine
+
+    build(tmp_path / "a.onnx", ["sm75"], "fp16").write(tmp_path / "a.engine")
+    engine = read_engine(tmp_path / "a.engine")
+    assert engine.manifest.class_names == ("artery", "vein")
+    assert engine.header.proven.shape == (512,)
