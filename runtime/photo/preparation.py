@@ -118,10 +118,11 @@ def scale(pixels: Image, factor: float) -> Image:
 
 
 def resize(pixels: Image, height: int, width: int) -> Image:
-    """Resizes (H, W, C): by area to less than half, so that thin vessels are averaged and not skipped.
+    """Resizes (H, W, C): by area to less than three quarters, so that thin vessels are averaged and not skipped.
 
-    Down to half, linear interpolation reads every pixel too, in a tenth of the time.
+    Down to there, linear interpolation gives nearly the same in a tenth of the time; nearer to half, it weighs a pixel
+    more or less by where it lies.
     """
-    far = 2 * height < pixels.shape[0] or 2 * width < pixels.shape[1]
+    far = 4 * height < 3 * pixels.shape[0] or 4 * width < 3 * pixels.shape[1]
     resized = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA if far else cv2.INTER_LINEAR)
     return resized.reshape(height, width, -1).astype(np.uint8, copy=False)
