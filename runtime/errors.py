@@ -120,7 +120,7 @@ class ManifestError(ModelError):
 
     >>> vesselrt.Manifest.from_json('{"schema_version": 99}', source="my.onnx")
     Traceback (most recent call last):
-    vesselrt.runtime.errors.ManifestError: my.onnx: its manifest has schema 99, this vesselrt reads up to 1. Run: ...
+    vesselrt.runtime.errors.ManifestError: my.onnx: its manifest has schema 99, this vesselrt reads up to 2. Run: ...
     """
 
 

@@ -120,7 +120,7 @@ def test_weights_that_do_not_fit_are_named(
         ("name: [", DataError, "m.yaml: not a readable manifest"),
         ("", ManifestError, "m.yaml: the manifest is not valid: file: "),
         ("name: own", ManifestError, "m.yaml: the manifest is not valid: version: Field required; licence: Field"),
-        ("schema_version: 2", ManifestError, "m.yaml: its manifest has schema 2, this vesselrt reads up to 1."),
+        ("schema_version: 3", ManifestError, "m.yaml: its manifest has schema 3, this vesselrt reads up to 2."),
     ],
 )
 def test_a_manifest_that_is_wrong(

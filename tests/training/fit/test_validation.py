@@ -12,6 +12,7 @@ from tiny_training import DrawPhoto, recipe_of
 from torch import nn
 
 from vesselrt.runtime.backends import to_bytes
+from vesselrt.runtime.backends.fake import FakeBackend
 from vesselrt.runtime.manifest import Manifest
 from vesselrt.runtime.segmenter import Segmenter
 from vesselrt.training.fit import validation
@@ -82,7 +83,7 @@ def test_prediction_equals_the_runtime(fundus_photo: DrawPhoto, scaled: dict[str
     class Torch:
         """A backend on PyTorch."""
 
-        info = None
+        info = FakeBackend().info
         batch = 2
 
         def infer(self, batches: Iterable[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]:
