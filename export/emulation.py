@@ -45,6 +45,24 @@ def emulated(half: ModelProto, *, probes: bool = False) -> ModelProto:
     return copy
 
 
+def largest_values(flat: ModelProto, batches: Iterable[Image]) -> dict[str, float]:
+    """Largest magnitude of each float32 value that an operation gives, over (N, C, h, w) uint8 batches. The graph is
+    one of `flatten`.
+    """
+    copy = ModelProto()
+    copy.CopyFrom(flat)
+    graph = copy.graph
+    floats = {v.name for v in graph.value_info if v.type.tensor_type.elem_type == TensorProto.FLOAT}
+    names = [name for node in graph.node for name in node.output if name in floats]
+    for name in names:
+        graph.node.append(helper.make_node("Abs", [name], [f"{name} size"]))
+        graph.node.append(helper.make_node("ReduceMax", [f"{name} size"], [f"{name} largest"], keepdims=0))
+        graph.output.append(helper.make_tensor_value_info(f"{name} largest", TensorProto.FLOAT, []))
+    session, ends = session_of(copy), [f"{name} largest" for name in names]
+    found = [session.run(ends, {graph.input[0].name: pixels}) for pixels in batches]
+    return {name: max(map(float, values)) for name, values in zip(names, zip(*found, strict=True), strict=True)}
+
+
 def emulated_bf16(model: ModelProto) -> ModelProto:
     """A copy of an f32 graph that does what a processor with bf16 does: both factors of a weighted operation are
     rounded to bf16, and so is every value that an operation gives between the first and the last weighted one. Sums

@@ -37,7 +37,8 @@ CARDS = {"rtx2080ti": "sm75"}
 """Targets by the name on the box."""
 LARGEST_BATCH = 256
 
-_WEIGHTED = ("CONVOLUTION", "DECONVOLUTION", "MATRIX_MULTIPLY")
+_PRODUCTS = ("MATRIX_MULTIPLY", "EINSUM")
+_WEIGHTED = ("CONVOLUTION", "DECONVOLUTION", *_PRODUCTS)
 _FRAGILE = ("NORMALIZATION", "SOFTMAX", "REDUCE", "UNARY", "LRN", "CUMULATIVE")
 """Kinds of layers that must not give FP16."""
 
@@ -161,18 +162,30 @@ class _EngineBuilder:
         if plan is None:
             raise ExportError(
                 f"{source}: {self.name} can't build it for {', '.join(targets)}: {log.reason()}. "
-                "Change the network, its tile or the batch."
+                f"{self._advice(network, targets)}"
             )
         return bytes(plan)
 
+    def _advice(self, network: Any, targets: Sequence[str]) -> str:
+        layers = map(network.get_layer, range(network.num_layers))
+        products = [
+            v.name for v in layers if v.type.name in _PRODUCTS and v.get_output(0).dtype == self.library.DataType.FLOAT
+        ]
+        if products and "sm75" in targets:
+            return f"On sm75 it has no matrix product in FP32, as {products[0]} is: compile it with --precision fp16."
+        return "Change the network, its tile or the batch."
+
     def check_types(self, network: Any, manifest: Manifest, source: str) -> None:
-        """Reads from TensorRT's network what each layer computes in. Raises ExportError that names the layer."""
-        types, precision = self.library.DataType, manifest.precision
+        """Reads from TensorRT's network what each layer computes in; those that the manifest names may stay in FP32.
+
+        Raises ExportError that names the layer.
+        """
+        types, precision, kept = self.library.DataType, manifest.precision, manifest.provenance.float_operations
         wanted = types.HALF if precision == "fp16" else types.FLOAT
         for layer in map(network.get_layer, range(network.num_layers)):
             kind = layer.type.name
             found = {layer.get_output(i).dtype for i in range(layer.num_outputs)}
-            wrong = (kind in _WEIGHTED and found != {wanted}) or (
+            wrong = (kind in _WEIGHTED and found != {wanted} and layer.name not in kept) or (
                 (kind in _FRAGILE or precision == "f32") and types.HALF in found
             )
             if wrong:

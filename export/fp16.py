@@ -8,6 +8,7 @@ TensorRT's strongly typed networks compute in the types that the graph names, so
   (convolution, matrix product). Before and after, where pixels are scaled and probabilities made, is FP32.
 - Every other operation, of a kind unknown here too, stays in FP32 between Casts: normalisations, reductions, softmax,
   division, exponentials and powers lose their digits in FP16 or leave its range.
+- Where values of a network leave the range of FP16, the operations that read or give them are kept in FP32 too.
 - A constant that FP16 can't hold keeps its operation in FP32 (the bounds of a Clip, an epsilon). A weight that is too
   large for FP16 is an error.
 
@@ -15,7 +16,7 @@ The converters of onnxconverter-common and ONNX Runtime turn this round: they ta
 of exceptions, and clip weights without a word.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ from onnx.inliner import inline_local_functions
 
 from vesselrt.runtime.errors import ExportError
 
-WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
+WEIGHTED = frozenset({"Conv", "ConvTranspose", "Einsum", "Gemm", "MatMul"})
 MOVING = frozenset(
     {"Concat", "DepthToSpace", "Expand", "Flatten", "Gather", "Identity", "MaxPool", "Pad", "Reshape", "Slice"}
     | {"SpaceToDepth", "Split", "Squeeze", "Tile", "Transpose", "Unsqueeze"}
@@ -40,19 +41,21 @@ HALF = WEIGHTED | MOVING | _ARITHMETIC
 """Kinds of operations that FP16 serves as well as FP32."""
 
 
-def fp16_from_f32(model: ModelProto) -> ModelProto:
+def fp16_from_f32(model: ModelProto, kept: Collection[str] = ()) -> ModelProto:
     """The same network with FP16 weights and arithmetic; the types of its inputs and outputs are the same.
+
+    `kept`: values, by name, that FP16 can't hold: what reads or gives one of them stays in FP32.
 
     Raises ExportError when a weight is too large for FP16 or nothing would compute in FP16.
     """
-    flat = _flat(model)
-    rewriting = _Rewriting(flat)
+    flat = flatten(model)
+    rewriting = _Rewriting(flat, frozenset(kept))
     for index, node in enumerate(flat.graph.node):
         rewriting.add(index, node)
     return rewriting.finish()
 
 
-def _flat(model: ModelProto) -> ModelProto:
+def flatten(model: ModelProto) -> ModelProto:
     """A copy whose functions are inlined and whose constants are initializers, with the type of every value."""
     copy = inline_local_functions(model)
     nodes = []
@@ -74,8 +77,8 @@ class _Rewriting:
     a node asks for it.
     """
 
-    def __init__(self, model: ModelProto) -> None:
-        self.model = model
+    def __init__(self, model: ModelProto, kept: frozenset[str]) -> None:
+        self.model, self.kept = model, kept
         graph = model.graph
         self.opset = next(o.version for o in model.opset_import if o.domain in ("", "ai.onnx"))
         self.constants = {t.name: t for t in graph.initializer}
@@ -90,7 +93,8 @@ class _Rewriting:
 
     def add(self, index: int, node: NodeProto) -> None:
         slots = _slots(node, self.opset, self.floats) if index in self.between and node.op_type in HALF else None
-        if slots is None or not self._constants_fit(node, slots[0]):
+        large = not self.kept.isdisjoint((*node.input, *node.output))
+        if slots is None or large or not self._constants_fit(node, slots[0]):
             self._restore(_read(node))
             self.nodes.append(node)
             return

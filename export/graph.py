@@ -1,7 +1,10 @@
-"""Network + weights + manifest → one ONNX model file that carries its manifest."""
+"""PyTorch network + weights + manifest → one ONNX model file that carries its manifest."""
 
 import logging
+import re
 import warnings
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import onnx
@@ -9,34 +12,26 @@ import torch
 from torch import nn
 from torch.export import Dim
 
-from vesselrt.export.deployed import Deployed, Output
-from vesselrt.export.modelfile import write_model_file
-from vesselrt.export.parity import SET_FIXED, WindowError, check_parity
+from vesselrt.export.head import Head
+from vesselrt.export.parity import WindowError, network_answer
+from vesselrt.export.proven import write_proven
+from vesselrt.export.reference import Picked, TorchReference
+from vesselrt.export.wrapping import NetworkGraph, wrap_graph
 from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.errors import ExportError
-from vesselrt.runtime.files import atomic_write
 from vesselrt.runtime.manifest import Manifest
 from vesselrt.training.networks import fold_branches
 
-logger = logging.getLogger(__name__)
-
 OPSET = 20
-
-_ACTIVATIONS = {"HardSigmoid", "LogSoftmax", "Sigmoid", "Softmax"}
 
 
 def export_model(
-    network: nn.Module,
-    manifest: Manifest,
-    path: Path,
-    photographs: list[Image],
-    shift: float = 0.0,
-    output: Output = "logits",
+    network: nn.Module, manifest: Manifest, path: Path, photographs: list[Image], head: Head | None = None
 ) -> Manifest:
     """Writes the model file, and returns its manifest with the parity figures in it.
 
-    `network` maps normalised (N, C, H, W) float to (N, K, H, W), of which `output` says what it is; `photographs` are
-    (H, W, 3) uint8 RGB, on which the file is compared with the network; `shift` is added to the logits (calibration).
+    `network` maps normalised (N, C, H, W) float to (N, K, H, W), of which `head` says what it is, or to a dict, list or
+    tuple that holds this; `photographs` are (H, W, 3) uint8 RGB, on which the file is compared with the network.
     Several classes out of one softmax are written as exclusive.
 
     A file that runs in windows of one size alone is written with a fixed tile, and a warning says so.
@@ -44,51 +39,55 @@ def export_model(
     Raises ExportError when the network can't be exported or the file differs from it by more than the
     manifest's tolerance; then nothing is written.
     """
-    if manifest.precision != "f32":
-        raise ExportError(
-            f"the manifest says {manifest.precision}, and export writes f32. Say f32, then: vesselrt convert"
-        )
-    if shift and (output == "probability" or len(manifest.classes) > 1):
-        raise ExportError(f"a calibration of {shift:+.3f} is for the logits of one class.")
-    if output == "softmax" and len(manifest.classes) > 1:
-        manifest = manifest.model_copy(update={"exclusive": True})
-    try:
-        return _export_proven(Deployed(network, manifest, shift, output).eval(), manifest, path, photographs)
-    except WindowError as error:
-        if manifest.tile.fixed:
-            raise
-        logger.warning("%sThe tile is fixed, at %d pixels.", str(error).removesuffix(SET_FIXED), manifest.tile.size)
-        fixed = manifest.model_copy(update={"tile": manifest.tile.model_copy(update={"fixed": True})})
-        return _export_proven(Deployed(network, fixed, shift, output).eval(), fixed, path, photographs)
+    head = (head or Head()).of(manifest)
+    # Of the network with all its branches: that folding them changed nothing is proven too.
+    reference = TorchReference(network, manifest, head.pick)
+
+    def trace(manifest: Manifest) -> NetworkGraph:
+        channels = _channels(reference, manifest, head)
+        picked = Picked(fold_branches(network.eval()), head.pick).eval()
+        return NetworkGraph(onnx_from_module(picked, manifest), channels)
+
+    return write_proven(trace, reference, head, manifest, path, photographs)
 
 
-def _export_proven(module: Deployed, manifest: Manifest, path: Path, photographs: list[Image]) -> Manifest:
-    with atomic_write(path) as name:
-        model = onnx_from_module(fold_branches(module), manifest)
-        if module.output != "probability":
-            _check_end(model)
-        write_model_file(model, manifest, name)
-        # Of the module with all its branches: that folding changed nothing is proven here too.
-        parity = check_parity(module, manifest, name, photographs)
-        provenance = manifest.provenance.model_copy(update={"parity": parity})
-        return write_model_file(model, manifest.model_copy(update={"provenance": provenance}), name)
+def model_from_network(network: nn.Module, manifest: Manifest, head: Head | None = None) -> onnx.ModelProto:
+    """The graph of a model file, unproven."""
+    head = (head or Head()).of(manifest)
+    channels = _channels(TorchReference(network, manifest, head.pick), manifest, head)
+    traced = onnx_from_module(Picked(network, head.pick).eval(), manifest)
+    return wrap_graph(NetworkGraph(traced, channels), manifest, head)
+
+
+def _sides(manifest: Manifest) -> tuple[int, int]:
+    """Of the example. Height and width differ, so that they aren't taken for one."""
+    tile = manifest.tile
+    return (tile.size, tile.size) if tile.fixed else (tile.multiple * 10, tile.multiple * 12)
+
+
+def _channels(reference: TorchReference, manifest: Manifest, head: Head) -> int:
+    """Those that the network gives. What is wrong with it shows here, before torch wraps it in pages of its own."""
+    window = torch.zeros((1, manifest.channel_count, *_sides(manifest)), dtype=torch.uint8)
+    count: int = network_answer(reference, window.numpy(), manifest).shape[1]
+    head.channels(count)
+    return count
 
 
 def onnx_from_module(module: nn.Module, manifest: Manifest) -> onnx.ModelProto:
-    """Traces the module. The batch is dynamic; height and width too, in multiples, unless the tile is fixed.
+    """Traces a module of one tensor. The batch is dynamic; so are height and width, in multiples, without a fixed tile.
 
-    Raises ExportError when torch can't export it.
+    Raises WindowError when torch can't export it.
     """
     tile = manifest.tile
-    # A batch of 2: torch specialises on 1. Height and width differ, so that they aren't taken for one.
-    sides = (tile.size, tile.size) if tile.fixed else (tile.multiple * 10, tile.multiple * 12)
-    example = torch.zeros((2, manifest.channel_count, *sides), dtype=torch.uint8)
+    # A batch of 2: torch specialises on 1.
+    example = torch.zeros((2, manifest.channel_count, *_sides(manifest)))
     dynamic = {0: Dim("batch", min=1, max=1024)}
     if not tile.fixed:
         dynamic |= {2: tile.multiple * Dim("rows", min=1, max=4096), 3: tile.multiple * Dim("columns", min=1, max=4096)}
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     try:
-        with warnings.catch_warnings():
+        # torch prints every graph that it gave up
+        with redirect_stdout(StringIO()), redirect_stderr(StringIO()), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # deprecations inside torch's exporter, of no use to its caller
             program = torch.onnx.export(
                 module,
@@ -96,7 +95,7 @@ def onnx_from_module(module: nn.Module, manifest: Manifest) -> onnx.ModelProto:
                 dynamo=True,
                 opset_version=OPSET,
                 input_names=["image"],
-                output_names=["probability"],
+                output_names=["answer"],
                 dynamic_shapes={"image": dynamic},
                 verbose=False,
             )
@@ -104,41 +103,10 @@ def onnx_from_module(module: nn.Module, manifest: Manifest) -> onnx.ModelProto:
         cause = _cause(error)
         if isinstance(cause, ExportError):
             raise cause from None
-        raise ExportError(
-            f"torch can't export this network: {_reason(error)}. "
-            "If its size can't vary, set tile.fixed in the manifest."
-        ) from error
+        raise WindowError(f"torch can't export this network: {_reason(cause)}.") from error
     if program is None:
         raise ExportError("torch exported nothing.")
     return _tidy(program.model_proto)
-
-
-def _check_end(model: onnx.ModelProto) -> None:
-    """Raises ExportError when the network ends with an activation of its own: with ours it would be applied twice."""
-    makers = {name: node for node in model.graph.node for name in node.output}
-    constants = {tensor.name for tensor in model.graph.initializer}
-    ours = _before_passing(model.graph.output[0].name, makers, constants)  # our sigmoid or softmax
-    node = None if ours is None else _before_passing(ours.input[0], makers, constants)
-    if node is not None and node.op_type in _ACTIVATIONS:
-        raise ExportError(
-            f"the network ends with {node.op_type}: it gives a probability already. Say --output probability."
-            if node.op_type != "LogSoftmax"
-            else "the network ends with LogSoftmax. Take that away: --output softmax expects what comes before it."
-        )
-
-
-def _before_passing(name: str, makers: dict[str, onnx.NodeProto], constants: set[str]) -> onnx.NodeProto | None:
-    """What makes a value, apart from operations of ours; None: it comes from outside of the graph."""
-    while (node := makers.get(name)) is not None and _passes(node, constants):
-        name = node.input[0]
-    return node
-
-
-def _passes(node: onnx.NodeProto, constants: set[str]) -> bool:
-    """Whether an operation is of ours: the calibration, or the difference of two slices."""
-    return node.op_type in ("Cast", "Identity", "Slice", "Sub") or (
-        node.op_type == "Add" and node.input[1] in constants
-    )
 
 
 def _cause(error: BaseException) -> BaseException:
@@ -148,10 +116,21 @@ def _cause(error: BaseException) -> BaseException:
     return error
 
 
-def _reason(error: BaseException) -> str:
-    """The first cause, one line."""
-    error = _cause(error)
-    return str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__
+_DATA_DEPENDENT = ("data-dependent", "GuardOnDataDependent", "Dynamic control flow")
+_PLACE = re.compile(r'File "(?:.*/)?([^/"]+)", line (\d+), in .*\n\s*(.+)')
+
+
+def _reason(cause: BaseException) -> str:
+    """One line."""
+    line = str(cause).strip().partition("\n")[0].rstrip(".") or type(cause).__name__
+    if any(word in line or word in type(cause).__name__ for word in _DATA_DEPENDENT):
+        places = _PLACE.findall(str(cause))
+        told = " ({}, line {}: {})".format(*places[-1]) if places else ""
+        return (
+            f"Python decides there by values of the image{told}, and a graph holds no such branch. Write it with "
+            "torch.where, or take it away for evaluation"
+        )
+    return line
 
 
 def _tidy(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -160,6 +139,5 @@ def _tidy(model: onnx.ModelProto) -> onnx.ModelProto:
     for part in (model, graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
         del part.metadata_props[:]
         part.doc_string = ""
-    model.producer_name, model.producer_version = "vesselrt", ""
     onnx.checker.check_model(model, full_check=True)
     return model

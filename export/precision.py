@@ -1,5 +1,6 @@
 """A model file in another precision: made from the f32 one, proven against it, and never written unproven."""
 
+import logging
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -9,19 +10,29 @@ import onnx
 from onnx import ModelProto
 
 from vesselrt.export.emulation import answers_of, emulated
-from vesselrt.export.fp16 import fp16_from_f32
+from vesselrt.export.foreign import OnnxNetwork, export_onnx
+from vesselrt.export.fp16 import WEIGHTED, flatten, fp16_from_f32
+from vesselrt.export.head import Head
 from vesselrt.export.int8 import float_operations, int8_from_f32, symmetric
 from vesselrt.export.modelfile import write_model_file
-from vesselrt.export.parity import check_half, check_int8, flipped_share, photograph_window
+from vesselrt.export.parity import (
+    HalfOverflowError,
+    check_half,
+    check_int8,
+    flipped_share,
+    values_beyond_half,
+)
+from vesselrt.export.windows import photograph_window
 from vesselrt.runtime.arrays import Image
-from vesselrt.runtime.errors import OptionError
+from vesselrt.runtime.errors import ExportError, OptionError
 from vesselrt.runtime.files import atomic_write
 from vesselrt.runtime.manifest import Manifest, Precision
 from vesselrt.runtime.modelfile import graph_sha256, read_manifest
 
 if TYPE_CHECKING:
-    from vesselrt.export.deployed import Output
     from vesselrt.export.sources.source import Source
+
+logger = logging.getLogger(__name__)
 
 Scores = dict[str, float]
 Judge = Callable[[Path], Scores]
@@ -31,14 +42,17 @@ JUDGED_EACH = 5
 
 
 def export_in_precision(
-    source: "Source", out: Path, precision: Precision, photographs: list[Image], output: "Output"
+    source: "Source", out: Path, precision: Precision, photographs: list[Image], head: Head
 ) -> Manifest:
     """Writes the model file of a network, in f32 or converted from that. Raises what the two steps raise."""
-    from vesselrt.export.graph import export_model  # here, so that converting needs no torch
-
     with tempfile.TemporaryDirectory() as folder:
         first = out if precision == "f32" else Path(folder) / out.name
-        written = export_model(source.network, source.manifest, first, photographs, source.shift, output)
+        if isinstance(source.network, OnnxNetwork):
+            written = export_onnx(source.network, source.manifest, first, photographs, head)
+        else:
+            from vesselrt.export.graph import export_model  # here, so that all else needs no torch
+
+            written = export_model(source.network, source.manifest, first, photographs, head)
         return written if precision == "f32" else convert_model(first, out, precision, photographs)
 
 
@@ -72,10 +86,37 @@ def convert_model(
 
 
 def fp16_with_proof(model: ModelProto, manifest: Manifest, photographs: list[Image]) -> tuple[ModelProto, Manifest]:
-    """A model with FP16 inside and its manifest, proven against the one given. Raises ExportError."""
+    """A model with FP16 inside and its manifest, proven against the one given. Raises ExportError.
+
+    Where values leave the range of FP16, the operations around them stay in FP32, and the manifest names those of them
+    that have weights.
+    """
     half = fp16_from_f32(model)
-    figures = check_half(model, half, manifest, photographs)
-    return half, _with_parity(_in_precision(manifest, "fp16"), figures)
+    kept: tuple[str, ...] = ()
+    try:
+        figures = check_half(model, half, manifest, photographs)
+    except HalfOverflowError as error:
+        half, kept = _mixed(model, manifest, photographs, error)
+        figures = check_half(model, half, manifest, photographs)
+    converted = _in_precision(manifest, "fp16")
+    provenance = converted.provenance.model_copy(update={"float_operations": kept})
+    return half, _with_parity(converted.model_copy(update={"provenance": provenance}), figures)
+
+
+def _mixed(
+    model: ModelProto, manifest: Manifest, photographs: list[Image], overflow: HalfOverflowError
+) -> tuple[ModelProto, tuple[str, ...]]:
+    """A model with FP16 where its values fit, and the names of the weighted operations that stay in FP32."""
+    flat = flatten(model)
+    large = values_beyond_half(flat, manifest, photographs)
+    try:
+        half = fp16_from_f32(model, large)
+    except ExportError:
+        raise overflow from None  # nothing would be left of it
+    weighted = (node for node in flat.graph.node if node.op_type in WEIGHTED)
+    kept = tuple(n.name or n.output[0] for n in weighted if not {*n.input, *n.output}.isdisjoint(large))
+    logger.warning("%s FP32 stays where values are too large: %s.", str(overflow).partition(". ")[0], ", ".join(kept))
+    return half, kept
 
 
 def _int8_with_proof(source: Path, manifest: Manifest, photographs: list[Image]) -> tuple[ModelProto, Manifest]:

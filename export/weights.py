@@ -42,9 +42,11 @@ def load_weights(path: Path) -> tuple[dict[str, Tensor], float | None]:
         ) from None
     if not isinstance(state, dict):
         raise DataError(f"{path}: holds a {type(state).__name__}. Save it with torch.save(network.state_dict(), ...).")
-    for key in _WEIGHTS_KEYS:
-        if isinstance(state.get(key), dict):
-            return _named(state[key], path), _shift(state, path)
+    found = [state[key] for key in _WEIGHTS_KEYS if isinstance(state.get(key), dict)]
+    if found:
+        # Under such a key some keep the configuration of the network: weights are tensors.
+        weights = next((f for f in found if any(isinstance(v, Tensor) for v in f.values())), found[0])
+        return _named(weights, path), _shift(state, path)
     return _named(state, path), None  # a shift among weights is a weight
 
 

@@ -6,7 +6,7 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from vesselrt.runtime.errors import OptionError
@@ -18,7 +18,8 @@ _MAX_LINKS = 40  # as Linux
 def atomic_write(path: Path) -> Iterator[Path]:
     """Gives a temporary name to write to; when the block ends, that file replaces `path`.
 
-    When the block fails, nothing is left and an old file stays unchanged. A missing folder is created. Links are
+    When the block fails, nothing is left and an old file stays unchanged. Missing folders are created, and removed
+    again when it fails. Links are
     followed, and the file keeps its permissions. What can't be replaced (a pipe, a device, /dev/stdout, a file that is
     a mount point) is written to when the block has ended.
     """
@@ -27,6 +28,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
         with _write_into(path) as name:
             yield name
         return
+    missing = [folder for folder in (target.parent, *target.parent.parents) if not folder.exists()]
     target.parent.mkdir(parents=True, exist_ok=True)
     name = target.with_name(
         f"{target.name}.{secrets.token_hex(4)}.tmp"
@@ -41,6 +43,12 @@ def atomic_write(path: Path) -> Iterator[Path]:
             if error.errno != errno.EBUSY:  # a mount point, as of `docker run -v $PWD/x.json:/x.json`
                 raise
             _copy_content(name, target)
+    except BaseException:
+        name.unlink(missing_ok=True)
+        with suppress(OSError):  # another process may have written there
+            for folder in missing:
+                folder.rmdir()
+        raise
     finally:
         name.unlink(missing_ok=True)
 

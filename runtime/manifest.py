@@ -139,7 +139,8 @@ class Provenance(Facts):
     f32_graph_sha256: Hash | None = None
     """Of an INT8 file: of the f32 model file that it was made of, without its manifest."""
     float_operations: tuple[str, ...] = ()
-    """Of an INT8 file: the convolutions and matrix products that stay in FP32, because INT8 would cost too much."""
+    """Of an INT8 or FP16 file: the convolutions and matrix products that stay in FP32, because INT8 would cost too much
+    or values leave the range of FP16."""
 
 
 class ClassFacts(Facts):

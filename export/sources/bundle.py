@@ -17,8 +17,8 @@ from typing import Any
 import yaml
 from torch import nn
 
-from vesselrt.export.deployed import Found
-from vesselrt.export.weights import fill_network, load_weights
+from vesselrt.export.sources.source import Found
+from vesselrt.export.weights import fill_network, hash_weights, load_weights
 from vesselrt.runtime.errors import DataError, MissingExtraError
 
 _NAMES = [f"{stem}.{suffix}" for stem in ("inference", "train") for suffix in ("json", "yaml", "yml")]
@@ -48,7 +48,7 @@ def read_bundle(folder: Path, weights: Path | None) -> Found:
             "with --weights."
         )
     state, _ = load_weights(path)
-    return Found(network, fill_network(network, state, path), *_facts(folder))
+    return Found(network, hash_weights(fill_network(network, state, path)), *_facts(folder))
 
 
 def _config(folder: Path) -> tuple[dict[str, Any], Path]:

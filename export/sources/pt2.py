@@ -23,7 +23,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vesselrt.export.deployed import Found
+from vesselrt.export.sources.source import Found
+from vesselrt.export.weights import hash_weights
 from vesselrt.runtime.errors import DataError
 
 PT2_SUFFIX = ".pt2"
@@ -84,7 +85,7 @@ def read_pt2(path: Path) -> Found:
             f"{path}: not a program that can be read ({type(error).__name__}: {reason}). "
             "Write it anew with torch.export.save, of torch 2.9 or later."
         ) from None
-    return Found(network, weights, *_facts(path, sizes))
+    return Found(network, hash_weights(weights), *_facts(path, sizes))
 
 
 def _facts(path: Path, sizes: list[int | None]) -> tuple[dict[str, Any], int | None]:

@@ -8,13 +8,15 @@ segmentation_models_pytorch builds the network: it is imported here alone. Nothi
 
 import importlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from vesselrt.export.deployed import Found, Output
-from vesselrt.export.weights import fill_network, load_weights
+from vesselrt.export.head import Output
+from vesselrt.export.sources.source import Found
+from vesselrt.export.weights import fill_network, hash_weights, load_weights
 from vesselrt.runtime.errors import DataError, MissingExtraError
 
 LIBRARY = "segmentation_models_pytorch"
@@ -33,8 +35,19 @@ _OUTPUTS: dict[str | None, Output] = {
 
 
 def is_smp_folder(folder: Path) -> bool:
-    """Whether the two files of `save_pretrained` are there."""
-    return (folder / "config.json").is_file() and (folder / "model.safetensors").is_file()
+    """Whether the two files of `save_pretrained` are there. Raises DataError for a folder of transformers."""
+    path = folder / "config.json"
+    if not path.is_file() or not (folder / "model.safetensors").is_file():
+        return False
+    fields = _fields(path)
+    if isinstance(fields, dict) and "_model_class" not in fields and "architectures" in fields:
+        kind = " ".join(re.findall(r"\w+", str(fields["architectures"])))
+        raise DataError(
+            f"{folder}: a folder of transformers ({kind}), not of {LIBRARY}. Write a function that builds the network "
+            "and resizes its answer to the image, and export that: SOURCE package.module:function, --weights "
+            f"{folder}/model.safetensors."
+        )
+    return True
 
 
 def read_smp_folder(folder: Path) -> Found:
@@ -60,14 +73,19 @@ def read_smp_folder(folder: Path) -> Found:
     }
     path = folder / "model.safetensors"
     weights = {k: v for k, v in load_weights(path)[0].items() if not k.startswith("classification_head.")}
-    return Found(network, fill_network(network, weights, path), facts, channels, _OUTPUTS[activation])
+    taken = fill_network(network, weights, path)
+    return Found(network, hash_weights(taken), facts, channels, _OUTPUTS[activation])
+
+
+def _fields(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"{path}: can't be read ({error}). Save it again with save_pretrained.") from None
 
 
 def _config(path: Path) -> dict[str, Any]:
-    try:
-        fields = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{path}: can't be read ({error}). Save it again with save_pretrained.") from None
+    fields = _fields(path)
     kind = fields.get("_model_class") if isinstance(fields, dict) else None
     if kind not in _CLASSES:
         raise DataError(f"{path}: its _model_class is {kind}. Expected one of {', '.join(_CLASSES)}.")

@@ -6,20 +6,33 @@ from typing import Any
 
 import yaml
 from pydantic import ValidationError
-from torch import nn
 
-from vesselrt.export.deployed import Found, Output
-from vesselrt.export.weights import hash_weights
+from vesselrt.export.head import Output
 from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.errors import DataError, ManifestError
 from vesselrt.runtime.manifest import Manifest
 
 
 @dataclass(frozen=True)
+class Found:
+    """A network as a file or folder from elsewhere holds it."""
+
+    network: Any
+    """A torch.nn.Module, or an OnnxNetwork."""
+    weights_sha256: str
+    facts: dict[str, Any]
+    """Those fields of a manifest that the file or folder tells."""
+    channels: int | None
+    """That the network takes; None where that is not told."""
+    output: Output = "logits"
+
+
+@dataclass(frozen=True)
 class Source:
     """A network ready to be exported."""
 
-    network: nn.Module
+    network: Any
+    """A torch.nn.Module, or an OnnxNetwork."""
     manifest: Manifest
     photographs: list[Image]
     shift: float = 0.0
@@ -46,7 +59,7 @@ def described_source(found: Found, manifest: Path | None, source: str) -> Source
             f"{source}: its network takes {found.channels} channel(s), and preparation.channels is "
             f"{checked.preparation.channels}. Expected rgb for 3, green for 1: say it in --manifest."
         )
-    return Source(found.network, with_weights_hash(checked, hash_weights(found.weights)), [], output=found.output)
+    return Source(found.network, with_weights_hash(checked, found.weights_sha256), [], output=found.output)
 
 
 def manifest_fields(manifest: Path) -> Any:

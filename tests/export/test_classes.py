@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 import vesselrt
 from vesselrt.export import parity
-from vesselrt.export.deployed import Output
 from vesselrt.export.emulation import answers_of
 from vesselrt.export.graph import export_model
+from vesselrt.export.head import Head, Output
 from vesselrt.export.precision import convert_model
 from vesselrt.runtime.devices import Device
 from vesselrt.runtime.errors import ExportError
@@ -51,7 +51,7 @@ def expected_of(network: nn.Module, pixels: NDArray[np.uint8], output: Output, c
     """What the model file is to compute, written out once more."""
     with torch.inference_mode():
         answer = network((torch.from_numpy(pixels).float() / 255 - 0.3) / 0.2).numpy().astype(np.float64)
-    if output == "logits":
+    if output in ("logits", "sigmoid"):
         return np.asarray(1 / (1 + np.exp(-answer)), np.float32)
     if output == "softmax":
         answer = np.exp(answer - answer.max(1, keepdims=True))
@@ -61,7 +61,9 @@ def expected_of(network: nn.Module, pixels: NDArray[np.uint8], output: Output, c
 
 HEADS: dict[str, tuple[nn.Module, Output]] = {
     "a sigmoid for each": (network_of(2), "logits"),
+    "a sigmoid for each, said so": (network_of(2), "sigmoid"),
     "a softmax with the background": (network_of(3), "softmax"),
+    "a softmax after one in logarithms": (Activated(3, nn.LogSoftmax(dim=1)), "softmax"),
     "sigmoids inside": (Activated(2, nn.Sigmoid()), "probability"),
     "a softmax inside": (Activated(3, nn.Softmax(dim=1)), "probability"),
 }
@@ -70,7 +72,7 @@ HEADS: dict[str, tuple[nn.Module, Output]] = {
 @pytest.mark.parametrize("head", HEADS)
 def test_each_channel_is_a_class(tmp_path: Path, head: str) -> None:
     network, output = HEADS[head]
-    written = export_model(network, manifest_with(), tmp_path / "a.onnx", [], output=output)
+    written = export_model(network, manifest_with(), tmp_path / "a.onnx", [], Head(output))
     assert read_manifest(tmp_path / "a.onnx") == written
     assert written.exclusive is (output == "softmax")
     pixels = noise(2, 3, 20, 24)
@@ -85,7 +87,7 @@ def test_each_channel_is_a_class(tmp_path: Path, head: str) -> None:
 @pytest.mark.parametrize("device", ["cpu:openvino", "cpu:onnxruntime"])
 def test_the_file_runs_in_both_libraries(tmp_path: Path, device: Device) -> None:
     network, output = HEADS["a softmax with the background"]
-    export_model(network, manifest_with(), tmp_path / "a.onnx", [], output=output)
+    export_model(network, manifest_with(), tmp_path / "a.onnx", [], Head(output))
     image = noise(75, 90, 3)
     with vesselrt.load(tmp_path / "a.onnx", device=device, precision="f32") as segmenter:
         result = segmenter.segment(image)
@@ -115,23 +117,50 @@ def test_the_file_runs_in_both_libraries(tmp_path: Path, device: Device) -> None
 )
 def test_channels_and_classes_must_agree(tmp_path: Path, channels: int, output: Output, message: str) -> None:
     with pytest.raises(ExportError, match=message):
-        export_model(network_of(channels), manifest_with(), tmp_path / "a.onnx", [], output=output)
+        export_model(network_of(channels), manifest_with(), tmp_path / "a.onnx", [], Head(output))
+    assert tree(tmp_path) == set()
+
+
+@pytest.mark.parametrize("output", ["logits", "softmax", "sigmoid", "probability"])
+@pytest.mark.parametrize("said", [{"artery": 3, "vein": 1}, {"vein": 2, "artery": -3}])
+def test_the_channel_of_each_class_can_be_said(tmp_path: Path, output: Output, said: dict[str, int]) -> None:
+    network = network_of(4) if output != "probability" else Activated(4, nn.Softmax(dim=1))
+    written = export_model(network, manifest_with(), tmp_path / "a.onnx", [], Head(output, vessel=said))
+    assert written.exclusive is (output == "softmax")
+    pixels = noise(2, 3, 20, 24)
+    expected = expected_of(network, pixels, output, 4)[:, [said["artery"], said["vein"]]]
+    np.testing.assert_allclose(infer(tmp_path / "a.onnx", pixels), expected, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        (1, r"--vessel 1 is one channel, of 2 classes\. Say --vessel artery=0,vein=1\.$"),
+        ({"artery": 0}, r"--vessel names artery\. Expected another channel for each class .*: artery=0,vein=1\.$"),
+        ({"artery": 0, "disc": 1}, r"--vessel names artery, disc\. Expected"),
+        ({"artery": 1, "vein": 1}, r"--vessel names artery, vein\. Expected another channel for each"),
+        ({"artery": 1, "vein": 3}, r"the network gives 3 channel\(s\)\. Expected --vessel 0 to 2\.$"),
+        ({"artery": 2, "vein": -1}, r"names artery, vein\. Expected another channel for each"),
+    ],
+)
+def test_what_is_said_of_channels_must_fit(tmp_path: Path, said: int | dict[str, int], message: str) -> None:
+    with pytest.raises(ExportError, match=message):
+        export_model(network_of(3), manifest_with(), tmp_path / "a.onnx", [], Head("softmax", vessel=said))
     assert tree(tmp_path) == set()
 
 
 def test_more_channels_than_a_class_ask_for_names(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match=r"Name a class for each channel but the background's, as `classes` of the"):
-        export_model(network_of(3), manifest_with(["vessel"]), tmp_path / "a.onnx", [], output="softmax")
+        export_model(network_of(3), manifest_with(["vessel"]), tmp_path / "a.onnx", [], Head("softmax"))
 
 
 def test_an_activation_is_not_applied_twice(tmp_path: Path) -> None:
-    for inside, output in ((nn.Softmax(dim=1), "softmax"), (nn.LogSoftmax(dim=1), "softmax")):
-        with pytest.raises(ExportError, match=r"the network ends with (Log)?Softmax"):
-            export_model(Activated(3, inside), manifest_with(), tmp_path / "a.onnx", [], output=output)  # type: ignore[arg-type]
+    with pytest.raises(ExportError, match="the network ends with Softmax"):
+        export_model(Activated(3, nn.Softmax(dim=1)), manifest_with(), tmp_path / "a.onnx", [], Head("softmax"))
     with pytest.raises(ExportError, match="the network ends with Sigmoid: it gives a probability already"):
         export_model(Activated(2, nn.Sigmoid()), manifest_with(), tmp_path / "a.onnx", [])
     with pytest.raises(ExportError, match=r"a calibration of \+0\.500 is for the logits of one class\."):
-        export_model(network_of(2), manifest_with(), tmp_path / "a.onnx", [], 0.5)
+        export_model(network_of(2), manifest_with(), tmp_path / "a.onnx", [], Head(shift=0.5))
 
 
 def test_one_wrong_class_is_found(tmp_path: Path) -> None:
@@ -158,7 +187,7 @@ def test_flips_are_counted_for_each_class() -> None:
 
 def test_fp16_and_int8_are_compared_class_by_class(tmp_path: Path) -> None:
     network, output = HEADS["a softmax with the background"]
-    export_model(network, manifest_with(), tmp_path / "a.onnx", [], output=output)
+    export_model(network, manifest_with(), tmp_path / "a.onnx", [], Head(output))
     written = convert_model(tmp_path / "a.onnx", tmp_path / "b.onnx", "fp16", [])
     assert (written.exclusive, written.class_names) == (True, ("artery", "vein"))
     model, windows = onnx.load(tmp_path / "a.onnx"), [noise(1, 3, 64, 64)]
@@ -172,7 +201,7 @@ def test_fp16_and_int8_are_compared_class_by_class(tmp_path: Path) -> None:
 
 def test_an_engine_has_a_channel_for_each_class(tmp_path: Path) -> None:
     network, output = HEADS["a softmax with the background"]
-    export_model(network, manifest_with(), tmp_path / "a.onnx", [], output=output)
+    export_model(network, manifest_with(), tmp_path / "a.onnx", [], Head(output))
     pytest.importorskip("tensorrt_rtx")
     from vesselrt.export.engine import build
     from vesselrt.runtime.engines.enginefile import read_engine

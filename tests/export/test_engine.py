@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -78,15 +79,14 @@ def _one_thread() -> Iterator[None]:
 def test_a_monai_unet(tmp_path: Path, norm: str) -> None:
     from monai.networks.nets import UNet
 
-    from vesselrt.export.deployed import Deployed
     from vesselrt.export.engine import build
     from vesselrt.export.fp16 import fp16_from_f32
-    from vesselrt.export.graph import onnx_from_module
+    from vesselrt.export.graph import model_from_network
 
     torch.manual_seed(0)
     manifest = manifest_of(tile={"size": 32, "multiple": 4, "margin": 0, "fixed": True})
     network: nn.Module = UNet(2, 1, 1, (4, 8, 8), (2, 2), num_res_units=1, norm=norm)
-    model = onnx_from_module(Deployed(network, manifest).eval(), manifest)
+    model = model_from_network(network, manifest)
     write_model_file(model, manifest, tmp_path / "unet.onnx")
     engine = build(tmp_path / "unet.onnx", ["sm75"], max_batch=8)
     assert engine.header.profile.batch == (1, 1, 8)
@@ -106,15 +106,14 @@ def test_a_monai_unet(tmp_path: Path, norm: str) -> None:
 def test_an_efficientnet_unet(tmp_path: Path) -> None:
     from monai.networks.nets import FlexibleUNet
 
-    from vesselrt.export.deployed import Deployed
     from vesselrt.export.engine import build
     from vesselrt.export.fp16 import fp16_from_f32
-    from vesselrt.export.graph import onnx_from_module
+    from vesselrt.export.graph import model_from_network
 
     torch.manual_seed(0)
     manifest = manifest_of(tile={"size": 64, "multiple": 32, "margin": 0, "fixed": True})
     network: nn.Module = FlexibleUNet(1, 1, "efficientnet-b0", spatial_dims=2, decoder_channels=(32, 16, 8, 8, 4))
-    model = onnx_from_module(Deployed(network, manifest).eval(), manifest)
+    model = model_from_network(network, manifest)
     write_model_file(model, manifest, tmp_path / "b0.onnx")
     assert build(tmp_path / "b0.onnx", ["sm75"]).manifest.provenance.parity["fp16"]["largest_difference"] < 5e-3
 
@@ -211,5 +210,39 @@ def test_a_network_of_two_output_channels_is_refused(tmp_path: Path) -> None:
     nodes = [helper.make_node("Concat", ["value", "value"], ["probability"], axis=1)]
     model = onnx.load(model_of(nodes, tmp_path / "two.onnx", {}))
     profile = Profile(tile=64, batch=(1, 1, 4))
-    with pytest.raises(ExportError, match=r"^two: of each window it gives \(2, 64, 64\)\. Expected \(1, 64, 64\), one"):
+    with pytest.raises(ExportError, match=r"^two: of each window it gives \(2, 64, 64\)\. Expected \(1, 64, 64\), a p"):
         _EngineBuilder("tensorrt_rtx").plan(model, manifest_of(), ["sm75"], profile, "two")
+
+
+@needs_tensorrt
+@pytest.mark.parametrize(("kind", "how"), [("MatMul", {}), ("Einsum", {"equation": "nchw,ncwd->nchd"})])
+def test_matrix_products_on_turing_are_fp16(tmp_path: Path, kind: str, how: dict[str, Any]) -> None:
+    from vesselrt.export.engine import build
+
+    nodes = [
+        helper.make_node("Conv", ["value", "weight"], ["c"]),
+        helper.make_node(kind, ["c", "c"], ["probability"], "product", **how),
+    ]
+    fixed = manifest_of(tile={"size": 64, "multiple": 32, "margin": 0, "fixed": True})
+    path = model_of(nodes, tmp_path / "p.onnx", {"weight": np.full((1, 1, 1, 1), 1e-3, np.float32)}, fixed)
+    assert build(path, ["sm75"]).manifest.precision == "fp16"
+    with pytest.raises(
+        ExportError, match=r"On sm75 it has no matrix product in FP32, as product is: compile it with --"
+    ):
+        build(path, ["sm75"], "f32")
+
+
+@needs_tensorrt
+def test_a_convolution_that_overflows_stays_in_f32_in_the_engine(tmp_path: Path) -> None:
+    from vesselrt.export.engine import build
+
+    nodes = [
+        helper.make_node("Conv", ["value", "weight"], ["c"], "before"),
+        helper.make_node("Conv", ["c", "large"], ["d"], "steep"),
+        helper.make_node("Conv", ["d", "small"], ["e"], "back"),
+        helper.make_node("Conv", ["e", "weight"], ["f"], "after"),
+        helper.make_node("Sigmoid", ["f"], ["probability"]),
+    ]
+    constants = {k: np.full((1, 1, 1, 1), v, np.float32) for k, v in (("weight", 1), ("large", 1e4), ("small", 1e-4))}
+    engine = build(model_of(nodes, tmp_path / "m.onnx", constants), ["sm75"])
+    assert engine.manifest.provenance.float_operations == ("steep", "back")

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import vesselrt
-from vesselrt.export.deployed import Deployed
-from vesselrt.export.graph import export_model, onnx_from_module
+from vesselrt.export.graph import export_model, model_from_network
+from vesselrt.export.head import Head
 from vesselrt.export.modelfile import record_metrics
 from vesselrt.runtime.devices import Device
 from vesselrt.runtime.errors import ExportError
@@ -50,7 +50,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory, fundus_photo: Callable[[i
             nn.init.uniform_(module.running_var, 0.5, 2.0)  # type: ignore[arg-type]
     nn.init.normal_(network.get_parameter("head.0.weight"), std=0.5)
     path, (photograph, _) = tmp_path_factory.mktemp("export") / "tiny.onnx", fundus_photo(90, 70, 0)
-    manifest = export_model(network, manifest_of(margin=24), path, [photograph], shift=-0.5)
+    manifest = export_model(network, manifest_of(margin=24), path, [photograph], Head(shift=-0.5))
     return Exported(path, network, manifest, -0.5, photograph)
 
 
@@ -112,8 +112,7 @@ def test_the_file_is_plain_onnx(exported: Exported) -> None:
 
 
 def test_an_export_is_repeatable() -> None:
-    module = Deployed(thin(), manifest_of("rgb", multiple=1)).eval()
-    one, other = (onnx_from_module(module, manifest_of("rgb", multiple=1)) for _ in range(2))
+    one, other = (model_from_network(thin(), manifest_of("rgb", multiple=1)) for _ in range(2))
     assert one.SerializeToString(deterministic=True) == other.SerializeToString(deterministic=True)
 
 
@@ -157,10 +156,16 @@ def broken(value: float) -> nn.Module:
             r"f32: the model file differs from the network by up to 0\.\d+ in probability \(tolerance 0.0001\)",
         ),
         (broken(float("nan")), "the network itself gives NaN or infinite values"),
-        (Branching(), "torch can't export this network: Could not guard on data-dependent expression"),
-        (Pair(), r"the network gives a tuple\. Expected one tensor"),
-        (nn.Conv2d(1, 1, 3, padding=1), r"torch can't export this network: .*expected input.* to have 1 channels"),
-        (Placed(), r"torch can't export this network: .* If its size can't vary, set tile.fixed in the manifest\."),
+        (Branching(), "torch can't export this network: Python decides there by values of the image"),
+        (
+            Pair(),
+            r"the network gives a tuple: 0 \(1, 3, 40, 48\), 1 .* Say which one holds the mask: --pick 0 or --pick 1\.",
+        ),
+        (
+            nn.Conv2d(1, 1, 3, padding=1),
+            r"the network fails on a window of 48 × 40 pixels: .*expected input.* to have 1 channels",
+        ),
+        (Placed(), r"fails on a window of .* It takes 32 × 32: say tile.size 32 and tile.fixed true in the manifest\."),
     ],
 )
 def test_a_failed_export_leaves_everything_as_it_was(tmp_path: Path, network: nn.Module, message: str) -> None:
@@ -229,7 +234,9 @@ def test_instance_norm_in_blended_windows(tmp_path: Path) -> None:
     [("batch", 4, "Sizes of tensors must match"), ("instance", 8, "more than 1 spatial")],
 )
 def test_a_multiple_that_the_network_cannot_take(tmp_path: Path, norm: str, multiple: int, reason: str) -> None:
-    message = rf"fails on a window of {multiple} × {multiple} pixels: .*{reason}.* tile.multiple, {multiple}. Raise it"
+    message = (
+        rf"window of {multiple} × {multiple} pixels: .*{reason}.* say tile.multiple {2 * multiple} in the manifest"
+    )
     with pytest.raises(ExportError, match=message):
         export_model(deep_unet(norm), manifest_of("rgb", multiple=multiple), tmp_path / "m.onnx", [])
     assert tree(tmp_path) == set()
@@ -271,11 +278,3 @@ def test_figures_that_cannot_be_written_leave_the_file(
         record_metrics(path, {"a test": {"f1": 0.5}})
     assert path.read_bytes() == exported.path.read_bytes()
     assert tree(tmp_path) == {"copy.onnx"}
-
-
-def test_what_is_deployed(exported: Exported) -> None:
-    module = Deployed(exported.network, exported.manifest, exported.shift).eval()
-    pixels = noise(2, 1, 8, 4)
-    with torch.inference_mode():
-        probability = module(torch.from_numpy(pixels)).numpy()
-    assert probability == pytest.approx(reference(exported.network, exported.manifest, pixels, -0.5), abs=1e-6)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from graphs import Photo, between, manifest_of, model_of, node, saved, tree, types
+from graphs import PIXELS, Photo, between, manifest_of, model_of, node, run, saved, tree, types
 
 import vesselrt
 from vesselrt.export import parity
@@ -79,6 +79,24 @@ def test_an_overflow_that_the_sigmoid_would_hide_is_named(tmp_path: Path) -> Non
     with pytest.raises(ExportError, match=r"^fp16: Conv steep overflows \(FP16 ends at 65504\)"):
         convert_model(source, tmp_path / "fp16.onnx", "fp16", [])
     assert tree(tmp_path) == {"f32.onnx"}
+
+
+def test_where_values_leave_the_range_of_fp16_f32_stays(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    nodes = [
+        node("Conv", ["first", "large"], ["steep"], "steep"),
+        node("Relu", ["steep"], ["kept"]),
+        node("Conv", ["kept", "small"], ["last"], "back"),
+    ]
+    constants = {"large": np.full((1, 1, 1, 1), 1000, np.float32), "small": np.full((1, 1, 1, 1), 1e-6, np.float32)}
+    source = saved(between(nodes, **constants), tmp_path / "f32.onnx")
+    written = convert_model(source, tmp_path / "fp16.onnx", "fp16", [])
+    assert written.provenance.float_operations == ("steep", "back")
+    assert "Conv steep overflows" in caplog.text
+    assert "FP32 stays where values are too large: steep, back." in caplog.text
+    found = types(onnx.load(tmp_path / "fp16.onnx"))
+    assert (found["steep"], found["Relu"], found["back"], found["two"]) == ("f32", "f32", "f32", "fp16")
+    exact = run(onnx.load(source), PIXELS)
+    assert run(onnx.load(tmp_path / "fp16.onnx"), PIXELS) == pytest.approx(exact, abs=2e-3)
 
 
 def test_a_difference_over_the_tolerance_writes_nothing(tmp_path: Path) -> None:

@@ -93,6 +93,12 @@ def test_weights_alone_or_in_a_checkpoint(tmp_path: Path, key: str | None) -> No
     assert torch.equal(loaded["shift"], weights["shift"])
 
 
+def test_of_several_dicts_the_one_with_tensors_is_taken(tmp_path: Path) -> None:
+    weights = {"scale": torch.tensor(3.0)}
+    torch.save({"network": {"widths": [8, 16]}, "model": "unet", "state_dict": weights}, tmp_path / "w.pt")
+    assert load_weights(tmp_path / "w.pt")[0] == weights
+
+
 @pytest.mark.parametrize(
     ("state", "message"),
     [

@@ -27,8 +27,8 @@ def test_the_version_is_printed(run: Run) -> None:
 
 
 COMMANDS = (
-    "predict", "serve", "models", "evaluate", "compare", "outline", "train", "export", "convert", "compile", "bench",
-    "engine", "engine info",
+    "predict", "serve", "models", "info", "evaluate", "compare", "outline", "train", "export", "convert", "compile",
+    "bench", "engine", "engine info",
 )  # fmt: skip
 
 
@@ -182,7 +182,7 @@ def test_outputs_are_tried_before_the_work(run: Run, tmp_path: Path, arguments: 
 def test_help_lists_every_command(run: Run) -> None:
     done = run("--help")
     assert done.code == 0
-    for command in ("predict", "serve", "models", "evaluate", "compare", "outline", "train", "export", "bench"):
+    for command in ("predict", "serve", "models", "info", "evaluate", "compare", "outline", "train", "export", "bench"):
         assert re.search(rf"\b{command}\b +\S+", done.out), command
     assert "Segments blood vessels in eye photographs." in done.out
     assert run("-h").out == done.out

@@ -21,8 +21,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (
-    predict.predict, serve.serve, models.models, measure.evaluate, measure.compare, training.outline, training.train,
-    export.export, export.convert,
+    predict.predict, serve.serve, models.models, models.info, measure.evaluate, measure.compare, training.outline,
+    training.train, export.export, export.convert,
 ):  # fmt: skip
     app.command()(with_verbosity(command))
 app.command("compile")(with_verbosity(export.compile_model))

@@ -17,13 +17,27 @@ if TYPE_CHECKING:
     from vesselrt.training.data.splits import Split
 
 
+Output = Annotated[
+    Literal["logits", "softmax", "sigmoid", "probability"] | None,
+    typer.Option(
+        help="What the network gives: logits, a channel for each class; softmax: logits of channels that exclude each "
+        "other, as background and vessel do; sigmoid: logits of channels on their own; probability: activation built "
+        "in. Default: what the source tells, else logits."
+    ),
+]
+Pick = Annotated[str | None, typer.Option(help="Of several outputs the one with the mask: key, name or index (0, -1).")]
+Vessel = Annotated[
+    str | None, typer.Option(help="Of several channels the vessel's, from 0; of several classes: artery=1,vein=2.")
+]
+
+
 def export(
     out: Annotated[Path, typer.Option("-o", "--out", help="The model file to write.")],
     source: Annotated[
         str | None,
         typer.Argument(
-            help="Training run, MONAI bundle, folder of segmentation_models_pytorch, .pt2 file of torch.export, or any "
-            "torch.nn.Module: package.module:factory."
+            help="Training run, MONAI bundle, folder of segmentation_models_pytorch, ONNX file, .pt2 file of "
+            "torch.export, or any torch.nn.Module: package.module:factory."
         ),
     ] = None,
     run: Annotated[str | None, typer.Option(hidden=True, help="SOURCE, a training run.")] = None,
@@ -35,34 +49,36 @@ def export(
         Path | None, typer.Option(help="Of a module or bundle: state dict (.pth, .pt or .safetensors).")
     ] = None,
     manifest: Annotated[
-        Path | None, typer.Option(help="What the source does not tell (scale, tile, licence), as YAML.")
+        Path | None,
+        typer.Option("-m", "--manifest", help="What the source does not tell (scale, tile, licence), as YAML."),
     ] = None,
-    output: Annotated[
-        Literal["logits", "softmax", "probability"] | None,
-        typer.Option(
-            help="What the network gives: logits; softmax: logits of background and vessel; probability: activation "
-            "built in. Default: what the source tells, else logits."
-        ),
-    ] = None,
+    output: Output = None,
+    pick: Pick = None,
+    vessel: Vessel = None,
     photos: Annotated[list[Path] | None, typer.Option(help="Photographs for the parity check.")] = None,
     precision: Annotated[
         Literal["f32", "fp16", "int8"],
         typer.Option(help="What its graph is to compute in; fp16 is for GPUs, int8 for processors."),
     ] = "f32",
 ) -> None:
-    """Turn a trained network into one model file, proven against PyTorch."""
-    with needs_extra("vesselrt export", "export"):
-        from vesselrt.export.precision import export_in_precision
-        from vesselrt.export.sources.finding import find_source
+    """Turn a trained network into one model file, proven against PyTorch, or against the ONNX file that it comes in."""
     named = [name for name in (source, run, network) if name is not None]
     if len(named) != 1:
         raise OptionError("name one SOURCE, and the file to write with -o. See: vesselrt export --help")
+    with needs_extra("vesselrt export", "engines" if named[0].endswith(".onnx") else "export"):
+        from vesselrt.export.head import Head
+        from vesselrt.export.precision import export_in_precision
+        from vesselrt.export.sources.finding import find_source
     check_writable(out)
-    found = find_source(named[0], weights, manifest, data)
+    if source is not None:
+        _apart(Path(source), out)
+    with needs_extra("vesselrt export", "export"):
+        found = find_source(named[0], weights, manifest, data)
     from vesselrt.runtime.photo.decoding import read_photo
 
     compared = [*found.photographs, *(read_photo(photo).pixels for photo in photos or [])]
-    typer.echo(describe_model(export_in_precision(found, out, precision, compared, output or found.output)))
+    head = Head(output or found.output, pick, _vessel_channel(vessel), found.shift)
+    typer.echo(describe_model(export_in_precision(found, out, precision, compared, head)))
 
 
 def convert(
@@ -170,6 +186,19 @@ def _judge(data: Path) -> "Judge":
         return {key: figures[key] for key in ("f1", "thin_recall") if key in figures}
 
     return measure
+
+
+def _vessel_channel(said: str | None) -> int | dict[str, int] | None:
+    """Of `--vessel`. Raises OptionError."""
+    try:
+        if said is None or "=" not in said:
+            return None if said is None else int(said)
+        parts = [part.partition("=") for part in said.split(",")]
+        return {name.strip(): int(channel) for name, _, channel in parts}
+    except ValueError:
+        raise OptionError(
+            f"--vessel {said}: expected the number of a channel, from 0, or of each class, as in artery=1,vein=2."
+        ) from None
 
 
 def _apart(source: Path, out: Path) -> Path:

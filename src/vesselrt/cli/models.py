@@ -1,21 +1,109 @@
-"""`vesselrt models` and `engine info`: what a model or an engine is, for people."""
+"""`vesselrt models`, `info` and `engine info`: what a model, an engine or an ONNX file is."""
 
+import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vesselrt.cli.console import needs_extra
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from onnx import ModelProto
+
     from vesselrt.runtime.engines.enginefile import Engine
     from vesselrt.runtime.manifest import Manifest, Preparation
 
 
-def models() -> None:
+AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, for programs.")]
+
+
+def models(as_json: AsJson = False) -> None:
     """List the built-in models and what their manifests say."""
     from vesselrt.runtime.modelfile import list_models
 
+    if as_json:
+        typer.echo(json.dumps({name: m.model_dump(mode="json") for name, m in list_models().items()}, indent=2))
+        return
     for manifest in list_models().values():
         typer.echo(describe_model(manifest))
+
+
+def info(
+    file: Annotated[str, typer.Argument(help="Model file, built-in model, engine file, or any ONNX file.")],
+    as_json: AsJson = False,
+) -> None:
+    """Say what a file is, what it takes and gives, and what to do with it next."""
+    from vesselrt.runtime.engines.enginefile import is_engine
+    from vesselrt.runtime.modelfile import find_model_file
+
+    path = find_model_file(file)
+    if is_engine(path):
+        facts, text = _engine_facts(path)
+    else:
+        with needs_extra("vesselrt info", "engines"):
+            from vesselrt.export.sources.onnxfile import read_graph
+        facts, text = _graph_facts(path, file, read_graph(path))
+    if as_json:
+        typer.echo(json.dumps(facts, indent=2))
+        return
+    lines = [text, f"  file       {facts['bytes'] / 1e6:.1f} MB, sha256 {facts['sha256']}"]
+    lines += [f"  {'next' if not i else '':<10} {line}" for i, line in enumerate(facts["next"])]
+    typer.echo("\n".join(lines))
+
+
+def _file_facts(kind: str, path: Path) -> dict[str, Any]:
+    from vesselrt.runtime.modelfile import sha256
+
+    return {"kind": kind, "file": str(path), "bytes": path.stat().st_size, "sha256": sha256(path)}
+
+
+def _engine_facts(path: Path) -> tuple[dict[str, Any], str]:
+    from vesselrt.runtime.engines.enginefile import read_engine
+    from vesselrt.runtime.engines.preflight import find_obstacles
+
+    engine = read_engine(path)
+    obstacles = find_obstacles(engine)
+    facts = _file_facts("engine", path) | {
+        "precision": engine.manifest.precision,
+        "manifest": engine.manifest.model_dump(mode="json"),
+        "engine": engine.header.model_dump(mode="json"),
+        "runs_here": not obstacles,
+        "next": [f"vesselrt predict photo.jpg --model {path}"],
+    }
+    return facts, f"{describe_engine(engine)}\n{_describe_obstacles(obstacles)}"
+
+
+def _graph_facts(path: Path, named: str, model: "ModelProto") -> tuple[dict[str, Any], str]:
+    """Of a model file, or of an ONNX file without a manifest."""
+    from vesselrt.export.sources.onnxfile import graph_ends, opset_of
+    from vesselrt.runtime.manifest import METADATA_KEY
+    from vesselrt.runtime.modelfile import read_manifest
+
+    own = any(entry.key == METADATA_KEY for entry in model.metadata_props)
+    inputs, outputs = graph_ends(model)
+    facts = _file_facts("model" if own else "onnx", path)
+    facts |= {"opset": opset_of(model), "inputs": inputs, "outputs": outputs}
+    ends = [
+        f"  {kind:<10} {end['name']} {end['type']} ({', '.join(map(str, end['shape']))})"
+        for kind, group in (("takes", inputs), ("gives", outputs))
+        for end in group
+    ]
+    if own:
+        manifest = read_manifest(path)
+        facts |= {"precision": manifest.precision, "manifest": manifest.model_dump(mode="json")}
+        facts["next"] = [f"vesselrt predict photo.jpg --model {named}"]
+        if manifest.precision == "f32":
+            facts["next"].append(f"vesselrt convert {named} --photos photo.jpg -o {path.stem}-fp16.onnx")
+        return facts, "\n".join([describe_model(manifest), *ends, f"  opset      {facts['opset']}"])
+    picked = f" --pick {outputs[0]['name']}" if len(outputs) > 1 else ""
+    facts["next"] = [f"vesselrt export {path} -m manifest.yaml{picked} -o {path.stem}-model.onnx"]
+    maker = f" of {model.producer_name} {model.producer_version}".rstrip() if model.producer_name else ""
+    return facts, "\n".join(
+        [f"{path}: an ONNX file{maker}, without a manifest", *ends, f"  opset      {facts['opset']}"]
+    )
 
 
 def engine_info(file: Annotated[Path, typer.Argument(help="Engine file.")]) -> None:
@@ -25,8 +113,11 @@ def engine_info(file: Annotated[Path, typer.Argument(help="Engine file.")]) -> N
 
     engine = read_engine(file)
     typer.echo(describe_engine(engine))
-    found = find_obstacles(engine)
-    typer.echo("  here       " + ("does not run: " + " ".join(found) if found else "runs"))
+    typer.echo(_describe_obstacles(find_obstacles(engine)))
+
+
+def _describe_obstacles(found: "Sequence[str]") -> str:
+    return "  here       " + ("does not run: " + " ".join(found) if found else "runs")
 
 
 def describe_model(manifest: "Manifest") -> str:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vesselrt.export.graph import export_model
+from vesselrt.export.head import Head
 from vesselrt.export.modelfile import write_model_file
 from vesselrt.runtime.errors import DataError
 from vesselrt.runtime.manifest import ClassFacts, DataSource, Manifest, Provenance
@@ -73,7 +74,7 @@ def teacher(tmp_path_factory: pytest.TempPathFactory) -> tuple[VesselNet, Path]:
     network.eval()
     path = tmp_path_factory.mktemp("teacher") / "teacher.onnx"
     manifest = Manifest.from_fields({**FACTS, "name": "teacher", "tolerance": {"f32": 1e-4}}, source="test")
-    export_model(network, manifest, path, [], shift=0.5)
+    export_model(network, manifest, path, [], Head(shift=0.5))
     return network, path
 
 
