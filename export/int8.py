@@ -16,6 +16,7 @@ import io
 import logging
 import sys
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -56,22 +57,13 @@ def int8_from_f32(
     flat = inline_local_functions(model)
     name = flat.graph.input[0].name
 
-    def agreement(candidate: ModelProto, chosen: Iterable[int]) -> tuple[float, list[float]]:
-        """Share of pixels on the f32 file's side of the threshold: on average, and of each window."""
-        places = list(chosen)
-        answers = answers_of(candidate, (judged[i] for i in places))
-        found = [
-            1 - flipped_share([expected[i]], [answer], manifest) for i, answer in zip(places, answers, strict=True)
-        ]
-        return float(np.mean(found)), found
-
     try:
         with contextlib.redirect_stdout(sys.stderr if logger.isEnabledFor(logging.INFO) else io.StringIO()):  # progress
             quantized: ModelProto = nncf.quantize_with_accuracy_control(
                 flat,
                 nncf.Dataset(calibration, lambda window: {name: window}),
                 nncf.Dataset(range(len(judged)), lambda i: {name: judged[i]}),
-                agreement,
+                _Agreement(manifest, judged, expected),
                 max_drop=MOST_FLIPPED,
                 preset=nncf.QuantizationPreset.MIXED,
                 advanced_quantization_parameters=nncf.AdvancedQuantizationParameters(
@@ -88,6 +80,21 @@ def int8_from_f32(
     unsigned = _unsigned(quantized)
     onnx.checker.check_model(unsigned, full_check=True)
     return unsigned
+
+
+@dataclass(frozen=True)
+class _Agreement:
+    """Share of pixels on the f32 file's side of the threshold: on average, and of each window."""
+
+    manifest: Manifest
+    judged: list[Image]
+    expected: list[NDArray[np.float32]]
+
+    def __call__(self, candidate: ModelProto, chosen: Iterable[int]) -> tuple[float, list[float]]:
+        places = list(chosen)
+        answers = zip(places, answers_of(candidate, (self.judged[i] for i in places)), strict=True)
+        found = [1 - flipped_share([self.expected[i]], [answer], self.manifest) for i, answer in answers]
+        return float(np.mean(found)), found
 
 
 def _unsigned(model: ModelProto) -> ModelProto:

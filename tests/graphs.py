@@ -28,7 +28,7 @@ def model_of(nodes: list[NodeProto], opset: int = 20, **constants: Any) -> onnx.
         [node("Cast", ["image"], ["value"], to=TensorProto.FLOAT), *nodes],
         "test",
         [helper.make_tensor_value_info("image", TensorProto.UINT8, ["n", 1, "h", "w"])],
-        [helper.make_tensor_value_info("probability", TensorProto.FLOAT, None)],
+        [helper.make_tensor_value_info("probability", TensorProto.FLOAT, ["n", 1, "h", "w"])],
         [numpy_helper.from_array(np.asarray(v), k) for k, v in constants.items()],
     )
     opsets = [helper.make_opsetid("", opset), helper.make_opsetid("house", 1)]
@@ -40,6 +40,32 @@ def between(nodes: list[NodeProto], **constants: Any) -> onnx.ModelProto:
     doubled = np.full((1, 1, 1, 1), 2, np.float32)
     ends = node("Conv", ["value", "one"], ["first"], "one"), node("Conv", ["last", "two"], ["probability"], "two")
     return model_of([ends[0], *nodes, ends[1]], **{"one": doubled, "two": doubled, **constants})
+
+
+def three_convolutions(outlier: float = 1.0) -> onnx.ModelProto:
+    """Dark lines are probable vessel. `outlier` multiplies one channel between the first two convolutions."""
+    random = np.random.default_rng(0)
+    line = np.full((1, 1, 5, 5), 1, np.float32)
+    line[0, 0, :, 2] = -4
+    spread = np.full(8, 1, np.float32)
+    spread[3] = outlier
+    constants: dict[str, Any] = {
+        "most": np.array(255, np.float32),
+        "first": line * spread[:, None, None, None],
+        "second": (random.uniform(0.9, 1.1, (8, 8, 1, 1)) / spread[None, :, None, None]).astype(np.float32),
+        "third": random.uniform(0.9, 1.1, (1, 8, 1, 1)).astype(np.float32),
+        "bias": np.array([-20], np.float32),
+    }
+    nodes = [
+        node("Div", ["value", "most"], ["scaled"]),
+        node("Conv", ["scaled", "first"], ["a"], "conv_1", pads=[2, 2, 2, 2]),
+        node("Relu", ["a"], ["b"]),
+        node("Conv", ["b", "second"], ["c"], "conv_2"),
+        node("Relu", ["c"], ["d"]),
+        node("Conv", ["d", "third", "bias"], ["e"], "conv_3"),
+        node("Sigmoid", ["e"], ["probability"]),
+    ]
+    return model_of(nodes, **constants)
 
 
 def manifest_of(**fields: Any) -> Manifest:

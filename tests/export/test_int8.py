@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from graphs import model_of
+from graphs import model_of, three_convolutions
 from manifests import make_manifest
 from numpy.typing import NDArray
-from onnx import ModelProto, TensorProto, helper, numpy_helper
+from onnx import ModelProto, helper, numpy_helper
 
 import vesselrt
 from vesselrt.export import engine, int8, parity
-from vesselrt.export.emulation import answer_of, answers_of, emulated_bf16
+from vesselrt.export.emulation import answer_of, answers_of
 from vesselrt.export.int8 import float_operations, int8_from_f32, symmetric
 from vesselrt.export.modelfile import record_metrics, write_model_file
 from vesselrt.export.parity import flipped_share
@@ -29,41 +29,6 @@ from vesselrt.runtime.modelfile import int8_file, loaded_file, read_manifest, sh
 
 def manifest_of(**fields: object) -> Manifest:
     return make_manifest(name="tiny", tile={"size": 64, "multiple": 4, "margin": 0}, **fields)
-
-
-def three_convolutions(outlier: float = 1.0) -> ModelProto:
-    """Dark lines are probable vessel. `outlier` multiplies one channel between the first two convolutions."""
-    random = np.random.default_rng(0)
-    line = np.full((1, 1, 5, 5), 1, np.float32)
-    line[0, 0, :, 2] = -4
-    spread = np.full(8, 1, np.float32)
-    spread[3] = outlier
-    constants = {
-        "most": np.array(255, np.float32),
-        "first": line * spread[:, None, None, None],
-        "second": (random.uniform(0.9, 1.1, (8, 8, 1, 1)) / spread[None, :, None, None]).astype(np.float32),
-        "third": random.uniform(0.9, 1.1, (1, 8, 1, 1)).astype(np.float32),
-        "bias": np.array([-20], np.float32),
-    }
-    pads = [2, 2, 2, 2]
-    nodes = [
-        helper.make_node("Cast", ["image"], ["value"], to=TensorProto.FLOAT),
-        helper.make_node("Div", ["value", "most"], ["scaled"]),
-        helper.make_node("Conv", ["scaled", "first"], ["a"], "conv_1", pads=pads),
-        helper.make_node("Relu", ["a"], ["b"]),
-        helper.make_node("Conv", ["b", "second"], ["c"], "conv_2"),
-        helper.make_node("Relu", ["c"], ["d"]),
-        helper.make_node("Conv", ["d", "third", "bias"], ["e"], "conv_3"),
-        helper.make_node("Sigmoid", ["e"], ["probability"]),
-    ]
-    graph = helper.make_graph(
-        nodes,
-        "tiny",
-        [helper.make_tensor_value_info("image", TensorProto.UINT8, ["n", 1, "h", "w"])],
-        [helper.make_tensor_value_info("probability", TensorProto.FLOAT, ["n", 1, "h", "w"])],
-        [numpy_helper.from_array(value, name) for name, value in constants.items()],
-    )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
 
 
 def photograph(seed: int) -> NDArray[np.uint8]:
@@ -341,38 +306,3 @@ def test_an_f32_file_with_no_int8_file_beside_it_makes_no_int8_engine(tmp_path: 
     write_model_file(three_convolutions(), manifest_of(), source)
     with pytest.raises(OptionError, match=r"is f32, and int8 was asked for\. Make one: vesselrt convert .*alone\.onnx"):
         engine.build(source, ["sm75"], "int8")
-
-
-def test_bf16_is_emulated_by_rounding_every_value_to_eight_bits() -> None:
-    model = three_convolutions()
-    rounded = emulated_bf16(model)
-    window = windows(1)[0]
-    exact, found = answer_of(model, window), answer_of(rounded, window)
-    assert 1e-4 < abs(exact - found).max() < 0.2
-    probed = onnx.shape_inference.infer_shapes(rounded)
-    probed.graph.output.append(helper.make_tensor_value_info("c", TensorProto.FLOAT, None))
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(probed.SerializeToString(), providers=["CPUExecutionProvider"])
-    value = session.run(["c"], {"image": window})[0]
-    assert not (value.view(np.uint32) & 0xFFFF).any()  # bf16 is the upper half of an f32
-
-
-def test_bf16_rounds_the_first_input_and_weights_that_stand_in_a_node() -> None:
-    """1 + 2⁻¹⁰ is 1 in bf16: the product of an input of 1/255 steps and this weight differs from the exact one."""
-    weight = numpy_helper.from_array(np.full((1, 1, 1, 1), 1 + 2**-10, np.float32))
-    nodes = [
-        helper.make_node("Cast", ["image"], ["value"], to=TensorProto.FLOAT),
-        helper.make_node("Constant", [], ["weight"], value=weight),
-        helper.make_node("Conv", ["value", "weight"], ["probability"]),
-    ]
-    graph = helper.make_graph(
-        nodes,
-        "one",
-        [helper.make_tensor_value_info("image", TensorProto.UINT8, ["n", 1, "h", "w"])],
-        [helper.make_tensor_value_info("probability", TensorProto.FLOAT, ["n", 1, "h", "w"])],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
-    pixels = np.arange(256, dtype=np.uint8).reshape(1, 1, 16, 16)
-    assert np.array_equal(answer_of(emulated_bf16(model), pixels), pixels.astype(np.float32))
-    assert not np.array_equal(answer_of(model, pixels), pixels.astype(np.float32))
