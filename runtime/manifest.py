@@ -226,7 +226,7 @@ class Manifest(Facts):
     def _write_schema(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
         fields: dict[str, Any] = write(self)
         if self.schema_version == 1:
-            del fields["exclusive"]
+            fields.pop("exclusive", None)  # missing where a part of the manifest is asked for
         return fields
 
     @model_validator(mode="after")
