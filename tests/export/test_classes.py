@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import vesselrt
+from vesselrt.cli.export import _vessel_channel
 from vesselrt.export import parity
 from vesselrt.export.emulation import answers_of
 from vesselrt.export.graph import export_model
 from vesselrt.export.head import Head, Output
 from vesselrt.export.precision import convert_model
 from vesselrt.runtime.devices import Device
-from vesselrt.runtime.errors import ExportError
+from vesselrt.runtime.errors import ExportError, OptionError
 from vesselrt.runtime.manifest import Manifest
 from vesselrt.runtime.modelfile import read_manifest
 
@@ -210,3 +211,11 @@ def test_an_engine_has_a_channel_for_each_class(tmp_path: Path) -> None:
     engine = read_engine(tmp_path / "a.engine")
     assert engine.manifest.class_names == ("artery", "vein")
     assert engine.header.proven.shape == (512,)
+
+
+def test_the_command_takes_channels_by_name() -> None:
+    assert _vessel_channel("artery=1,vein=-1") == {"artery": 1, "vein": -1}
+    assert (_vessel_channel("2"), _vessel_channel(None)) == (2, None)
+    for said in ("artery=1,2", "artery=", "vein"):
+        with pytest.raises(OptionError, match=f"^--vessel {said}: expected the number of a channel, from 0, or of"):
+            _vessel_channel(said)
