@@ -54,6 +54,10 @@ Compare = Annotated[
         "OpenVINO's benchmark_app on its network.",
     ),
 ]
+Mixed = Annotated[
+    bool,
+    typer.Option("--mixed", help="Measure a folder of ten cameras, drawn, beside folders of one camera each."),
+]
 DataFolder = Annotated[
     Path | None,
     typer.Option("--data", help="Folder of CHASE_DB1 and HRF: photographs for the sizes, and F1 with --compare."),

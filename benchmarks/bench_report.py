@@ -11,6 +11,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from vesselrt.benchmarks.measure import BURN_IN, Fresh, Spread
+from vesselrt.benchmarks.mixed import MixedCameras
 from vesselrt.benchmarks.reports import MeasurementReport
 from vesselrt.runtime.backends import Info
 from vesselrt.runtime.errors import DataError
@@ -135,6 +136,8 @@ class BenchReport(MeasurementReport):
     """Empty without --compare and --data."""
     left_out: dict[str, str] = field(default_factory=dict)
     """Column of --compare → why it was not measured."""
+    mixed: MixedCameras | None = None
+    """None without --mixed."""
 
 
 def read_bench_report(path: Path) -> BenchReport:

@@ -41,6 +41,7 @@ from vesselrt.benchmarks.measure import (
     share_differing,
     timed_calls,
 )
+from vesselrt.benchmarks.mixed import MixedCameras, measure_mixed
 from vesselrt.benchmarks.photos import Photo
 from vesselrt.benchmarks.reports import report_head
 from vesselrt.benchmarks.throughput import measure_throughput
@@ -73,6 +74,8 @@ class BenchPlan:
     """Whether PyTorch, ONNX Runtime and OpenVINO with MONAI run beside it."""
     scored: dict[str, list[Sample]] = field(default_factory=dict)
     """Data set → test photographs for the F1 of each column."""
+    mixed: bool = False
+    """Whether a folder of many cameras is measured too, on drawn photographs."""
     against: BenchReport | None = None
     """What it is to be compared with; of other work, it is refused before anything is measured."""
 
@@ -107,6 +110,7 @@ class _Found:
     photos: list[PhotoFigures] = field(default_factory=list)
     scores: list[Score] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
+    mixed: MixedCameras | None = None
 
 
 def _measure(plan: BenchPlan, path: Path, segmenter: Segmenter) -> _Found:
@@ -130,6 +134,8 @@ def _measure(plan: BenchPlan, path: Path, segmenter: Segmenter) -> _Found:
                 expected = mask if plan.effort.batch is None else segmenter.segment(photo.data).encode("mask")
                 figures = replace(figures, fresh=measure_fresh(plan.load, photo, expected, plan.starts))
             found.photos.append(figures)
+        if plan.mixed:
+            found.mixed = measure_mixed(segmenter)
         if peers is not None:
             columns = partial(_columns_beside, subject, peers)
             found.scores += [score_columns(name, samples, columns) for name, samples in plan.scored.items()]

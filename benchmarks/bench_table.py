@@ -5,6 +5,7 @@ from statistics import median
 
 from vesselrt.benchmarks.bench_report import BenchReport, Effort, PeerFigures, PhotoFigures, Score
 from vesselrt.benchmarks.measure import SPREAD_TITLES, Spread
+from vesselrt.benchmarks.mixed import MixedCameras
 from vesselrt.benchmarks.tables import render_table
 
 _BUSY_LOAD = 0.5  # of other processes, before the start
@@ -14,6 +15,8 @@ def table_from_report(report: BenchReport) -> str:
     """The whole report but its samples."""
     blocks = ["\n".join(_head_lines(report))]
     blocks += [_photo_block(photo, report.info.precision) for photo in report.photos]
+    if report.mixed is not None:
+        blocks.append(_mixed_block(report.mixed))
     if report.scores:
         blocks.append(_score_block(report.scores))
     if report.left_out:
@@ -81,6 +84,15 @@ def _single_lines(photo: PhotoFigures) -> Iterator[str]:
 def _peer_row(name: str, peer: PeerFigures) -> list[str]:
     ratios = (f"{peer.ratio:.1f}", f"{peer.ratio_of_runs:.1f}")
     return [name, peer.precision, *peer.end_to_end.cells(), *ratios, f"{peer.pixels_differ:.3%}"]
+
+
+def _mixed_block(mixed: MixedCameras) -> str:
+    rows = [
+        [name, *(f"{value:.1f}" for value in (alone, mixed.mixed[name], mixed.first[name]))]
+        for name, alone in mixed.alone.items()
+    ]
+    table = render_table(["camera, ms", "after one of its own", "after another", "the first"], rows)
+    return f"{table}\na folder of many cameras takes {mixed.ratio:.2f} × folders of one camera each"
 
 
 def _score_block(scores: list[Score]) -> str:

@@ -1,12 +1,9 @@
 """A folder of photographs of many cameras beside one of a single camera: what changing the shape of the window costs.
 
-    python -m vesselrt.benchmarks.mixed
-
 The photographs of a folder of one are copies of one photograph of the other; each takes its turn as such. So both
 folders have the same pixels, and only the order differs.
 """
 
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,8 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vesselrt.benchmarks.photos import Photo, encode_jpeg, synthetic
-from vesselrt.runtime.errors import as_command
-from vesselrt.runtime.segmenter import Segmenter, load
+from vesselrt.runtime.segmenter import Segmenter
 
 CAMERAS = (
     (565, 584, 540), (700, 605, 650), (768, 576, 700), (1440, 960, 1100), (1280, 1024, 1200), (1536, 1152, 1250),
@@ -55,8 +51,12 @@ def draw_camera(width: int, height: int, diameter: int) -> Photo:
     return Photo(f"{width}x{height}", "synthetic", encode_jpeg(pixels), width, height)
 
 
-def measure_mixed(segmenter: Segmenter, photos: Sequence[Photo], rounds: int = ROUNDS) -> MixedCameras:
-    """Segments the photographs, to their masks, in turn: each once after another one, and once after itself."""
+def measure_mixed(segmenter: Segmenter, photos: Sequence[Photo] | None = None, rounds: int = ROUNDS) -> MixedCameras:
+    """Segments the photographs, to their masks, in turn: each once after another one, and once after itself.
+
+    None: drawn ones of `CAMERAS`.
+    """
+    photos = photos or [draw_camera(*camera) for camera in CAMERAS]
     mixed: dict[str, list[float]] = {photo.name: [] for photo in photos}
     alone: dict[str, list[float]] = {photo.name: [] for photo in photos}
     segmenter.warm_up()  # what is no camera's own: threads, memory
@@ -71,16 +71,3 @@ def measure_mixed(segmenter: Segmenter, photos: Sequence[Photo], rounds: int = R
         {name: min(times[1:]) for name, times in mixed.items()},
         {name: times[0] for name, times in mixed.items()},
     )
-
-
-def _print_mixed(found: MixedCameras) -> None:
-    sys.stdout.write("| camera | alone, ms | mixed | first |\n|---|---:|---:|---:|\n")
-    for name, alone in found.alone.items():
-        sys.stdout.write(f"| {name} | {alone:.0f} | {found.mixed[name]:.0f} | {found.first[name]:.0f} |\n")
-    sys.stdout.write(f"\nmixed / alone: {found.ratio:.3f}\n")
-
-
-if __name__ == "__main__":
-    with as_command(), load() as loaded:
-        sys.stdout.write(f"{loaded!r}\n\n")
-        _print_mixed(measure_mixed(loaded, [draw_camera(*camera) for camera in CAMERAS]))

@@ -1,8 +1,15 @@
 """The measurement of mixed cameras, with a network that costs nothing."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from vesselrt.benchmarks import mixed
+from vesselrt.benchmarks.bench_report import Effort, read_bench_report
+from vesselrt.benchmarks.bench_run import BenchPlan, run_bench
+from vesselrt.benchmarks.bench_table import table_from_report
+from vesselrt.benchmarks.measure import LoadOptions
 from vesselrt.benchmarks.mixed import CAMERAS, MixedCameras, draw_camera, measure_mixed
 from vesselrt.runtime.backends.fake import FakeBackend
 from vesselrt.runtime.modelfile import find_model_file, read_manifest
@@ -20,6 +27,16 @@ def test_each_camera_follows_another_one_and_itself() -> None:
     for times in (found.alone, found.mixed, found.first):
         assert list(times) == ["96x80", "120x120"]
         assert min(times.values()) > 0
+
+
+def test_bench_measures_and_keeps_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(mixed, "CAMERAS", ((96, 80, 90), (120, 120, 100)))
+    load = LoadOptions(None, "cpu:openvino", "f32", None)
+    report = run_bench(BenchPlan(load, [], Effort(1), 0, mixed=True))
+    assert report.mixed is not None
+    assert f"takes {report.mixed.ratio:.2f} × folders of one camera each" in table_from_report(report)
+    report.write(tmp_path / "bench.json")
+    assert read_bench_report(tmp_path / "bench.json").mixed == report.mixed
 
 
 def test_the_ratio_is_that_of_the_sums() -> None:

@@ -57,8 +57,8 @@ def export(
     vessel: Vessel = None,
     photos: Annotated[list[Path] | None, typer.Option(help="Photographs for the parity check.")] = None,
     precision: Annotated[
-        Literal["f32", "fp16", "int8"],
-        typer.Option(help="What its graph is to compute in; fp16 is for GPUs, int8 for processors."),
+        Literal["f32", "fp16"],
+        typer.Option(help="What its graph is to compute in; fp16 is for GPUs. For int8: vesselrt convert."),
     ] = "f32",
 ) -> None:
     """Turn a trained network into one model file, proven against PyTorch, or against the ONNX file that it comes in."""
