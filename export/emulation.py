@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import onnxruntime
 from numpy.typing import NDArray
-from onnx import ModelProto, NodeProto, TensorProto, helper
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper
 from onnx.inliner import inline_local_functions
 
 from vesselrt.export.fp16 import WEIGHTED, between_weighted
@@ -37,9 +37,7 @@ def emulated(half: ModelProto, *, probes: bool = False) -> ModelProto:
             nodes += [_cast(f"{name} exact", name, TensorProto.FLOAT16) for name in made]
         nodes += [_cast(name, f"{name} wide", TensorProto.FLOAT) for name in made]
         if probes and made:
-            nodes.append(helper.make_node("Abs", [f"{made[0]} wide"], [f"{made[0]} size"]))
-            nodes.append(helper.make_node("ReduceMax", [f"{made[0]} size"], [f"{made[0]} largest"], keepdims=0))
-            graph.output.append(helper.make_tensor_value_info(f"{made[0]} largest", TensorProto.FLOAT, []))
+            nodes += _probe(graph, f"{made[0]} wide", made[0])
     del graph.node[:]
     graph.node.extend(nodes)
     return copy
@@ -55,12 +53,19 @@ def largest_values(flat: ModelProto, batches: Iterable[Image]) -> dict[str, floa
     floats = {v.name for v in graph.value_info if v.type.tensor_type.elem_type == TensorProto.FLOAT}
     names = [name for node in graph.node for name in node.output if name in floats]
     for name in names:
-        graph.node.append(helper.make_node("Abs", [name], [f"{name} size"]))
-        graph.node.append(helper.make_node("ReduceMax", [f"{name} size"], [f"{name} largest"], keepdims=0))
-        graph.output.append(helper.make_tensor_value_info(f"{name} largest", TensorProto.FLOAT, []))
+        graph.node.extend(_probe(graph, name, name))
     session, ends = session_of(copy), [f"{name} largest" for name in names]
     found = [session.run(ends, {graph.input[0].name: pixels}) for pixels in batches]
     return {name: max(map(float, values)) for name, values in zip(names, zip(*found, strict=True), strict=True)}
+
+
+def _probe(graph: GraphProto, source: str, name: str) -> list[NodeProto]:
+    """Nodes that give the largest magnitude of the value `source` as a further output of the graph, `NAME largest`."""
+    graph.output.append(helper.make_tensor_value_info(f"{name} largest", TensorProto.FLOAT, []))
+    return [
+        helper.make_node("Abs", [source], [f"{name} size"]),
+        helper.make_node("ReduceMax", [f"{name} size"], [f"{name} largest"], keepdims=0),
+    ]
 
 
 def emulated_bf16(model: ModelProto) -> ModelProto:

@@ -12,8 +12,9 @@ import numpy as np
 import onnx
 import onnxruntime
 from numpy.typing import NDArray
-from onnx import ModelProto, NodeProto, helper, numpy_helper
+from onnx import ModelProto, helper, numpy_helper
 
+from vesselrt.export.fp16 import read_names
 from vesselrt.export.head import Answers, Head
 from vesselrt.export.parity import network_answer
 from vesselrt.export.proven import write_proven
@@ -172,7 +173,7 @@ def _opened(network: OnnxNetwork, output: str) -> ModelProto:
     for node in reversed(graph.node):
         if wanted.intersection(node.output):
             nodes.append(node)
-            wanted |= _read_names(node)
+            wanted |= read_names(node)
     nodes.reverse()
     constants = [tensor for tensor in graph.initializer if tensor.name in wanted]
     kept_graph = onnx.GraphProto()  # what a field holds ends when the field is emptied
@@ -186,14 +187,6 @@ def _opened(network: OnnxNetwork, output: str) -> ModelProto:
         if not axis.HasField("dim_value") or axis.dim_value not in (1, 3) or place == 0:
             axis.dim_param = f"axis {place}"
     return model
-
-
-def _read_names(node: NodeProto) -> set[str]:
-    names = set(node.input)
-    for attribute in node.attribute:
-        for graph in (attribute.g, *attribute.graphs):
-            names |= {name for inner in graph.node for name in _read_names(inner)} | {o.name for o in graph.output}
-    return names
 
 
 def _open_batch(model: ModelProto, batch: int) -> None:

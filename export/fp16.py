@@ -95,7 +95,7 @@ class _Rewriting:
         slots = _slots(node, self.opset, self.floats) if index in self.between and node.op_type in HALF else None
         large = not self.kept.isdisjoint((*node.input, *node.output))
         if slots is None or large or not self._constants_fit(node, slots[0]):
-            self._restore(_read(node))
+            self._restore(read_names(node))
             self.nodes.append(node)
             return
         inputs, outputs = slots
@@ -114,7 +114,7 @@ class _Rewriting:
             raise ExportError("the graph holds no FP32 convolution or matrix product, so nothing to compute in FP16.")
         graph = self.model.graph
         self._restore(output.name for output in graph.output)
-        used = {name for node in self.nodes for name in _read(node)} | {output.name for output in graph.output}
+        used = {name for node in self.nodes for name in read_names(node)} | {output.name for output in graph.output}
         _replace(graph.initializer, [t for t in self.constants.values() if t.name in used])
         _replace(graph.node, self.nodes)
         del graph.value_info[:]
@@ -184,14 +184,14 @@ def between_weighted(graph: GraphProto) -> set[int]:
     after, before = set(), set()
     active: set[str] = set()
     for index, node in enumerate(graph.node):
-        if node.op_type in WEIGHTED or active.intersection(_read(node)):
+        if node.op_type in WEIGHTED or active.intersection(read_names(node)):
             after.add(index)
             active |= floats.intersection(node.output)
     wanted: set[str] = set()
     for index, node in reversed(list(enumerate(graph.node))):
         if node.op_type in WEIGHTED or wanted.intersection(node.output):
             before.add(index)
-            wanted |= floats.intersection(_read(node))
+            wanted |= floats.intersection(read_names(node))
     return after & before
 
 
@@ -215,12 +215,12 @@ def _slots(node: NodeProto, opset: int, floats: set[str]) -> tuple[list[int], li
     return positions(node.input, list(schema.inputs)), positions(node.output, list(schema.outputs))
 
 
-def _read(node: NodeProto) -> set[str]:
+def read_names(node: NodeProto) -> set[str]:
     """Every value that the node reads, in its branches too."""
     names = set(node.input)
     for attribute in node.attribute:
         for graph in (attribute.g, *attribute.graphs):
-            names |= {name for inner in graph.node for name in _read(inner)} | {o.name for o in graph.output}
+            names |= {name for inner in graph.node for name in read_names(inner)} | {o.name for o in graph.output}
     return names
 
 

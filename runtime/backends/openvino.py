@@ -118,13 +118,14 @@ def _load(path: Path, info: Info) -> tuple[openvino.CompiledModel, bytes]:
         compiled = _CORE.compile_model(model, "CPU", _options(info))
     except RuntimeError as error:
         raise unusable_model(path, _reason(error)) from None
-    written = io.BytesIO()
-    compiled.export_model(written)
+    stream = io.BytesIO()
+    compiled.export_model(stream)
+    written = stream.getvalue()
     try:
-        cache.keep_compiled(name, written.getvalue())
+        cache.keep_compiled(name, written)
     except EngineError as error:  # it costs the next start a second, and nothing else
         logger.debug("what was compiled is not kept: %s", error)
-    return compiled, written.getvalue()
+    return compiled, written
 
 
 def _read_compiled(written: bytes, info: Info) -> openvino.CompiledModel:
