@@ -16,6 +16,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+
+import vesselrt.runtime.backends.openvino_import  # noqa: F401 - before OpenVINO itself
+
+# isort: split
 import openvino
 from openvino import opset13, properties
 from openvino.properties import hint

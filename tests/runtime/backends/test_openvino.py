@@ -1,6 +1,8 @@
 """OpenVINO compiles a model once, for windows of every shape, and what it compiled is found again."""
 
 import logging
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -138,3 +140,18 @@ def test_a_graph_that_openvino_or_onnxruntime_can_not_use_is_a_model_error(shuff
             assert message.startswith(f"{shuffling}: not a usable ONNX model, or damaged (")
             assert message.endswith("). Export or copy it again.")
             assert "\n" not in message
+
+
+def test_its_converter_is_imported_when_a_program_calls_it_and_not_before() -> None:
+    code = (
+        "import sys, vesselrt\n"
+        "from vesselrt.runtime.modelfile import find_model_file\n"
+        "with vesselrt.load(device='cpu:openvino'): pass\n"
+        "assert 'openvino.tools.ovc' not in sys.modules\n"
+        "from openvino import convert_model\n"
+        "assert len(convert_model(find_model_file(None)).inputs) == 1\n"
+        "import openvino.tools.ovc\n"
+        "assert openvino.tools.ovc.__name__ == 'openvino.tools.ovc'\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
