@@ -21,6 +21,9 @@ MAX_RATIO = 8192
 """Bytes of pixels that a byte of WebP or AVIF may stand for; photographs of the worst quality come to 2400. The formats
 have no bound: 40 bytes of WebP took 7 s and 1.9 GB."""
 
+REDUCTIONS = (8, 4, 2)
+"""By which the sides of a photograph may be divided where it is finer than the model needs it."""
+
 Samples = NDArray[Any]
 """(H, W) or (H, W, C) as they are stored: C of 1 or 2 is grey (and alpha), of 3 or 4 RGB (and alpha)."""
 
@@ -46,7 +49,7 @@ class Encoded:
     from_white: bool = False
     """Whether 0 was stored for white; `decode` has turned it around, in all bits of `depth`."""
     reductions: tuple[int, ...] = ()
-    """By which of 8, 4, 2 the sides can be divided while decoding."""
+    """Those of `REDUCTIONS` by which the sides can be divided while decoding."""
     max_bytes: int | None = None
     """What the compressed bytes in the file can stand for at most, decoded; None: any number."""
     is_raw: bool = False

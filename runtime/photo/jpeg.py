@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import simplejpeg
 
-from vesselrt.runtime.photo.encoded import MAX_PARTS, Encoded, Samples, bad_header, damaged, unsupported
+from vesselrt.runtime.photo.encoded import MAX_PARTS, REDUCTIONS, Encoded, Samples, bad_header, damaged, unsupported
 from vesselrt.runtime.photo.exif import orientation_from_exif
 
 _FRAMES = {0xC0, 0xC1, 0xC2, 0xC9, 0xCA}  # baseline, extended, progressive, and the last two with arithmetic coding
@@ -51,7 +51,7 @@ def open_jpeg(data: bytes) -> Encoded:
     pure = b"".join([*kept, memoryview(data)[start - 4 :]])
     return Encoded(
         "jpeg", frame.width, frame.height, partial(_decode_jpeg, pure, frame, adobe), orientation=orientation,
-        reductions=(8, 4, 2),
+        reductions=REDUCTIONS,
     )  # fmt: skip
 
 

@@ -4,17 +4,20 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, Union
 
 import cv2
+import numpy as np
 from numpy.typing import NDArray
 
 from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.errors import FieldOfViewError, ImageDecodeError, ImageTooLargeError, OptionError
 from vesselrt.runtime.manifest import Preparation
 from vesselrt.runtime.photo.decoding import BinaryFile, Decoded, Limits, decode_photo, read_at_most, read_bytes
+from vesselrt.runtime.photo.encoded import REDUCTIONS
 from vesselrt.runtime.photo.pixels import array_from, rgb_from_array, rgb_from_pillow
 from vesselrt.runtime.photo.preparation import Views, prepare_views
 
@@ -92,7 +95,9 @@ class Photograph:
 
     def decode(self, preparation: Preparation) -> Decoded:
         """The photograph no finer than `preparation` needs it. Raises as `decode_photo`."""
-        return self._decode(preparation.largest and _ROOM * preparation.largest)
+        enough = preparation.largest and _ROOM * preparation.largest
+        decoded = self._decode(enough)
+        return decoded if enough is None or decoded.reduction > 1 else _reduce(decoded, enough)
 
     def prepare(self, decoded: Decoded, preparation: Preparation, scale: float | None = None) -> Views:
         """What the network is to see, and where it lies in the photograph's own pixels.
@@ -121,6 +126,23 @@ class Photograph:
             self.pixels = seen.pixels
         self.warnings = seen.warnings
         return seen
+
+
+def _reduce(decoded: Decoded, enough: float) -> Decoded:
+    """What came at its own size, reduced as a JPEG is decoded: to the means of blocks of pixels.
+
+    To resize the whole by a factor that is no integer takes seven times as long.
+    """
+    height, width = decoded.size
+    factor = next((k for k in REDUCTIONS if max(height, width) >= k * enough), 1)
+    if factor == 1:
+        return decoded
+    pixels, down, right = decoded.pixels, -height % factor, -width % factor
+    if down or right:  # a block at the edge has as many pixels as the others
+        pixels = np.asarray(cv2.copyMakeBorder(pixels, 0, down, 0, right, cv2.BORDER_REPLICATE), np.uint8)
+    size = (pixels.shape[1] // factor, pixels.shape[0] // factor)
+    reduced = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
+    return replace(decoded, pixels=reduced, reduction=factor)
 
 
 def _is_of_pillow(given: object) -> "TypeIs[Pillow.Image]":

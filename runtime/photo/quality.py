@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vesselrt.runtime.arrays import Image
-from vesselrt.runtime.photo.views import SURVEY, Scale, mask_of
+from vesselrt.runtime.photo.views import SURVEY, Scale, mask_of, survey_of
 
 GUESSED = (
     "No edge of the field of view is seen, so the scale is a guess: the longer side is taken for the diameter. "
@@ -73,8 +73,7 @@ def find_warnings(image: Image, scales: Sequence[Scale], pixels: Image) -> tuple
 
 def _reduce(image: Image, scales: Sequence[Scale]) -> tuple[Image, Image] | None:
     """A reduced copy, and 1 in 0 where its pixels lie well inside a field of view; None where none does."""
-    step = max(1, max(image.shape[:2]) // SURVEY)
-    survey = np.ascontiguousarray(image[::step, ::step])
+    survey, step = survey_of(image)
     reduced = [replace(s, outline=tuple((x // step, y // step) for x, y in s.outline)) for s in scales]
     # The rim is steep and dark, and says nothing; the frame of a photograph is no rim.
     inside = np.asarray(cv2.erode(mask_of(reduced, survey.shape[:2]).view(np.uint8), _RIM_KERNEL), np.uint8)

@@ -4,6 +4,7 @@ A field of view is the lit disc, as far as the sensor shows it. There may be sev
 them.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -131,8 +132,7 @@ def find_scales(image: Image, told: float | None = None) -> tuple[Scale, ...]:
     Raises FieldOfViewError when the image is uniformly dark.
     """
     height, width = image.shape[:2]
-    step = max(1, max(height, width) // SURVEY)
-    survey = np.ascontiguousarray(image[::step, ::step])
+    survey, step = survey_of(image)
     # A maximum over the channels: the surroundings are dark in all of them, the retina never is.
     red, green, blue = cv2.split(survey)
     grey = np.asarray(cv2.max(cv2.max(red, green), blue), np.uint8)
@@ -145,6 +145,12 @@ def find_scales(image: Image, told: float | None = None) -> tuple[Scale, ...]:
     if told is not None:
         scales = [replace(scale, diameter=told, source="told") for scale in scales]
     return tuple(sorted(scales, key=lambda scale: -scale.box.longer))
+
+
+def survey_of(image: Image) -> tuple[Image, int]:
+    """Every step-th row and column of (H, W, 3) uint8, and the step. Three channels in turn: numpy is slow with one."""
+    step = max(1, max(image.shape[:2]) // SURVEY)
+    return np.asarray(cv2.merge([np.ascontiguousarray(image[::step, ::step, c]) for c in range(3)]), np.uint8), step
 
 
 def whole(shape: tuple[int, int], told: float | None = None) -> Scale:
@@ -168,7 +174,7 @@ def _find_page(survey: Image, grey: Image) -> Image | None:
     ends = (slice(side), slice(-side, None))
     corners = np.array([np.median(survey[y, x], axis=(0, 1)) for y in ends for x in ends])  # (4, 3)
     colour = np.sort(corners, axis=0)[1:3].mean(axis=0)
-    dark = colour.max() < 2 * _MIN_RISE or colour.max() <= 0.5 * float(np.percentile(grey, 95))
+    dark = colour.max() < 2 * _MIN_RISE or colour.max() <= 0.5 * _bright_level(grey)
     if dark or (np.abs(corners - colour).max(axis=1) <= _MAX_PAGE_RANGE).sum() < 3:
         return None
     low, high = np.clip(colour - _MAX_PAGE_RANGE, 0, 255), np.clip(colour + _MAX_PAGE_RANGE, 0, 255)
@@ -204,7 +210,7 @@ def _scales_in_frame(grey: Image) -> Iterator[Scale]:
     corners = [grey[:corner, :corner], grey[:corner, -corner:], grey[-corner:, :corner], grey[-corner:, -corner:]]
     # The second darkest corner: a camera's notch or a burnt-in date may fill the others.
     background = float(np.sort([np.median(c) for c in corners])[1])
-    bright = float(np.percentile(grey, 95))
+    bright = _bright_level(grey)
     if bright < _MIN_RISE:
         raise FieldOfViewError(
             f"the photograph is black: 95 % of its pixels are at or below {bright:.0f} of 255. "
@@ -227,6 +233,14 @@ def _scales_in_frame(grey: Image) -> Iterator[Scale]:
         for disc in _split_touching_discs((labels == label).astype(np.uint8)):
             if _bounding_box(disc).longer >= _MIN_SECOND * longest and _is_disc(disc):
                 yield _scale_from_disc(disc)
+
+
+def _bright_level(grey: Image) -> float:
+    """What 95 % of the pixels are at or below: numpy's percentile, by counting, in a fifth of its time."""
+    below = np.cumsum(cv2.calcHist([grey], [0], None, [256], [0, 256]).ravel())
+    place = 0.95 * (grey.size - 1)
+    low, high = np.searchsorted(below, [math.floor(place), math.ceil(place)], side="right")
+    return float(low + (high - low) * (place % 1))
 
 
 def _split_touching_discs(lit: Image) -> Iterator[Image]:

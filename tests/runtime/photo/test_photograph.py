@@ -111,11 +111,18 @@ def test_an_overlay_is_as_fine_as_the_photograph(reductions: list[int]) -> None:
     assert reductions == [4, 1]
 
 
-@pytest.mark.parametrize("suffix", [".png", ".webp", ".bmp", ".tif"])
-def test_other_formats_come_at_their_own_size(reductions: list[int], suffix: str) -> None:
-    _, encoded = cv2.imencode(suffix, eye(700, 1000, radius=340)[:, :, ::-1])
-    segmenter(100).segment(encoded.tobytes())
-    assert reductions == [1]
+@pytest.mark.parametrize("suffix", [".png", ".webp", ".bmp", ".tif", "array"])
+def test_other_formats_are_reduced_when_they_were_decoded(reductions: list[int], suffix: str) -> None:
+    image = eye(701, 999, radius=340)
+    given = image if suffix == "array" else cv2.imencode(suffix, image[:, :, ::-1])[1].tobytes()
+    taken = Photograph(given, Limits())
+    decoded = taken.decode(Preparation(field_of_view=150))
+    assert (decoded.reduction, decoded.size) == (4, (701, 999))
+    blocks = np.pad(taken.pixels, ((0, 3), (0, 1), (0, 0)), "edge").reshape(176, 4, 250, 4, 3).astype(float)
+    assert np.abs(decoded.pixels - blocks.mean(axis=(1, 3))).max() <= 0.5
+    assert taken.pixels.shape == (701, 999, 3)
+    assert segmenter(150).segment(given).probability.shape == (701, 999)
+    assert reductions == ([] if suffix == "array" else [1, 1])
 
 
 def test_what_is_wrong_is_said_of_the_photograph(reductions: list[int], tmp_path: Any) -> None:

@@ -16,7 +16,7 @@ from vesselrt.runtime.backends.fake import FakeBackend
 from vesselrt.runtime.errors import FieldOfViewError, OptionError
 from vesselrt.runtime.manifest import Manifest, Preparation
 from vesselrt.runtime.photo.preparation import prepare_views
-from vesselrt.runtime.photo.views import Box, find_scales, mask_of
+from vesselrt.runtime.photo.views import Box, _bright_level, find_scales, mask_of, survey_of
 from vesselrt.runtime.segmenter import Segmenter
 
 RETINA = (170, 80, 40)
@@ -256,3 +256,12 @@ def test_lit_border_columns(columns: list[int]) -> None:
     image[:, columns] = 255
     image[:, 100:140] = 120
     check_odd(image)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 5), (97, 83), (513, 100), (1168, 1752)])
+def test_short_cuts_give_what_numpy_gives(shape: tuple[int, int]) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
+    survey, step = survey_of(image)
+    assert np.array_equal(survey, image[::step, ::step])
+    for grey in (survey[:, :, 0].copy(), np.minimum(survey[:, :, 1], 7)):
+        assert _bright_level(grey) == pytest.approx(float(np.percentile(grey, 95)))
