@@ -33,7 +33,7 @@ OURS, OTHERS = "#00796b", ("#9e9e9e", "#cfcfcf")
 def main() -> None:
     """Plots, result and gallery."""
     plt.rcParams |= {"svg.hashsalt": "vesselrt", "font.size": 10, "axes.spines.top": False, "axes.spines.right": False}
-    bench, quality = DOCS / "bench.json", sorted(DOCS.glob("quality-*.json"))
+    bench, quality = DOCS / "bench-int8.json", sorted(DOCS.glob("quality-*.json"))
     save_plot(plot_speed(read(bench)), "speed", [bench])
     save_plot(plot_quality([read(file) for file in quality]), "quality", quality)
     photograph = read_sample()
@@ -47,21 +47,23 @@ def main() -> None:
 
 def plot_speed(figures: Any) -> plt.Figure:
     """Bytes of a photograph to bytes of its mask, a bar for each column and size."""
-    labels = {"vesselrt": OURS, "onnxruntime+monai": OTHERS[1], "pytorch+monai": OTHERS[0]}
+    labels = {"vesselrt": OURS, "onnxruntime+monai int8": OTHERS[1], "pytorch+monai": OTHERS[0]}
     figure, axes = plt.subplots(figsize=(7.2, 3.4), layout="constrained")
     for place, photo in enumerate(figures["photos"]):
         times = {"vesselrt": photo["end_to_end"]} | {n: p["end_to_end"] for n, p in photo["peers"].items()}
         for offset, (name, colour) in enumerate(labels.items()):
             height = times[name]["p50"]
-            bar = axes.bar(place + (offset - 1) * 0.27, height, 0.25, color=colour, label=None if place else name)
+            precision = figures["info"]["precision"] if name == "vesselrt" else photo["peers"][name]["precision"]
+            label = None if place else f"{name.split()[0]} ({precision})"
+            bar = axes.bar(place + (offset - 1) * 0.27, height, 0.25, color=colour, label=label)
             axes.bar_label(bar, [f"{height:.0f}"], padding=2, fontsize=9)
     sizes = [f"{photo['width']} × {photo['height']}" for photo in figures["photos"]]
     axes.set_xticks(range(len(sizes)), sizes)
     axes.set_ylabel("photograph → mask, p50, ms")
     axes.legend(frameon=False, ncols=3, loc="upper left", bbox_to_anchor=(0, 1.14))
-    machine, model, info = figures["machine"], figures["model"], figures["info"]
+    machine, model = figures["machine"], figures["model"]
     where = f"{machine['cores']} cores, {machine['cpu']}"
-    axes.set_xlabel(f"{model['name']} {model['version']}, {info['precision']}, {where}", color="#616161")
+    axes.set_xlabel(f"{model['name']} {model['version']}, {where}", color="#616161")
     return figure
 
 
