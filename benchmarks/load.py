@@ -58,7 +58,8 @@ class LoadRow:
     concurrency: int
     answers: int
     per_s: float
-    milliseconds: Spread
+    milliseconds: Spread | None
+    """None where none was answered."""
     refused: int
     """503 within the time; clients asked again after what Retry-After said."""
     errors: int
@@ -73,7 +74,7 @@ class LoadRow:
         """As in the table."""
         share = "–" if self.of_library is None else f"{self.of_library:.2f}"
         http_ms = "–" if self.http is None else f"{self.http:.1f}"
-        _, p50, _, p99, _ = self.milliseconds.cells()
+        _, p50, _, p99, _ = self.milliseconds.cells() if self.milliseconds else "–––––"
         times = (p50, p99, http_ms)
         counts = (self.refused, self.errors, self.wrong)
         return [self.column, str(self.concurrency), f"{self.per_s:.2f}", share, *times, *map(str, counts)]
@@ -222,7 +223,7 @@ def row_from_tallies(column: str, concurrency: int, turns: list[Tally]) -> LoadR
         concurrency,
         answers,
         per_s=answers / total.seconds,
-        milliseconds=Spread.of(total.milliseconds or [float("nan")]),
+        milliseconds=Spread.of(total.milliseconds) if answers else None,
         refused=total.refused,
         errors=total.errors,
         of_library=None,

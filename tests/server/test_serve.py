@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -80,10 +81,12 @@ def test_a_unix_socket(tmp_path: Path) -> None:
     path = tmp_path / "vesselrt.sock"
     with socket.socket(socket.AF_UNIX) as left_over:
         left_over.bind(str(path))
-    with subprocess.Popen(
-        [sys.executable, "-c", SERVE, MANIFEST.to_json(), json.dumps({"socket": str(path)})],
-        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-    ) as process:  # fmt: skip
+    command = [sys.executable, "-c", SERVE, MANIFEST.to_json(), json.dumps({"socket": str(path)})]
+    with (
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process,
+        ExitStack() as stack,
+    ):
+        stack.callback(process.kill)  # or a failure would wait for it for ever
         assert process.stdout is not None
         assert process.stdout.readline() == f"vesselrt  unix:{path}  (stop with Ctrl+C)\n"
         with httpx.Client(transport=httpx.HTTPTransport(uds=str(path)), base_url="http://x") as client:
