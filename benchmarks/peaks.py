@@ -75,7 +75,7 @@ def _measure_rate(precision: Precision, threads: int, runs: int) -> float:
     pixels = np.random.default_rng(0).integers(0, 256, (1, CHANNELS, SIDE, SIDE), np.uint8)
     with tempfile.TemporaryDirectory() as folder:
         path = write_convolutions(Path(folder) / "convolutions.onnx", quantized=precision == "int8")
-        backend = OpenVinoBackend(path, precision, threads)
+        backend = OpenVinoBackend(path, precision, threads, once=True)
         seconds = _least_seconds(lambda: list(backend.infer([pixels])), runs)
         backend.close()
     return OPERATIONS / seconds

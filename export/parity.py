@@ -318,7 +318,7 @@ def _shipped_answers(path: Path, precision: Precision, batches: list[Image]) -> 
     try:
         from vesselrt.runtime.backends.openvino import OpenVinoBackend
 
-        backend = OpenVinoBackend(path, precision, usable_cores())
+        backend = OpenVinoBackend(path, precision, usable_cores(), once=True)
     except (ImportError, DeviceError):
         return None
     with contextlib.closing(backend):

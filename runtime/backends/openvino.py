@@ -61,8 +61,9 @@ class OpenVinoBackend:
 
     batch = 1
 
-    def __init__(self, path: Path, precision: Precision, threads: int) -> None:
-        """`int8` is for a graph that is INT8, and no other.
+    def __init__(self, path: Path, precision: Precision, threads: int, *, once: bool = False) -> None:
+        """`int8` is for a graph that is INT8, and no other. `once`: of a file that will not be opened again, so what is
+        compiled is not kept in the cache.
 
         Raises DeviceError for a precision that the processor lacks, ModelError for a graph that OpenVINO can't use.
         """
@@ -72,7 +73,7 @@ class OpenVinoBackend:
             raise DeviceError(f"this processor ({cpu_name()}) does not compute in {precision}. Use {offered}.")
         version = openvino.__version__.split("-")[0]
         info = Info("openvino", version, "cpu", cpu_name(), precision, threads)
-        compiled, written = _load(path, info)
+        compiled, written = _load(path, info, None if once else EngineCache())
         obtained = compiled.get_property(hint.inference_precision())
         if obtained != _TYPES[precision]:
             raise DeviceError(f"OpenVINO was told to compute in {precision} and took {obtained}. Use f32.")
@@ -107,10 +108,10 @@ class OpenVinoBackend:
             vars(self).pop("_written", None)
 
 
-def _load(path: Path, info: Info) -> tuple[openvino.CompiledModel, bytes]:
+def _load(path: Path, info: Info, cache: EngineCache | None) -> tuple[openvino.CompiledModel, bytes]:
     """From the cache, or compiled and kept there; and the bytes that are kept. Raises ModelError."""
-    cache, name = EngineCache(), _cache_name(path, info)
-    kept = cache.read_compiled(name)
+    name = _cache_name(path, info)
+    kept = None if cache is None else cache.read_compiled(name)
     if kept is not None:
         try:
             return _read_compiled(kept, info), kept
@@ -125,10 +126,11 @@ def _load(path: Path, info: Info) -> tuple[openvino.CompiledModel, bytes]:
     stream = io.BytesIO()
     compiled.export_model(stream)
     written = stream.getvalue()
-    try:
-        cache.keep_compiled(name, written)
-    except EngineError as error:  # it costs the next start a second, and nothing else
-        logger.debug("what was compiled is not kept: %s", error)
+    if cache is not None:
+        try:
+            cache.keep_compiled(name, written)
+        except EngineError as error:  # it costs the next start a second, and nothing else
+            logger.debug("what was compiled is not kept: %s", error)
     return compiled, written
 
 

@@ -87,6 +87,12 @@ def test_the_second_start_takes_what_the_first_one_compiled(
     assert list(folder.glob("*.openvino")) == [kept]
 
 
+def test_of_a_file_that_is_opened_once_nothing_is_kept(shuffling: Path, folder: Path) -> None:
+    expected = answer(OpenVinoBackend(shuffling, "f32", 1, once=True), 1, 1, 64, 32)
+    assert not folder.exists()
+    np.testing.assert_array_equal(answer(OpenVinoBackend(shuffling, "f32", 1), 1, 1, 64, 32), expected)
+
+
 @pytest.mark.parametrize("place", [0, 40, -1, None], ids=["its hash", "its head", "its end", "cut"])
 def test_what_was_damaged_in_the_cache_is_compiled_again(place: int | None, shuffling: Path, folder: Path) -> None:
     first = answer(OpenVinoBackend(shuffling, "f32", 1), 1, 1, 64, 32)
