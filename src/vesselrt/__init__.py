@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import vesselrt.runtime  # noqa: F401 - it turns telemetry off, before other libraries can be imported
 
 if TYPE_CHECKING:
-    from vesselrt.client import Client
+    from vesselrt.client import AsyncClient, Client
+    from vesselrt.exchange import Answer
     from vesselrt.runtime.backends import Info
     from vesselrt.runtime.errors import (
         DataError,
@@ -43,7 +44,8 @@ if TYPE_CHECKING:
     __version__: str
 
 _HOMES = {
-    "vesselrt.client": ("Client",),
+    "vesselrt.client": ("AsyncClient", "Client"),
+    "vesselrt.exchange": ("Answer",),
     "vesselrt.runtime.backends": ("Info",),
     "vesselrt.runtime.manifest": ("Manifest",),
     "vesselrt.runtime.modelfile": ("models",),
@@ -58,6 +60,8 @@ _NAMES_THERE = {"models": "list_models"}
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "Answer",
+    "AsyncClient",
     "Box",
     "Client",
     "DataError",

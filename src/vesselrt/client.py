@@ -1,25 +1,34 @@
-"""A Segmenter on another machine: the same call, answered by `vesselrt serve`."""
+"""A Segmenter on another machine: the same calls, answered by `vesselrt serve`."""
 
+import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from http import HTTPStatus
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
-import cv2
-import numpy as np
-
+from vesselrt.exchange import (
+    MODELS_REQUEST,
+    Answer,
+    ClientRequest,
+    PredictOptions,
+    batch_requests,
+    error_from_answer,
+    maps_from_answer,
+    no_answer,
+    predict_request,
+    read_answer,
+    seconds_to_wait,
+)
 from vesselrt.runtime import errors
 from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.output.classes import Colours, Names, Thresholds
 from vesselrt.runtime.output.formats import OutputFormat
-from vesselrt.runtime.photo.decoding import Limits
-from vesselrt.runtime.photo.photograph import Photograph, PhotoSource
+from vesselrt.runtime.photo.photograph import PhotoSource
 
 if TYPE_CHECKING:
     import httpx
-
-_UNLIMITED = Limits(bytes=2**40, pixels=2**40)  # the server has its own
 
 
 class Client:
@@ -39,14 +48,9 @@ class Client:
         self, url: str = "http://127.0.0.1:8000", *, api_key: str | None = None, timeout: float = 60.0, retries: int = 5
     ) -> None:
         """`timeout` in s, of each try. Raises MissingExtraError when httpx is not installed."""
-        try:
-            import httpx
-        except ModuleNotFoundError:
-            raise errors.MissingExtraError.of("vesselrt.Client", "client") from None
-        headers = {"X-API-Key": api_key} if api_key else {}
-        self._failure = httpx.HTTPError
-        self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout)
-        self._retries = retries
+        httpx = _import_httpx("vesselrt.Client")
+        self._http = httpx.Client(base_url=url, headers=_key_header(api_key), timeout=timeout)
+        self._failure, self._retries = httpx.HTTPError, retries
 
     def probability(
         self,
@@ -59,10 +63,8 @@ class Client:
 
         Of several classes (C, H, W): of those that are named, None: of all, in the model's order.
         """
-        answer = self._predict(image, format="probability", model=model, scale=scale, classes=classes)
-        pixels = np.asarray(cv2.imdecode(np.frombuffer(answer.content, np.uint8), cv2.IMREAD_GRAYSCALE), np.uint8)
-        shown = answer.headers.get("x-vesselrt-classes", "").split(",")
-        return pixels if len(shown) == 1 else pixels.reshape(len(shown), -1, pixels.shape[1])
+        options = PredictOptions(format="probability", model=model, scale=scale, classes=classes)
+        return maps_from_answer(self._ask(predict_request(image, options)))
 
     def encode(  # noqa: PLR0913, PLR0917 - one for each option of /predict
         self,
@@ -78,27 +80,49 @@ class Client:
     ) -> bytes:
         """The content of a file, as of `Segmentation.encode`; `image` and `scale` as for `Segmenter.segment`.
 
-        The format "json" tells the warnings and the fields of view too.
+        The format "json" tells the fields of view too.
         """
-        options = {
-            "format": format,
-            "threshold": threshold,
-            "model": model,
-            "colour": colour,
-            "opacity": opacity,
-            "scale": scale,
-            "simplify": simplify,
-            "classes": classes,
-        }
-        return self._predict(image, **options).content
+        options = PredictOptions(
+            format=format,
+            threshold=threshold,
+            model=model,
+            colour=colour,
+            opacity=opacity,
+            scale=scale,
+            simplify=simplify,
+            classes=classes,
+        )
+        return self.predict(image, **options).content
 
-    def _predict(self, image: PhotoSource, **options: Any) -> "httpx.Response":
-        query = {name: _option_text(value) for name, value in options.items() if value is not None}
-        return self._ask("POST", "/predict", params=query, content=Photograph(image, _UNLIMITED).encoded())
+    def predict(self, image: PhotoSource, **options: Unpack[PredictOptions]) -> Answer:
+        """As `encode`, with the warnings beside the content."""
+        return read_answer(self._ask(predict_request(image, options)))
+
+    def predict_batch(
+        self, images: Iterable[PhotoSource], at_once: int = 16, **options: Unpack[PredictOptions]
+    ) -> Iterator[tuple[int, Answer | errors.VesselrtError]]:
+        """Any number of photographs: the place of each in `images`, and its answer or error, as they finish.
+
+        `at_once` go in one request, and are read when it is sent; a server takes 64, if it is not told otherwise. An
+        error that is no single photograph's is raised.
+
+        >>> paths = sorted(Path("photos").glob("*.jpg"))
+        >>> for place, answer in client.predict_batch(paths, format="mask"):
+        ...     if isinstance(answer, vesselrt.VesselrtError):
+        ...         print(paths[place], answer)
+        ...     else:
+        ...         Path("masks", paths[place].stem + ".png").write_bytes(answer.content)
+        """
+        for batch in batch_requests(images, options, at_once):
+            yield from batch.unreadable
+            if batch.places:
+                with self._opened(batch.request) as answer:
+                    for line in answer.iter_lines():
+                        yield batch.read_line(line)
 
     def models(self) -> list[dict[str, Any]]:
         """What is served, the default first."""
-        found: list[dict[str, Any]] = self._ask("GET", "/models").json()["models"]
+        found: list[dict[str, Any]] = self._ask(MODELS_REQUEST).json()["models"]
         return found
 
     def close(self) -> None:
@@ -113,40 +137,119 @@ class Client:
     ) -> None:
         self.close()
 
-    def _ask(self, method: str, address: str, **request: Any) -> "httpx.Response":
-        answer = self._send(method, address, **request)
-        for _ in range(self._retries):
-            if answer.status_code != HTTPStatus.SERVICE_UNAVAILABLE:
-                break
-            time.sleep(_seconds_to_wait(answer.headers.get("retry-after", "")))
-            answer = self._send(method, address, **request)
-        if answer.is_success:
+    def _ask(self, request: ClientRequest) -> "httpx.Response":
+        with self._opened(request) as answer:
+            answer.read()
             return answer
-        raise _error_from_answer(answer)
 
-    def _send(self, method: str, address: str, **request: Any) -> "httpx.Response":
-        try:
-            return self._http.request(method, address, **request)
-        except self._failure as error:
-            raise errors.VesselrtError(f"no answer from {self._http.base_url}: {error}.") from None
-
-
-def _option_text(value: Any) -> Any:
-    """As a query has it: of single classes artery:0.4,vein:0.6."""
-    if isinstance(value, Mapping):
-        return ",".join(f"{name}:{given}" for name, given in value.items())
-    return value if isinstance(value, str | int | float) else ",".join(value)
-
-
-def _seconds_to_wait(retry_after: str) -> float:
-    """Seconds to wait; 1 for a date, which a proxy may send."""
-    return float(retry_after) if retry_after.isdecimal() else 1.0
+    @contextmanager
+    def _opened(self, request: ClientRequest) -> "Iterator[httpx.Response]":
+        """A good answer, whose body is still to be read."""
+        for left in range(self._retries, -1, -1):
+            try:
+                with self._http.stream(**request) as answer:
+                    if answer.is_success:
+                        yield answer
+                        return
+                    answer.read()
+            except self._failure as error:
+                raise no_answer(self._http.base_url, error) from None
+            if answer.status_code != HTTPStatus.SERVICE_UNAVAILABLE or not left:
+                raise error_from_answer(answer)
+            time.sleep(seconds_to_wait(answer))
 
 
-def _error_from_answer(answer: "httpx.Response") -> errors.VesselrtError:
+class AsyncClient:
+    """`Client` for asyncio: tasks may share it, and it closes as an asynchronous context manager.
+
+    >>> async with vesselrt.AsyncClient("http://127.0.0.1:8000") as client:
+    ...     first, second = await asyncio.gather(client.predict("left.jpg"), client.predict("right.jpg"))
+
+    Files are read in a thread.
+    """
+
+    def __init__(
+        self, url: str = "http://127.0.0.1:8000", *, api_key: str | None = None, timeout: float = 60.0, retries: int = 5
+    ) -> None:
+        """`timeout` in s, of each try. Raises MissingExtraError when httpx is not installed."""
+        httpx = _import_httpx("vesselrt.AsyncClient")
+        self._http = httpx.AsyncClient(base_url=url, headers=_key_header(api_key), timeout=timeout)
+        self._failure, self._retries = httpx.HTTPError, retries
+
+    async def probability(
+        self,
+        image: PhotoSource,
+        model: str | None = None,
+        scale: float | None = None,
+        classes: Names | None = None,
+    ) -> Image:
+        """As `Client.probability`."""
+        options = PredictOptions(format="probability", model=model, scale=scale, classes=classes)
+        return maps_from_answer(await self._ask(await asyncio.to_thread(predict_request, image, options)))
+
+    async def predict(self, image: PhotoSource, **options: Unpack[PredictOptions]) -> Answer:
+        """As `Client.predict`."""
+        return read_answer(await self._ask(await asyncio.to_thread(predict_request, image, options)))
+
+    async def predict_batch(
+        self, images: Iterable[PhotoSource], at_once: int = 16, **options: Unpack[PredictOptions]
+    ) -> AsyncIterator[tuple[int, Answer | errors.VesselrtError]]:
+        """As `Client.predict_batch`: `async for place, answer in client.predict_batch(paths):`."""
+        batches = batch_requests(images, options, at_once)
+        while (batch := await asyncio.to_thread(next, batches, None)) is not None:
+            for unreadable in batch.unreadable:
+                yield unreadable
+            if batch.places:
+                async with self._opened(batch.request) as answer:
+                    async for line in answer.aiter_lines():
+                        yield batch.read_line(line)
+
+    async def models(self) -> list[dict[str, Any]]:
+        """As `Client.models`."""
+        found: list[dict[str, Any]] = (await self._ask(MODELS_REQUEST)).json()["models"]
+        return found
+
+    async def aclose(self) -> None:
+        """Closes the connections."""
+        await self._http.aclose()
+
+    async def __aenter__(self) -> "AsyncClient":
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def _ask(self, request: ClientRequest) -> "httpx.Response":
+        async with self._opened(request) as answer:
+            await answer.aread()
+            return answer
+
+    @asynccontextmanager
+    async def _opened(self, request: ClientRequest) -> "AsyncIterator[httpx.Response]":
+        """As `Client._opened`."""
+        for left in range(self._retries, -1, -1):
+            try:
+                async with self._http.stream(**request) as answer:
+                    if answer.is_success:
+                        yield answer
+                        return
+                    await answer.aread()
+            except self._failure as error:
+                raise no_answer(self._http.base_url, error) from None
+            if answer.status_code != HTTPStatus.SERVICE_UNAVAILABLE or not left:
+                raise error_from_answer(answer)
+            await asyncio.sleep(seconds_to_wait(answer))
+
+
+def _import_httpx(what: str) -> Any:
     try:
-        detail = answer.json()["error"]
-        kind, message = getattr(errors, detail["type"], errors.VesselrtError), detail["message"]
-    except (ValueError, LookupError, TypeError):  # a proxy answered
-        kind, message = errors.VesselrtError, f"the server answered {answer.status_code} {answer.reason_phrase}."
-    return kind(message) if issubclass(kind, errors.VesselrtError) else errors.VesselrtError(message)
+        import httpx
+    except ModuleNotFoundError:
+        raise errors.MissingExtraError.of(what, "client") from None
+    return httpx
+
+
+def _key_header(api_key: str | None) -> dict[str, str]:
+    return {"X-API-Key": api_key} if api_key else {}

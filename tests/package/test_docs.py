@@ -71,8 +71,8 @@ def test_curl_is_answered(line: str, address: str, folder: Path) -> None:
         assert (folder / command[command.index("-o") + 1]).stat().st_size > 100
 
 
-def test_the_client_of_the_tour_runs(address: str, folder: Path) -> None:
-    (code,) = blocks("api.md", "python")
+@pytest.mark.parametrize("code", blocks("api.md", "python"))
+def test_the_client_of_the_tour_runs(code: str, address: str, folder: Path) -> None:
     exec(compile(code.replace("127.0.0.1:8000", address), "api.md", "exec"), {})
 
 

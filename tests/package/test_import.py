@@ -15,6 +15,8 @@ OTHERS = {"vesselrt.cli", "vesselrt.server", "vesselrt.training", "vesselrt.expo
 OPTIONAL = {"vesselrt.runtime.engines.cuda"}  # its library is an extra
 
 PUBLIC = [
+    "Answer",
+    "AsyncClient",
     "Box",
     "Client",
     "DataError",
