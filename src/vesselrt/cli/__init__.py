@@ -22,7 +22,7 @@ app = typer.Typer(
 )
 for command in (
     predict.predict, serve.serve, models.models, models.info, measure.evaluate, measure.compare, training.outline,
-    training.train, export.export, export.convert,
+    training.train, export.export, export.convert, serve.triton,
 ):  # fmt: skip
     app.command()(with_verbosity(command))
 app.command("compile")(with_verbosity(export.compile_model))

@@ -1,5 +1,6 @@
-"""`vesselrt serve`: models over HTTP."""
+"""`vesselrt serve`: models over HTTP; `vesselrt triton`: for another server."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -33,3 +34,15 @@ def serve(
         "workers": workers,
     }  # fmt: skip
     serve_models(ServerSettings(**{name: value for name, value in given.items() if value is not None}))
+
+
+def triton(
+    model: Annotated[str, typer.Argument(help="Built-in model, model file, or engine file of TensorRT.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="The model repository; others in it stay as they are.")],
+    instances: Annotated[int, typer.Option(min=1, help="Photographs that are prepared at once.")] = 2,
+) -> None:
+    """Write a model repository for NVIDIA's Triton: a photograph in, its mask out."""
+    from vesselrt.server.triton_repository import write_triton_repository
+
+    for folder in write_triton_repository(model, out, instances):
+        typer.echo(folder)
