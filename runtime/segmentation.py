@@ -12,6 +12,9 @@ from vesselrt.runtime.arrays import Image, Mask
 from vesselrt.runtime.backends import Info
 from vesselrt.runtime.errors import OptionError
 from vesselrt.runtime.manifest import ClassFacts
+from vesselrt.runtime.measures.figures import Measurements
+from vesselrt.runtime.measures.measuring import Ruler, measure_masks
+from vesselrt.runtime.measures.zones import Disc
 from vesselrt.runtime.output.classes import (
     ClassLayers,
     Colours,
@@ -140,6 +143,26 @@ class Segmentation:
     def _maps(self) -> Image:
         """(C, H, W) uint8."""
         return self.probability.reshape(-1, *self.shape)
+
+    def measure(
+        self,
+        threshold: Thresholds | None = None,
+        classes: Names | None = None,
+        *,
+        um_per_px: float | None = None,
+        field_angle: float | None = None,
+        disc: Disc | None = None,
+    ) -> Measurements:
+        """Figures of the mask: density, length, calibre, tortuosity, fractal dimension, branching; see `Measurements`.
+
+        `um_per_px`: micrometres of the retina in a pixel, or `field_angle`: degrees that the diameter of the field of
+        view shows; None: lengths are in pixels alone. `disc`: where the optic disc lies, for figures of the rings
+        around it. Raises OptionError as `mask`, and for such values that can't be; MissingExtraError without the extra
+        `measure`.
+        """
+        ruler = Ruler(um_per_px, field_angle, disc)
+        masks = ((layer.name, mask) for layer, mask in self.layers(threshold, classes).masks())
+        return measure_masks(masks, self.field_of_view, self.scales, ruler)
 
     def encode(
         self,

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
         VesselrtError,
     )
     from vesselrt.runtime.manifest import Manifest
+    from vesselrt.runtime.measures.figures import CalibreEquivalents, Measurements, VesselMeasures
+    from vesselrt.runtime.measures.zones import Disc
     from vesselrt.runtime.modelfile import list_models as models
     from vesselrt.runtime.photo.decoding import Limits
     from vesselrt.runtime.photo.views import Box, Scale
@@ -48,6 +50,8 @@ _HOMES = {
     "vesselrt.exchange": ("Answer",),
     "vesselrt.runtime.backends": ("Info",),
     "vesselrt.runtime.manifest": ("Manifest",),
+    "vesselrt.runtime.measures.figures": ("CalibreEquivalents", "Measurements", "VesselMeasures"),
+    "vesselrt.runtime.measures.zones": ("Disc",),
     "vesselrt.runtime.modelfile": ("models",),
     "vesselrt.runtime.photo.decoding": ("Limits",),
     "vesselrt.runtime.photo.views": ("Box", "Scale"),
@@ -63,9 +67,11 @@ __all__ = [
     "Answer",
     "AsyncClient",
     "Box",
+    "CalibreEquivalents",
     "Client",
     "DataError",
     "DeviceError",
+    "Disc",
     "EngineError",
     "ExportError",
     "FieldOfViewError",
@@ -78,6 +84,7 @@ __all__ = [
     "Limits",
     "Manifest",
     "ManifestError",
+    "Measurements",
     "MissingExtraError",
     "ModelError",
     "ModelNotFoundError",
@@ -86,6 +93,7 @@ __all__ = [
     "Segmentation",
     "Segmenter",
     "SegmenterClosedError",
+    "VesselMeasures",
     "VesselrtError",
     "__version__",
     "load",

@@ -1,0 +1,1 @@
+"""Measurements of vessels: from masks to figures for studies. Needs the extra `measure`."""
