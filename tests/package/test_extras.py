@@ -34,6 +34,7 @@ main()
         (["onnx"], "export -o m.onnx --run .", "export", "export"),
         (["skimage"], "evaluate fundus .", "evaluate", "evaluate"),
         (["skimage"], "compare fundus .", "compare", "evaluate"),
+        (["skimage"], "measure . -o results.csv", "measure", "measure"),
         (["torch", "onnx"], "convert fundus -o m.onnx", "convert", "engines"),
     ],
 )

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from vesselrt.cli import export, measure, models, predict, serve, training
+from vesselrt.cli import export, measure, measurements, models, predict, serve, training
 from vesselrt.cli.console import fail
 from vesselrt.cli.options import with_verbosity
 from vesselrt.runtime.errors import VesselrtError
@@ -21,8 +21,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (
-    predict.predict, serve.serve, models.models, models.info, measure.evaluate, measure.compare, training.outline,
-    training.train, export.export, export.convert, serve.triton,
+    predict.predict, measurements.measure, serve.serve, models.models, models.info, measure.evaluate, measure.compare,
+    training.outline, training.train, export.export, export.convert, serve.triton,
 ):  # fmt: skip
     app.command()(with_verbosity(command))
 app.command("compile")(with_verbosity(export.compile_model))

@@ -4,7 +4,7 @@ import functools
 import inspect
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 
 import typer
 
@@ -12,10 +12,13 @@ from vesselrt.cli.console import console
 from vesselrt.runtime.devices import AnyPrecision
 from vesselrt.runtime.devices import Device as DeviceName
 from vesselrt.runtime.errors import OptionError
+from vesselrt.runtime.output.classes import by_class
+from vesselrt.runtime.output.statistics import lowest_vessel_level
 
 if TYPE_CHECKING:
     from vesselrt.runtime.segmenter import Segmenter
 
+T = TypeVar("T")
 Model = Annotated[str | None, typer.Option(help="Built-in model, model file or engine file; default: fundus.")]
 Device = Annotated[
     str, typer.Option(help="auto, cpu, cuda, or one library of these: cpu:openvino, cuda:tensorrt_rtx and so on.")
@@ -24,6 +27,13 @@ Precision = Annotated[str, typer.Option(help="auto, f32, bf16, fp16 or int8.")]
 Threads = Annotated[int | None, typer.Option(help="Processor cores to use; default: all that it may.")]
 Threshold = Annotated[
     float | None, typer.Option(help="Vessel where probability >= threshold, 0 to 1; default: the model's.")
+]
+Thresholds = Annotated[
+    str | None,
+    typer.Option(
+        help="Vessel where probability >= threshold, 0 to 1; of single classes artery:0.4,vein:0.6; default: the "
+        "model's."
+    ),
 ]
 MASK_KINDS = "drive, chase_db1, hrf, stare, fives, les_av, iostar, dr_hagis, rite, folder"
 """Layouts of data sets of masks; training, which knows them, is imported late."""
@@ -61,3 +71,25 @@ def load_model(model: str | None, device: str, precision: str, threads: int | No
 
     # load checks both, and its error lists what there is.
     return load(model, device=cast(DeviceName, device), precision=cast(AnyPrecision, precision), threads=threads)
+
+
+def read_by_class(name: str, text: str | None, convert: Callable[[str], T]) -> T | dict[str, T] | None:
+    """What an option says of all classes, or of some by name. Raises OptionError, BadParameter."""
+    if text is None:
+        return None
+    try:
+        return by_class(text, convert)
+    except OptionError:
+        raise
+    except ValueError as error:
+        raise typer.BadParameter(f"{text[:40]!r}. Expected {error}.", param_hint=f"--{name}") from None
+
+
+def fraction(text: str) -> float:
+    """A threshold. Raises ValueError for a text that is no number, OptionError for one out of range."""
+    try:
+        value = float(text)
+    except ValueError:
+        raise ValueError("a number from 0 to 1, such as 0.5; of single classes artery:0.4,vein:0.6") from None
+    lowest_vessel_level(value)
+    return value

@@ -1,37 +1,27 @@
 """`vesselrt predict`: photographs → files."""
 
-import glob
 import statistics
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from vesselrt.cli.console import STDOUT, console, fail, photo_progress, write_output
-from vesselrt.cli.options import Device, Model, Precision, Threads, load_model
+from vesselrt.cli.options import Device, Model, Precision, Threads, Thresholds, fraction, load_model, read_by_class
+from vesselrt.cli.photos import expand_photos
 from vesselrt.runtime.errors import OptionError
 from vesselrt.runtime.files import check_writable_folder
-from vesselrt.runtime.output.classes import by_class, check_options, names_from_text
+from vesselrt.runtime.output.classes import check_options, names_from_text
 from vesselrt.runtime.output.formats import FORMATS, OutputFormat, output_name
 from vesselrt.runtime.output.outlines import check_simplify
 from vesselrt.runtime.output.pictures import COLOUR, OPACITY, rgb_from_colour
-from vesselrt.runtime.output.statistics import lowest_vessel_level
-from vesselrt.runtime.photo.decoding import PHOTO_SUFFIXES
 
 if TYPE_CHECKING:
     from vesselrt.runtime.segmentation import Segmentation
     from vesselrt.runtime.segmenter import Segmenter
 
-T = TypeVar("T")
-_Thresholds = Annotated[
-    str | None,
-    typer.Option(
-        help="Vessel where probability >= threshold, 0 to 1; of single classes artery:0.4,vein:0.6; default: the "
-        "model's."
-    ),
-]
 _Colours = Annotated[
     str | None,
     typer.Option(help=f"Of the vessels in overlay and svg, such as {COLOUR}, or vein:{COLOUR}; default: the model's."),
@@ -51,7 +41,7 @@ def predict(
     recursive: Annotated[
         bool, typer.Option("--recursive", "-r", help="Take the folders in folders too, and keep their tree.")
     ] = False,
-    threshold: _Thresholds = None,
+    threshold: Thresholds = None,
     format: Annotated[  # noqa: A002 - the option's name
         OutputFormat | None,
         typer.Option(help="What to write; default: as -o is named (.svg, .geojson, .json), else mask."),
@@ -76,7 +66,7 @@ def predict(
 ) -> None:
     """Segment photographs and write a file for each; warnings go to stderr."""
     form = _choose_format(format, out)
-    targets = _choose_targets(_expand_photos(photos, recursive), out, form)
+    targets = _choose_targets(expand_photos(photos, recursive), out, form)
     by_name = _read_classes(threshold, colour, classes)
     if simplify and form not in ("svg", "geojson"):
         raise OptionError(f"--simplify is for --format svg and geojson, and the format is {form}.")
@@ -96,31 +86,10 @@ def predict(
 def _read_classes(threshold: str | None, colour: str | None, classes: str | None) -> dict[str, Any]:
     """What the options say of the classes, as `Segmentation.encode` takes it. Raises OptionError, BadParameter."""
     return {
-        "threshold": _read_option("threshold", threshold, _fraction),
-        "colour": _read_option("colour", colour, _checked_colour),
+        "threshold": read_by_class("threshold", threshold, fraction),
+        "colour": read_by_class("colour", colour, _checked_colour),
         "classes": None if classes is None else names_from_text(classes),
     }
-
-
-def _read_option(name: str, text: str | None, convert: Callable[[str], T]) -> T | dict[str, T] | None:
-    """What an option says of all classes, or of some by name. Raises OptionError, BadParameter."""
-    if text is None:
-        return None
-    try:
-        return by_class(text, convert)
-    except OptionError:
-        raise
-    except ValueError as error:
-        raise typer.BadParameter(f"{text[:40]!r}. Expected {error}.", param_hint=f"--{name}") from None
-
-
-def _fraction(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        raise ValueError("a number from 0 to 1, such as 0.5; of single classes artery:0.4,vein:0.6") from None
-    lowest_vessel_level(value)
-    return value
 
 
 def _checked_colour(text: str) -> str:
@@ -177,34 +146,6 @@ def _choose_format(named: OutputFormat | None, out: Path | None) -> OutputFormat
             f"{out} is to be {suffix}, and the format is {named} ({suffixes[named]}). Leave out --format."
         )
     return named
-
-
-def _expand_photos(photos: list[str], recursive: bool) -> dict[Path, Path]:
-    """Photograph → the folder below the output that its file belongs to: the tree of `recursive` folders, else none.
-
-    Files as named; the images of folders and of globs that the shell left alone. Raises OptionError for nothing.
-    """
-    found: dict[Path, Path] = {}
-    for photo in photos:
-        path = Path(photo)
-        if path.is_dir():
-            listed = path.rglob("*") if recursive else path.iterdir()
-            inside = sorted(p for p in listed if p.suffix.lower() in PHOTO_SUFFIXES and p.is_file())
-            if not inside:
-                raise OptionError(f"{photo}: the folder holds no image ({', '.join(sorted(PHOTO_SUFFIXES))}).")
-            # What an earlier run wrote beside its photographs is not a photograph.
-            written = {p.parent / output_name(p.stem, form) for p in inside for form in FORMATS}
-            for image in (p for p in inside if p not in written):
-                found.setdefault(image, image.parent.relative_to(path))
-        elif not path.exists() and glob.has_magic(photo):
-            matches = sorted(p for p in map(Path, glob.iglob(photo, recursive=True)) if p.is_file())  # noqa: PTH207 - any pattern
-            if not matches:
-                raise OptionError(f"{photo}: no file matches.")
-            for match in matches:
-                found.setdefault(match, Path())
-        else:
-            found.setdefault(path, Path())
-    return found
 
 
 def _choose_targets(photos: dict[Path, Path], out: Path | None, form: OutputFormat) -> dict[Path, Path]:
