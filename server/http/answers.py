@@ -3,10 +3,12 @@
 import importlib
 import json
 import re
+import unicodedata
 import zlib
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any, cast
+from urllib.parse import quote
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -45,7 +47,7 @@ class PredictAnswer:
     """Makes the answer of /predict, in the thread of the photograph's own work."""
 
     def __init__(self, options: AnswerOptions, stem: str, accept_encoding: str, share: Share) -> None:
-        """`stem`: the upload's file name, safe in a header. `share`: what holds the body until it is read."""
+        """`stem`: the upload's file name, as `file_stem` gives it. `share`: what holds the body until it is read."""
         self._options, self._stem, self._accept_encoding, self._share = options, stem, accept_encoding, share
 
     def __call__(self, result: Segmentation, manifest: Manifest) -> PartedResponse:
@@ -72,15 +74,30 @@ class PredictAnswer:
                 f"{layer.name}:{layer.threshold:g}" if several else f"{layer.threshold:g}" for layer in shown
             ),
             "X-Vesselrt-Scale": scales,
-            "Content-Disposition": f'inline; filename="{output_name(self._stem, options.format)}"',
+            "Content-Disposition": content_disposition(output_name(self._stem_of_classes(), options.format)),
         }
         if result.warnings:
             headers["X-Vesselrt-Warnings"] = warnings_header(result.warnings)
         if several:
             headers["X-Vesselrt-Classes"] = ",".join(layer.name for layer in shown)
+            if options.format == "probability":
+                outlines = (" ".join(f"{x},{y}" for x, y in s.outline) for s in result.scales[:_MOST_SCALES])
+                headers["X-Vesselrt-Fields-Of-View"] = " | ".join(outlines)
         elif options.format == "probability":
             headers["X-Vesselrt-Levels"] = ",".join(map(str, result.levels.tolist()))
         return headers
+
+    def _stem_of_classes(self) -> str:
+        """With the classes that were asked for: the masks of an artery and of a vein are two files."""
+        return "-".join([self._stem, *(self._options.classes or ())])
+
+
+def content_disposition(name: str) -> str:
+    """The header that names a file (RFC 6266): in its own letters, and for old clients in those of ASCII."""
+    decomposed = unicodedata.normalize("NFKD", name)
+    ascii_name = re.sub(r"[^A-Za-z0-9._ -]+", "_", re.sub(r"[\u0300-\u036f]", "", decomposed))
+    own = "" if ascii_name == name else f"; filename*=UTF-8''{quote(name, safe='')}"
+    return f'inline; filename="{ascii_name}"{own}'
 
 
 def file_body(result: Segmentation, manifest: Manifest, options: AnswerOptions) -> bytes:

@@ -120,8 +120,14 @@ PREDICT_HEADERS: dict[str, Any] = {
         "255. The vessel density at any threshold is the share of those that reach it.",
         "812345,1201,998,705",
     ),
+    "X-Vesselrt-Fields-Of-View": header_schema(
+        "With format=probability, of a model of several classes: x,y of the corners of each field of view's convex "
+        "outline, | between them. The density of a class is its share of the pixels inside.",
+        "0,0 927,0 927,927 0,927",
+    ),
     "Content-Disposition": header_schema(
-        "A file name made from that of the upload.", 'inline; filename="photo-mask.png"'
+        "A file name made from that of the upload; filename* where it has letters beyond ASCII.",
+        'inline; filename="photo-mask.png"',
     ),
 }
 

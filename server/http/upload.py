@@ -2,6 +2,7 @@
 
 import re
 import sys
+import unicodedata
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import PurePath
@@ -18,6 +19,8 @@ from vesselrt.server.work.tasks import EncodedPhoto
 FIELD = "image"
 _MAX_FIELDS = 8
 _MAX_FIELD_BYTES = 1024
+_MOST_NAME_BYTES = 180  # of 255 that file systems take: number, class, format and suffix come to it
+_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _HINT = f"Send the photograph as multipart field {FIELD!r} (curl -F {FIELD}=@photo.jpg)"
 
 
@@ -26,8 +29,8 @@ class Upload:
     """What was sent."""
 
     photographs: list[tuple[str, EncodedPhoto]]
-    """Of each encoded image, not looked into yet and not empty, the client's file name without folder and suffix,
-    reduced to characters that are safe in a header; and its bytes. The caller removes each one that it hands on."""
+    """Of each encoded image, not looked into yet and not empty, the client's file name without folder and suffix, as
+    `file_stem` makes it; and its bytes. The caller removes each one that it hands on."""
     options: AnswerOptions
 
 
@@ -52,7 +55,7 @@ async def receive_upload(request: Request, most: int = 1) -> Upload:
         )
     if not all(data for _, data in photographs):
         raise RequestError(HTTPStatus.UNPROCESSABLE_ENTITY, f"the photograph is empty: 0 bytes came. {_HINT}.")
-    return Upload([(safe_stem(name), data) for name, data in photographs], options)
+    return Upload([(file_stem(name), data) for name, data in photographs], options)
 
 
 async def read_body(request: Request) -> bytearray:
@@ -114,7 +117,13 @@ async def disconnected(request: Request) -> None:
         pass
 
 
-def safe_stem(name: str) -> str:
-    """A file name without folder and suffix, of letters, digits, dot, dash and underscore only."""
-    stem = PurePath(name.replace("\\", "/")).stem[:80]
-    return re.sub(r"[^A-Za-z0-9._-]+", "_", stem).strip("._") or "photograph"
+def file_stem(name: str) -> str:
+    """A file name without folder and suffix, in its own letters, whatever their script.
+
+    What no file system takes, and what can't be seen (control characters, and those that turn the direction of text),
+    becomes an underscore.
+    """
+    stem = unicodedata.normalize("NFC", PurePath(name.replace("\\", "/")).stem)
+    plain = "".join("_" if unicodedata.category(letter) in _UNSEEN else letter for letter in stem)
+    plain = re.sub(r'[<>:"/\\|?*_]+', "_", plain).encode()[:_MOST_NAME_BYTES].decode(errors="ignore")
+    return plain.strip("._ ") or "photograph"

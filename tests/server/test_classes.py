@@ -55,6 +55,9 @@ def test_headers_name_what_is_shown(client: httpx.Client) -> None:
     assert headers["x-vesselrt-classes"] == "vein,disc"
     assert headers["x-vesselrt-threshold"] == "vein:0.25,disc:0.5"
     assert "x-vesselrt-levels" not in headers
+    outline = [tuple(map(int, corner.split(","))) for corner in headers["x-vesselrt-fields-of-view"].split(" ")]
+    assert outline == list(colour_segmenter().segment(PHOTO).scale.outline)
+    assert headers["content-disposition"] == 'inline; filename="photograph-disc-vein-probability.png"'
 
 
 @pytest.mark.parametrize(

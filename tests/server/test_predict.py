@@ -16,7 +16,8 @@ from serving import PHOTO, disc, error, picture, post, running, segmenter
 from vesselrt.runtime.backends.fake import identity
 from vesselrt.runtime.errors import OptionError
 from vesselrt.runtime.output.formats import FORMATS, OutputFormat, format_spec
-from vesselrt.server.http.upload import safe_stem
+from vesselrt.server.http.answers import content_disposition
+from vesselrt.server.http.upload import file_stem
 from vesselrt.server.settings import ServerSettings
 from vesselrt.server.work.models import ServedModel
 
@@ -79,18 +80,43 @@ def test_headers_say_what_was_done(client: httpx.Client) -> None:
 @pytest.mark.parametrize(
     ("name", "stem"),
     [
-        ("left eye.jpg", "left_eye"),
+        ("left eye.jpg", "left eye"),
+        ("Иванов OD.jpg", "Иванов OD"),
+        ("患者1右.jpg", "患者1右"),
+        ("mu\u0308ller.jpg", "müller"),
         ("/home/anna/IMG.1.tif", "IMG.1"),
         ("C:\\fotos\\auge.png", "auge"),
         ("../../etc/passwd", "passwd"),
-        ('a"; filename="b.exe\r\nSet-Cookie: x=1.png', "a_filename_b.exe_Set-Cookie_x_1"),
-        ("眼.jpg", "photograph"),
+        ('a"; filename="b.exe\r\nSet-Cookie: x=1.png', "a_; filename=_b.exe_Set-Cookie_ x=1"),
+        ("a\u202egpj.exe.png", "a_gpj.exe"),
+        ("...", "photograph"),
         ("", "photograph"),
-        ("x" * 500 + ".png", "x" * 80),
+        ("x" * 500 + ".png", "x" * 180),
+        ("眼" * 500 + ".png", "眼" * 60),
     ],
 )
-def test_file_name_is_made_safe(name: str, stem: str) -> None:
-    assert safe_stem(name) == stem
+def test_a_file_keeps_its_own_name_and_nothing_that_harms(name: str, stem: str) -> None:
+    assert file_stem(name) == stem
+
+
+@pytest.mark.parametrize(
+    ("name", "header"),
+    [
+        ("photo-mask.png", 'filename="photo-mask.png"'),
+        ("müller-svg.svg", "filename=\"muller-svg.svg\"; filename*=UTF-8''m%C3%BCller-svg.svg"),
+        ("右-mask.png", "filename=\"_-mask.png\"; filename*=UTF-8''%E5%8F%B3-mask.png"),
+        ("a;b='c-mask.png", "filename=\"a_b_c-mask.png\"; filename*=UTF-8''a%3Bb%3D%27c-mask.png"),
+    ],
+)
+def test_a_name_of_any_letters_is_in_the_header(name: str, header: str) -> None:
+    assert content_disposition(name) == f"inline; {header}"
+
+
+def test_the_answer_is_called_by_the_name_of_the_upload(client: httpx.Client) -> None:
+    answer = client.post("/predict", files={"image": ("Иванов OD.jpg", PHOTO)})
+    assert answer.headers["content-disposition"].endswith(
+        "filename*=UTF-8''%D0%98%D0%B2%D0%B0%D0%BD%D0%BE%D0%B2%20OD-mask.png"
+    )
 
 
 def test_json_holds_the_mask_and_its_figures(client: httpx.Client) -> None:
