@@ -104,6 +104,11 @@ class ServerSettings(BaseSettings):
     """What clients send as X-API-Key, or Authorization: Bearer. None: everybody is served."""
     cors_origins: CommaSeparated = ()
     """Web sites whose pages may call this server, such as "https://pacs.example"; "*" for all."""
+    frame_ancestors: CommaSeparated = ()
+    """Web sites that may show the page in a frame, such as "https://pacs.example"; empty: none."""
+    root_path: str = ""
+    """Where a proxy puts the server and leaves that in the address, such as "/vessels". A proxy that takes it away
+    says so in X-Forwarded-Prefix."""
 
     def __init__(self, **given: Any) -> None:
         try:
@@ -135,7 +140,7 @@ class ServerSettings(BaseSettings):
             sources.append(InitSettingsSource(settings_cls, _read_toml(Path(file))))
         return tuple(sources)
 
-    @field_validator("models", "cors_origins", "formats", mode="before")
+    @field_validator("models", "cors_origins", "frame_ancestors", "formats", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return [word.strip() for word in value.split(",") if word.strip()] if isinstance(value, str) else value
@@ -146,6 +151,21 @@ class ServerSettings(BaseSettings):
         if value is not None and len(value.get_secret_value()) < 16:
             raise ValueError("at least 16 characters, such as those of: openssl rand -hex 16")
         return value
+
+    @field_validator("frame_ancestors")
+    @classmethod
+    def _web_sites(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(re.fullmatch(r"https?://[A-Za-z0-9.*:\[\]-]+", site) for site in value):
+            raise ValueError("web sites, such as https://pacs.example")
+        return value
+
+    @field_validator("root_path")
+    @classmethod
+    def _folder(cls, value: str) -> str:
+        path = value.rstrip("/")
+        if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)*", path):
+            raise ValueError("the beginning of a path, such as /vessels")
+        return path
 
     @property
     def limits(self) -> Limits:

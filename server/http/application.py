@@ -18,6 +18,7 @@ from vesselrt.server.http.answers import PredictAnswer
 from vesselrt.server.http.edge import Edge, Refusals
 from vesselrt.server.http.errors import RETRY_AFTER, add_error_answers
 from vesselrt.server.http.openapi_errors import error_answers
+from vesselrt.server.http.root_path import RootPath
 from vesselrt.server.http.upload import disconnected, receive_upload, timeout_from
 from vesselrt.server.metrics import ServerMetrics
 from vesselrt.server.page import add_page
@@ -60,13 +61,15 @@ def create_app(
     app.add_middleware(_StartWhenMounted, service=service)
     app.add_middleware(Edge, settings=settings, metrics=metrics, budget=service.budget)
     _add_cors(app, settings)
+    if settings.root_path:
+        app.add_middleware(RootPath, root=settings.root_path)
     add_error_answers(app)
     _add_predict(app, service)
     _add_batch(app, service, settings)
     _add_reports(app, service, metrics)
     _add_health(app, service)
     add_v2(app, service, metrics)
-    add_page(app)
+    add_page(app, frame_ancestors=settings.frame_ancestors)
     return app
 
 

@@ -29,11 +29,13 @@ _ADMIN_PATHS = re.compile(r"/metrics|/health(/.*)?|/v2/health/.*")
 _BATCH = "/predict/batch"
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",  # photographs of patients
 }
-CONTENT_POLICY = "default-src 'none'; frame-ancestors 'none'"
+CONTENT_POLICY = {
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "X-Frame-Options": "DENY",
+}
 
 
 class Edge:
@@ -217,8 +219,8 @@ def _add_headers(headers: MutableHeaders, name: str, milliseconds: float) -> Non
     headers["X-Request-ID"] = name
     for header, value in SECURITY_HEADERS.items():
         headers.setdefault(header, value)
-    if not headers.get("content-type", "").startswith("text/html"):  # the page has a policy of its own
-        headers.setdefault("Content-Security-Policy", CONTENT_POLICY)
+    if "content-security-policy" not in headers:  # the page has its own, and says itself who may frame it
+        headers.update(CONTENT_POLICY)
     stages = headers.get("server-timing")
     headers["Server-Timing"] = f"{stages}, total;dur={milliseconds:.1f}" if stages else f"total;dur={milliseconds:.1f}"
 

@@ -133,7 +133,7 @@ class LimitedProtocol(H11Protocol):
             "Connection": "close",
             "X-Request-ID": name,
             **edge.SECURITY_HEADERS,
-            "Content-Security-Policy": edge.CONTENT_POLICY,
+            **edge.CONTENT_POLICY,
         }
         if status == 503:
             fields["Retry-After"] = str(RETRY_AFTER)

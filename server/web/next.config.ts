@@ -2,6 +2,8 @@ import type { NextConfig } from "next";
 
 const config: NextConfig = {
   output: "export",
+  // scripts/place.mjs takes it away: what is left are addresses relative to the page, wherever a proxy puts it.
+  assetPrefix: "https://relative.invalid",
   // The same sources give the same files.
   generateBuildId: () => "vesselrt",
   // scripts/place.mjs reads in them what is bundled; they are not shipped.

@@ -9,7 +9,8 @@ const FROM = `${WEB}out/`;
 const TO = fileURLToPath(new URL("../../static/page/", import.meta.url));
 const CHUNKS = "_next/static/chunks/";
 const FONT = "node_modules/@fontsource-variable/inter"; // style sheets tell nothing of the fonts that they name
-const LEGACY = /<script src="\/(_next\/static\/chunks\/[^"]+)" noModule=""><\/script>/;
+const PREFIX = "https://relative.invalid/"; // that of next.config.ts
+const LEGACY = /<script src="(_next\/static\/chunks\/[^"]+)" noModule=""><\/script>/;
 
 /** The folders of the packages whose code the chunks hold, as their source maps tell. */
 function bundled() {
@@ -34,16 +35,26 @@ function notice(folder) {
   return `${title}\n\n${readFileSync(`${WEB}${folder}/${file}`, "utf-8").trim()}\n`;
 }
 
+/** The same with addresses that a browser reads from where the page is. */
+function relative(text) {
+  if (!text.includes(PREFIX)) throw new Error("the prefix of next.config.ts is not where addresses are");
+  return text.replaceAll(PREFIX, "");
+}
+
 rmSync(TO, { recursive: true, force: true });
 mkdirSync(TO, { recursive: true });
 // Browsers that lack what this replaces lack WebGL 2 and the rest of what the page needs, too.
-const index = readFileSync(`${FROM}index.html`, "utf-8");
+const index = relative(readFileSync(`${FROM}index.html`, "utf-8"));
 const legacy = LEGACY.exec(index)?.[1];
 if (!legacy || !existsSync(FROM + legacy)) throw new Error("Next's script for old browsers is not where it was");
 cpSync(`${FROM}_next/static`, `${TO}_next/static`, {
   recursive: true,
   filter: (path) => !path.endsWith(".map") && path !== FROM + legacy,
 });
+for (const name of readdirSync(TO + CHUNKS)) {
+  const text = readFileSync(TO + CHUNKS + name, "utf-8");
+  if (text.includes(PREFIX)) writeFileSync(TO + CHUNKS + name, relative(text));
+}
 const rule = `\n${"-".repeat(80)}\n\n`;
 writeFileSync(`${TO}licences.txt`, ["What the page is made with.\n", ...bundled().map(notice)].join(rule));
 // Last: where it is, all is.
