@@ -1,6 +1,6 @@
 import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 
 import { defineConfig } from "@playwright/test";
 
@@ -8,6 +8,10 @@ import { KEY } from "./e2e/page";
 
 const PORT = 8764;
 const LOCKED = 8765; // a server that asks for a key
+const CLASSES = 8766; // of a model of two classes
+const EXCLUSIVE = 8767; // likewise, where a pixel belongs to one of them at most
+const vesselrt = process.env.VESSELRT || "../../.venv/bin/vesselrt";
+const python = join(dirname(vesselrt), "python");
 const executablePath = process.env.CHROMIUM || "/usr/bin/chromium";
 const quiet = [
   "--no-sandbox",
@@ -33,7 +37,12 @@ export default defineConfig({
     launchOptions: { executablePath, args: quiet },
   },
   projects: [
-    { name: "page", testMatch: "whole.spec.ts" },
+    {
+      name: "page",
+      testMatch: ["whole", "series", "trouble", "screens", "access", "proxy"].map((name) => `${name}.spec.ts`),
+    },
+    { name: "classes", testMatch: "classes.spec.ts", use: { baseURL: addressOf(CLASSES) } },
+    { name: "exclusive", testMatch: "classes.spec.ts", use: { baseURL: addressOf(EXCLUSIVE) } },
     { name: "key", testMatch: "key.spec.ts", use: { baseURL: addressOf(LOCKED) } },
     {
       name: "webgl",
@@ -43,10 +52,10 @@ export default defineConfig({
       },
     },
   ],
-  webServer: [PORT, LOCKED].map((port) => ({
-    command: `${process.env.VESSELRT || "../../.venv/bin/vesselrt"} serve --port ${port}`,
-    env: port === LOCKED ? { VESSELRT_API_KEY: KEY } : {},
-    url: `${addressOf(port)}/health/ready`,
-    timeout: 60_000,
-  })),
+  webServer: [
+    { port: PORT, command: `${vesselrt} serve --port ${PORT}` },
+    { port: LOCKED, command: `${vesselrt} serve --port ${LOCKED}`, env: { VESSELRT_API_KEY: KEY } },
+    { port: CLASSES, command: `${python} e2e/two_classes.py ${CLASSES} independent` },
+    { port: EXCLUSIVE, command: `${python} e2e/two_classes.py ${EXCLUSIVE} exclusive` },
+  ].map(({ port, ...server }) => ({ ...server, url: `${addressOf(port)}/health/ready`, timeout: 120_000 })),
 });

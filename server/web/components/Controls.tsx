@@ -2,7 +2,7 @@ import type { View } from "@/lib/renderer";
 import { COLOURS, compared, type Settings, seen } from "@/lib/settings";
 
 import styles from "./Panel.module.css";
-import { Slider } from "./Slider";
+import { Reset, Slider } from "./Slider";
 
 const VIEWS: readonly (readonly [View, string, string])[] = [
   ["overlay", "Overlay", "V"],
@@ -13,13 +13,16 @@ const VIEWS: readonly (readonly [View, string, string])[] = [
 interface Props {
   readonly settings: Settings;
   readonly change: (part: Partial<Settings>) => void;
+}
+
+interface ThresholdProps extends Pick<Props, "change"> {
   /** The one in force. */
   readonly threshold: number;
   /** The model's own; null before it is known. */
   readonly modelThreshold: number | null;
 }
 
-export function ThresholdControl({ change, threshold, modelThreshold }: Props) {
+export function ThresholdControl({ change, threshold, modelThreshold }: ThresholdProps) {
   return (
     <section className={styles.section}>
       <Slider
@@ -34,14 +37,10 @@ export function ThresholdControl({ change, threshold, modelThreshold }: Props) {
       />
       <div className={styles.ends}>
         <span>More vessels</span>
-        <button
-          type="button"
-          className={styles.link}
-          disabled={modelThreshold === null || threshold === modelThreshold}
-          onClick={() => change({ threshold: null })}
-        >
-          Reset
-        </button>
+        <Reset
+          own={modelThreshold === null || threshold === modelThreshold}
+          reset={() => change({ threshold: null })}
+        />
         <span>Surest only</span>
       </div>
     </section>
@@ -73,35 +72,15 @@ export function ViewControl({ settings, change }: Props) {
   );
 }
 
-export function OverlayControl({ settings, change }: Props) {
-  const custom = !COLOURS.some(([colour]) => colour === settings.colour);
+interface OverlayProps extends Props {
+  /** Whether all vessels have one colour. */
+  readonly coloured: boolean;
+}
+
+export function OverlayControl({ settings, change, coloured }: OverlayProps) {
   return (
     <section className={styles.section}>
-      <fieldset className={styles.swatches}>
-        <legend>Overlay</legend>
-        {COLOURS.map(([colour, name]) => (
-          <label key={colour} title={name}>
-            <input
-              type="radio"
-              name="colour"
-              aria-label={name}
-              checked={settings.colour === colour}
-              onChange={() => change({ colour })}
-            />
-            <svg viewBox="0 0 24 24" aria-hidden="true">
-              <circle cx="12" cy="12" r="9" fill={colour} />
-            </svg>
-          </label>
-        ))}
-        <label className={styles.custom} data-chosen={custom} title="Another colour">
-          <input
-            type="color"
-            aria-label="Another colour"
-            value={settings.colour}
-            onChange={(event) => change({ colour: event.target.value })}
-          />
-        </label>
-      </fieldset>
+      {coloured && <Swatches settings={settings} change={change} />}
       <Slider
         id="opacity"
         label="Opacity"
@@ -111,5 +90,36 @@ export function OverlayControl({ settings, change }: Props) {
         onChange={(opacity) => change({ opacity })}
       />
     </section>
+  );
+}
+
+function Swatches({ settings, change }: Props) {
+  const custom = !COLOURS.some(([colour]) => colour === settings.colour);
+  return (
+    <fieldset className={styles.swatches}>
+      <legend>Colour</legend>
+      {COLOURS.map(([colour, name]) => (
+        <label key={colour} title={name}>
+          <input
+            type="radio"
+            name="colour"
+            aria-label={name}
+            checked={settings.colour === colour}
+            onChange={() => change({ colour })}
+          />
+          <svg viewBox="0 0 24 24" aria-hidden="true">
+            <circle cx="12" cy="12" r="9" fill={colour} />
+          </svg>
+        </label>
+      ))}
+      <label className={styles.custom} data-chosen={custom} title="Another colour">
+        <input
+          type="color"
+          aria-label="Another colour"
+          value={settings.colour}
+          onChange={(event) => change({ colour: event.target.value })}
+        />
+      </label>
+    </fieldset>
   );
 }

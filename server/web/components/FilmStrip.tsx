@@ -42,10 +42,10 @@ export function FilmStrip({ strip: { photographs, selected }, dispatch, onEmpty 
         <li
           key={one.id}
           className={styles.frame}
-          title={one.file.name}
+          title={[one.file.name, ...warningsOf(one)].join("\n")}
           data-selected={one.id === selected}
           data-step={one.progress.step}
-          data-doubtful={one.progress.step === "done" && one.progress.result.warnings.length > 0}
+          data-doubtful={warningsOf(one).length > 0}
         >
           <button
             ref={one.id === selected ? current : null}
@@ -53,20 +53,19 @@ export function FilmStrip({ strip: { photographs, selected }, dispatch, onEmpty 
             className={styles.choose}
             tabIndex={one.id === selected ? 0 : -1}
             aria-current={one.id === selected}
-            aria-label={`${one.file.name}: ${told(one)}`}
             onClick={() => dispatch({ type: "select", id: one.id })}
           >
             {one.thumbnail ? <img src={one.thumbnail} alt="" /> : <span className={styles.blank} />}
             {one.progress.step === "working" && (
               <progress
                 className={styles.progress}
-                aria-label="Sent"
+                aria-hidden="true"
                 {...(one.progress.sent < 1 ? { value: one.progress.sent } : {})}
               />
             )}
             <span className={styles.name}>
               <bdi>{one.file.name}</bdi>
-            </span>
+            </span>{" "}
             <span className={styles.state}>{told(one)}</span>
           </button>
           <button
@@ -82,6 +81,10 @@ export function FilmStrip({ strip: { photographs, selected }, dispatch, onEmpty 
       ))}
     </ol>
   );
+}
+
+function warningsOf({ progress }: Photograph): readonly string[] {
+  return progress.step === "done" ? progress.result.warnings : [];
 }
 
 function told({ progress }: Photograph): string {

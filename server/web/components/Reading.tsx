@@ -1,5 +1,5 @@
 import type { Health } from "@/lib/api";
-import { density } from "@/lib/probability";
+import type { Layer } from "@/lib/classes";
 import type { Result } from "@/lib/strip";
 import { duration } from "@/lib/words";
 
@@ -7,23 +7,38 @@ import styles from "./Panel.module.css";
 
 interface Props {
   readonly result: Result | null;
-  readonly threshold: number;
+  readonly layers: readonly Layer[];
+  /** Of each layer, in %; "–" where it is not known. */
+  readonly densities: readonly string[];
   readonly health: Health | null;
 }
 
 /** The quiet corner: how much of the retina is vessel, what found it, and how long it took. */
-export function Reading({ result, threshold, health }: Props) {
+export function Reading({ result, layers, densities, health }: Props) {
   const model = result?.model ?? (health?.model && `${health.model} ${health.model_version}`);
   const device = result?.device ?? health?.device;
   const precision = result?.precision ?? health?.precision;
-  const counts = result?.counts;
+  const region = result?.region === "image" ? "of the image" : "of the field of view";
   return (
     <section className={styles.reading}>
-      <h2>Vessel density</h2>
-      <p>
-        <strong data-testid="density">{counts ? (100 * density(counts, threshold)).toFixed(1) : "–"}</strong> %{" "}
-        <span>{result?.region === "image" ? "of the image" : "of the field of view"}</span>
-      </p>
+      <h2>{layers.length > 1 ? "Density" : "Vessel density"}</h2>
+      {layers.map(({ name, colour }, number) => (
+        <p key={name}>
+          {name && (
+            <svg className={styles.dot} viewBox="0 0 10 10" aria-hidden="true">
+              <circle cx="5" cy="5" r="4" fill={colour} />
+            </svg>
+          )}
+          <strong data-testid="density">{densities[number]}</strong> %{" "}
+          {name ? (
+            <span>
+              {name}, {region}
+            </span>
+          ) : (
+            <span>{region}</span>
+          )}
+        </p>
+      ))}
       <dl>
         {model && <Pair name="Model" value={model} />}
         {device && <Pair name="Device" value={`${device}, ${precision}`} title={health?.device_name ?? ""} />}

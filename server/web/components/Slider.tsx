@@ -1,10 +1,14 @@
 import type { CSSProperties } from "react";
 
+import { useHorizontalTouch } from "@/hooks/useHorizontalTouch";
+
 import styles from "./Slider.module.css";
 
 interface Props {
   readonly id: string;
   readonly label: string;
+  /** What a screen reader calls it, where that is more than the label. */
+  readonly name?: string;
   /** 0..1 */
   readonly value: number;
   readonly step: number;
@@ -16,7 +20,8 @@ interface Props {
   readonly onChange: (value: number) => void;
 }
 
-export function Slider({ id, label, value, step, told, mark = null, large = false, onChange }: Props) {
+export function Slider({ id, label, name, value, step, told, mark = null, large = false, onChange }: Props) {
+  const touch = useHorizontalTouch(onChange);
   return (
     <div className={styles.slider} data-large={large}>
       <label htmlFor={id}>{label}</label>
@@ -29,12 +34,28 @@ export function Slider({ id, label, value, step, told, mark = null, large = fals
           max={1}
           step={step}
           value={value}
+          aria-label={name}
           aria-valuetext={told}
           style={{ "--at": value } as CSSProperties}
-          onChange={(event) => onChange(event.target.valueAsNumber)}
+          {...touch}
         />
         {mark !== null && <span className={styles.mark} style={{ "--at": mark } as CSSProperties} />}
       </div>
     </div>
+  );
+}
+
+interface ResetProps {
+  /** Whether all is as the model has it. */
+  readonly own: boolean;
+  readonly reset: () => void;
+}
+
+/** Back to the model's own; it keeps the focus when nothing is left to do. */
+export function Reset({ own, reset }: ResetProps) {
+  return (
+    <button type="button" className={styles.reset} aria-disabled={own} onClick={() => own || reset()}>
+      Reset
+    </button>
   );
 }

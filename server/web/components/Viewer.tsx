@@ -8,9 +8,10 @@ import { useRenderer } from "@/hooks/useRenderer";
 import { useShortcuts } from "@/hooks/useShortcuts";
 import { useStill } from "@/hooks/useStill";
 import { useViewport } from "@/hooks/useViewport";
-import { cut } from "@/lib/probability";
+import type { Layer } from "@/lib/classes";
 import { type Picture, type Renderer, rendererFor } from "@/lib/renderer";
-import { rgb, type Settings } from "@/lib/settings";
+import { sceneOf } from "@/lib/scene";
+import type { Settings } from "@/lib/settings";
 
 import styles from "./Viewer.module.css";
 import { Wiper } from "./Wiper";
@@ -24,7 +25,7 @@ const HASTY = 2; // samples while it is zoomed, when each frame has others
 interface Props {
   readonly picture: Picture;
   readonly label: string;
-  readonly threshold: number;
+  readonly layers: readonly Layer[];
   readonly settings: Settings;
   readonly shortcuts: boolean;
   readonly onWiper: (wiper: number) => void;
@@ -40,7 +41,7 @@ export function Viewer(props: Props) {
 function Stage({
   picture,
   label,
-  threshold,
+  layers,
   settings,
   shortcuts,
   onWiper,
@@ -52,17 +53,10 @@ function Stage({
   const view = useViewport(size ?? NOT_YET, picture);
   const { viewport, panBy, zoomBy, toFit, toFull } = view;
   const still = useStill(viewport);
+  const samples = still ? SAMPLES : HASTY;
   const scene = useMemo(
-    () => ({
-      viewport,
-      view: settings.view,
-      cut: cut(threshold),
-      colour: rgb(settings.colour),
-      opacity: settings.opacity,
-      wiper: settings.wiper ?? 0,
-      samples: still ? SAMPLES : HASTY,
-    }),
-    [viewport, settings, threshold, still],
+    () => sceneOf(picture, layers, settings, viewport, samples),
+    [picture, layers, settings, viewport, samples],
   );
   useRenderer(canvas, renderer, picture, scene, size);
   useGestures(canvas, view);

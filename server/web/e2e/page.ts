@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 
+import AxeBuilder from "@axe-core/playwright";
 import { expect, type Page } from "@playwright/test";
 
 export const SAMPLE = new URL("../assets/sample.jpg", import.meta.url).pathname;
@@ -7,19 +8,28 @@ export const SAMPLE = new URL("../assets/sample.jpg", import.meta.url).pathname;
 export const KEY = "a-key-for-the-tests";
 export const JPEG = readFileSync(SAMPLE);
 
+/** How the page shows vessels before another look is chosen. */
+export const LOOK = { colour: "#33ccff", opacity: "0.75" };
+
+/** Asserts that axe finds nothing, with the rules for targets' sizes and for names that hold what is seen. */
+export async function expectAccessible(page: Page): Promise<void> {
+  const rules = { "target-size": { enabled: true }, "label-content-name-mismatch": { enabled: true } };
+  expect((await new AxeBuilder({ page }).options({ rules }).analyze()).violations).toEqual([]);
+}
+
 /** Opens the page and waits until the sample has been analysed. */
-export async function openSample(page: Page): Promise<void> {
+export async function openSample(page: Page, button = /Mask PNG/): Promise<void> {
   await page.goto("/");
   await page.getByRole("button", { name: "Show the sample" }).click();
   await expect(page.getByText("Vessels found.")).toBeAttached();
-  await expect(page.getByRole("button", { name: /Mask PNG/ })).toBeVisible();
+  await expect(page.getByRole("button", { name: button })).toBeVisible();
 }
 
 /** What the API answers for the sample. */
 export async function fromApi(
   page: Page,
   format: string,
-  threshold: number,
+  threshold: number | string,
   look: Record<string, string> = {},
 ): Promise<Buffer> {
   const image = { name: "sample.jpg", mimeType: "image/jpeg", buffer: JPEG };
@@ -43,12 +53,17 @@ export async function expectDownloads(page: Page, threshold: number): Promise<vo
     const suffix = format === "svg" || format === "geojson" ? format : "png";
     expect(download.suggestedFilename()).toBe(`sample-${format}.${suffix}`);
     const saved = readFileSync(await download.path());
-    expect(saved.equals(await fromApi(page, format, threshold)), format).toBe(true);
+    expect(saved.equals(await fromApi(page, format, threshold, LOOK)), format).toBe(true);
   }
 }
 
+/** Of each value of a mask of the API the colour that it has on the screen. */
+type Inks = Readonly<Record<number, readonly [number, number, number]>>;
+
+const WHITE: Inks = { 255: [255, 255, 255] };
+
 /** Asserts that what the canvas shows at 100 % is, pixel by pixel, the mask of the API. */
-export async function expectMaskOnScreen(page: Page, threshold: number): Promise<void> {
+export async function expectMaskOnScreen(page: Page, threshold: number | string, inks = WHITE): Promise<void> {
   await page.keyboard.press("m");
   await page.keyboard.press("1");
   await page.waitForTimeout(500);
@@ -58,7 +73,7 @@ export async function expectMaskOnScreen(page: Page, threshold: number): Promise
   await page.addStyleTag({ content: "canvas ~ * { visibility: hidden }" }).catch(() => undefined);
   const shot = (await canvas.screenshot()).toString("base64");
   const differing = await page.evaluate(
-    async ([seen, wanted, width, height]) => {
+    async ([seen, wanted, width, height, inks]) => {
       const pixels = async (base64: string) => {
         const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
         const bitmap = await createImageBitmap(new Blob([bytes]));
@@ -69,7 +84,10 @@ export async function expectMaskOnScreen(page: Page, threshold: number): Promise
       const [screen, file] = [await pixels(seen), await pixels(wanted)];
       // The controls lie over the corners: a square in the middle is compared.
       const side = 500;
-      const at = (image: ImageData, x: number, y: number) => image.data[4 * (y * image.width + x)]!;
+      const at = (image: ImageData, x: number, y: number) => {
+        const place = 4 * (y * image.width + x);
+        return image.data.subarray(place, place + 3);
+      };
       const fileLeft = (file.width - side) / 2;
       const fileTop = (file.height - side) / 2;
       // The middle of the file lies on the middle of the canvas; a screenshot may be a row longer than the canvas.
@@ -78,13 +96,13 @@ export async function expectMaskOnScreen(page: Page, threshold: number): Promise
       let count = 0;
       for (let y = 0; y < side; y++) {
         for (let x = 0; x < side; x++) {
-          const a = at(screen, left + x, top + y);
-          if (a !== at(file, fileLeft + x, fileTop + y)) count++;
+          const ink = inks[at(file, fileLeft + x, fileTop + y)[0]!] ?? [0, 0, 0];
+          if (at(screen, left + x, top + y).some((value, channel) => value !== ink[channel])) count++;
         }
       }
       return count;
     },
-    [shot, mask, width, height] as const,
+    [shot, mask, width, height, inks] as const,
   );
   expect(differing).toBe(0);
 }

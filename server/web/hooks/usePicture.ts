@@ -1,6 +1,6 @@
 import { useEffect, useMemo, useState } from "react";
 
-import { mapOf, photographOf } from "@/lib/decoded";
+import { mapOf, mapsOf, photographOf } from "@/lib/decoded";
 import type { Picture } from "@/lib/renderer";
 import type { Photograph, Result } from "@/lib/strip";
 
@@ -23,18 +23,20 @@ export function usePicture(photograph: Photograph | undefined): Picture | null {
   }, [file, result]);
 
   const picture = shown?.picture ?? null;
-  const empty = useMemo(() => picture && { ...picture, photograph: null, map: null }, [picture]);
+  const empty = useMemo(() => picture && { ...picture, photograph: null, maps: [] }, [picture]);
   return shown && shown.file === file ? picture : empty;
 }
 
 async function decode(file: File, result: Result | undefined): Promise<Picture | null> {
   if (!result) {
     const photograph = await photographOf(file);
-    return photograph && { width: photograph.width, height: photograph.height, photograph, map: null };
+    const { width, height } = photograph ?? { width: 0, height: 0 };
+    return photograph && { width, height, photograph, maps: [], exclusive: false };
   }
+  const { width, height, exclusive } = result;
   const [photograph, map] = await Promise.all([
     result.photograph && photographOf(result.photograph),
     mapOf(result.map),
   ]);
-  return { width: map.width, height: map.height, photograph, map };
+  return { width, height, photograph, maps: mapsOf(map, result.classes.length || 1), exclusive };
 }

@@ -1,6 +1,8 @@
-import { type Prediction, type PredictOptions, predictFile, predictProbability } from "@/lib/api";
+import { fetchModel, type Prediction, type PredictOptions, predictFile, predictProbability } from "@/lib/api";
+import type { ModelClass } from "@/lib/classes";
 import { mapOf, photographOf } from "@/lib/decoded";
 import { ApiError } from "@/lib/errors";
+import { COLOURS } from "@/lib/settings";
 import type { Result } from "@/lib/strip";
 
 const PATIENCE = 30; // tries, a second apart, while the server starts or is busy
@@ -8,17 +10,23 @@ const PATIENCE = 30; // tries, a second apart, while the server starts or is bus
 /** One photograph to the server and back: the map, and what is told of it. Rejects with ApiError. */
 export async function analyse(file: File, options: PredictOptions): Promise<Result> {
   const start = performance.now();
+  await checkReadable(file);
   const [prediction, own] = await Promise.all([patiently(file, options), photographOf(file)]);
+  const { classes, exclusive } = await describedClasses(prediction);
   const map = await mapOf(prediction.file);
+  const height = map.height / (classes.length || 1);
   // Where the browser can't read the file, or reads it otherwise, the map has its place on what the server reads.
-  const same = own?.width === map.width && own.height === map.height;
+  const same = own?.width === map.width && own.height === height;
   const shown = same ? file : await asServerReads(file, options.signal);
   return {
     map: prediction.file,
     photograph: shown,
     width: map.width,
-    height: map.height,
+    height,
+    classes,
+    exclusive,
     counts: prediction.levels,
+    outlines: prediction.outlines,
     region: prediction.seen ? "field of view" : "image",
     warnings: prediction.warnings,
     threshold: prediction.threshold,
@@ -30,9 +38,30 @@ export async function analyse(file: File, options: PredictOptions): Promise<Resu
   };
 }
 
+/** Throws ApiError for a file that has nothing to send: a broken connection would not tell why. */
+async function checkReadable(file: File): Promise<void> {
+  if (file.size === 0) throw new ApiError("Empty", "");
+  await file
+    .slice(0, 1)
+    .arrayBuffer()
+    .catch((error: unknown) => {
+      throw new ApiError("Unreadable", String(error));
+    });
+}
+
+/** The classes that a model tells apart, with their colours. */
+async function describedClasses({ classes, model }: Prediction): Promise<Pick<Result, "classes" | "exclusive">> {
+  if (!classes.length) return { classes: [], exclusive: false };
+  const report = await fetchModel(model);
+  const colourOf = (name: string, number: number) =>
+    report?.classes?.find((one) => one.name === name)?.colour ?? COLOURS[number % COLOURS.length]![0];
+  const described = classes.map((one, number): ModelClass => ({ ...one, colour: colourOf(one.name, number) }));
+  return { classes: described, exclusive: report?.exclusive ?? false };
+}
+
 /** The photograph as PNG, upright: an overlay of which nothing is seen. Null where the server does not answer. */
 async function asServerReads(file: File, signal: AbortSignal | undefined): Promise<Blob | null> {
-  const unseen = { threshold: 1, colour: "#000000", opacity: 0 };
+  const unseen = { layers: [{ name: "", threshold: 1, colour: "#000000", shown: true }], opacity: 0 };
   const answer = await predictFile(file, "overlay", unseen, signal && { signal }).catch(() => null);
   signal?.throwIfAborted();
   return answer?.file ?? null;

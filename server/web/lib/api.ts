@@ -1,4 +1,6 @@
-import { ApiError, KEY_NEEDED } from "@/lib/errors";
+import type { Layer, ModelClass } from "@/lib/classes";
+import { ApiError, failure } from "@/lib/errors";
+import { type Outline, outlinesOf } from "@/lib/field";
 import { type Histogram, histogramOf } from "@/lib/probability";
 
 export type Format = "mask" | "overlay" | "svg" | "geojson";
@@ -8,15 +10,19 @@ export interface Prediction {
   readonly file: Blob;
   /** The name that the server gives the file. */
   readonly name: string;
-  /** The threshold that was used: the model's own when none was asked for. */
+  /** The threshold that was used: the model's own when none was asked for; of the first class where there are several. */
   readonly threshold: number;
+  /** The names and thresholds of several classes; empty where the model tells none apart. */
+  readonly classes: readonly Omit<ModelClass, "colour">[];
   readonly model: string;
   readonly device: string;
   readonly precision: string;
   /** Milliseconds on the server, all stages. */
   readonly milliseconds: number;
-  /** Of a probability map, counted in the field of view; null for other files. */
+  /** Of the probability map of one class, counted in the field of view; null for other files. */
   readonly levels: Histogram | null;
+  /** Of the probability maps of several classes: the outlines of the fields of view. */
+  readonly outlines: readonly Outline[];
   /** What is doubtful about the photograph, in sentences. */
   readonly warnings: readonly string[];
   /** Whether an edge of the field of view was seen. */
@@ -41,8 +47,16 @@ export interface PredictOptions {
   readonly onSent?: (share: number) => void;
 }
 
+/** A model of GET /models. */
+export interface ModelReport {
+  readonly model?: string;
+  readonly version?: string;
+  /** Left out where it is one. */
+  readonly classes?: readonly ModelClass[];
+  readonly exclusive?: boolean;
+}
+
 const KEY = "vesselrt-key";
-const SEVERAL_CLASSES = "ask /predict, the library or the command line for the classes of this model.";
 
 /** The server's API key, which this tab remembers until it is closed. */
 export function enterKey(key: string): void {
@@ -56,29 +70,58 @@ export function predictProbability(photograph: File, options?: PredictOptions): 
 
 /** How a file of results is to look. */
 export interface Look {
-  readonly threshold: number;
-  /** "#rrggbb" */
-  readonly colour: string;
+  readonly layers: readonly Layer[];
   readonly opacity: number;
 }
 
 /**
- * Asks the server for a finished file at a threshold. It is not made here: so a download is, byte for byte, what the
- * library and the command line write, and there is one implementation of each format.
+ * Asks the server for a finished file of the classes that are shown, or of `only` one. It is not made here: so a download
+ * is, byte for byte, what the library and the command line write, and there is one implementation of each format.
  */
 export function predictFile(
   photograph: File,
   format: Format,
-  { threshold, colour, opacity }: Look,
-  options?: PredictOptions,
+  look: Look,
+  options?: PredictOptions & { readonly only?: string },
 ): Promise<Prediction> {
-  const query = { format, threshold: String(threshold), colour, opacity: String(opacity) };
-  return predict(photograph, query, options);
+  return predict(photograph, { format, ...queryOf(look, options?.only) }, options);
+}
+
+/** What is asked of one class is asked as ever; of several each is called by its name. */
+export function queryOf({ layers, opacity }: Look, only?: string): Record<string, string> {
+  const [first] = layers;
+  if (!first?.name)
+    return { threshold: String(first?.threshold), colour: String(first?.colour), opacity: String(opacity) };
+  const wanted = layers.filter(({ name, shown }) => (only ? name === only : shown));
+  return {
+    threshold: layers.map(({ name, threshold }) => `${name}:${threshold}`).join(),
+    colour: layers.map(({ name, colour }) => `${name}:${colour}`).join(),
+    opacity: String(opacity),
+    ...(wanted.length < layers.length && { classes: wanted.map(({ name }) => name).join() }),
+  };
 }
 
 export async function fetchHealth(): Promise<Health> {
   const answer = await fetch("health", { cache: "no-store" });
   return (await answer.json()) as Health;
+}
+
+/** What GET /models tells of a model by its name and version; nothing where it is served no longer. Rejects with ApiError. */
+export async function fetchModel(nameAndVersion: string): Promise<ModelReport | undefined> {
+  const answer = await fetchModels();
+  if (!answer.ok) throw failure(answer.status, await answer.text(), keyHeader() !== undefined);
+  const { models } = (await answer.json()) as { models: ModelReport[] };
+  return models.find(({ model, version }) => `${model} ${version}` === nameAndVersion);
+}
+
+function fetchModels(): Promise<Response> {
+  const headers = keyHeader();
+  return fetch("models", { cache: "no-store", ...(headers && { headers }) });
+}
+
+function keyHeader(): { "X-API-Key": string } | undefined {
+  const key = sessionStorage.getItem(KEY);
+  return key ? { "X-API-Key": key } : undefined;
 }
 
 /** XMLHttpRequest, because fetch does not tell how much has been sent. Rejects with ApiError, or the signal's reason. */
@@ -90,14 +133,14 @@ function predict(photograph: File, query: Record<string, string>, options: Predi
     form.append("image", photograph);
     request.open("POST", `predict?${new URLSearchParams(query)}`);
     request.responseType = "blob";
-    const key = sessionStorage.getItem(KEY);
-    if (key) request.setRequestHeader("X-API-Key", key);
+    const key = keyHeader();
+    if (key) request.setRequestHeader("X-API-Key", key["X-API-Key"]);
     request.upload.onprogress = ({ loaded, total }) => onSent?.(total ? loaded / total : 0);
     request.upload.onload = () => onSent?.(1);
     request.onload = () => {
-      if (request.status !== 200) void apiError(request.response as Blob, request.status).then(reject);
-      else if (request.getResponseHeader("X-Vesselrt-Classes")) reject(new ApiError("SeveralClasses", SEVERAL_CLASSES));
-      else resolve(prediction(request));
+      const { status, response } = request;
+      if (status === 200 && request.getResponseHeader("X-Vesselrt-Model")) resolve(prediction(request));
+      else void (response as Blob).text().then((text) => reject(failure(status, text, key !== undefined)));
     };
     request.onerror = () => void connectionError().then(reject);
     request.onabort = () => reject(signal?.reason);
@@ -108,33 +151,47 @@ function predict(photograph: File, query: Record<string, string>, options: Predi
 
 function prediction(request: XMLHttpRequest): Prediction {
   const header = (name: string) => request.getResponseHeader(name) ?? "";
+  const threshold = header("X-Vesselrt-Threshold");
+  const classes = header("X-Vesselrt-Classes")
+    .split(",")
+    .filter(Boolean)
+    .map((name, number) => ({ name, threshold: numberIn(threshold.split(",")[number] ?? "") }));
   return {
     file: request.response as Blob,
-    name: /filename="([^"]+)"/.exec(header("Content-Disposition"))?.[1] ?? "vessels",
-    threshold: Number(header("X-Vesselrt-Threshold")),
+    name: fileName(header("Content-Disposition")) ?? "vessels",
+    threshold: classes[0]?.threshold ?? Number(threshold),
+    classes,
     model: header("X-Vesselrt-Model"),
     device: header("X-Vesselrt-Device"),
     precision: header("X-Vesselrt-Precision"),
     milliseconds: Number(/\btotal;dur=([\d.]+)/.exec(header("Server-Timing"))?.[1] ?? 0),
     levels: histogramOf(header("X-Vesselrt-Levels")),
+    outlines: outlinesOf(header("X-Vesselrt-Fields-Of-View")),
     warnings: header("X-Vesselrt-Warnings").split(" | ").filter(Boolean),
     seen: !header("X-Vesselrt-Scale").includes("guessed"),
   };
 }
 
-async function apiError(body: Blob, status: number): Promise<ApiError> {
-  try {
-    const { error } = JSON.parse(await body.text()) as { error: { type: string; message: string } };
-    return new ApiError(status === 401 ? KEY_NEEDED : error.type, error.message);
-  } catch {
-    return new ApiError("", `The server answered with status ${status}.`);
-  }
+/** The number after a name, as in "artery:0.5". */
+function numberIn(text: string): number {
+  return Number(text.slice(text.lastIndexOf(":") + 1));
 }
 
-/** A server that refuses a body closes the connection before all is sent, which looks like no connection at all. */
+/** The file name of a Content-Disposition, of RFC 6266's two the one that may hold any letter. */
+export function fileName(disposition: string): string | undefined {
+  const any = /filename\*=UTF-8''([^;\s]+)/i.exec(disposition)?.[1];
+  return any ? decodeURIComponent(any) : /filename="([^"]+)"/.exec(disposition)?.[1];
+}
+
+/**
+ * Why a connection broke. A server that refuses a body, for its size or for want of a key, closes the connection before all
+ * is sent, which looks like no connection at all.
+ */
 async function connectionError(): Promise<ApiError> {
   try {
-    await fetchHealth();
+    const answer = await fetchModels();
+    if (answer.status === 401) return failure(401, await answer.text(), keyHeader() !== undefined);
+    if (answer.status >= 500) return failure(answer.status, await answer.text(), false);
   } catch {
     return new ApiError("Unreachable", "");
   }

@@ -1,5 +1,6 @@
-import { Coverage, type Rows } from "@/lib/coverage";
-import type { Picture, Renderer, Scene } from "@/lib/renderer";
+import { Coverage, countExclusive, type Rows } from "@/lib/coverage";
+import { whenIdle } from "@/lib/idle";
+import { type Colour, inkOf, NO_PICTURE, type Picture, type Renderer, type Scene } from "@/lib/renderer";
 import { origin, type Viewport } from "@/lib/viewport";
 
 /** Draws without a graphics card: what has not changed since the last frame is not computed again. */
@@ -7,10 +8,13 @@ export class CanvasRenderer implements Renderer {
   readonly name = "canvas";
   private readonly context: CanvasRenderingContext2D;
   private readonly photograph = layer();
-  private picture: Picture = { width: 1, height: 1, photograph: null, map: null };
-  private vessels: Vessels | null = null;
+  private picture: Picture = NO_PICTURE;
+  private vessels: readonly Vessels[] = [];
   private drawn = "";
   private laidOut = "";
+  /** What `countExclusive` has counted; empty where each class counts for itself. */
+  private counted = "";
+  private stopPreparing = () => {};
 
   constructor(private readonly canvas: HTMLCanvasElement) {
     this.context = canvas.getContext("2d")!;
@@ -23,25 +27,27 @@ export class CanvasRenderer implements Renderer {
 
   draw(scene: Scene): void {
     const { canvas, picture } = this;
-    const { viewport, view, cut, colour, opacity, wiper, samples } = scene;
+    const { viewport, view, opacity, wiper, samples } = scene;
     const layout = [canvas.width, canvas.height, viewport.scale, viewport.centre.x, viewport.centre.y, samples].join();
     if (layout !== this.laidOut) {
-      this.drawn = "";
+      this.stopPreparing();
+      this.drawn = this.counted = "";
       this.laidOut = layout;
       this.layPhotograph(viewport);
-      this.vessels = picture.map && new Vessels(new Coverage(picture.map, viewport, canvas, samples));
+      this.vessels = picture.maps.map((map) => new Vessels(new Coverage(map, viewport, canvas, samples)));
+      this.stopPreparing = whenIdle(this.vessels.map((one) => one.coverage.prepare()));
     }
-    const mask = view === "mask";
-    const changed = view === "original" ? NOTHING : this.vessels?.set(cut, mask ? null : colour);
-    const rest = [view, opacity, wiper, picture.map !== null].join();
-    const all = { top: 0, bottom: canvas.height };
-    this.compose(scene, rest === this.drawn ? (changed ?? NOTHING) : all);
+    const changed = view === "original" ? NOTHING : this.countVessels(scene);
+    const shown = scene.layers.map((one) => one.shown).join();
+    const rest = [view, opacity, wiper, shown, picture.maps.length].join();
+    this.compose(scene, rest === this.drawn ? changed : { top: 0, bottom: canvas.height });
     this.drawn = rest;
   }
 
   close(): void {
+    this.stopPreparing();
     this.photograph.canvas.width = this.photograph.canvas.height = 1;
-    this.vessels = null;
+    this.vessels = [];
   }
 
   private layPhotograph(viewport: Viewport): void {
@@ -59,76 +65,129 @@ export class CanvasRenderer implements Renderer {
     context.resetTransform();
   }
 
+  /** The rows of the canvas in which vessels have changed. */
+  private countVessels(scene: Scene): Rows {
+    const { vessels } = this;
+    const { layers, exclusive } = scene;
+    const cuts = layers.map(({ cut }) => cut);
+    const counting = exclusive ? cuts.join() : "";
+    const recounted = exclusive && counting !== this.counted;
+    if (recounted) {
+      const coverages = vessels.map(({ coverage }) => coverage);
+      countExclusive(coverages, cuts);
+    }
+    this.counted = counting;
+    return vessels
+      .map((one, number) => {
+        const ink = inkOf(scene, layers[number]!);
+        return exclusive ? one.paint(ink, recounted) : one.setCut(cuts[number]!, ink);
+      })
+      .reduce(together, NOTHING);
+  }
+
   /** Rows of the canvas: the photograph, and over it, right of the wiper, the vessels. */
-  private compose({ view, opacity, wiper }: Scene, { top, bottom }: Rows): void {
+  private compose({ view, layers, opacity, wiper }: Scene, { top, bottom }: Rows): void {
     const { canvas, context, vessels } = this;
     const { width } = canvas;
+    const [first] = vessels;
     if (top >= bottom) return;
     const left = Math.round(wiper * width);
     const strip = [0, top, width, bottom - top] as const;
     context.clearRect(...strip);
     context.drawImage(this.photograph.canvas, ...strip, ...strip);
-    if (!vessels || view === "original" || left >= width) return;
+    if (!first || view === "original" || left >= width) return;
     context.save();
     context.beginPath();
     context.rect(left, top, width - left, bottom - top);
     context.clip();
+    if (view === "mask") context.fillRect(first.left, first.top, first.width, first.height);
     context.globalAlpha = view === "mask" ? 1 : opacity;
-    context.drawImage(vessels.layer.canvas, vessels.left, vessels.top);
+    vessels.forEach((one, number) => {
+      if (layers[number]!.shown) context.drawImage(one.layer.canvas, one.left, one.top);
+    });
     context.restore();
   }
 }
 
 const NOTHING: Rows = { top: 0, bottom: 0 };
 
-/** The vessels in one colour, as a layer of the size of what is seen of the image. */
+/** The rows from the first of both to the last. */
+function together(one: Rows, other: Rows): Rows {
+  if (one.top >= one.bottom) return other;
+  if (other.top >= other.bottom) return one;
+  return { top: Math.min(one.top, other.top), bottom: Math.max(one.bottom, other.bottom) };
+}
+
+/** The vessels of a class in one colour, as a layer of the size of what is seen of the image. */
 class Vessels {
   readonly layer = layer();
   readonly left: number;
   readonly top: number;
+  readonly width: number;
+  readonly height: number;
   private readonly image: ImageData;
   private readonly words: Uint32Array;
   /** The word for each count. */
   private ink = new Uint32Array(0);
   private look = "";
 
-  constructor(private readonly coverage: Coverage) {
+  constructor(readonly coverage: Coverage) {
     const { left, top, width, height } = coverage;
     this.left = left;
     this.top = top;
+    this.width = width;
+    this.height = height;
     this.image = new ImageData(Math.max(1, width), Math.max(1, height));
     this.words = new Uint32Array(this.image.data.buffer);
     this.layer.canvas.width = this.image.width;
     this.layer.canvas.height = this.image.height;
   }
 
-  /** `colour`: of the overlay; null for white on black. Returns the rows of the canvas that have changed. */
-  set(cut: number, colour: Scene["colour"] | null): Rows {
+  /** Returns the rows of the canvas that have changed. */
+  setCut(cut: number, colour: Colour): Rows {
     const { coverage, words } = this;
-    const look = String(colour);
-    const repaint = look !== this.look;
-    if (repaint)
-      this.ink = Uint32Array.from({ length: coverage.samples + 1 }, (_, n) => word(n / coverage.samples, colour));
-    this.look = look;
     const { counts } = coverage;
+    const repaint = this.setInk(colour);
     const { ink } = this;
-    let rows = coverage.setCut(cut, (pixel) => {
+    const rows = coverage.setCut(cut, (pixel) => {
       words[pixel] = ink[counts[pixel]!]!;
     });
-    if (repaint) {
-      for (let pixel = 0; pixel < counts.length; pixel++) words[pixel] = ink[counts[pixel]!]!;
-      rows = { top: 0, bottom: coverage.height };
-    }
-    this.layer.putImageData(this.image, 0, 0, 0, rows.top, this.image.width, rows.bottom - rows.top);
+    if (repaint) return this.paintAll();
+    this.put(rows);
     return { top: this.top + rows.top, bottom: this.top + rows.bottom };
+  }
+
+  /** The counts as they are. Returns the rows of the canvas that have changed. */
+  paint(colour: Colour, recounted: boolean): Rows {
+    return this.setInk(colour) || recounted ? this.paintAll() : NOTHING;
+  }
+
+  /** Whether it is another ink than before. */
+  private setInk(colour: Colour): boolean {
+    const { samples } = this.coverage;
+    const look = colour.join();
+    if (look === this.look) return false;
+    this.look = look;
+    this.ink = Uint32Array.from({ length: samples + 1 }, (_, n) => word(n / samples, colour));
+    return true;
+  }
+
+  private paintAll(): Rows {
+    const { counts } = this.coverage;
+    const { words, ink } = this;
+    for (let pixel = 0; pixel < counts.length; pixel++) words[pixel] = ink[counts[pixel]!]!;
+    this.put({ top: 0, bottom: this.height });
+    return { top: this.top, bottom: this.top + this.height };
+  }
+
+  private put({ top, bottom }: Rows): void {
+    this.layer.putImageData(this.image, 0, 0, 0, top, this.image.width, bottom - top);
   }
 }
 
 /** R, G, B, A as an ImageData holds them; every platform that runs a browser reads them as little-endian words. */
-function word(share: number, colour: Scene["colour"] | null): number {
-  const value = Math.round(255 * share);
-  const [red, green, blue] = colour ?? [value, value, value];
-  return (((colour ? value : 255) << 24) | (blue << 16) | (green << 8) | red) >>> 0;
+function word(share: number, [red, green, blue]: Colour): number {
+  return ((Math.round(255 * share) << 24) | (blue << 16) | (green << 8) | red) >>> 0;
 }
 
 /** A canvas in main memory that is not shown. */

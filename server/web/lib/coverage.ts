@@ -13,11 +13,17 @@ interface Index {
   readonly pixels: Uint32Array;
 }
 
+/** The cut of a class that has no pixels: no byte reaches it. */
+export const NEVER = 256;
+
+const SLICE = 2 ** 17; // samples that are indexed at a time: less than a millisecond
+
 /**
  * How many of the map's pixels below each pixel of the canvas are vessel, for a threshold that moves.
  *
  * A step of the threshold changes only the samples whose bytes lie between the old cut and the new, a few in a thousand.
- * They are looked up in an index that is made at the first step, so a step costs what it changes and not what is seen.
+ * With an index they are looked up, so a step costs what it changes. To make the index takes many times as long as to
+ * count all samples: until `prepare` has made it, in the time that is left over, a step counts them.
  */
 export class Coverage {
   /** The part of the canvas that the image covers, device pixels. */
@@ -30,7 +36,7 @@ export class Coverage {
   /** `width` × `height` counts, row by row; of no cut before the first `setCut`. */
   readonly counts: Uint8Array;
   /** The map's bytes, `samples` for each pixel of the canvas in turn. */
-  private readonly bytes: Uint8Array;
+  readonly bytes: Uint8Array;
   private cut: number | null = null;
   private index: Index | null = null;
 
@@ -53,12 +59,11 @@ export class Coverage {
     const before = this.cut;
     this.cut = cut;
     if (before === cut) return { top: 0, bottom: 0 };
-    if (before === null) {
+    if (before === null || !this.index) {
       this.count(cut);
       for (let pixel = 0; pixel < this.counts.length; pixel++) changed(pixel);
       return { top: 0, bottom: this.height };
     }
-    this.index ??= this.sorted();
     const { starts, pixels } = this.index;
     const by = cut < before ? 1 : -1;
     const end = starts[Math.max(cut, before)]!;
@@ -85,18 +90,71 @@ export class Coverage {
     }
   }
 
-  private sorted(): Index {
-    const { bytes, counts, samples } = this;
+  /** Makes the index; each step of the generator takes a moment only. */
+  *prepare(): Generator<undefined, void> {
+    if (this.index) return;
+    const { bytes, samples } = this;
     const next = new Uint32Array(257); // where the next sample of a byte goes; at first, one byte late, how many there are
-    for (const byte of bytes) next[byte + 1]!++;
+    for (let from = 0; from < bytes.length; from += SLICE) {
+      const end = Math.min(bytes.length, from + SLICE);
+      for (let sample = from; sample < end; sample++) next[bytes[sample]! + 1]!++;
+      yield;
+    }
     for (let byte = 1; byte < 257; byte++) next[byte]! += next[byte - 1]!;
     const starts = next.slice();
     const pixels = new Uint32Array(bytes.length);
-    for (let pixel = 0, sample = 0; pixel < counts.length; pixel++) {
-      for (let i = 0; i < samples; i++) pixels[next[bytes[sample++]!]!++] = pixel;
+    const step = samples * Math.ceil(SLICE / samples); // whole pixels
+    for (let from = 0; from < bytes.length; from += step) {
+      const end = Math.min(bytes.length, from + step);
+      for (let pixel = from / samples, sample = from; sample < end; pixel++) {
+        for (let i = 0; i < samples; i++) pixels[next[bytes[sample++]!]!++] = pixel;
+      }
+      yield;
     }
-    return { starts, pixels };
+    this.index = { starts, pixels };
   }
+
+  /** The counts were changed by another one: they are of no cut. */
+  forgetCut(): void {
+    this.cut = null;
+  }
+}
+
+/**
+ * Counts for classes of which a sample belongs to one at most: to the most probable one of those whose cuts it reaches,
+ * of equals to the first. The classes are of one picture, viewport and canvas.
+ */
+export function countExclusive(classes: readonly Coverage[], cuts: readonly number[]): void {
+  const [first] = classes;
+  if (!first) return;
+  for (const one of classes) {
+    one.counts.fill(0);
+    one.forgetCut();
+  }
+  for (let pixel = 0, sample = 0; pixel < first.counts.length; pixel++) {
+    for (let i = 0; i < first.samples; i++, sample++) {
+      const winner = winnerOf(classes, cuts, sample);
+      if (winner >= 0) classes[winner]!.counts[pixel]!++;
+    }
+  }
+}
+
+/** Which of some classes the byte at a place belongs to, where it belongs to one at most; -1: none. */
+export function winnerOf(
+  classes: readonly { readonly bytes: Uint8Array }[],
+  cuts: readonly number[],
+  at: number,
+): number {
+  let winner = -1;
+  let highest = -1;
+  for (let number = 0; number < classes.length; number++) {
+    const byte = classes[number]!.bytes[at]!;
+    if (byte >= cuts[number]! && byte > highest) {
+      winner = number;
+      highest = byte;
+    }
+  }
+  return winner;
 }
 
 /** The bytes of a map at all pairs of `rows` and `columns`, of which `side` each belong to one pixel of the canvas. */

@@ -8,7 +8,18 @@ const maps = new Map<Blob, Promise<Grey>>();
 /** Null where the browser can't show files of this kind. */
 export const photographOf = remembered(photographs, (file) => createImageBitmap(file).catch(() => null));
 
+/** The maps of all classes, one below the other. */
 export const mapOf = remembered(maps, decodeGreyPng);
+
+/** The maps of `count` classes, without a copy. */
+export function mapsOf({ width, height, values }: Grey, count: number): Grey[] {
+  const size = values.length / count;
+  return Array.from({ length: count }, (_, number) => ({
+    width,
+    height: height / count,
+    values: values.subarray(number * size, (number + 1) * size),
+  }));
+}
 
 /** What is remembered of a file. */
 export function forget(file: Blob): void {

@@ -8,9 +8,6 @@ export interface Trouble {
   readonly remedy: "retry" | "key" | null;
 }
 
-/** The type of an error that a key will mend. */
-export const KEY_NEEDED = "KeyNeeded";
-
 /** A request that failed: the type and message of the API's error answer. */
 export class ApiError extends Error {
   constructor(
@@ -27,10 +24,6 @@ type Words = Omit<Trouble, "detail" | "advice"> & { readonly advice?: string };
 const WORDS: Record<string, Words> = {
   ImageDecodeError: {
     title: "This file could not be opened as a photograph",
-    remedy: null,
-  },
-  SeveralClasses: {
-    title: "This page shows models of one class",
     remedy: null,
   },
   ImageTooLargeError: {
@@ -62,10 +55,48 @@ const WORDS: Record<string, Words> = {
     advice: "Check that it is running and that this device is on the same network, then try again.",
     remedy: "retry",
   },
-  [KEY_NEEDED]: {
+  KeyNeeded: {
     title: "This server asks for a key",
     advice: "The person who runs the server knows it. This page forgets it when its tab is closed.",
     remedy: "key",
+  },
+  KeyWrong: {
+    title: "That is not the server’s key",
+    advice: "Check it letter by letter, or ask the person who runs the server for it.",
+    remedy: "key",
+  },
+  Empty: {
+    title: "This file is empty",
+    advice: "It has 0 bytes: it was not copied or exported to its end. Fetch it again from where it comes from.",
+    remedy: null,
+  },
+  Unreadable: {
+    title: "This file can’t be read any more",
+    advice: "It was moved, renamed or changed after it was chosen, or its drive is gone. Add it again.",
+    remedy: null,
+  },
+  ProxyTooLarge: {
+    title: "This photograph is too large for the way to the server",
+    advice:
+      "A proxy in front of the server refuses files of this size. The person who runs it can allow larger ones " +
+      "(client_max_body_size); a smaller export of the photograph may pass.",
+    remedy: "retry",
+  },
+  ProxyRefused: {
+    title: "Access to the server is refused",
+    advice: "Something in front of the server refused this request. Sign in again, or ask the person who runs it.",
+    remedy: "retry",
+  },
+  BadGateway: {
+    title: "The server does not answer",
+    advice: "A proxy in front of it does, but not the server itself: it may be starting again. Try again in a moment.",
+    remedy: "retry",
+  },
+  GatewayTimeout: {
+    title: "The server took too long",
+    advice:
+      "A proxy in front of it stopped waiting. Try again; if it happens again, tell the person who runs the server.",
+    remedy: "retry",
   },
   CutOff: {
     title: "The server broke off the upload",
@@ -79,6 +110,30 @@ const UNKNOWN: Words = {
   advice: "Try again. If it fails again, tell the person who runs the server.",
   remedy: "retry",
 };
+
+/** What answers of something between the page and the server mean: it knows nothing of the API and sends HTML. */
+const BY_STATUS: Record<number, string> = {
+  401: "ProxyRefused",
+  403: "ProxyRefused",
+  407: "ProxyRefused",
+  408: "GatewayTimeout",
+  413: "ProxyTooLarge",
+  429: "BusyError",
+  502: "BadGateway",
+  503: "BadGateway",
+  504: "GatewayTimeout",
+};
+
+/** The error in an answer that is no file of results. `keyed`: whether a key was sent. */
+export function failure(status: number, body: string, keyed: boolean): ApiError {
+  try {
+    const { error } = JSON.parse(body) as { error: { type: string; message: string } };
+    return new ApiError(status === 401 ? (keyed ? "KeyWrong" : "KeyNeeded") : error.type, error.message);
+  } catch {
+    const said = status === 200 ? "The answer is not the server’s." : `The answer has status ${status}.`;
+    return new ApiError(BY_STATUS[status] ?? (status === 200 ? "ProxyRefused" : ""), said);
+  }
+}
 
 /** Any error in words a clinician understands. */
 export function trouble(error: unknown): Trouble {

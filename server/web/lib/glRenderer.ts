@@ -1,7 +1,9 @@
-import type { Picture, Renderer, Scene, View } from "@/lib/renderer";
+import { inkOf, NO_PICTURE, type Picture, type Renderer, type Scene, type View } from "@/lib/renderer";
 import { origin } from "@/lib/viewport";
 
 const VIEWS: Record<View, number> = { original: 0, overlay: 1, mask: 2 };
+/** Of a picture that is drawn with WebGL. */
+export const MOST_CLASSES = 8;
 const NEAREST_FROM = 3; // device pixels for a pixel: from here on a photograph's pixels are shown as squares
 
 // One triangle that covers the canvas.
@@ -10,37 +12,54 @@ void main() {
   gl_Position = vec4(gl_VertexID == 1 ? 3.0 : -1.0, gl_VertexID == 2 ? 3.0 : -1.0, 0.0, 1.0);
 }`;
 
-// The map is an integer texture: its bytes arrive as they are, and are compared as integers. Where a pixel of the canvas
-// covers several of the map, the share of vessel among them is drawn: thin vessels fade and do not break up.
+// The maps are an integer texture, a layer for each class: their bytes arrive as they are, and are compared as integers.
+// Where a pixel of the canvas covers several of a map, the share of vessel among them is drawn: thin vessels fade and do not
+// break up.
 const FRAGMENT = `#version 300 es
 precision highp float;
 precision highp int;
 uniform highp sampler2D photograph;
-uniform highp usampler2D map;
+uniform highp usampler2DArray maps;
 uniform vec2 origin;  // the image's point at the canvas's upper left corner
 uniform vec2 canvas;  // its size, device pixels
 uniform vec2 image;   // its size, pixels
 uniform float pixel;  // pixels of the image for a device pixel
-uniform uint cut;
-uniform vec3 colour;
+uniform uint cuts[${MOST_CLASSES}];
+uniform vec3 colours[${MOST_CLASSES}];
+uniform bool shown[${MOST_CLASSES}];
+uniform int classes;
+uniform bool exclusive; // a sample belongs to one class at most: the most probable, of equals the first
 uniform float opacity;
 uniform float wiper;
 uniform int view;
 uniform int samples;
 out vec4 result;
 
-float coverage(vec2 corner) {
+// Of each class the samples below a pixel of the canvas that belong to it, as a share.
+void coverage(vec2 corner, out float shares[${MOST_CLASSES}]) {
   int side = clamp(int(ceil(pixel)), 1, samples);
   float stride = pixel / float(side);
   ivec2 last = ivec2(image) - 1;
-  int vessel = 0;
+  int counts[${MOST_CLASSES}];
+  for (int i = 0; i < ${MOST_CLASSES}; i++) counts[i] = 0;
   for (int y = 0; y < side; y++) {
     for (int x = 0; x < side; x++) {
       ivec2 at = clamp(ivec2(floor(corner + (vec2(x, y) + 0.5) * stride)), ivec2(0), last);
-      vessel += int(texelFetch(map, at, 0).r >= cut);
+      int winner = -1;
+      uint highest = 0u;
+      for (int i = 0; i < classes; i++) {
+        uint level = texelFetch(maps, ivec3(at, i), 0).r;
+        if (level < cuts[i]) continue;
+        if (!exclusive) counts[i]++;
+        else if (winner < 0 || level > highest) {
+          winner = i;
+          highest = level;
+        }
+      }
+      if (winner >= 0) counts[winner]++;
     }
   }
-  return float(vessel) / float(side * side);
+  for (int i = 0; i < ${MOST_CLASSES}; i++) shares[i] = float(counts[i]) / float(side * side);
 }
 
 void main() {
@@ -51,20 +70,28 @@ void main() {
     return;
   }
   bool plain = view == 0 || device.x < wiper * canvas.x;
-  float share = plain ? 0.0 : coverage(at - 0.5 * pixel);
-  vec3 photo = view == 2 && !plain ? vec3(0.0) : textureGrad(photograph, at / image, vec2(pixel / image.x, 0.0), vec2(0.0, pixel / image.y)).rgb;
-  result = vec4(view == 2 ? mix(photo, vec3(1.0), share) : mix(photo, colour, share * opacity), 1.0);
+  vec3 seen = view == 2 && !plain ? vec3(0.0) : textureGrad(photograph, at / image, vec2(pixel / image.x, 0.0), vec2(0.0, pixel / image.y)).rgb;
+  if (!plain) {
+    float shares[${MOST_CLASSES}];
+    coverage(at - 0.5 * pixel, shares);
+    for (int i = 0; i < classes; i++)
+      if (shown[i]) seen = mix(seen, colours[i], shares[i] * opacity);
+  }
+  result = vec4(seen, 1.0);
 }`;
 
 const UNIFORMS = [
   "photograph",
-  "map",
+  "maps",
   "origin",
   "canvas",
   "image",
   "pixel",
-  "cut",
-  "colour",
+  "cuts",
+  "colours",
+  "shown",
+  "classes",
+  "exclusive",
   "opacity",
   "wiper",
   "view",
@@ -76,7 +103,7 @@ type Uniforms = Record<(typeof UNIFORMS)[number], WebGLUniformLocation | null>;
 /** Draws with WebGL 2: a change of the threshold changes one number, the picture stays on the graphics card. */
 export class GlRenderer implements Renderer {
   readonly name = "WebGL";
-  private picture: Picture = { width: 1, height: 1, photograph: null, map: null };
+  private picture: Picture = NO_PICTURE;
   private readonly uniforms: Uniforms;
   private readonly textures: WebGLTexture[];
 
@@ -95,7 +122,7 @@ export class GlRenderer implements Renderer {
     ) as Uniforms;
     this.textures = [gl.createTexture(), gl.createTexture()];
     gl.uniform1i(this.uniforms.photograph, 0);
-    gl.uniform1i(this.uniforms.map, 1);
+    gl.uniform1i(this.uniforms.maps, 1);
   }
 
   setPicture(picture: Picture): void {
@@ -105,10 +132,11 @@ export class GlRenderer implements Renderer {
     this.textures.splice(0, 2, gl.createTexture(), gl.createTexture());
     gl.pixelStorei(gl.UNPACK_ALIGNMENT, 1);
     this.setPhotograph(picture.photograph);
-    this.setMap(picture);
+    this.setMaps(picture);
   }
 
-  draw({ viewport, view, cut, colour, opacity, wiper, samples }: Scene): void {
+  draw(scene: Scene): void {
+    const { viewport, view, layers, exclusive, opacity, wiper, samples } = scene;
     const { gl, uniforms, picture } = this;
     const { width, height } = gl.canvas;
     const { scale } = viewport;
@@ -118,11 +146,23 @@ export class GlRenderer implements Renderer {
     gl.uniform2f(uniforms.canvas, width, height);
     gl.uniform2f(uniforms.image, picture.width, picture.height);
     gl.uniform1f(uniforms.pixel, 1 / scale);
-    gl.uniform1ui(uniforms.cut, cut);
-    gl.uniform3f(uniforms.colour, colour[0] / 255, colour[1] / 255, colour[2] / 255);
-    gl.uniform1f(uniforms.opacity, opacity);
+    gl.uniform1uiv(
+      uniforms.cuts,
+      layers.map((one) => one.cut),
+    );
+    gl.uniform3fv(
+      uniforms.colours,
+      layers.flatMap((one) => inkOf(scene, one).map((value) => value / 255)),
+    );
+    gl.uniform1iv(
+      uniforms.shown,
+      layers.map((one) => Number(one.shown)),
+    );
+    gl.uniform1i(uniforms.classes, Math.min(layers.length, picture.maps.length));
+    gl.uniform1i(uniforms.exclusive, Number(exclusive));
+    gl.uniform1f(uniforms.opacity, view === "mask" ? 1 : opacity);
     gl.uniform1f(uniforms.wiper, wiper);
-    gl.uniform1i(uniforms.view, VIEWS[picture.map ? view : "original"]);
+    gl.uniform1i(uniforms.view, VIEWS[picture.maps.length ? view : "original"]);
     gl.uniform1i(uniforms.samples, samples);
     gl.activeTexture(gl.TEXTURE0);
     gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MAG_FILTER, scale >= NEAREST_FROM ? gl.NEAREST : gl.LINEAR);
@@ -141,24 +181,28 @@ export class GlRenderer implements Renderer {
     else gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGBA8, 1, 1, 0, gl.RGBA, gl.UNSIGNED_BYTE, new Uint8Array(4));
     gl.generateMipmap(gl.TEXTURE_2D);
     gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MIN_FILTER, gl.LINEAR_MIPMAP_LINEAR);
-    clampEdges(gl);
+    clampEdges(gl, gl.TEXTURE_2D);
   }
 
-  private setMap({ map }: Picture): void {
+  private setMaps({ maps, ...size }: Picture): void {
     const { gl } = this;
+    const { width, height } = maps.length ? size : { width: 1, height: 1 };
     gl.activeTexture(gl.TEXTURE1);
-    gl.bindTexture(gl.TEXTURE_2D, this.textures[1]!);
-    const { width, height, values } = map ?? { width: 1, height: 1, values: new Uint8Array(1) };
-    gl.texImage2D(gl.TEXTURE_2D, 0, gl.R8UI, width, height, 0, gl.RED_INTEGER, gl.UNSIGNED_BYTE, values);
-    gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MIN_FILTER, gl.NEAREST);
-    gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MAG_FILTER, gl.NEAREST);
-    clampEdges(gl);
+    gl.bindTexture(gl.TEXTURE_2D_ARRAY, this.textures[1]!);
+    gl.texStorage3D(gl.TEXTURE_2D_ARRAY, 1, gl.R8UI, width, height, Math.max(1, maps.length));
+    maps.forEach(({ values }, number) => {
+      const place = [0, 0, 0, number, width, height, 1] as const;
+      gl.texSubImage3D(gl.TEXTURE_2D_ARRAY, ...place, gl.RED_INTEGER, gl.UNSIGNED_BYTE, values);
+    });
+    gl.texParameteri(gl.TEXTURE_2D_ARRAY, gl.TEXTURE_MIN_FILTER, gl.NEAREST);
+    gl.texParameteri(gl.TEXTURE_2D_ARRAY, gl.TEXTURE_MAG_FILTER, gl.NEAREST);
+    clampEdges(gl, gl.TEXTURE_2D_ARRAY);
   }
 }
 
-function clampEdges(gl: WebGL2RenderingContext): void {
-  gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_WRAP_S, gl.CLAMP_TO_EDGE);
-  gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_WRAP_T, gl.CLAMP_TO_EDGE);
+function clampEdges(gl: WebGL2RenderingContext, target: GLenum): void {
+  gl.texParameteri(target, gl.TEXTURE_WRAP_S, gl.CLAMP_TO_EDGE);
+  gl.texParameteri(target, gl.TEXTURE_WRAP_T, gl.CLAMP_TO_EDGE);
 }
 
 function link(gl: WebGL2RenderingContext): WebGLProgram {

@@ -1,6 +1,6 @@
 import { CanvasRenderer } from "@/lib/canvasRenderer";
-import { GlRenderer, largestTexture } from "@/lib/glRenderer";
-import type { Grey } from "@/lib/png";
+import type { Maps } from "@/lib/classes";
+import { GlRenderer, largestTexture, MOST_CLASSES } from "@/lib/glRenderer";
 import type { Size, Viewport } from "@/lib/viewport";
 
 export type View = "overlay" | "original" | "mask";
@@ -8,13 +8,22 @@ export type View = "overlay" | "original" | "mask";
 /** Red, green and blue, 0..255. */
 export type Colour = readonly [number, number, number];
 
+/** A class as a frame shows it. */
+export interface SceneLayer {
+  /** The least byte of its map that belongs to it. */
+  readonly cut: number;
+  readonly colour: Colour;
+  readonly shown: boolean;
+}
+
 /** All that a frame depends on beside the picture. */
 export interface Scene {
   readonly viewport: Viewport;
   readonly view: View;
-  /** The least byte of the map that is vessel. */
-  readonly cut: number;
-  readonly colour: Colour;
+  /** One for each map of the picture, drawn one over the other. */
+  readonly layers: readonly SceneLayer[];
+  /** Whether a sample belongs to one class at most: to the most probable one. */
+  readonly exclusive: boolean;
   /** 0..1 */
   readonly opacity: number;
   /** Left of this share of the canvas the photograph alone is shown. */
@@ -23,12 +32,11 @@ export interface Scene {
   readonly samples: number;
 }
 
-/** A decoded photograph and its map, of the same size; one of them may be missing, as a map is before the server answers. */
-export interface Picture {
+/** A decoded photograph and its maps, of the same size; either may be missing, as maps are before the server answers. */
+export interface Picture extends Maps {
   readonly width: number;
   readonly height: number;
   readonly photograph: ImageBitmap | null;
-  readonly map: Grey | null;
 }
 
 /** Draws pictures on one canvas. */
@@ -39,9 +47,16 @@ export interface Renderer {
   close(): void;
 }
 
+export const NO_PICTURE: Picture = { width: 1, height: 1, photograph: null, maps: [], exclusive: false };
+
+/** In which colour a view shows a class: a mask of one class is white. */
+export function inkOf({ view, layers }: Scene, { colour }: SceneLayer): Colour {
+  return view === "mask" && layers.length === 1 ? [255, 255, 255] : colour;
+}
+
 /** WebGL where the browser has it and the picture fits into its textures. A canvas can't change from one to the other. */
-export function rendererFor({ width, height }: Size): Renderer["name"] {
-  return Math.max(width, height) <= largestTexture() ? "WebGL" : "canvas";
+export function rendererFor({ width, height, maps }: Size & Partial<Maps>): Renderer["name"] {
+  return Math.max(width, height) <= largestTexture() && (maps?.length ?? 0) <= MOST_CLASSES ? "WebGL" : "canvas";
 }
 
 export function createRenderer(name: Renderer["name"], canvas: HTMLCanvasElement): Renderer {

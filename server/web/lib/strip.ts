@@ -1,4 +1,6 @@
+import type { ModelClass } from "@/lib/classes";
 import type { Trouble } from "@/lib/errors";
+import type { Outline } from "@/lib/field";
 import type { Histogram } from "@/lib/probability";
 
 /** What is known of a photograph once the server has answered. The map stays compressed; one at a time is decoded. */
@@ -8,12 +10,19 @@ export interface Result {
   readonly photograph: Blob | null;
   readonly width: number;
   readonly height: number;
-  /** Null where something between the server and here has taken them away. */
+  /** What the model tells apart; empty where it is one class. */
+  readonly classes: readonly ModelClass[];
+  /** Whether a pixel belongs to one class at most. */
+  readonly exclusive: boolean;
+  /** Of a model of one class; null where something between the server and here has taken them away. */
   readonly counts: Histogram | null;
+  /** Of the fields of view, of a model of several classes. */
+  readonly outlines: readonly Outline[];
   /** What `counts` are of: where no edge of the field of view is seen, it is the image. */
   readonly region: "field of view" | "image";
   /** What is doubtful about the photograph, in sentences. */
   readonly warnings: readonly string[];
+  /** The model's, of one class. */
   readonly threshold: number;
   readonly model: string;
   readonly device: string;
@@ -81,9 +90,22 @@ export function selectedOf({ photographs, selected }: Strip): Photograph | undef
   return photographs.find(({ id }) => id === selected);
 }
 
-/** The one to send now: none while another is under way, for the server works on one at a time. */
+/** What keeps a photograph from being analysed: its own failure, or a key that another one was refused for. */
+export function troubleOf(photographs: readonly Photograph[], { progress }: Photograph): Trouble | null {
+  if (progress.step === "failed") return progress.trouble;
+  return progress.step === "waiting" ? lockOf(photographs) : null;
+}
+
+/** The refusal for want of a key: whatever is sent before it is entered would be refused too. */
+function lockOf(photographs: readonly Photograph[]): Trouble | null {
+  for (const { progress } of photographs)
+    if (progress.step === "failed" && progress.trouble.remedy === "key") return progress.trouble;
+  return null;
+}
+
+/** The one to send now: none while another is under way, for the server works on one at a time; none before a key. */
 export function nextToSend({ photographs, selected }: Strip): Photograph | undefined {
-  if (photographs.some(({ progress }) => progress.step === "working")) return undefined;
+  if (photographs.some(({ progress }) => progress.step === "working") || lockOf(photographs)) return undefined;
   const waiting = photographs.filter(({ progress }) => progress.step === "waiting");
   return waiting.find(({ id }) => id === selected) ?? waiting[0];
 }

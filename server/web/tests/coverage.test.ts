@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 
-import { Coverage } from "@/lib/coverage";
+import { Coverage, countExclusive, NEVER } from "@/lib/coverage";
 import { fit, origin, type Viewport } from "@/lib/viewport";
 
 const MAP = {
@@ -39,7 +39,8 @@ const VIEWS: readonly (readonly [string, Viewport, number])[] = [
 test.each(VIEWS)("%s: whatever way the cut takes, the counts are those of the definition", (_, view, finest) => {
   const coverage = new Coverage(MAP, view, CANVAS, finest);
   const painted = new Int32Array(coverage.counts.length).fill(-1);
-  for (const cut of [128, 130, 90, 0, 255, 1, 1, 200]) {
+  for (const cut of [128, 130, 90, 0, 255, 1, 1, NEVER, 200]) {
+    if (cut === 90) for (const _ of coverage.prepare()); // the first steps without an index, the others with one
     const before = painted.slice();
     const { top, bottom } = coverage.setCut(cut, (pixel) => {
       painted[pixel] = coverage.counts[pixel]!;
@@ -66,4 +67,28 @@ test("an image that is not seen has no pixels", () => {
   const coverage = new Coverage(MAP, { scale: 1, centre: { x: 500, y: 8 } }, CANVAS, 6);
   expect(coverage.width * coverage.height).toBe(0);
   expect(coverage.setCut(9)).toEqual({ top: 0, bottom: coverage.height });
+});
+
+test("of several classes a sample is counted for the most probable that reaches its cut, of equals for the first", () => {
+  const other = { ...MAP, values: Uint8Array.from(MAP.values, (value, i) => (i % 3 ? 255 - value : value)) };
+  const canvas = { width: MAP.width, height: MAP.height };
+  const view = { scale: 1, centre: { x: MAP.width / 2, y: MAP.height / 2 } };
+  const classes = [new Coverage(MAP, view, canvas, 6), new Coverage(other, view, canvas, 6)] as const;
+  classes[0].setCut(9);
+  for (const cuts of [
+    [128, 128],
+    [60, 200],
+    [0, NEVER],
+  ] as const) {
+    countExclusive(classes, cuts);
+    const expected = MAP.values.map((first, i) => {
+      const second = other.values[i]!;
+      const [one, two] = [first >= cuts[0], second >= cuts[1]];
+      return one && (!two || first >= second) ? 1 : two ? 2 : 0;
+    });
+    expect(classes[0].counts).toEqual(expected.map((label) => Number(label === 1)));
+    expect(classes[1].counts).toEqual(expected.map((label) => Number(label === 2)));
+  }
+  classes[0].setCut(9); // each for itself again
+  expect(classes[0].counts).toEqual(MAP.values.map((value) => Number(value >= 9)));
 });

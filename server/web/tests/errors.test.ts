@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 
 import { expect, test } from "vitest";
 
-import { ApiError, trouble } from "@/lib/errors";
+import { ApiError, failure, trouble } from "@/lib/errors";
 
 const UNKNOWN = "The photograph could not be analysed";
 
@@ -41,4 +41,28 @@ test("the types are those that the library and the server raise", () => {
     expect(sources.join()).toContain(type);
     expect(trouble(new ApiError(type, "")).title).not.toBe(UNKNOWN);
   }
+});
+
+const HTML = "<html><head><title>413 Request Entity Too Large</title></head></html>";
+
+test.each([
+  [413, "This photograph is too large for the way to the server"],
+  [502, "The server does not answer"],
+  [504, "The server took too long"],
+  [403, "Access to the server is refused"],
+  [200, "Access to the server is refused"], // a page to sign in
+  [418, UNKNOWN],
+])("status %i of a proxy, which sends HTML, is told by its cause", (status, title) => {
+  expect(trouble(failure(status, HTML, false))).toMatchObject({ title });
+});
+
+test("a key that is missing is not a key that is wrong", () => {
+  const body = JSON.stringify({ error: { type: "RequestError", message: "an API key is needed." } });
+  expect(trouble(failure(401, body, false))).toMatchObject({ title: "This server asks for a key", remedy: "key" });
+  expect(trouble(failure(401, body, true))).toMatchObject({ title: "That is not the server’s key", remedy: "key" });
+});
+
+test("the server's own 413 is told in its own words", () => {
+  const body = JSON.stringify({ error: { type: "ImageTooLargeError", message: "the file has 90 MB." } });
+  expect(trouble(failure(413, body, false))).toMatchObject({ advice: "The file has 90 MB." });
 });

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 
 import type { Trouble } from "@/lib/errors";
-import { EMPTY, nextToSend, reduceStrip, type Strip, type StripAction, selectedOf } from "@/lib/strip";
+import { EMPTY, nextToSend, reduceStrip, type Strip, type StripAction, selectedOf, troubleOf } from "@/lib/strip";
 
 const TROUBLE: Trouble = { title: "", advice: "", detail: "", remedy: "retry" };
 
@@ -76,4 +76,14 @@ test("a remedy lets all pass that failed for want of it, and nothing else", () =
     reduceStrip(strip, { type: "again", remedy }).photographs.map(({ progress }) => progress.step);
   expect(steps("key")).toEqual(["waiting", "failed", "waiting"]);
   expect(steps("retry")).toEqual(["failed", "waiting", "failed"]);
+});
+
+test("what was refused for want of a key holds the others back, and is told of them", () => {
+  const locked: Trouble = { ...TROUBLE, remedy: "key" };
+  const strip = after(add("a", "b"), { type: "progress", id: 1, progress: { step: "failed", trouble: locked } });
+  expect(nextToSend(strip)).toBeUndefined();
+  expect(strip.photographs.map((one) => troubleOf(strip.photographs, one))).toEqual([locked, locked]);
+  const entered = reduceStrip(strip, { type: "again", remedy: "key" });
+  expect(nextToSend(entered)?.file.name).toBe("a");
+  expect(troubleOf(entered.photographs, entered.photographs[1]!)).toBeNull();
 });

@@ -1,0 +1,63 @@
+import type { Layer } from "@/lib/classes";
+import { type ClassChoice, chosen, type Settings } from "@/lib/settings";
+import type { Result } from "@/lib/strip";
+
+import styles from "./Legend.module.css";
+import panel from "./Panel.module.css";
+import { Reset, Slider } from "./Slider";
+
+interface Props {
+  readonly result: Result;
+  readonly layers: readonly Layer[];
+  readonly settings: Settings;
+  readonly change: (part: Partial<Settings>) => void;
+}
+
+/** The classes that a model tells apart: of each its colour, whether it is shown, and its threshold. */
+export function Legend({ result, layers, settings, change }: Props) {
+  const choose = (name: string, choice: ClassChoice) => change(chosen(settings, name, choice));
+  const own = result.classes.every(({ name }) => settings.classes[name]?.threshold === undefined);
+  const reset = () =>
+    change({
+      classes: Object.fromEntries(
+        Object.entries(settings.classes).map(([name, choice]) => [name, { ...choice, threshold: undefined }]),
+      ),
+    });
+  return (
+    <section className={panel.section}>
+      <div className={styles.head}>
+        <h2>Thresholds</h2>
+        <Reset own={own} reset={reset} />
+      </div>
+      {layers.map(({ name, threshold, colour, shown }, number) => (
+        <div key={name} className={styles.class} data-shown={shown} role="group" aria-label={name}>
+          <input
+            type="color"
+            aria-label={`Colour of ${name}`}
+            title={`Colour of ${name}`}
+            value={colour}
+            onChange={(event) => choose(name, { colour: event.target.value })}
+          />
+          <Slider
+            id={`threshold-${number}`}
+            label={name}
+            name={`${name}: threshold`}
+            step={0.01}
+            value={threshold}
+            told={threshold.toFixed(2)}
+            mark={result.classes[number]?.threshold ?? null}
+            onChange={(value) => choose(name, { threshold: value })}
+          />
+          <label className={panel.switch} title={`Show ${name}`}>
+            <input
+              type="checkbox"
+              aria-label={`Show ${name}`}
+              checked={shown}
+              onChange={() => choose(name, { hidden: shown })}
+            />
+          </label>
+        </div>
+      ))}
+    </section>
+  );
+}

@@ -1,0 +1,108 @@
+import { useEffect, useRef } from "react";
+
+import { CanvasRenderer } from "@/lib/canvasRenderer";
+import type { Layer } from "@/lib/classes";
+import type { Picture, View } from "@/lib/renderer";
+import { sceneOf } from "@/lib/scene";
+import type { Result } from "@/lib/strip";
+
+import styles from "./PrintSheet.module.css";
+
+const WIDEST = 1400; // px of a picture on paper: 400 for an inch of half a page
+const SAMPLES = 6; // as on the screen at rest
+
+interface Props {
+  readonly name: string;
+  readonly picture: Picture;
+  readonly result: Result;
+  readonly layers: readonly Layer[];
+  readonly densities: readonly string[];
+  readonly opacity: number;
+}
+
+/** What is printed of a photograph, on one page: as it is, with its vessels, and what is told of them. */
+export function PrintSheet({ name, picture, result, layers, densities, opacity }: Props) {
+  const original = useRef<HTMLCanvasElement>(null);
+  const overlay = useRef<HTMLCanvasElement>(null);
+
+  // Drawn when they are needed: two more canvases for each step of a slider would cost it its speed.
+  useEffect(() => {
+    const print = () => {
+      drawWhole(original.current!, picture, layers, "original", opacity);
+      drawWhole(overlay.current!, picture, layers, "overlay", opacity);
+    };
+    window.addEventListener("beforeprint", print);
+    return () => window.removeEventListener("beforeprint", print);
+  }, [picture, layers, opacity]);
+
+  return (
+    <section className={styles.sheet}>
+      <h1>
+        <bdi>{name}</bdi>
+      </h1>
+      <div className={styles.pictures}>
+        <figure>
+          <canvas ref={original} />
+          <figcaption>Original</figcaption>
+        </figure>
+        <figure>
+          <canvas ref={overlay} />
+          <figcaption>With the vessels found</figcaption>
+        </figure>
+      </div>
+      <dl>
+        {layers.map(({ name, colour, threshold, shown }, number) => (
+          <div key={name}>
+            <dt>{name || "Vessels"}</dt>
+            <dd>
+              <svg viewBox="0 0 10 10" aria-hidden="true">
+                <circle cx="5" cy="5" r="4" fill={colour} />
+              </svg>
+              {densities[number]} % of the {result.region}, at a threshold of {threshold.toFixed(2)}
+              {!shown && ", not shown"}
+            </dd>
+          </div>
+        ))}
+        <div>
+          <dt>Model</dt>
+          <dd>
+            {result.model}, on {result.device} in {result.precision}
+          </dd>
+        </div>
+        <div>
+          <dt>Photograph</dt>
+          <dd>
+            {result.width} × {result.height} pixels
+          </dd>
+        </div>
+        {result.warnings.map((warning) => (
+          <div key={warning}>
+            <dt>Warning</dt>
+            <dd>{warning}</dd>
+          </div>
+        ))}
+      </dl>
+      <p>
+        <strong>Not a medical device.</strong> Not for diagnosis or treatment.
+      </p>
+    </section>
+  );
+}
+
+function drawWhole(
+  canvas: HTMLCanvasElement,
+  picture: Picture,
+  layers: readonly Layer[],
+  view: View,
+  opacity: number,
+): void {
+  const { width, height } = picture;
+  const scale = Math.min(1, WIDEST / width);
+  canvas.width = Math.round(width * scale);
+  canvas.height = Math.round(height * scale);
+  const viewport = { scale, centre: { x: width / 2, y: height / 2 } };
+  const renderer = new CanvasRenderer(canvas);
+  renderer.setPicture(picture);
+  renderer.draw(sceneOf(picture, layers, { view, opacity, wiper: null }, viewport, SAMPLES));
+  renderer.close();
+}

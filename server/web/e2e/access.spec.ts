@@ -1,0 +1,88 @@
+import { expect, test } from "@playwright/test";
+
+import { expectAccessible, openSample, SAMPLE } from "./page";
+
+test("the focus is never lost: after choosing, and after a reset", async ({ page }) => {
+  await page.goto("/");
+  const input = page.locator("main input[type=file]").first();
+  await input.focus();
+  await input.setInputFiles(SAMPLE);
+  await expect(page.getByRole("button", { name: /Mask PNG/ })).toBeVisible();
+  await expect(page.locator("main")).toBeFocused();
+  await page.keyboard.press("]");
+  const reset = page.getByRole("button", { name: "Reset" });
+  await reset.focus();
+  await page.keyboard.press("Enter");
+  await expect(page.getByRole("slider", { name: "Threshold" })).toHaveValue("0.5");
+  await expect(reset).toBeFocused();
+});
+
+test("a new density is announced once the slider rests", async ({ page }) => {
+  await openSample(page);
+  const said = page.getByTestId("announcement");
+  await page.keyboard.press("{");
+  const density = await page.getByTestId("density").textContent();
+  await expect(said).toHaveText(`Density: vessels ${density} %`);
+});
+
+test("with forced colours sliders, switch, chosen view and frame are seen", async ({ page }) => {
+  await page.emulateMedia({ forcedColors: "active" });
+  await openSample(page);
+  const colours = (target: string) =>
+    page.locator(target).evaluate((element) => {
+      const { outlineStyle, outlineWidth, backgroundColor, forcedColorAdjust } = getComputedStyle(element);
+      return { outline: outlineStyle !== "none" && outlineWidth, backgroundColor, forcedColorAdjust };
+    });
+  const [chosen, other] = [
+    await colours("input:checked + span"),
+    await colours("input[name=view]:not(:checked) + span >> nth=0"),
+  ];
+  expect(chosen.backgroundColor).not.toBe(other.backgroundColor);
+  expect((await colours("[data-selected=true] img")).outline).toBe("3px");
+  for (const input of ["#threshold", "aside input[type=checkbox]"])
+    expect((await colours(input)).forcedColorAdjust).toBe("none");
+  await expectAccessible(page);
+});
+
+test("enlarged to 400 % the picture has room, and nothing is cut off", async ({ page }) => {
+  await page.setViewportSize({ width: 320, height: 256 });
+  await openSample(page);
+  const canvas = page.locator("canvas").first();
+  const box = (await canvas.boundingBox())!;
+  expect(box.width).toBeGreaterThan(300);
+  expect(box.height).toBeGreaterThan(150);
+  expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBe(320);
+  await expectAccessible(page);
+});
+
+test.describe("with a finger", () => {
+  test.use({ viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true });
+
+  test("scrolling over a slider leaves it alone; sideways, and a tap, move it", async ({ page }) => {
+    await openSample(page);
+    const slider = page.getByRole("slider", { name: "Threshold" });
+    await slider.scrollIntoViewIfNeeded();
+    const box = (await slider.boundingBox())!;
+    const [x, y] = [box.x + 0.8 * box.width, box.y + box.height / 2];
+    const devtools = await page.context().newCDPSession(page);
+    const swipe = async (dx: number, dy: number) => {
+      const touch = (type: "touchStart" | "touchMove" | "touchEnd", share: number) =>
+        devtools.send("Input.dispatchTouchEvent", {
+          type,
+          touchPoints: type === "touchEnd" ? [] : [{ x: x + share * dx, y: y + share * dy }],
+        });
+      await touch("touchStart", 0);
+      for (let step = 1; step <= 8; step++) await touch("touchMove", step / 8);
+      await touch("touchEnd", 1);
+    };
+    await swipe(6, -80);
+    expect(await page.evaluate(() => scrollY)).toBeGreaterThan(0);
+    await expect(slider).toHaveValue("0.5");
+    await page.evaluate(() => scrollTo(0, 0));
+    await slider.scrollIntoViewIfNeeded();
+    await swipe(-0.5 * box.width, 5);
+    expect(Number(await slider.inputValue())).toBeLessThan(0.4);
+    await page.touchscreen.tap(x, y);
+    expect(Number(await slider.inputValue())).toBeCloseTo(0.8, 1);
+  });
+});
