@@ -68,7 +68,7 @@ export async function expectMaskOnScreen(page: Page, threshold: number | string,
   await page.keyboard.press("1");
   await page.waitForTimeout(500);
   const mask = (await fromApi(page, "mask", threshold)).toString("base64");
-  const canvas = page.locator("canvas");
+  const canvas = page.locator("main canvas");
   const { width, height } = await canvas.evaluate(({ width, height }: HTMLCanvasElement) => ({ width, height }));
   await page.addStyleTag({ content: "canvas ~ * { visibility: hidden }" }).catch(() => undefined);
   const shot = (await canvas.screenshot()).toString("base64");

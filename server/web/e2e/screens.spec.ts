@@ -48,7 +48,7 @@ test.describe("on a phone", () => {
     expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBe(390);
     await expect(page.getByText("sample.jpg").first()).toBeVisible();
     await page.getByRole("button", { name: /GeoJSON/ }).scrollIntoViewIfNeeded();
-    const canvas = page.locator("canvas");
+    const canvas = page.locator("main canvas");
     await expect(canvas).toBeInViewport();
     // It lies over what is scrolled below it, and a finger on it touches nothing else.
     const covered = await canvas.evaluate((element) => {
@@ -65,7 +65,7 @@ test.describe("on a 4K screen", () => {
 
   test("the photograph has most of it, and nothing sticks out", async ({ page }) => {
     await openSample(page);
-    const box = (await page.locator("canvas").boundingBox())!;
+    const box = (await page.locator("main canvas").boundingBox())!;
     expect(box.width * box.height).toBeGreaterThan(0.6 * 3840 * 2160);
     expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBe(3840);
     await expectAccessible(page);

@@ -13,7 +13,7 @@ test("in a series the zoom stays, the focus is never lost, and the chosen frame 
   }));
   await page.locator("main input[type=file]").first().setInputFiles(photographs);
   await expect(page.getByRole("button", { name: /Mask PNG/ })).toBeVisible();
-  const canvas = page.locator("canvas");
+  const canvas = page.locator("main canvas");
   await canvas.focus();
   await page.keyboard.press("1");
   await page.keyboard.press("j");
@@ -84,7 +84,7 @@ test("what the browser can't read is shown as the server reads it", async ({ pag
   await expect(page.getByText("can’t show")).toHaveCount(0);
   await page.keyboard.press("o");
   await page.waitForTimeout(500);
-  const seen = await page.locator("canvas").screenshot();
+  const seen = await page.locator("main canvas").screenshot();
   const brightest = await page.evaluate(async (base64) => {
     const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
     const bitmap = await createImageBitmap(new Blob([bytes]));

@@ -60,7 +60,7 @@ for (const [screen, [width, height]] of Object.entries(SCREENS)) {
     .setInputFiles({ name: "12mp.jpg", mimeType: "image/jpeg", buffer });
   await page.getByRole("button", { name: /Mask PNG/ }).waitFor({ timeout: 120_000 });
   await page.waitForTimeout(1500);
-  const renderer = await page.locator("canvas").getAttribute("data-renderer");
+  const renderer = await page.locator("main canvas").getAttribute("data-renderer");
   for (const zoom of ["fit", "100 %"]) {
     await page.keyboard.press(zoom === "fit" ? "0" : "1");
     await page.waitForTimeout(500);

@@ -11,12 +11,12 @@ test("on a graphics card the mask on the screen is the mask of the API too", asy
     };
   });
   await openSample(page);
-  await expect(page.locator("canvas")).toHaveAttribute("data-renderer", "WebGL");
+  await expect(page.locator("main canvas")).toHaveAttribute("data-renderer", "WebGL");
   await page.getByRole("slider", { name: "Threshold" }).fill("0.37");
   await expectMaskOnScreen(page, 0.37);
 });
 
 test("WebGL that the processor computes is not used: it takes seconds for a frame", async ({ page }) => {
   await openSample(page);
-  await expect(page.locator("canvas")).toHaveAttribute("data-renderer", "canvas");
+  await expect(page.locator("main canvas")).toHaveAttribute("data-renderer", "canvas");
 });

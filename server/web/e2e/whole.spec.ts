@@ -81,7 +81,7 @@ test("the keyboard does everything", async ({ page }) => {
 
 test("a press that moves by a pixel leaves the whole picture, which follows the window", async ({ page }) => {
   await openSample(page);
-  const canvas = page.locator("canvas");
+  const canvas = page.locator("main canvas");
   const percent = page.getByRole("button", { name: /^\d+ %$/ });
   const box = (await canvas.boundingBox())!;
   const whole = await percent.textContent();
