@@ -55,7 +55,7 @@ export default defineConfig({
   webServer: [
     { port: PORT, command: `${vesselrt} serve --port ${PORT}` },
     { port: LOCKED, command: `${vesselrt} serve --port ${LOCKED}`, env: { VESSELRT_API_KEY: KEY } },
-    { port: CLASSES, command: `${python} e2e/two_classes.py ${CLASSES} independent` },
-    { port: EXCLUSIVE, command: `${python} e2e/two_classes.py ${EXCLUSIVE} exclusive` },
+    { port: CLASSES, command: `${python} ../../tests/two_classes.py ${CLASSES} independent` },
+    { port: EXCLUSIVE, command: `${python} ../../tests/two_classes.py ${EXCLUSIVE} exclusive` },
   ].map(({ port, ...server }) => ({ ...server, url: `${addressOf(port)}/health/ready`, timeout: 120_000 })),
 });

@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
+from pydantic import SecretStr
 from serving import KEY, PHOTO, error, running, segmenter, wait_until
 
 from vesselrt.server.settings import ServerSettings
@@ -105,3 +106,11 @@ def test_only_named_sites_may_call(guarded: httpx.Client) -> None:
     assert (named.status_code, named.headers["access-control-allow-origin"]) == (200, "https://pacs.example")
     other = guarded.options("/predict", headers={"Origin": "https://evil.example", **ask})
     assert (other.status_code, "access-control-allow-origin" in other.headers) == (400, False)
+
+
+def test_a_key_is_asked_for_in_the_folder_of_a_proxy_too() -> None:
+    with running(segmenter(), ServerSettings(root_path="/vessels", api_key=SecretStr(KEY)), warm=True) as client:
+        assert client.get("/vessels/health").status_code == client.get("/health").status_code == 200
+        for address in ("/vessels/predict", "/predict"):
+            assert client.post(address, content=PHOTO).status_code == 401
+            assert client.post(address, content=PHOTO, headers={"X-API-Key": KEY}).status_code == 200

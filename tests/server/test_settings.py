@@ -1,5 +1,6 @@
 """What an operator sets, and what is wrong about it."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -91,3 +92,23 @@ def test_an_unknown_setting_is_an_error(tmp_path: Path, monkeypatch: pytest.Monk
 def test_the_old_name_of_the_settings_works_for_one_version() -> None:
     with pytest.warns(DeprecationWarning, match="ServerSettings"):
         assert getattr(vesselrt.server, "Settings") is ServerSettings  # noqa: B009 - type checkers know no such name
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("root_path", "vessels", "the beginning of a path, such as /vessels"),
+        ("root_path", "//elsewhere.example", "the beginning of a path, such as /vessels"),
+        ("frame_ancestors", "*", "web sites, such as https://pacs.example"),
+        ("frame_ancestors", "https://pacs.example; script-src *", "web sites, such as https://pacs.example"),
+    ],
+)
+def test_what_goes_into_the_page_is_checked(name: str, value: str, expected: str) -> None:
+    with pytest.raises(OptionError, match=re.escape(f"Expected {expected}.")):
+        ServerSettings(**{name: value})
+
+
+def test_a_folder_is_taken_without_its_last_slash_and_sites_by_commas() -> None:
+    settings = ServerSettings(root_path="/eyes/", frame_ancestors="https://pacs.example, http://ris.example:8080")  # type: ignore[arg-type]
+    assert settings.root_path == "/eyes"
+    assert settings.frame_ancestors == ("https://pacs.example", "http://ris.example:8080")

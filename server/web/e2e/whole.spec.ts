@@ -102,7 +102,7 @@ test("a press that moves by a pixel leaves the whole picture, which follows the 
 
 test("what a key saves is told, and only of the photograph and threshold that it was", async ({ page }) => {
   await openSample(page);
-  const said = page.locator("aside p[role=status]");
+  const said = page.locator("aside section p[role=status]");
   await page.keyboard.press("s");
   await expect(said).toHaveText("sample-mask.png saved.");
   await page.keyboard.press("]");
@@ -155,6 +155,6 @@ test("on paper a photograph keeps its shape, and all is on one page", async ({ p
     expect(box.width).toBeGreaterThan(250);
   }
   await expect(page.getByText("% of the field of view, at a threshold of 0.50")).toBeVisible();
-  await expect(page.getByText("Not for diagnosis").first()).toBeVisible();
+  await expect(page.getByText("Not for diagnosis").last()).toBeVisible();
   await expect(page.getByRole("button")).toHaveCount(0);
 });

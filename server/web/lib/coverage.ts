@@ -23,7 +23,7 @@ const SLICE = 2 ** 17; // samples that are indexed at a time: less than a millis
  *
  * A step of the threshold changes only the samples whose bytes lie between the old cut and the new, a few in a thousand.
  * With an index they are looked up, so a step costs what it changes. To make the index takes many times as long as to
- * count all samples: until `prepare` has made it, in the time that is left over, a step counts them.
+ * look at all samples: until `prepare` has made it, in the time that is left over, a step does that.
  */
 export class Coverage {
   /** The part of the canvas that the image covers, device pixels. */
@@ -59,22 +59,28 @@ export class Coverage {
     const before = this.cut;
     this.cut = cut;
     if (before === cut) return { top: 0, bottom: 0 };
-    if (before === null || !this.index) {
+    if (before === null) {
       this.count(cut);
       for (let pixel = 0; pixel < this.counts.length; pixel++) changed(pixel);
       return { top: 0, bottom: this.height };
     }
-    const { starts, pixels } = this.index;
+    const [low, high] = [Math.min(cut, before), Math.max(cut, before)];
     const by = cut < before ? 1 : -1;
-    const end = starts[Math.max(cut, before)]!;
     let first = this.counts.length;
     let last = -1;
-    for (let i = starts[Math.min(cut, before)]!; i < end; i++) {
-      const pixel = pixels[i]!;
+    const change = (pixel: number) => {
       this.counts[pixel]! += by;
       changed(pixel);
       if (pixel < first) first = pixel;
       if (pixel > last) last = pixel;
+    };
+    if (this.index) {
+      const { starts, pixels } = this.index;
+      for (let i = starts[low]!; i < starts[high]!; i++) change(pixels[i]!);
+    } else {
+      const { bytes, samples } = this;
+      for (let sample = 0; sample < bytes.length; sample++)
+        if (bytes[sample]! >= low && bytes[sample]! < high) change(Math.floor(sample / samples));
     }
     return last < 0
       ? { top: 0, bottom: 0 }
