@@ -4,12 +4,11 @@ import { dirname, join } from "node:path";
 
 import { defineConfig } from "@playwright/test";
 
-import { KEY } from "./e2e/page";
+import { EXCLUSIVE, KEY } from "./e2e/page";
 
 const PORT = 8764;
 const LOCKED = 8765; // a server that asks for a key
 const CLASSES = 8766; // of a model of two classes
-const EXCLUSIVE = 8767; // likewise, where a pixel belongs to one of them at most
 const vesselrt = process.env.VESSELRT || "../../.venv/bin/vesselrt";
 const python = join(dirname(vesselrt), "python");
 const executablePath = process.env.CHROMIUM || "/usr/bin/chromium";

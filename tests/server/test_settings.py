@@ -109,6 +109,6 @@ def test_what_goes_into_the_page_is_checked(name: str, value: str, expected: str
 
 
 def test_a_folder_is_taken_without_its_last_slash_and_sites_by_commas() -> None:
-    settings = ServerSettings(root_path="/eyes/", frame_ancestors="https://pacs.example, http://ris.example:8080")  # type: ignore[arg-type]
+    settings = ServerSettings(root_path="/eyes/", frame_ancestors="https://pacs.example, http://ris.example:8080")
     assert settings.root_path == "/eyes"
     assert settings.frame_ancestors == ("https://pacs.example", "http://ris.example:8080")

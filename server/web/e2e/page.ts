@@ -8,6 +8,9 @@ export const SAMPLE = new URL("../assets/sample.jpg", import.meta.url).pathname;
 export const KEY = "a-key-for-the-tests";
 export const JPEG = readFileSync(SAMPLE);
 
+/** The port of the server of a model of two classes, of which a pixel belongs to one at most. */
+export const EXCLUSIVE = 8767;
+
 /** How the page shows vessels before another look is chosen. */
 export const LOOK = { colour: "#33ccff", opacity: "0.75" };
 
