@@ -8,7 +8,8 @@ TensorRT's strongly typed networks compute in the types that the graph names, so
   (convolution, matrix product). Before and after, where pixels are scaled and probabilities made, is FP32.
 - Every other operation, of a kind unknown here too, stays in FP32 between Casts: normalisations, reductions, softmax,
   division, exponentials and powers lose their digits in FP16 or leave its range.
-- Where values of a network leave the range of FP16, the operations that read or give them are kept in FP32 too.
+- Where values of a network leave the range of FP16, the operations that read or give them are kept in FP32 too. Matrix
+  products are not: `scale_products` divides their factors first.
 - A constant that FP16 can't hold keeps its operation in FP32 (the bounds of a Clip, an epsilon). A weight that is too
   large for FP16 is an error.
 
@@ -27,7 +28,9 @@ from onnx.inliner import inline_local_functions
 
 from vesselrt.runtime.errors import ExportError
 
-WEIGHTED = frozenset({"Conv", "ConvTranspose", "Einsum", "Gemm", "MatMul"})
+FP16_MAX = 65504.0
+PRODUCTS = frozenset({"Einsum", "Gemm", "MatMul"})
+WEIGHTED = PRODUCTS | {"Conv", "ConvTranspose"}
 MOVING = frozenset(
     {"Concat", "DepthToSpace", "Expand", "Flatten", "Gather", "Identity", "MaxPool", "Pad", "Reshape", "Slice"}
     | {"SpaceToDepth", "Split", "Squeeze", "Tile", "Transpose", "Unsqueeze"}

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto
 
 from vesselrt.export.emulation import answers_of, emulated, emulated_bf16, largest_values, session_of
+from vesselrt.export.fp16 import FP16_MAX
 from vesselrt.export.head import Answers, Head
 from vesselrt.export.windows import proof_batches
 from vesselrt.runtime.arrays import Image
@@ -27,7 +28,6 @@ from vesselrt.runtime.output.classes import ClassLayers, layers_of
 
 logger = logging.getLogger(__name__)
 
-FP16_MAX = 65504.0
 ROUNDING_FACTOR = 4.0
 """A file may be so many times as far from the exact answer as the network is in float32."""
 _REPEATS_WITHIN = 1e-3
@@ -165,10 +165,12 @@ class HalfOverflowError(ExportError):
     """A value leaves the range of FP16."""
 
 
-def values_beyond_half(model: ModelProto, manifest: Manifest, photographs: list[Image]) -> list[str]:
-    """Names of the values of a flat f32 graph that are over half of the largest FP16 in the batches of `check_half`."""
+def values_beyond_half(model: ModelProto, manifest: Manifest, photographs: list[Image]) -> dict[str, float]:
+    """The values of a flat f32 graph that are over half of the largest FP16 in the batches of `check_half`: name →
+    largest magnitude.
+    """
     found = largest_values(model, proof_batches(manifest, photographs))
-    return [name for name, largest in found.items() if not largest <= FP16_MAX / 2]
+    return {name: largest for name, largest in found.items() if not largest <= FP16_MAX / 2}
 
 
 def check_half(model: ModelProto, half: ModelProto, manifest: Manifest, photographs: list[Image]) -> dict[str, float]:

@@ -11,7 +11,7 @@ from onnx import ModelProto
 
 from vesselrt.export.emulation import answers_of, emulated
 from vesselrt.export.foreign import OnnxNetwork, export_onnx
-from vesselrt.export.fp16 import WEIGHTED, flatten, fp16_from_f32
+from vesselrt.export.fp16 import PRODUCTS, WEIGHTED, flatten, fp16_from_f32
 from vesselrt.export.head import Head
 from vesselrt.export.int8 import float_operations, int8_from_f32, symmetric
 from vesselrt.export.modelfile import write_model_file
@@ -22,6 +22,7 @@ from vesselrt.export.parity import (
     flipped_share,
     values_beyond_half,
 )
+from vesselrt.export.scaling import scale_products
 from vesselrt.export.windows import photograph_window
 from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.errors import ExportError, OptionError
@@ -89,7 +90,7 @@ def fp16_with_proof(model: ModelProto, manifest: Manifest, photographs: list[Ima
     """A model with FP16 inside and its manifest, proven against the one given. Raises ExportError.
 
     Where values leave the range of FP16, the operations around them stay in FP32, and the manifest names those of them
-    that have weights.
+    that have weights; matrix products compute in FP16 with smaller factors.
     """
     half = fp16_from_f32(model)
     kept: tuple[str, ...] = ()
@@ -110,12 +111,17 @@ def _mixed(
     flat = flatten(model)
     large = values_beyond_half(flat, manifest, photographs)
     try:
-        half = fp16_from_f32(model, large)
+        half = fp16_from_f32(scale_products(flat, large), large)
     except ExportError:
         raise overflow from None  # nothing would be left of it
-    weighted = (node for node in flat.graph.node if node.op_type in WEIGHTED)
-    kept = tuple(n.name or n.output[0] for n in weighted if not {*n.input, *n.output}.isdisjoint(large))
-    logger.warning("%s FP32 stays where values are too large: %s.", str(overflow).partition(". ")[0], ", ".join(kept))
+    weighted = [n for n in flat.graph.node if n.op_type in WEIGHTED and not {*n.input, *n.output}.isdisjoint(large)]
+    kept, scaled = (
+        tuple(n.name or n.output[0] for n in weighted if (n.op_type in PRODUCTS) == product)
+        for product in (False, True)
+    )
+    told = [f" FP32 stays where values are too large: {', '.join(kept)}."] if kept else []
+    told += [f" Factors are scaled where products are too large: {', '.join(scaled)}."] if scaled else []
+    logger.warning("%s%s", str(overflow).partition(" Keep this")[0], "".join(told))
     return half, kept
 
 
