@@ -23,7 +23,7 @@ from vesselrt.export.parity import (
     values_beyond_half,
 )
 from vesselrt.export.scaling import scale_products
-from vesselrt.export.windows import photograph_window
+from vesselrt.export.windows import photograph_windows
 from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.errors import ExportError, OptionError
 from vesselrt.runtime.files import atomic_write
@@ -130,9 +130,10 @@ def _int8_with_proof(source: Path, manifest: Manifest, photographs: list[Image])
         raise OptionError(
             "INT8 is calibrated on photographs such as the network was trained on: give --photos or --data."
         )
-    windows = [photograph_window(manifest, photograph) for photograph in photographs]
-    judged = windows[::JUDGED_EACH]
-    calibration = [w for i, w in enumerate(windows) if i % JUDGED_EACH] or windows
+    # Of all parts of a photograph: a network answers other values at the eye's rim than in its centre.
+    windows = [photograph_windows(manifest, photograph) for photograph in photographs]
+    judged = [window for each in windows[::JUDGED_EACH] for window in each]
+    calibration = [window for i, each in enumerate(windows) if i % JUDGED_EACH for window in each] or judged
     model = onnx.load(source)
     expected = answers_of(model, judged)
     quantized = int8_from_f32(model, manifest, calibration, judged, expected)

@@ -3,21 +3,30 @@
 import numpy as np
 
 from vesselrt.runtime.arrays import Image
-from vesselrt.runtime.manifest import Manifest
+from vesselrt.runtime.manifest import Manifest, Tile
 from vesselrt.runtime.photo.preparation import prepare
 from vesselrt.runtime.tiling import window_side
 
 
 def photograph_window(manifest: Manifest, photograph: Image) -> Image:
     """The photograph as one window, of the tile at most, cut from its centre: (1, C, h, w) uint8."""
+    return photograph_windows(manifest, photograph)[0]
+
+
+def photograph_windows(manifest: Manifest, photograph: Image) -> list[Image]:
+    """The same, and where it is larger than the tile four more: the middle of each side, where the eye ends."""
     tile = manifest.tile
     pixels = prepare(photograph, manifest.preparation).pixels
-    top, left = (max(0, (side - tile.size) // 2) for side in pixels.shape[:2])
-    pixels = pixels[top : top + tile.size, left : left + tile.size]
-    window = np.zeros(
-        (1, pixels.shape[2], window_side(pixels.shape[0], tile), window_side(pixels.shape[1], tile)), np.uint8
-    )
-    window[0, :, : pixels.shape[0], : pixels.shape[1]] = pixels.transpose(2, 0, 1)
+    bottom, right = (max(0, side - tile.size) for side in pixels.shape[:2])
+    top, left = bottom // 2, right // 2
+    places = dict.fromkeys([(top, left), (0, left), (bottom, left), (top, 0), (top, right)])
+    return [_window_at(pixels[row : row + tile.size, column : column + tile.size], tile) for row, column in places]
+
+
+def _window_at(pixels: Image, tile: Tile) -> Image:
+    height, width, channels = pixels.shape
+    window = np.zeros((1, channels, window_side(height, tile), window_side(width, tile)), np.uint8)
+    window[0, :, :height, :width] = pixels.transpose(2, 0, 1)
     return window
 
 

@@ -88,6 +88,21 @@ def test_without_zero_points_nearly_the_same_comes_out(files: tuple[Path, Path])
     assert flipped_share([answer_of(model, window)], [answer_of(plain, window)], manifest_of()) < 0.05
 
 
+def test_int8_is_calibrated_at_the_sides_of_a_photograph_too(tmp_path: Path) -> None:
+    """Its window in the centre is dull here, and all that is bright lies beside it."""
+    source, out = tmp_path / "tiny.onnx", tmp_path / "tiny.int8.onnx"
+    write_model_file(three_convolutions(), manifest_of(), source)
+    wide = [np.hstack([photograph(seed), photograph(seed + 1) // 5, photograph(seed + 2)]) for seed in range(6)]
+    convert_model(source, out, "int8", wide)
+    with (
+        vesselrt.load(source, device="cpu:onnxruntime", precision="f32") as exact,
+        vesselrt.load(source, device="cpu:onnxruntime", precision="int8") as quantized,
+    ):
+        masks = [s.segment(wide[0], scale=64).mask() for s in (exact, quantized)]
+    assert 0.02 < masks[0].mean() < 0.5
+    assert (masks[0] != masks[1]).mean() <= 2 * parity.MOST_FLIPPED
+
+
 def joined() -> ModelProto:
     """Values of both signs, pooled and joined before a convolution: a U-Net in small."""
     random = np.random.default_rng(1)
