@@ -213,6 +213,12 @@ def check_int8(
     obtained += [] if shipped is None else [shipped]
     found = [_compare("int8", expected, answers, manifest) for answers in obtained]
     worst = {key: max(figures[key] for figures in found) for key in found[0]}
+    written = found[0]["flipped"]
+    if written <= MOST_FLIPPED < worst["flipped"]:
+        raise ExportError(
+            f"int8: as it is written the graph flips {written:.2%} of the pixels against the f32 model file, and as "
+            f"OpenVINO computes it here {worst['flipped']:.2%} (at most {MOST_FLIPPED:.2%} may). Keep it in f32."
+        )
     if worst["flipped"] > MOST_FLIPPED:
         raise ExportError(
             f"int8: {worst['flipped']:.2%} of the pixels flip against the f32 model file (at most {MOST_FLIPPED:.2%} "

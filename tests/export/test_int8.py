@@ -103,6 +103,14 @@ def test_int8_is_calibrated_at_the_sides_of_a_photograph_too(tmp_path: Path) -> 
     assert (masks[0] != masks[1]).mean() <= 2 * parity.MOST_FLIPPED
 
 
+def test_a_library_that_computes_otherwise_than_is_written_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, shown = three_convolutions(), windows(2)
+    expected = answers_of(model, shown)
+    monkeypatch.setattr(parity, "_shipped_answers", lambda *_: [1 - answer for answer in expected])
+    with pytest.raises(ExportError, match=r"as it is written .* flips 0\.00% .* as OpenVINO computes it here \d"):
+        parity.check_int8(expected, model, manifest_of(), shown)
+
+
 def joined() -> ModelProto:
     """Values of both signs, pooled and joined before a convolution: a U-Net in small."""
     random = np.random.default_rng(1)
