@@ -5,9 +5,10 @@ of the machine hits all of them, and what one row has over another is not the ho
 """
 
 import contextlib
+import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
@@ -22,18 +23,19 @@ from vesselrt.runtime.backends import Info
 from vesselrt.runtime.devices import DEVICES, PRECISIONS, AnyPrecision, Device
 from vesselrt.runtime.errors import DeviceError, OptionError, VesselrtError
 from vesselrt.runtime.modelfile import find_model_file, loaded_file, read_manifest, sha256
+from vesselrt.runtime.output.classes import ClassLayers, Thresholds
 from vesselrt.runtime.segmentation import Segmentation
 from vesselrt.runtime.segmenter import Segmenter, load
 from vesselrt.training.data.samples import Sample
 from vesselrt.training.evaluation import figures
 from vesselrt.training.evaluation.evaluate import (
     check_samples,
-    count_photographs,
-    read_sample_truth,
+    read_sample_truths,
     segment_sample,
-    threshold_level,
+    thresholds_of,
 )
 from vesselrt.training.evaluation.figures import Counts, SegmentationMetrics, Truth
+from vesselrt.training.evaluation.result import count_photographs
 
 SCHEMA = 2
 """Of the JSON. 1 had no `left_out`."""
@@ -62,13 +64,16 @@ class ComparisonRow:
     """Why there are no figures."""
     info: Info | None = None
     metrics: SegmentationMetrics | None = None
-    """Of all photographs together."""
+    """Of all photographs together, and of several classes of all of them."""
     flipped: float | None = None
-    """Share of the pixels in the field of view at which the mask is not that of the first row with figures."""
+    """Share of the pixels in the field of view at which the mask is not that of the first row with figures; of several
+    classes the largest. None where that row has other classes."""
     milliseconds: float | None = None
     """Median of the timed calls of `segment_sample`, from file to probability map."""
     infer: float | None = None
     """Median of their `infer` stage: the network, and the cutting and joining of its tiles."""
+    classes: dict[str, SegmentationMetrics] | None = None
+    """Of a model that tells several apart, each by itself. None, and not in the JSON, of one class."""
 
 
 @dataclass(frozen=True)
@@ -89,10 +94,18 @@ class Comparison(JsonReport):
     """Timed calls on each photograph."""
     rows: list[ComparisonRow]
 
+    def to_json(self) -> str:
+        """Every field, unrounded."""
+        found = asdict(self)
+        for row in found["rows"]:
+            if row["classes"] is None:
+                del row["classes"]
+        return json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False)
+
     def to_markdown(self) -> str:
         """A table, and under it where and with what it was measured."""
         titles = ("model", "device", "precision", "F1", "clDice", "thin", "flipped", "ms", "network ms", "remark")
-        table = render_table(titles, map(_row_cells, self.rows), texts=3)
+        table = render_table(titles, (cells for row in self.rows for cells in _cells_of_row(row)), texts=3)
         machine, many = self.machine, count_photographs(len(self.photographs), len(self.left_out))
         backends = {f"{row.info.backend} {row.info.version}" for row in self.rows if row.info}
         models = {f"{row.version} (sha256 {row.model_sha256[:12]})" for row in self.rows}
@@ -111,8 +124,10 @@ class Comparison(JsonReport):
 class _PhotoTimes:
     """What a row gave on a photograph."""
 
-    counts: Counts
-    flipped: int
+    counts: dict[str, Counts]
+    """Of each class."""
+    flipped: dict[str, int] | None
+    """Of each class; None where the first row has other classes."""
     inside: int
     """Pixels in the field of view."""
     calls: list[dict[str, float]]
@@ -125,7 +140,13 @@ class _Column:
 
     row: ComparisonRow
     segmenter: Segmenter
-    level: int
+    thresholds: dict[str, float]
+    """Of each class."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of its classes."""
+        return tuple(self.thresholds)
 
     def call(self, sample: Sample, truth: Truth) -> Segmentation:
         """A timed call."""
@@ -136,11 +157,16 @@ class _Column:
     def finished(self, photographs: Sequence[_PhotoTimes]) -> ComparisonRow:
         """The row with its figures."""
         calls = [stages for photograph in photographs for stages in photograph.calls]
+        each = {name: [photograph.counts[name] for photograph in photographs] for name in self.names}
+        pooled = {name: figures.pooled_metrics(counts) for name, counts in each.items()}
+        several = len(each) > 1
+        together = [figures.add_counts(counts) for counts in zip(*each.values(), strict=True)] if several else []
         return replace(
             self.row,
             info=self.segmenter.info,
-            metrics=figures.pooled_metrics([photograph.counts for photograph in photographs], self.level),
-            flipped=sum(p.flipped for p in photographs) / sum(p.inside for p in photographs),
+            metrics=figures.pooled_metrics(together) if several else pooled[self.names[0]],
+            flipped=_flipped_share(photographs, self.names),
+            classes=pooled if several else None,
             milliseconds=median(sum(stages.values()) for stages in calls),
             infer=median(stages["infer"] for stages in calls),
         )
@@ -153,8 +179,8 @@ class ComparisonPlan:
     models: Sequence[str]
     devices: Sequence[str] = NAMED_DEVICES
     precisions: Sequence[str] = NAMED_PRECISIONS
-    threshold: float | None = None
-    """None: each model's own."""
+    threshold: Thresholds | None = None
+    """Of all classes, or by their names; None: each model's own."""
     threads: int | None = None
     runs: int = 3
 
@@ -173,8 +199,8 @@ class ComparisonPlan:
         for model in self.models:
             file = find_model_file(model)
             manifest, digest = read_manifest(file), sha256(file)
-            threshold = manifest.threshold if self.threshold is None else self.threshold
-            threshold_level(threshold)  # raises for one that is out of range
+            thresholds = thresholds_of(manifest, self.threshold)  # raises for one that is out of range
+            threshold = manifest.threshold if len(thresholds) > 1 else thresholds[manifest.class_names[0]]
             named = f"{manifest.name} {manifest.version}"
             for device in self.devices:
                 rows = (
@@ -201,7 +227,7 @@ def compare_models(
     check_samples(samples, f"{name} {split}")
     machine = hardware.machine()  # first: its load must not be our own
     with contextlib.ExitStack() as stack:
-        found = [_open_column(row, file, plan.threads, stack) for row, file in plan.rows().items()]
+        found = [_open_column(row, file, plan, stack) for row, file in plan.rows().items()]
         columns = [column for column in found if isinstance(column, _Column)]
         if not columns:
             reasons = dict.fromkeys(row.missing or "" for row in found if isinstance(row, ComparisonRow))
@@ -230,55 +256,80 @@ def compare_models(
 
 
 def _open_column(
-    row: ComparisonRow, file: Path, threads: int | None, stack: contextlib.ExitStack
+    row: ComparisonRow, file: Path, plan: ComparisonPlan, stack: contextlib.ExitStack
 ) -> _Column | ComparisonRow:
     """The row ready to run, or with the reason why it does not."""
     try:
         device, precision = cast(Device, row.device), cast(AnyPrecision, row.precision)  # checked by the plan
-        segmenter = stack.enter_context(load(file, device=device, precision=precision, threads=threads))
+        segmenter = stack.enter_context(load(file, device=device, precision=precision, threads=plan.threads))
         segmenter.warm_up()  # a backend may refuse at the first call only
     except DeviceError as error:
         return replace(row, missing=str(error))
     measured = loaded_file(file, segmenter.manifest)  # of INT8 another file than the one that was named
     row = replace(row, model_sha256=sha256(measured))
-    return _Column(row, segmenter, threshold_level(row.threshold))
+    return _Column(row, segmenter, thresholds_of(segmenter.manifest, plan.threshold))
 
 
 def _time_photograph(columns: Sequence[_Column], sample: Sample, runs: int) -> list[_PhotoTimes]:
     """Times and counts a photograph in every row."""
-    truth = read_sample_truth(sample)
-    results = [column.call(sample, truth) for column in columns]
-    maps = [result.probability for result in results]
+    truths = {names: read_sample_truths(sample, names) for names in dict.fromkeys(c.names for c in columns)}
+    anyone = [next(iter(truths[column.names].values())) for column in columns]
+    results = [column.call(sample, truth) for column, truth in zip(columns, anyone, strict=True)]
     calls = [[result.timings] for result in results]
     for _ in range(runs - 1):
-        for column, first, stages in zip(columns, maps, calls, strict=True):
+        for column, truth, first, stages in zip(columns, anyone, results, calls, strict=True):
             again = column.call(sample, truth)
             stages.append(again.timings)
-            if not np.array_equal(again.probability, first):
+            if not np.array_equal(again.probability, first.probability):
                 raise VesselrtError(
                     f"{column.row.model}, {column.row.device}, {column.row.precision}: {sample.name} gave another map "
                     "than the first time. Times of a result that changes are not reported: find out why it does."
                 )
-    reference = maps[0] >= columns[0].level
-    inside = int(truth.inside.sum())
-    photographs = []
-    for column, probability, stages in zip(columns, maps, calls, strict=True):
-        flipped = int((((probability >= column.level) != reference) & truth.inside).sum())
-        photographs.append(_PhotoTimes(truth.count(probability, column.level), flipped, inside, stages))
-    return photographs
+    layers = [result.layers(column.thresholds) for column, result in zip(columns, results, strict=True)]
+    return [
+        _PhotoTimes(
+            _count_classes(found, truths[column.names]),
+            _count_flipped(found, layers[0], truths[column.names]) if column.names == columns[0].names else None,
+            int(truth.inside.sum()),
+            stages,
+        )
+        for column, found, truth, stages in zip(columns, layers, anyone, calls, strict=True)
+    ]
 
 
-def _row_cells(row: ComparisonRow) -> list[str]:
-    m = row.metrics
-    thin = m.thin_recall if m is not None else None
-    numbers = (
-        (m and m.f1, ".4f"),
-        (m and m.cldice, ".4f"),
-        (thin, ".4f"),
-        (row.flipped, ".3%"),
-        (row.milliseconds, ".1f"),
-        (row.infer, ".1f"),
-    )
+def _count_classes(found: ClassLayers, truths: dict[str, Truth]) -> dict[str, Counts]:
+    maps = found.probability
+    return {layer.name: truths[layer.name].count_mask(maps[layer.number - 1], mask) for layer, mask in found.masks()}
+
+
+def _count_flipped(found: ClassLayers, first: ClassLayers, truths: dict[str, Truth]) -> dict[str, int]:
+    pairs = zip(found.masks(), first.masks(), strict=True)
+    return {layer.name: int(((mask != other) & truths[layer.name].inside).sum()) for (layer, mask), (_, other) in pairs}
+
+
+def _flipped_share(photographs: Sequence[_PhotoTimes], names: Sequence[str]) -> float | None:
+    """Of the class of which the most pixels flip."""
+    flipped = [photograph.flipped for photograph in photographs if photograph.flipped is not None]
+    if not flipped:
+        return None
+    return max(sum(each[name] for each in flipped) for name in names) / sum(p.inside for p in photographs)
+
+
+def _cells_of_row(row: ComparisonRow) -> list[list[str]]:
+    """The cells of a row; of several classes a further line for each one's figures."""
+    times: list[tuple[float | None, str]] = [(row.flipped, ".3%"), (row.milliseconds, ".1f"), (row.infer, ".1f")]
+    named = (row.model, row.device, row.precision)
+    lines = [_line_of_cells(named, row.metrics, times, row.missing or "")]
+    nothing: list[tuple[float | None, str]] = [(None, "")] * len(times)
+    for name, metrics in (row.classes or {}).items():
+        lines.append(_line_of_cells((f"{row.model} {name}", row.device, row.precision), metrics, nothing, ""))
+    return lines
+
+
+def _line_of_cells(
+    named: Sequence[str], m: SegmentationMetrics | None, times: Sequence[tuple[float | None, str]], remark: str
+) -> list[str]:
+    shown = (None, None, None) if m is None else (m.f1, m.cldice, m.thin_recall)
+    numbers = [*((value, ".4f") for value in shown), *times]
     cells = ["–" if value is None else f"{value:{form}}" for value, form in numbers]
-    named = (row.model, row.device, row.precision, *cells, row.missing or "")
-    return [" ".join(cell.replace("|", "\\|").split()) for cell in named]
+    return [" ".join(cell.replace("|", "\\|").split()) for cell in (*named, *cells, remark)]

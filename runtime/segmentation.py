@@ -128,6 +128,11 @@ class Segmentation:
         layers = self.layers(threshold, class_)
         return layers.mask(layers.shown[0])
 
+    def class_map(self, class_: str) -> Image:
+        """(H, W) uint8: 255 × the probability of one class. Raises OptionError for one that the model lacks."""
+        (layer,) = self.layers(classes=class_).shown
+        return np.asarray(self._maps[layer.number - 1])
+
     def labels(self, threshold: Thresholds | None = None) -> Image:
         """(H, W) uint8: the number of each pixel's class, from 1 in the order of `classes`; 0: none. Where several
         reach their threshold, the most probable one. Raises OptionError.

@@ -15,7 +15,8 @@ from vesselrt.runtime.manifest import Input, Manifest, Preparation, Tile
 from vesselrt.runtime.photo.photograph import Photograph
 from vesselrt.runtime.segmenter import Segmenter
 from vesselrt.training.data.samples import LIMITS, Sample
-from vesselrt.training.evaluation.evaluate import Evaluation, evaluate_model
+from vesselrt.training.evaluation.evaluate import evaluate_model
+from vesselrt.training.evaluation.result import Evaluation
 
 ALL_PAIRS = st.integers(1, 12).flatmap(
     lambda side: st.tuples(

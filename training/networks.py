@@ -27,7 +27,8 @@ class VesselNet(nn.Module):
     `encoder` and `decoder` are the 3×3 convolutions of each level, from the finest: 2 are a residual block, 1 trains as
     several branches (`Branched`), 0 is none. Left out: 2 everywhere. The coarsest level belongs to the encoder.
 
-    Input (N, C, H, W) float, H and W multiples of `stride`; output (N, 1, H, W) logits.
+    Input (N, C, H, W) float, H and W multiples of `stride`; output (N, `logits`, H, W): a channel of each class, and of
+    classes that exclude each other one of the background before them.
 
     Raises ValueError for convolutions of other levels than `widths` has, or of another number.
     """
@@ -38,6 +39,7 @@ class VesselNet(nn.Module):
         widths: Sequence[int] = (16, 32, 64, 128),
         encoder: Sequence[int] | None = None,
         decoder: Sequence[int] | None = None,
+        logits: int = 1,
     ) -> None:
         super().__init__()
         encoder = [2] * len(widths) if encoder is None else encoder
@@ -56,7 +58,7 @@ class VesselNet(nn.Module):
         self.up = nn.ModuleList(nn.ConvTranspose2d(b, a, 2, stride=2) for a, b in pairwise(widths))
         self.decoder = nn.ModuleList(_level_block(w, n) for w, n in zip(widths[:-1], decoder, strict=True))
         # Not a transposed convolution: with one output channel it fills one of eight or more vector lanes.
-        self.head = nn.Sequential(nn.Conv2d(widths[0], 4, 3, padding=1), nn.PixelShuffle(2))
+        self.head = nn.Sequential(nn.Conv2d(widths[0], 4 * logits, 3, padding=1), nn.PixelShuffle(2))
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.stem(x)  # (N, widths[0], H/2, W/2)
@@ -68,7 +70,7 @@ class VesselNet(nn.Module):
         x = self.encoder[-1](x)
         for block, up, skip in zip(self.decoder[::-1], self.up[::-1], skips[::-1], strict=True):
             x = block(torch.relu(up(x) + skip))
-        logits: Tensor = self.head(x)  # (N, 1, H, W)
+        logits: Tensor = self.head(x)  # (N, logits, H, W)
         return logits
 
 

@@ -12,7 +12,8 @@ from torch import nn
 from vesselrt.export.sources.source import Source
 from vesselrt.export.weights import fill_network, hash_weights, load_weights
 from vesselrt.runtime.errors import DataError
-from vesselrt.runtime.manifest import DataSource, Manifest, Provenance, explain
+from vesselrt.runtime.manifest import ClassFacts, DataSource, Manifest, Provenance, explain
+from vesselrt.training.fit.calibration import read_thresholds
 from vesselrt.training.fit.recipe import BUILT_IN, Recipe
 
 _PARITY_PHOTOGRAPHS = 2  # of each data set's validation part
@@ -53,7 +54,7 @@ def source_from_run(run: Path, data: Path | None) -> Source:
     if data is not None:
         for data_set in recipe.data:
             photographs += [s.read_image() for s in data_set.samples(data, "validation")[:_PARITY_PHOTOGRAPHS]]
-    return Source(network, manifest, photographs, shift)
+    return Source(network, manifest, photographs, shift, "softmax" if recipe.exclusive else "logits")
 
 
 def _manifest(run: Path, recipe: Recipe, weights_sha256: str, shift: float) -> Manifest:
@@ -70,6 +71,8 @@ def _manifest(run: Path, recipe: Recipe, weights_sha256: str, shift: float) -> M
         preparation=recipe.preparation,
         input=recipe.input,
         tile=recipe.tile,
+        classes=_calibrated_classes(run, recipe),
+        exclusive=recipe.exclusive,
         tolerance=recipe.tolerance,
         provenance=Provenance(
             recipe=", ".join([told, *taught, *_changes(recipe)]),
@@ -84,6 +87,14 @@ def _manifest(run: Path, recipe: Recipe, weights_sha256: str, shift: float) -> M
             commit=_commit(),
         ),
     )
+
+
+def _calibrated_classes(run: Path, recipe: Recipe) -> tuple[ClassFacts, ...]:
+    """The recipe's classes; of several each with the threshold that calibration found."""
+    if len(recipe.classes) == 1:
+        return recipe.classes
+    found = read_thresholds(run)
+    return tuple(c.model_copy(update={"threshold": found.get(c.name, c.threshold)}) for c in recipe.classes)
 
 
 def _with_taught(own: tuple[DataSource, ...], teacher: Manifest | None) -> tuple[DataSource, ...]:

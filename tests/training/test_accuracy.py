@@ -7,7 +7,8 @@ import pytest
 import vesselrt
 from vesselrt.training.data.finding import Kind, list_samples
 from vesselrt.training.data.splits import Split
-from vesselrt.training.evaluation.evaluate import Evaluation, evaluate_model, training_overlap
+from vesselrt.training.evaluation.evaluate import evaluate_model, training_overlap
+from vesselrt.training.evaluation.result import Evaluation
 
 
 def measure(data_root: Path, kind: Kind, folder: str) -> Evaluation:

@@ -14,7 +14,7 @@ photograph's top left corner: the centre of the pixel in row r and column c is a
 Where coordinates are multiples of ½, centres on an edge are decided exactly; otherwise in double precision.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -26,6 +26,7 @@ from vesselrt.runtime.arrays import Mask
 from vesselrt.runtime.errors import DataError
 from vesselrt.runtime.manifest import Facts
 from vesselrt.runtime.output.outlines import import_shapely
+from vesselrt.training.data.classes import ClassMarks, ClassRules, ClassTruth, check_declared
 from vesselrt.training.data.drawing import Points, fill_line, fill_rings
 from vesselrt.training.data.geojson import MAX_COORDINATE, Feature, Line, MultiPolygon, Polygon, read_features
 
@@ -43,10 +44,22 @@ class AnnotationRules(Facts):
 
     line_width: Annotated[float, Field(gt=0)] | None = None
     """Width in pixels of lines whose properties name none."""
-    classes: tuple[str, ...] | None = None
-    """Names of the classes that are vessel; null: every feature is vessel."""
+    classes: tuple[str, ...] | dict[str, ClassMarks] | None = None
+    """Names of the annotated classes that are vessel, null: all of them; or by name the classes to tell apart, and how
+    each is marked."""
+    ignore: ClassMarks | None = None
+    """Beside classes to tell apart: what does not count."""
+    background: ClassMarks | None = None
+    """Beside them: pixels of a mask that belong to none; null: the black ones."""
     unannotated: Literal["refuse", "empty"] = "refuse"
-    """A photograph without any annotation is an error, or one without vessels."""
+    """A photograph without any annotation, or without the mask of a class, is an error, or one without vessels."""
+
+    @property
+    def class_rules(self) -> ClassRules | None:
+        """Of classes to tell apart; None: there is but one."""
+        if not isinstance(self.classes, dict):
+            return None
+        return ClassRules(classes=self.classes, ignore=self.ignore, background=self.background)
 
 
 @dataclass(frozen=True)
@@ -63,24 +76,46 @@ class Annotation:
 
         Raises DataError, which names the file and the place in it, for what can't be an annotation of the photograph.
         """
-        mask = np.zeros((height, width), bool)
+        if self.rules.class_rules is not None:
+            return np.asarray(self.class_truth(height, width, ["vessel"]).masks[0])
+        names = self.rules.classes
+        (mask,) = self._draw(height, width, [None if names is None else set(names)])
+        return mask
+
+    def class_truth(self, height: int, width: int, wanted: Sequence[str]) -> ClassTruth:
+        """Each of the classes, of a photograph of this size. Raises as `mask` does, and for a class not declared."""
+        rules = self.rules.class_rules or ClassRules(classes={})
+        check_declared(self.path, wanted, list(rules.classes))
+        groups: list[set[str] | None] = [annotated_names(name, rules.classes[name]) for name in wanted]
+        if rules.ignore is not None:
+            groups.append(set(rules.ignore.names))
+        drawn = np.stack(self._draw(height, width, groups))
+        return ClassTruth(drawn[: len(wanted)], None if rules.ignore is None else drawn[-1])
+
+    def _draw(self, height: int, width: int, groups: Sequence[set[str] | None]) -> list[Mask]:
+        """A mask (height, width) of each group: of the features that have one of these classes; None: of all."""
+        masks = [np.zeros((height, width), bool) for _ in groups]
         if self.rules.unannotated == "empty" and not self.path.exists():
-            return mask
-        parts = list(_read_parts(self.path, self.rules, self.image))
+            return masks
+        parts = list(_read_parts(self.path, self.rules, self.image, groups))
         if not parts and self.rules.unannotated == "refuse":
             raise DataError(
                 f"{self.path}: it holds no annotation{f' of {self.image}' if self.image else ''}. Annotate the "
                 f"photograph, or take it out; {UNANNOTATED_ADVICE}."
             )
-        _check_place(parts, mask.shape)
+        _check_place(parts, (height, width))
         for part in parts:
-            if not part.vessel:
-                continue
-            if part.width is None:
-                fill_rings(mask, part.rings)
-            else:
-                fill_line(mask, part.rings[0], part.width)
-        return mask
+            for group in part.groups:
+                if part.width is None:
+                    fill_rings(masks[group], part.rings)
+                else:
+                    fill_line(masks[group], part.rings[0], part.width)
+        return masks
+
+
+def annotated_names(name: str, marks: ClassMarks) -> set[str]:
+    """The annotated classes that count as the class of this name."""
+    return set(marks.names or (name,))
 
 
 def list_annotated_photographs(path: Path) -> set[str]:
@@ -112,29 +147,32 @@ class _Part:
     """Of a polygon: the outside, then holes, each closed. Of a line: its points."""
     width: float | None
     """Of a line, in pixels; None: a polygon."""
-    vessel: bool
-    """Whether its class is one that counts."""
+    groups: tuple[int, ...]
+    """Those that its class belongs to, by their place; none: it does not count."""
 
 
-def _read_parts(path: Path, rules: AnnotationRules, image: str | None) -> Iterator[_Part]:
+def _read_parts(
+    path: Path, rules: AnnotationRules, image: str | None, groups: Sequence[set[str] | None]
+) -> Iterator[_Part]:
     """The polygons and lines of a file, or those of one photograph. Raises DataError for one that can't be drawn."""
     for number, feature in enumerate(read_features(path)):
         if image is not None and feature.image() not in (image, Path(image).stem):
             continue
         where = f"{path}: features.{number}"
-        vessel = rules.classes is None or not feature.classes().isdisjoint(rules.classes)
+        classes = feature.classes()
+        found = tuple(place for place, names in enumerate(groups) if names is None or not classes.isdisjoint(names))
         for shape in feature.shapes():
             if isinstance(shape, Polygon | MultiPolygon):
                 areas = [shape.coordinates] if isinstance(shape, Polygon) else shape.coordinates
                 for area in filter(None, areas):
                     rings = tuple(map(_points_from_positions, area))
                     _check_rings(where, rings)
-                    yield _Part(where, rings, None, vessel)
+                    yield _Part(where, rings, None, found)
             else:
                 lines = [shape.coordinates] if isinstance(shape, Line) else shape.coordinates
                 for line in filter(None, lines):
-                    width = _line_width(where, line, feature, rules) if vessel else 0.0
-                    yield _Part(where, (_points_from_positions(line),), width, vessel)
+                    width = _line_width(where, line, feature, rules) if found else 0.0
+                    yield _Part(where, (_points_from_positions(line),), width, found)
 
 
 def _points_from_positions(positions: list[list[float]]) -> Points:

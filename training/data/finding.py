@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal, cast, get_args
 
 from vesselrt.runtime.errors import DataError
+from vesselrt.training.data.classes import ClassRules, MarkedMasks
 from vesselrt.training.data.geojson import foreign_format
 from vesselrt.training.data.layouts import LAYOUTS
 from vesselrt.training.data.outlined import SIGNS, list_outlined_samples
@@ -25,8 +26,8 @@ _DEEPEST = 2
 """Folders that an archive may put around a data set: FIVES has two."""
 
 
-def list_samples(kind: Kind, root: Path, split: Split) -> list[Sample]:
-    """The samples of a data set's split, in name order.
+def list_samples(kind: Kind, root: Path, split: Split, rules: ClassRules | None = None) -> list[Sample]:
+    """The samples of a data set's split, in name order. `rules`: of its classes, in place of those that it says itself.
 
     Raises DataError when the folder is missing, holds no such set, two photographs share a name, or a photograph
     lacks its mask: each is named.
@@ -34,7 +35,7 @@ def list_samples(kind: Kind, root: Path, split: Split) -> list[Sample]:
     if not root.is_dir():
         made = ", such as vesselrt outline makes of another data set" if kind == "geojson" else ""
         raise DataError(f"{root}: no such folder. Expected the data set {kind} there{made}.")
-    samples = list_unchecked_samples(kind, root, split)
+    samples = list_unchecked_samples(kind, root, split, rules)
     if not samples:
         rule = ""
         if kind == "geojson":
@@ -49,30 +50,47 @@ def list_samples(kind: Kind, root: Path, split: Split) -> list[Sample]:
     twins = [str(s.image) for s in samples if names[s.name] > 1]
     if twins:
         raise DataError(f"{root}: photographs that share a name and so a mask: {', '.join(twins)}. Keep one of each.")
-    needed = [p for s in samples for p in (s.field_of_view, None if s.annotation else s.truth)]
+    needed = [p for s in samples for p in (s.field_of_view, s.truth if _needs_truth(s) else None)]
     missing = [p for p in needed if p is not None and not p.exists()]
     if missing:
         raise DataError(f"{root}: {len(missing)} mask(s) are missing: {', '.join(str(p) for p in missing)}")
     return samples
 
 
-def list_unchecked_samples(kind: Kind, root: Path, split: Split) -> list[Sample]:
+def list_unchecked_samples(kind: Kind, root: Path, split: Split, rules: ClassRules | None = None) -> list[Sample]:
     """The samples of a split, in name order, whether they are complete or not; none where there is no such split."""
     root = _find_root(kind, root)
     path = root / "dataset.json"
-    settings = DataSetSettings.read(path)
+    settings = DataSetSettings.read(path).with_rules(rules)
     if kind == "geojson":
         return list_outlined_samples(root, settings, split)
-    samples = [
-        replace(sample, vessels=settings.vessel_colours or sample.vessels, most_vessel=settings.most_vessel)
-        for sample in LAYOUTS[kind].samples(root)
-    ]
+    samples = [_with_settings(sample, root, settings) for sample in LAYOUTS[kind].samples(root)]
     if settings.splits is None:
         return LAYOUTS[kind].divide(samples)[split]
     parts: Parts = {"train": [], "validation": [], "test": []}
     for sample in samples:
         parts[settings.split(path, sample.name)].append(sample)
     return parts[split]
+
+
+def _with_settings(sample: Sample, root: Path, settings: DataSetSettings) -> Sample:
+    """As the data set's own settings mean it."""
+    marked, rules = sample.marked, settings.class_rules
+    if rules is not None:
+        marked = MarkedMasks(rules, sample.truth if marked is None else marked.mask, root, sample.name)
+    return replace(
+        sample,
+        vessels=settings.vessel_colours or sample.vessels,
+        most_vessel=settings.most_vessel,
+        marked=marked,
+        unmarked_is_empty=settings.unannotated == "empty",
+    )
+
+
+def _needs_truth(sample: Sample) -> bool:
+    """Whether something is read from `truth`: not where it is an annotation, or each class has a mask of its own."""
+    alone = sample.marked is not None and all(m.masks is not None for m in sample.marked.rules.classes.values())
+    return sample.annotation is None and not alone
 
 
 def has_test_split(kind: Kind, root: Path) -> bool:

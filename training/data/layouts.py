@@ -16,7 +16,9 @@
     folder      images/NAME.*  masks/NAME.*  fov/NAME.* (optional)
 
 Masks of arteries and veins (HRF-AV, LES-AV, RITE) are red, blue, green where they cross, white where the annotator was
-not sure: all of these are vessel. Where a folder of field-of-view masks is there, every photograph must have one in it.
+not sure: all of these are vessel to a model of vessels. To one of arteries and veins a crossing is both, and white does
+not count (vesselrt.training.data.classes). Where a folder of field-of-view masks is there, every photograph must have
+one in it.
 
 stare, les_av, iostar, dr_hagis and folder have no split that their authors published: `test` is all of it, for models
 that were trained elsewhere; for training every fifth photograph is for validation.
@@ -30,6 +32,7 @@ from pathlib import Path
 
 from vesselrt.runtime.errors import DataError
 from vesselrt.runtime.photo.decoding import PHOTO_SUFFIXES
+from vesselrt.training.data.classes import ARTERY_VEIN, MarkedMasks
 from vesselrt.training.data.masks import Vessels
 from vesselrt.training.data.samples import Sample
 from vesselrt.training.data.splits import Parts, divide_as_published, divide_by_every_fifth
@@ -99,13 +102,15 @@ def _pair_with_masks(
     inside: _Place | None = None,
     second: _Place | None = None,
     vessels: Vessels = None,
+    artery_vein: _Place | None = None,
 ) -> list[Sample]:
-    """Photographs with their masks; the field of view counts where its folder is there."""
+    """Photographs with their masks; the field of view counts where its folder is there, and arteries and veins too."""
 
     def names_in(place: _Place | None) -> PicturesByName | None:
         return PicturesByName(place[0]) if place is not None and place[0].is_dir() else None
 
     truths, fields, seconds = PicturesByName(truth[0]), names_in(inside), names_in(second)
+    told_apart = names_in(artery_vein)
 
     def called(place: _Place | None, image: Path) -> str:
         return "" if place is None else place[1].format(name=picture_stem(image), number=picture_stem(image)[:2])
@@ -118,6 +123,11 @@ def _pair_with_masks(
             field_of_view=fields.need(called(inside, image)) if fields else None,
             second=seconds.get(called(second, image)) if seconds else None,
             vessels=vessels,
+            marked=MarkedMasks(
+                ARTERY_VEIN, told_apart.need(called(artery_vein, image)), image.parent, picture_stem(image)
+            )
+            if told_apart
+            else None,
         )
         for image in photographs
     ]
@@ -154,9 +164,10 @@ def _chase_db1(root: Path) -> list[Sample]:
 
 def _hrf(root: Path) -> list[Sample]:
     photographs, inside = list_pictures(root / "images", r"\d\d_(h|dr|g)"), (root / "mask", "{name}_mask")
-    if not (root / "manual1").is_dir() and (root / "HRF_AV_GT").is_dir():
-        return _pair_with_masks(photographs, (root / "HRF_AV_GT", "{name}_AVmanual"), inside, vessels="any colour")
-    return _pair_with_masks(photographs, (root / "manual1", "{name}"), inside)
+    coloured = root / "HRF_AV_GT", "{name}_AVmanual"
+    if not (root / "manual1").is_dir() and coloured[0].is_dir():
+        return _pair_with_masks(photographs, coloured, inside, vessels="any colour", artery_vein=coloured)
+    return _pair_with_masks(photographs, (root / "manual1", "{name}"), inside, artery_vein=coloured)
 
 
 def _stare(root: Path) -> list[Sample]:
@@ -178,9 +189,10 @@ def _fives(root: Path) -> list[Sample]:
 
 def _les_av(root: Path) -> list[Sample]:
     photographs, inside = list_pictures(root / "images"), (root / "masks", "{name}_mask")
+    coloured = root / "arteries-and-veins", "{name}"
     if (root / "vessel-segmentations").is_dir():
-        return _pair_with_masks(photographs, (root / "vessel-segmentations", "{name}"), inside)
-    return _pair_with_masks(photographs, (root / "arteries-and-veins", "{name}"), inside, vessels="any colour")
+        return _pair_with_masks(photographs, (root / "vessel-segmentations", "{name}"), inside, artery_vein=coloured)
+    return _pair_with_masks(photographs, coloured, inside, vessels="any colour", artery_vein=coloured)
 
 
 def _iostar(root: Path) -> list[Sample]:
@@ -198,10 +210,11 @@ def _rite(root: Path) -> list[Sample]:
     samples = []
     for part in (root / "training", root / "test"):
         photographs = list_pictures(part / "images", r"\d\d_\w+")
+        coloured = part / "av", "{name}"
         if (part / "vessel").is_dir():
-            samples += _pair_with_masks(photographs, (part / "vessel", "{name}"))
+            samples += _pair_with_masks(photographs, (part / "vessel", "{name}"), artery_vein=coloured)
         else:
-            samples += _pair_with_masks(photographs, (part / "av", "{name}"), vessels="any colour")
+            samples += _pair_with_masks(photographs, coloured, vessels="any colour", artery_vein=coloured)
     return samples
 
 

@@ -54,6 +54,21 @@ def read_mask(path: Path, vessels: Vessels = None) -> Mask:
     return _mask_from_colours(path, pixels, vessels)
 
 
+def read_values(path: Path, *, labels: bool) -> NDArray[np.uint32]:
+    """(H, W): 0xrrggbb of each pixel of a mask; of one of `labels` the number that is stored, of a palette the index.
+
+    Raises DataError for a file that can't be read, and for labels in colours.
+    """
+    pixels = _read_pixels(path, raw=labels)
+    if not labels:
+        return _pack_colours(pixels)
+    if pixels.ndim == 3:
+        if (pixels != pixels[:, :, :1]).any():
+            raise DataError(f"{path}: a mask in colours, {_describe_colours(pixels)}. Name colours in place of labels.")
+        pixels = pixels[:, :, 0]
+    return pixels.astype(np.uint32)
+
+
 def check_vessel_share(path: Path, vessel: Mask, inside: Mask, most: float = MAX_VESSEL_SHARE) -> None:
     """Raises DataError when more than the share `most` of the field of view `inside` is vessel; both (H, W)."""
     share = np.count_nonzero(vessel & inside) / (np.count_nonzero(inside) or 1)
@@ -90,8 +105,10 @@ def read_unpacked(path: Path) -> bytes:
     return gzip.decompress(data) if path.suffix.lower() == ".gz" else data
 
 
-def _read_pixels(path: Path) -> NDArray[np.uint8]:
-    """(H, W) of a grey file, (H, W, 3) of one that may have colours."""
+def _read_pixels(path: Path, *, raw: bool = False) -> NDArray[Any]:
+    """(H, W) uint8 of a grey file, (H, W, 3) of one that may have colours; `raw`: the numbers of a palette or of 16
+    bits as they are stored.
+    """
     try:
         with _open_mask(path) as file:
             if (pages := getattr(file, "n_frames", 1)) > 1:
@@ -100,6 +117,8 @@ def _read_pixels(path: Path) -> NDArray[np.uint8]:
                 raise DataError(
                     f"{path}: a mask that is stored turned (EXIF orientation {orientation}). Save it upright."
                 )
+            if raw and (file.mode in ("P", "L", "1") or file.mode.startswith("I")):
+                return np.clip(np.asarray(file, np.int64), 0, 2**16 - 1).astype(np.uint16)
             if file.mode.startswith("I"):
                 return _eight_bits_from_sixteen(np.asarray(file))
             if file.mode == "F":

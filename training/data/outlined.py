@@ -15,6 +15,7 @@ from vesselrt.runtime.errors import DataError
 from vesselrt.training.data.annotations import (
     UNANNOTATED_ADVICE,
     Annotation,
+    annotated_names,
     list_annotated_classes,
     list_annotated_photographs,
 )
@@ -53,8 +54,12 @@ def list_outlined_samples(root: Path, settings: DataSetSettings, split: Split) -
             f"{beside}: {len(strangers)} annotated photograph(s) are not in {folder}: {', '.join(strangers)}. "
             "Mend the names, or take these annotations out."
         )
-    if settings.classes is not None:
-        _check_classes(settings_path, settings.classes, [shared] if shared.exists() else single)
+    annotations = [shared] if shared.exists() else single
+    if (rules := settings.class_rules) is not None:
+        for name, marks in rules.classes.items():
+            _check_classes(settings_path, tuple(annotated_names(name, marks)), annotations)
+    elif isinstance(settings.classes, tuple):
+        _check_classes(settings_path, settings.classes, annotations)
     photographs = [p for p in photographs if settings.split(settings_path, p.stem) == split]
     bare = [p.name for p in photographs if named.isdisjoint((p.stem, p.name))]
     if bare and settings.unannotated == "refuse":

@@ -5,6 +5,7 @@ Photographs are decoded by the runtime's decoder alone, so training and serving 
 
 import hashlib
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from vesselrt.runtime.photo.decoding import Limits, open_photo
 from vesselrt.runtime.photo.encoded import Encoded
 from vesselrt.runtime.photo.photograph import Photograph
 from vesselrt.training.data.annotations import Annotation
+from vesselrt.training.data.classes import ClassRules, ClassTruth, MarkedMasks, check_declared
 from vesselrt.training.data.masks import MAX_VESSEL_SHARE, Vessels, check_vessel_share, read_mask, read_unpacked
 
 logger = logging.getLogger(__name__)
@@ -42,6 +44,22 @@ class Sample:
     """Which pixels of the masks `truth` and `second` are vessel."""
     most_vessel: float = MAX_VESSEL_SHARE
     """Share of the field of view that may be vessel."""
+    marked: MarkedMasks | None = None
+    """The masks of several classes; None: there are none, or `annotation` has them."""
+    unmarked_is_empty: bool = False
+    """Where a class has no mask of this photograph, it shows nothing of it; else that is an error."""
+
+    @property
+    def class_rules(self) -> ClassRules | None:
+        """Of the classes that the data set tells apart; None where it has vessels alone."""
+        if self.marked is not None:
+            return self.marked.rules
+        return None if self.annotation is None else self.annotation.rules.class_rules
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The classes that the data set tells apart; none where it has vessels alone."""
+        return () if self.class_rules is None else tuple(self.class_rules.classes)
 
     def read_image(self) -> Image:
         """The photograph, (H, W, 3) uint8 RGB, turned upright as the runtime does; masks are taken as stored."""
@@ -70,6 +88,24 @@ class Sample:
         self._check_share(self.truth, truth)
         return truth
 
+    def ignores(self, names: Sequence[str]) -> bool:
+        """Whether the truth of these classes may have pixels that don't count."""
+        rules = self.class_rules
+        return rules is not None and rules.ignore is not None and set(names) <= set(rules.classes)
+
+    def read_classes(self, wanted: Sequence[str]) -> ClassTruth:
+        """The truth of these classes. Raises DataError for what can't be theirs, and for one that is not declared."""
+        if self.annotation is not None:
+            found = self.annotation.class_truth(*self._size(), wanted)
+        elif self.marked is not None:
+            found = self._read_marked(self.marked, wanted)
+        else:
+            check_declared(self.truth, wanted, ())
+            raise DataError(f"{self.truth}: no class was asked for. Name one.")
+        for mask in found.masks:
+            self._check_share(self.truth, mask)
+        return found
+
     def read_second(self) -> Mask | None:
         """The second observer's (H, W) bool; None where there is none. Raises DataError as `read_truth` does."""
         return None if self.second is None else self._read_vessels(self.second)
@@ -89,6 +125,22 @@ class Sample:
         _check_upright(self, path, mask)
         self._check_share(path, mask)
         return mask
+
+    def _read_marked(self, marked: MarkedMasks, wanted: Sequence[str]) -> ClassTruth:
+        masks, ignored = marked.read(wanted)
+        missing = [str(path) for path, mask in zip(marked.files(wanted).values(), masks, strict=True) if mask is None]
+        if missing and not self.unmarked_is_empty:
+            raise DataError(
+                f"{', '.join(missing)}: no such mask. Where a photograph without one shows nothing of the class, set "
+                '"unannotated": "empty" in dataset.json.'
+            )
+        shapes = {mask.shape for mask in (*masks, ignored) if mask is not None} or {self._size()}
+        if len(shapes) > 1:
+            raise DataError(f"{self.image}: its masks have different sizes. They must agree.")
+        (shape,) = shapes
+        whole = np.stack([np.zeros(shape, bool) if mask is None else mask for mask in masks])
+        _check_upright(self, marked.mask, whole[0])
+        return ClassTruth(whole, ignored)
 
     def _check_share(self, path: Path, vessel: Mask) -> None:
         inside = self.read_field_of_view(vessel.shape)
@@ -119,6 +171,23 @@ def read_pair(sample: Sample) -> tuple[Image, Mask]:
     image, truth = sample.read_image(), sample.read_truth()
     check_same_size(sample, truth, sample.image, image)
     return image, truth
+
+
+def read_pair_of(sample: Sample, names: Sequence[str]) -> tuple[Image, ClassTruth]:
+    """Photograph (H, W, 3) and the truth of a model's classes. Raises DataError when their sizes differ."""
+    image, truth = sample.read_image(), read_truth_of(sample, names)
+    check_same_size(sample, truth.masks[0], sample.image, image)
+    return image, truth
+
+
+def read_truth_of(sample: Sample, names: Sequence[str]) -> ClassTruth:
+    """The truth of a model's classes. Of a single one that the data set does not tell apart, that is its vessels.
+
+    Raises DataError.
+    """
+    if len(names) == 1 and names[0] not in sample.class_names:
+        return ClassTruth(sample.read_truth()[None], None)
+    return sample.read_classes(names)
 
 
 def read_inside(sample: Sample, truth: Mask) -> Mask:

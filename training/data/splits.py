@@ -14,6 +14,7 @@ from pydantic import Field, ValidationError
 from vesselrt.runtime.errors import DataError
 from vesselrt.runtime.manifest import explain
 from vesselrt.training.data.annotations import AnnotationRules
+from vesselrt.training.data.classes import ClassRules
 from vesselrt.training.data.masks import MAX_VESSEL_SHARE, Colour
 from vesselrt.training.data.samples import Sample
 
@@ -41,6 +42,10 @@ class DataSetSettings(AnnotationRules):
             raise DataError(f"{path}: not readable ({error}).") from None
         except ValidationError as error:
             raise DataError(f"{path}: not valid settings of a data set: {explain(error)}.") from None
+
+    def with_rules(self, rules: ClassRules | None) -> "DataSetSettings":
+        """With these rules of its classes, where there are some."""
+        return self if rules is None else self.model_copy(update=dict(rules))
 
     def split(self, path: Path, name: str) -> Split:
         """The split of a photograph; `path` is that of the settings. Raises DataError unless `splits` gives it one."""

@@ -99,6 +99,10 @@ class Counts:
 
     vessel: Levels
     background: Levels
+    hits: int
+    """Vessel pixels that are painted."""
+    alarms: int
+    """Background pixels that are painted."""
     thin: int
     thin_found: int
     cldice: float
@@ -124,7 +128,10 @@ class Truth:
 
     def count(self, probability: Image, level: int) -> Counts:
         """Holds a map (H, W) uint8, in which vessel is what reaches `level`, to this truth."""
-        painted = probability >= level
+        return self.count_mask(probability, probability >= level)
+
+    def count_mask(self, probability: Image, painted: Mask) -> Counts:
+        """Holds a map (H, W) uint8, and the mask (H, W) that came of it, to this truth."""
         centreline = _skeleton(painted) & self.inside
         precision = _ratio((centreline & self.vessel).sum(), centreline.sum())
         sensitivity = _ratio((self.centreline & painted).sum(), self.centreline.sum())
@@ -132,25 +139,40 @@ class Truth:
         return Counts(
             vessel=np.bincount(probability[self.inside & self.vessel], minlength=256),
             background=np.bincount(probability[self.inside & ~self.vessel], minlength=256),
+            hits=int((self.inside & self.vessel & painted).sum()),
+            alarms=int((self.inside & ~self.vessel & painted).sum()),
             thin=int(self.thin.sum()),
             thin_found=int((self.thin & painted).sum()),
             cldice=float(2 * precision * sensitivity / both) if both else 0.0,
         )
 
 
-def pooled_metrics(photographs: Sequence[Counts], level: int, *, ranked: bool = True) -> SegmentationMetrics:
-    """Figures of the photographs together, where vessel is what reaches `level`; `ranked` False: of human masks."""
-    return _metrics_from_columns(
-        _metric_columns(photographs, np.ones((1, len(photographs)), np.int64), level, ranked=ranked)
-    )[0]
+def add_counts(classes: Sequence[Counts]) -> Counts:
+    """Several classes of one photograph together: their pixels are pooled, and clDice is the mean of theirs."""
+    return Counts(
+        vessel=np.sum([c.vessel for c in classes], axis=0),
+        background=np.sum([c.background for c in classes], axis=0),
+        hits=sum(c.hits for c in classes),
+        alarms=sum(c.alarms for c in classes),
+        thin=sum(c.thin for c in classes),
+        thin_found=sum(c.thin_found for c in classes),
+        cldice=float(np.mean([c.cldice for c in classes])),
+    )
 
 
-def metrics_by_photograph(photographs: Sequence[Counts], level: int) -> list[SegmentationMetrics]:
+def pooled_metrics(photographs: Sequence[Counts], *, ranked: bool = True) -> SegmentationMetrics:
+    """Figures of the photographs together; `ranked` False: of human masks."""
+    return _metrics_from_columns(_metric_columns(photographs, np.ones((1, len(photographs)), np.int64), ranked=ranked))[
+        0
+    ]
+
+
+def metrics_by_photograph(photographs: Sequence[Counts]) -> list[SegmentationMetrics]:
     """Figures of every photograph alone."""
-    return _metrics_from_columns(_metric_columns(photographs, np.eye(len(photographs), dtype=np.int64), level))
+    return _metrics_from_columns(_metric_columns(photographs, np.eye(len(photographs), dtype=np.int64)))
 
 
-def bootstrap_interval(photographs: Sequence[Counts], level: int, *, ranked: bool = True) -> Interval | None:
+def bootstrap_interval(photographs: Sequence[Counts], *, ranked: bool = True) -> Interval | None:
     """Where the pooled figures lie with other photographs of the kind; None for a single photograph: its spread is
     unknown. A figure that some draws do not have (no vessel in them is thin) is taken of the others.
     """
@@ -158,7 +180,7 @@ def bootstrap_interval(photographs: Sequence[Counts], level: int, *, ranked: boo
     if count < 2:
         return None
     draws = np.random.default_rng(SEED).multinomial(count, np.full(count, 1 / count), RESAMPLES)
-    drawn = _metric_columns(photographs, draws, level, ranked=ranked)
+    drawn = _metric_columns(photographs, draws, ranked=ranked)
     tail = (1 - CONFIDENCE) / 2
     known = {name: values[~np.isnan(values)] for name, values in drawn.items()}
     ends = {name: np.quantile(v, (tail, 1 - tail)) if v.size else np.full(2, np.nan) for name, v in known.items()}
@@ -202,18 +224,18 @@ def reliability_bins(vessel: Levels, background: Levels) -> list[Bin]:
 
 
 def _metric_columns(
-    photographs: Sequence[Counts], weights: NDArray[np.int64], level: int, *, ranked: bool = True
+    photographs: Sequence[Counts], weights: NDArray[np.int64], *, ranked: bool = True
 ) -> dict[str, Shares]:
     """Each figure (R,) of R weightings (R, N) of the N photographs: how often each is counted. NaN: undefined."""
     vessels = np.array([p.vessel for p in photographs])  # (N, 256)
     backgrounds = np.array([p.background for p in photographs])
     vessel, background = weights @ vessels, weights @ backgrounds  # (R, 256)
-    tp, fn = vessel[:, level:].sum(1), vessel[:, :level].sum(1)
-    fp, tn = background[:, level:].sum(1), background[:, :level].sum(1)
+    hits, alarms = (np.array([getattr(p, name) for p in photographs]) for name in ("hits", "alarms"))  # (N,)
+    tp, fp = weights @ hits, weights @ alarms  # (R,)
+    fn, tn = vessel.sum(1) - tp, background.sum(1) - fp
     thin = weights @ np.array([p.thin for p in photographs])
     thin_found = weights @ np.array([p.thin_found for p in photographs])
-    hits = vessels[:, level:].sum(1)
-    dice = _ratio(2 * hits, hits + backgrounds[:, level:].sum(1) + vessels.sum(1))  # (N,)
+    dice = _ratio(2 * hits, hits + alarms + vessels.sum(1))  # (N,)
     counted, undefined = weights.sum(1), np.full(len(weights), np.nan)
     return {
         "f1": _ratio(2 * tp, 2 * tp + fp + fn),

@@ -1,14 +1,29 @@
-"""After the first stage: the logits are shifted until 0.5 is the right threshold."""
+"""After the first stage: the logits are shifted until 0.5 is the right threshold; several classes get one each."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
+from pydantic import TypeAdapter, ValidationError
 
+from vesselrt.runtime.errors import DataError
+from vesselrt.runtime.files import atomic_write
+from vesselrt.runtime.manifest import explain
 from vesselrt.training.fit.checkpoints import load_network, read_checkpoint, write_checkpoint
 from vesselrt.training.fit.recipe import Recipe
-from vesselrt.training.fit.validation import HALF_LEVEL, ValidationCase, validate_network
+from vesselrt.training.fit.validation import (
+    HALF_LEVEL,
+    F1Curve,
+    ValidationCase,
+    validate_classes,
+    validate_network,
+)
+
+THRESHOLDS = "thresholds.json"
+"""Of a run's folder: class → threshold."""
+_FOUND = TypeAdapter(dict[str, float])
 
 
 def calibrate(
@@ -24,16 +39,53 @@ def calibrate(
 
     What is added to the logits to this end is written into the file `weights` as `shift`; export folds it into the
     model file. A recipe may do without: then `shift` is 0.
+
+    Of several classes the logits stay as they are, and the threshold of each is written beside `weights`, to
+    THRESHOLDS; the manifest gets them at export.
     """
     state = read_checkpoint(weights, weights.parent)
     if not recipe.calibrated:
         write_checkpoint({**state, "shift": 0.0}, weights)
         return
     network, _ = load_network(recipe, weights, device)
+    if len(recipe.classes) > 1:
+        thresholds = _class_thresholds(recipe, validate_classes(network, cases, recipe, device), report)
+        with atomic_write(weights.parent / THRESHOLDS) as path:
+            path.write_text(json.dumps(thresholds, indent=1), "utf-8")
+        write_checkpoint({**state, "shift": 0.0}, weights)
+        return
     curves = validate_network(network, cases, recipe, device)
-    level = round(float(np.median([int(np.argmax(curve)) for curve in curves.values()])))
-    threshold = min(max((level - 0.5) / 255, 0.01), 0.99)
+    level, threshold = _middle_of_best(curves)
     shift = float(np.log((1 - threshold) / threshold))
     figures = "  ".join(f"{name} {curve[HALF_LEVEL]:.4f} to {curve[level]:.4f}" for name, curve in curves.items())
     report(f"calibration: threshold {threshold:.3f} becomes 0.5\n  {figures}")
     write_checkpoint({**state, "shift": shift}, weights)
+
+
+def read_thresholds(run: Path) -> dict[str, float]:
+    """Class → the threshold that calibration found; of one class, or without calibration, none. Raises DataError."""
+    path = run / THRESHOLDS
+    try:
+        return _FOUND.validate_json(path.read_bytes()) if path.exists() else {}
+    except ValidationError as error:
+        raise DataError(f"{path}: not what training writes: {explain(error)}") from None
+
+
+def _class_thresholds(
+    recipe: Recipe, found: dict[str, dict[str, F1Curve]], report: Callable[[str], None]
+) -> dict[str, float]:
+    """Of each class, in 1/1000; a threshold that the recipe names itself stays."""
+    thresholds = {}
+    for facts in recipe.classes:
+        curves = found[facts.name]
+        level, threshold = _middle_of_best(curves)
+        thresholds[facts.name] = round(threshold, 3) if facts.threshold is None else facts.threshold
+        figures = "  ".join(f"{name} {curve[HALF_LEVEL]:.4f} to {curve[level]:.4f}" for name, curve in curves.items())
+        report(f"calibration: threshold of {facts.name} {thresholds[facts.name]:.3f}\n  {figures}")
+    return thresholds
+
+
+def _middle_of_best(curves: dict[str, F1Curve]) -> tuple[int, float]:
+    """The median of each camera's best level, and the threshold just below it."""
+    level = round(float(np.median([int(np.argmax(curve)) for curve in curves.values()])))
+    return level, min(max((level - 0.5) / 255, 0.01), 0.99)

@@ -39,10 +39,10 @@ class Teacher:
                 f"{self.path}: its preparation is {preparation}, the recipe's {recipe.preparation}. "
                 "Expected a teacher that sees what the network sees."
             )
-        if len(self.manifest.classes) != 1:
-            raise DataError(
-                f"{self.path}: has the classes {', '.join(self.manifest.class_names)}. Expected vessel alone."
-            )
+        told, wanted = (_describe_classes(of.class_names, of.exclusive) for of in (self.manifest, recipe))
+        several = max(len(self.manifest.classes), len(recipe.classes)) > 1
+        if several and told != wanted:  # a single one may have another name
+            raise DataError(f"{self.path}: has the classes {told}. Expected those of the recipe: {wanted}.")
         for crop in (stage.schedule.crop for stage in recipe.stages):
             if crop % tile.multiple or (tile.fixed and crop != tile.size):
                 expected = tile.size if tile.fixed else f"a multiple of {tile.multiple}"
@@ -54,12 +54,16 @@ class Teacher:
         return {digest for data in self.manifest.provenance.data for digest in data.photographs}
 
     def answer(self, pixels: Image) -> NDArray[np.float32]:
-        """The probability of vessel, (h, w) in 0..1, of a crop (h, w, C) uint8."""
+        """The probability of each class, (K, h, w) in 0..1, of a crop (h, w, C) uint8."""
         if self._backend is None:  # not OpenVINO: it can't start in a forked process when it ran in its parent
             _, self._backend = open_backend(self.path, "cpu:onnxruntime", "f32", threads=1)
         (levels,) = self._backend.infer([np.ascontiguousarray(pixels.transpose(2, 0, 1))[None]])
-        probability: NDArray[np.float32] = levels[0, 0] / np.float32(255)
+        probability: NDArray[np.float32] = levels[0] / np.float32(255)
         return probability
+
+
+def _describe_classes(names: tuple[str, ...], exclusive: bool) -> str:
+    return f"{', '.join(names)}{', exclusive' if exclusive else ''}"
 
 
 def inherit_weights(recipe: Recipe, teacher: Teacher, windows: Tensor) -> dict[str, Tensor]:

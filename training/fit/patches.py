@@ -14,7 +14,7 @@ from pydantic import Field
 from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.manifest import Facts, Preparation
 from vesselrt.runtime.photo.preparation import prepare, resize
-from vesselrt.training.synthetic.cameras import Factors
+from vesselrt.training.synthetic.cameras import Factors, map_each
 
 if TYPE_CHECKING:
     from monai.transforms.compose import Compose
@@ -44,29 +44,34 @@ class PreparedPhoto:
     image: NDArray[np.float32]
     """(C, h, w) in 0..1."""
     truth: NDArray[np.float32]
-    """(1, h, w) in 0..1."""
+    """(..., h, w) in 0..1: of one class (h, w), of several maps (K, h, w)."""
     patches: Patches
 
     @classmethod
     def build(
         cls, image: Image, truth: NDArray[np.bool_], preparation: Preparation, patches: Patches
     ) -> "PreparedPhoto":
-        """From a photograph (H, W, 3) and its mask (H, W)."""
+        """From a photograph (H, W, 3) and its mask (H, W), or several (K, H, W)."""
         prepared = prepare(image, preparation)
-        mask = np.ascontiguousarray(prepared.box.cut(truth)).astype(np.uint8)[:, :, None] * np.uint8(255)
-        coverage = resize(mask, *prepared.pixels.shape[:2])[:, :, 0][None]
+
+        def cover(single: NDArray[np.bool_]) -> Image:
+            mask = np.ascontiguousarray(prepared.box.cut(single)).astype(np.uint8)[:, :, None] * np.uint8(255)
+            return resize(mask, *prepared.pixels.shape[:2])[:, :, 0]
+
+        coverage = map_each(cover, truth)
         share = coverage.astype(np.float32) / 255 if patches.truth == "coverage" else coverage > 0
         pixels = prepared.pixels.transpose(2, 0, 1)
         return cls((pixels / 255).astype(np.float32), share.astype(np.float32), patches)
 
     def patch(self, side: int, random: np.random.Generator) -> tuple[Image, NDArray[np.float32]]:
-        """One patch: (side, side, C) uint8, and its truth (side, side) in 0..1."""
+        """One patch: (side, side, C) uint8, and its truth (..., side, side) in 0..1."""
         change = _patch_transforms(self.patches, side)
         change.set_random_state(int(random.integers(2**32, dtype=np.uint64)))
-        changed = change({"image": self.image, "truth": self.truth})
+        maps = self.truth.reshape(-1, *self.truth.shape[-2:])  # MONAI has channels first
+        changed = change({"image": self.image, "truth": maps})
         pixels = (np.clip(np.asarray(changed["image"]), 0, 1) * 255 + 0.5).astype(np.uint8)
-        truth = np.clip(np.asarray(changed["truth"])[0], 0, 1).astype(np.float32)
-        return np.ascontiguousarray(pixels.transpose(1, 2, 0)), truth
+        truth = np.clip(np.asarray(changed["truth"]), 0, 1).astype(np.float32)
+        return np.ascontiguousarray(pixels.transpose(1, 2, 0)), truth.reshape(*self.truth.shape[:-2], side, side)
 
 
 @cache

@@ -17,7 +17,7 @@ _TRAINED_ON: tuple[Split, ...] = ("train", "validation")
 
 
 def check_network(recipe: Recipe) -> None:
-    """Raises DataError unless the network takes the crops of every stage, and gives a logit for each of their pixels.
+    """Raises DataError unless the network takes the crops of every stage, and gives the logits of each of their pixels.
 
     It is tried on one that is built for this alone: the one to train keeps its batch statistics.
     """
@@ -28,7 +28,7 @@ def check_network(recipe: Recipe) -> None:
         raise DataError(f"{name} has no weights to train. Name another.")
     for stage in recipe.stages:
         batch, side = min(2, stage.schedule.batch), stage.schedule.crop
-        shape, expected = (batch, len(recipe.input.mean), side, side), (batch, 1, side, side)
+        shape, expected = (batch, len(recipe.input.mean), side, side), (batch, recipe.logit_count, side, side)
         window = normalise_pixels(torch.zeros(shape, dtype=torch.uint8), recipe)
         try:
             with torch.no_grad():

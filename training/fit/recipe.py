@@ -11,7 +11,8 @@ import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from vesselrt.runtime.errors import DataError, first_line
-from vesselrt.runtime.manifest import Facts, Input, Precision, Preparation, Tile, explain
+from vesselrt.runtime.manifest import ClassFacts, Facts, Input, Precision, Preparation, Tile, explain
+from vesselrt.training.data.classes import ClassMarks, ClassRules
 from vesselrt.training.data.finding import Kind, list_samples
 from vesselrt.training.data.samples import Sample
 from vesselrt.training.data.splits import Split
@@ -40,9 +41,21 @@ class DataSet(Facts):
     path: Path
     name: str
     terms: str
+    classes: dict[str, ClassMarks] | None = None
+    """How classes are marked there, each by colours, labels, masks or names; null: as its dataset.json says, or, of
+    arteries and veins, as its authors published it."""
+    ignore: ClassMarks | None = None
+    """Beside `classes`: how pixels are marked that don't count."""
+    background: ClassMarks | None = None
+    """Beside `classes`: how pixels of none of them are marked; null: black, or label 0."""
 
     def samples(self, root: Path, split: Split) -> list[Sample]:
-        return list_samples(self.kind, root / self.path, split)
+        rules = (
+            None
+            if self.classes is None
+            else ClassRules(classes=self.classes, ignore=self.ignore, background=self.background)
+        )
+        return list_samples(self.kind, root / self.path, split, rules)
 
 
 class NetworkFactory(Facts):
@@ -70,7 +83,7 @@ class NetworkFactory(Facts):
 
 
 class LossWeights(Facts):
-    """Weighted sum of binary cross-entropy and Dice loss, both on soft truth."""
+    """Weighted sum of cross-entropy and Dice loss, both on soft truth; of several classes the mean over them."""
 
     cross_entropy: Annotated[float, Field(ge=0)] = 1.0
     dice: Annotated[float, Field(ge=0)] = 0.5
@@ -105,6 +118,11 @@ class Recipe(Facts):
     preparation: Preparation
     input: Input
     tile: Tile
+    classes: tuple[ClassFacts, ...] = (ClassFacts(name="vessel"),)
+    """Those that the network tells apart, in the order of its channels: names, or as in a manifest."""
+    exclusive: bool = False
+    """Whether a pixel belongs to one class at most. Then the network ends in a softmax and has a channel more, the
+    first, for the background; else in a sigmoid for each class."""
     network: NetworkFactory
     cameras: CameraFamily = CameraFamily()
     patches: Patches | None = None
@@ -117,7 +135,8 @@ class Recipe(Facts):
     final: tuple[FinalSchedule, ...] = ()
     """One after the other."""
     calibrated: bool = True
-    """Shift the probabilities so that validation finds 0.5 the right threshold."""
+    """Shift the probabilities so that validation finds 0.5 the right threshold; of several classes, find the threshold
+    of each."""
     precision: Literal["auto", "f32", "bf16", "fp16"] = "auto"
     """Of the training's arithmetic. `auto`: the fastest that the device computes itself."""
     tolerance: dict[Precision, Annotated[float, Field(gt=0)]] = {"f32": 1e-4, "bf16": 0.3}
@@ -128,6 +147,15 @@ class Recipe(Facts):
     def _as_list(cls, value: Any) -> Any:
         """A single stage may be written without a list, and none as null."""
         return [] if value is None else [value] if isinstance(value, dict) else value
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return tuple(facts.name for facts in self.classes)
+
+    @property
+    def logit_count(self) -> int:
+        """Channels that the network gives."""
+        return len(self.classes) + self.exclusive
 
     @property
     def stages(self) -> tuple[Stage, ...]:
@@ -171,10 +199,22 @@ class Recipe(Facts):
             raise ValueError(f"input.mean and input.std need {channels} value(s), one a channel")
         if self.distillation is None and any(stage.distilled for stage in self.final):
             raise ValueError("final.distilled needs a teacher: name one in distillation")
+        self._check_classes()
         names = [data_set.name for data_set in self.data]
         if twins := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"data sets that share a name: {', '.join(twins)}. Give each its own")
         return self
+
+    def _check_classes(self) -> None:
+        if not self.classes or len(set(self.class_names)) < len(self.classes):
+            raise ValueError(f"classes need different names, and one at least, not: {', '.join(self.class_names)}")
+        several = len(self.classes) > 1
+        if self.exclusive and not several:
+            raise ValueError("exclusive is for several classes: name them in classes, or leave it out")
+        if several and self.distillation is not None and self.distillation.inherit:
+            raise ValueError("distillation.inherit is for one class: set it to false, and the answers still teach")
+        if several and any(stage.second_observer for stage in self.final):
+            raise ValueError("final.second_observer is for one class: a second observer tells vessels alone")
 
     @classmethod
     def read(cls, path: Path, changes: Sequence[str] = ()) -> "Recipe":

@@ -18,6 +18,7 @@ from tensorboardX import SummaryWriter
 
 from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.files import atomic_write
+from vesselrt.runtime.output.pictures import draw_overlay
 from vesselrt.training.evaluation.evaluate import EvaluatedPhoto
 from vesselrt.training.evaluation.figures import Truth
 from vesselrt.training.evaluation.overlay import draw_errors
@@ -84,18 +85,31 @@ def draw_curves(history: Sequence[Entry], path: Path) -> None:
     figure.savefig(path, dpi=100)
 
 
-def draw_predictions(cases: Sequence[ValidationCase], find: Callable[[Image], NDArray[np.bool_]], path: Path) -> None:
-    """Photograph, truth, what `find` finds, and where that is right: a row for each of the first cases, as a PNG."""
+def draw_predictions(
+    cases: Sequence[ValidationCase], find: Callable[[Image], NDArray[np.bool_]], colours: Sequence[str], path: Path
+) -> None:
+    """Photograph, truth, what `find` finds, (H, W) or (K, H, W), and where that is right: a row for each of the first
+    cases, as a PNG. Of several classes each has its colour, and a picture of where it is right.
+    """
     rows = []
     for case in cases[:_SHOWN]:
-        found = find(case.image)
-        grey = [np.dstack([mask.astype(np.uint8) * 255] * 3) for mask in (case.truth, found)]
-        judged = draw_errors(EvaluatedPhoto(case.group, case.image, Truth.of(case.truth, case.inside), found))
-        pictures = [case.image, *grey, judged]
+        truths, found = (maps.reshape(-1, *case.inside.shape) for maps in (case.truth, find(case.image)))
+        judged = [
+            draw_errors(EvaluatedPhoto(case.group, case.image, Truth.of(truth, case.inside), mask))
+            for truth, mask in zip(truths, found, strict=True)
+        ]
+        shown = colours if len(truths) > 1 else ["#ffffff"]
+        pictures = [case.image, _paint_masks(truths, shown), _paint_masks(found, shown), *judged]
         rows.append(np.hstack([_fit_into_square(picture) for picture in pictures]))
     _, png = cv2.imencode(".png", np.vstack(rows)[:, :, ::-1])
     with atomic_write(path) as name:
         name.write_bytes(png.tobytes())
+
+
+def _paint_masks(masks: NDArray[np.bool_], colours: Sequence[str]) -> Image:
+    """(K, H, W) → (H, W, 3): each in its colour, on black."""
+    black = np.zeros((*masks.shape[1:], 3), np.uint8)
+    return draw_overlay(black, zip(masks, colours, strict=True), 1.0)
 
 
 def _fit_into_square(picture: Image) -> Image:

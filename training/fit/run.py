@@ -5,6 +5,7 @@ RUN/photographs.json the hashes of the photographs that were trained on or chose
 RUN/teacher.json     the manifest of the model that it learns from, where there is one
 RUN/last.pt          everything needed to go on after a kill, written every validation and every two minutes
 RUN/best.pt          weights (moving average) with the best validation score, and their calibration
+RUN/thresholds.json  of several classes: the threshold of each
 RUN/final-1.pt       weights after the first of the final stages, where there are some; RUN/final-1-last.pt to resume
 and what vesselrt.training.fit.record writes for people.
 """
@@ -22,7 +23,8 @@ from torch import Tensor
 
 from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.backends import to_bytes
-from vesselrt.training.fit.calibration import calibrate
+from vesselrt.runtime.output.classes import ClassLayers, layers_of
+from vesselrt.training.fit.calibration import calibrate, read_thresholds
 from vesselrt.training.fit.checkpoints import claim_run_folder, load_network, read_checkpoint, write_checkpoint
 from vesselrt.training.fit.distillation import Teacher, inherit_weights
 from vesselrt.training.fit.preflight import check_network, hash_photographs
@@ -32,7 +34,6 @@ from vesselrt.training.fit.sampling import Crops, DrawCrop, draw_windows, load_b
 from vesselrt.training.fit.stages import Stage, equivalent_steps
 from vesselrt.training.fit.trainer import OnStep, Trainer
 from vesselrt.training.fit.validation import (
-    HALF_LEVEL,
     ValidationCase,
     predict_probability,
     read_validation_cases,
@@ -168,11 +169,17 @@ class _Run:
 
     def _draw_predictions(self, cases: Sequence[ValidationCase], weights: Path) -> None:
         network, shift = load_network(self.recipe, weights, self.device)
+        every = layers_of(
+            self.recipe.classes, 0.5, read_thresholds(self.folder) if len(self.recipe.classes) > 1 else None
+        )
 
-        def find_vessels(image: Image) -> NDArray[np.bool_]:
-            return to_bytes(predict_probability(network, image, self.recipe, self.device, shift)) >= HALF_LEVEL
+        def find_classes(image: Image) -> NDArray[np.bool_]:
+            levels = to_bytes(predict_probability(network, image, self.recipe, self.device, shift))
+            maps = levels.reshape(-1, *image.shape[:2])
+            return np.stack([mask for _, mask in ClassLayers(maps, every, every, self.recipe.exclusive).masks()])
 
-        draw_predictions(cases, find_vessels, self.folder / "predictions.png")
+        colours = [layer.colour for layer in every]
+        draw_predictions(cases, find_classes, colours, self.folder / "predictions.png")
 
 
 def describe_peak_memory(device: torch.device) -> str:

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.hardware import usable_cores
-from vesselrt.training.data.samples import Sample, read_pair
+from vesselrt.training.data.samples import Sample, read_pair_of
 from vesselrt.training.fit.distillation import Teacher
 from vesselrt.training.fit.patches import PreparedPhoto
 from vesselrt.training.fit.recipe import Recipe
@@ -24,7 +24,8 @@ from vesselrt.training.synthetic.cameras import draw_crop, pyramid_from_photo
 
 Crop = tuple[Image, NDArray[np.float32]]
 DrawCrop = Callable[[np.random.Generator], Crop]
-"""A photograph to train on: gives a random crop (h, w, C) uint8, and its truth (h, w) in 0..1."""
+"""A photograph to train on: gives a random crop (h, w, C) uint8, and its truth (h, w) in 0..1; of several classes
+(K, h, w). Where some photograph has pixels that don't count, their share is a further map, the last."""
 
 
 class Crops(Dataset[Crop]):
@@ -41,15 +42,17 @@ class Crops(Dataset[Crop]):
         return self.stage.schedule.steps * self.stage.schedule.batch - self.start
 
     def __getitem__(self, index: int) -> Crop:
-        """(C, h, w) uint8, and the truth (1, h, w) in 0..1, of which the teacher has its share."""
+        """(C, h, w) uint8, and the truth (K, h, w) in 0..1, of which the teacher has its share."""
         pixels, truth = self.draw(index + self.start)
+        maps = truth.reshape(-1, *truth.shape[-2:])
         if self.teacher is not None:
-            share = self.stage.teacher_share
-            truth = (1 - share) * truth + share * self.teacher.answer(pixels)
-        return np.ascontiguousarray(pixels.transpose(2, 0, 1)), truth[None]
+            share, answer = self.stage.teacher_share, self.teacher.answer(pixels)  # (K, h, w)
+            taught = (1 - share) * maps[: len(answer)] + share * answer
+            maps = np.concatenate([taught, maps[len(answer) :]])
+        return np.ascontiguousarray(pixels.transpose(2, 0, 1)), maps
 
     def draw(self, number: int) -> Crop:
-        """Crop (h, w, C) and its truth (h, w), as annotated."""
+        """Crop (h, w, C) and its truth (h, w) or (K, h, w), as annotated."""
         random = np.random.default_rng((self.stage.seed, number))
         data_set = self.sources[number % len(self.sources)]  # every set equally often, whatever its size
         return data_set[random.integers(len(data_set))](random)
@@ -57,29 +60,39 @@ class Crops(Dataset[Crop]):
 
 def read_sources(recipe: Recipe, stage: Stage, data: Path) -> list[list[DrawCrop]]:
     """The photographs of each data set that a stage trains on, read. Raises DataError."""
-    return [
-        read_photographs((s for split in stage.splits for s in data_set.samples(data, split)), recipe, stage)
-        for data_set in recipe.data
-    ]
+    found = [[s for split in stage.splits for s in data_set.samples(data, split)] for data_set in recipe.data]
+    ignoring = any(sample.ignores(recipe.class_names) for samples in found for sample in samples)
+    return [read_photographs(samples, recipe, stage, ignoring=ignoring) for samples in found]
 
 
-def read_photographs(samples: Iterable[Sample], recipe: Recipe, stage: Stage) -> list[DrawCrop]:
-    """What crops of each photograph are drawn by; a share of them may have the second observer's truth."""
+def read_photographs(
+    samples: Iterable[Sample], recipe: Recipe, stage: Stage, *, ignoring: bool = False
+) -> list[DrawCrop]:
+    """What crops of each photograph are drawn by; a share of them may have the second observer's truth.
+
+    `ignoring`: some photograph has pixels that don't count, so that all of them say which.
+    """
     draws = []
     for sample in samples:
-        draw = _read_photograph(sample, recipe, stage)
+        draw = _read_photograph(sample, recipe, stage, ignoring)
         if stage.second_observer and sample.second is not None:
             other = replace(sample, truth=sample.second, annotation=None)
-            draw = partial(_draw_either, draw, _read_photograph(other, recipe, stage), stage.second_observer)
+            second = _read_photograph(other, recipe, stage, ignoring)
+            draw = partial(_draw_either, draw, second, stage.second_observer)
         draws.append(draw)
     return draws
 
 
-def _read_photograph(sample: Sample, recipe: Recipe, stage: Stage) -> DrawCrop:
-    (image, truth), side = read_pair(sample), stage.schedule.crop
+def _read_photograph(sample: Sample, recipe: Recipe, stage: Stage, ignoring: bool) -> DrawCrop:
+    (image, found), side = read_pair_of(sample, recipe.class_names), stage.schedule.crop
+    truth = found.masks if len(found.masks) > 1 else found.masks[0]
+    ignored = None
+    if ignoring:
+        ignored = np.zeros(image.shape[:2], bool) if found.ignored is None else found.ignored
     if recipe.patches is not None:
-        return partial(PreparedPhoto.build(image, truth, recipe.preparation, recipe.patches).patch, side)
-    pyramid, share = pyramid_from_photo(image, truth), stage.simulated_share
+        maps = truth if ignored is None else np.concatenate([found.masks, ignored[None]])
+        return partial(PreparedPhoto.build(image, maps, recipe.preparation, recipe.patches).patch, side)
+    pyramid, share = pyramid_from_photo(image, truth, ignored), stage.simulated_share
     return partial(draw_crop, pyramid, recipe.cameras, recipe.preparation, side, simulated_share=share)
 
 
@@ -88,7 +101,7 @@ def _draw_either(first: DrawCrop, second: DrawCrop, share: float, random: np.ran
 
 
 def load_batches(crops: Crops, device: torch.device) -> DataLoader[Crop]:
-    """(N, C, h, w) uint8 and (N, 1, h, w) float truth, drawn by processes beside the one that trains."""
+    """(N, C, h, w) uint8 and (N, K, h, w) float truth, drawn by processes beside the one that trains."""
     cores = usable_cores()
     return DataLoader(
         crops,

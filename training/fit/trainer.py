@@ -8,20 +8,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from monai.losses.dice import DiceCELoss
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from vesselrt.runtime.hardware import gains_by_bf16
 from vesselrt.training.fit.checkpoints import read_checkpoint, write_checkpoint
+from vesselrt.training.fit.loss import segmentation_loss
 from vesselrt.training.fit.recipe import Recipe
 from vesselrt.training.fit.stages import Stage
 from vesselrt.training.fit.validation import normalise_pixels
 
-THIN_PIXELS = 5
-"""Of the prepared image: vessels narrower than this are thin to the loss."""
 SECONDS_BETWEEN_CHECKPOINTS = 120.0
 """Of training: what an interruption may cost."""
 OnStep = Callable[[int, int, float], None]
@@ -63,9 +60,6 @@ class Trainer:
             self.plateau = ReduceLROnPlateau(self.optimiser, "max", plateau.factor, plateau.patience, threshold=0.0)
         self.arithmetic = choose_arithmetic(recipe.precision, device)
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.arithmetic == "fp16")
-        self.loss = DiceCELoss(
-            sigmoid=True, batch=True, lambda_dice=recipe.loss.dice, lambda_ce=recipe.loss.cross_entropy
-        )
         if resumes:
             self.restore()
         self._began, self._saved, self._first_step = time.monotonic(), time.monotonic(), self.step
@@ -90,7 +84,7 @@ class Trainer:
                 self.save()
 
     def update(self, pixels: Tensor, truth: Tensor) -> float:
-        """One step on (N, C, h, w) uint8 and (N, 1, h, w) float in 0..1; returns the loss."""
+        """One step on (N, C, h, w) uint8 and the truth, as `segmentation_loss` takes it; returns the loss."""
         pixels, truth = pixels.to(self.device), truth.to(self.device)
         if self.plateau is None or self.step < self.stage.schedule.warmup:
             for group in self.optimiser.param_groups:
@@ -99,10 +93,7 @@ class Trainer:
         windows = normalise_pixels(pixels, self.recipe).contiguous(memory_format=torch.channels_last)
         with torch.autocast(self.device.type, _TYPES[self.arithmetic], enabled=self.arithmetic != "f32"):
             logits = self.network(windows).float()
-        loss: Tensor = self.loss(logits, truth)
-        if self.stage.thin:
-            missed = functional.softplus(-logits)  # cross-entropy where the truth is vessel
-            loss = loss + self.stage.thin * (find_thin_part(truth) * missed).mean()
+        loss = segmentation_loss(logits, truth, self.recipe.loss, self.stage.thin, exclusive=self.recipe.exclusive)
         self.optimiser.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()
         self.scaler.unscale_(self.optimiser)
@@ -184,10 +175,3 @@ def choose_arithmetic(asked: str, device: torch.device) -> str:
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
     native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()  # noqa: SLF001
     return "bf16" if native and gains_by_bf16() else "f32"
-
-
-def find_thin_part(truth: Tensor) -> Tensor:
-    """The part of the truth (N, 1, h, w), 0..1, that no square of THIN_PIXELS fits into: what an opening removes."""
-    eroded = -functional.max_pool2d(-truth, THIN_PIXELS, stride=1, padding=THIN_PIXELS // 2)
-    opened = functional.max_pool2d(eroded, THIN_PIXELS, stride=1, padding=THIN_PIXELS // 2)
-    return truth - opened

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from vesselrt.runtime.arrays import Image, Mask
 from vesselrt.runtime.backends import to_bytes
 from vesselrt.runtime.photo.preparation import prepare
-from vesselrt.training.data.samples import read_inside, read_pair
+from vesselrt.training.data.samples import read_inside, read_pair_of
 from vesselrt.training.evaluation.figures import f1_by_level
 from vesselrt.training.fit.recipe import Recipe
 from vesselrt.training.synthetic.cameras import HELD_OUT, pyramid_from_photo
@@ -34,8 +34,9 @@ class ValidationCase:
     group: str
     image: Image
     truth: Mask
+    """(H, W); of several classes (K, H, W)."""
     inside: Mask
-    """Field of view: what counts."""
+    """(H, W): the field of view, without what does not count."""
 
 
 def normalise_pixels(pixels: Tensor, recipe: Recipe) -> Tensor:
@@ -48,14 +49,33 @@ def normalise_pixels(pixels: Tensor, recipe: Recipe) -> Tensor:
 def validate_network(
     network: nn.Module, cases: list[ValidationCase], recipe: Recipe, device: torch.device
 ) -> dict[str, F1Curve]:
-    """Group → F1 curve. Pixels inside the field of view are pooled, at the photographs' own resolution."""
-    counts: dict[str, NDArray[np.int64]] = {}
+    """Group → F1 curve, of several classes group and class. Pixels inside the field of view are pooled, at the
+    photographs' own resolution.
+    """
+    found = validate_classes(network, cases, recipe, device)
+    several = len(recipe.classes) > 1
+    return {
+        f"{group} {name}" if several else group: curve
+        for name, curves in found.items()
+        for group, curve in curves.items()
+    }
+
+
+def validate_classes(
+    network: nn.Module, cases: list[ValidationCase], recipe: Recipe, device: torch.device
+) -> dict[str, dict[str, F1Curve]]:
+    """Class → group → F1 curve. Of classes that exclude each other a pixel counts for the most probable one."""
+    counts: dict[str, dict[str, NDArray[np.int64]]] = {name: {} for name in recipe.class_names}
     for case in cases:
-        levels = to_bytes(predict_probability(network, case.image, recipe, device))[case.inside]
-        truth = case.truth[case.inside]
-        found = np.stack([np.bincount(levels[truth == kind], minlength=256) for kind in (True, False)])
-        counts[case.group] = counts.get(case.group, np.zeros_like(found)) + found
-    return {group: f1_by_level(*count) for group, count in counts.items()}
+        levels = to_bytes(predict_probability(network, case.image, recipe, device))
+        maps, truths = (given.reshape(-1, *case.inside.shape) for given in (levels, case.truth))
+        if recipe.exclusive:
+            maps = np.where(maps == maps.max(axis=0), maps, 0)
+        for name, single, truth in zip(counts, maps, truths, strict=True):
+            told = single[case.inside], truth[case.inside]
+            found = np.stack([np.bincount(told[0][told[1] == kind], minlength=256) for kind in (True, False)])
+            counts[name][case.group] = counts[name].get(case.group, np.zeros_like(found)) + found
+    return {name: {group: f1_by_level(*count) for group, count in groups.items()} for name, groups in counts.items()}
 
 
 def summarise_curves(curves: dict[str, F1Curve]) -> dict[str, dict[str, float]]:
@@ -74,10 +94,10 @@ def summarise_curves(curves: dict[str, F1Curve]) -> dict[str, dict[str, float]]:
 def predict_probability(
     network: nn.Module, image: Image, recipe: Recipe, device: torch.device, shift: float = 0.0
 ) -> NDArray[np.float32]:
-    """(H, W) probability of a photograph: the reference that the runtime is held to.
+    """(H, W) probability of a photograph, of several classes (K, H, W): the reference that the runtime is held to.
 
-    `shift` is added to the logits (calibration). The photograph is not cut into tiles, unless the recipe's tiles are
-    blended: then by MONAI's sliding window.
+    `shift` is added to the logits (calibration, of one class). The photograph is not cut into tiles, unless
+    the recipe's tiles are blended: then by MONAI's sliding window.
     """
     network.eval()
     prepared = prepare(image, recipe.preparation)
@@ -88,28 +108,37 @@ def predict_probability(
     inputs = normalise_pixels(pixels, recipe).contiguous(memory_format=torch.channels_last)
 
     def probability(window: Tensor) -> Tensor:
-        return torch.sigmoid(network(window).float() + shift)
+        logits = network(window).float()
+        return torch.softmax(logits, dim=1)[:, 1:] if recipe.exclusive else torch.sigmoid(logits + shift)
 
     if recipe.tile.blend == "gaussian":
         sides = (recipe.tile.size, recipe.tile.size)
         whole = sliding_window_inference(inputs, sides, _WINDOW_BATCH, probability, overlap=0.5, mode="gaussian")
     else:
         whole = probability(inputs)
-    inside = torch.as_tensor(whole)[0, 0, :height, :width].cpu().numpy()
-    result = np.zeros(image.shape[:2], np.float32)
+    maps = torch.as_tensor(whole)[0, :, :height, :width].cpu().numpy()  # (K, h, w)
+    result = np.zeros((len(maps), *image.shape[:2]), np.float32)
     box = prepared.box
-    box.cut(result)[:] = cv2.resize(inside, (box.width, box.height), interpolation=cv2.INTER_LINEAR)
-    return result
+    for single, place in zip(maps, result, strict=True):
+        box.cut(place)[:] = cv2.resize(single, (box.width, box.height), interpolation=cv2.INTER_LINEAR)
+    return result if len(result) > 1 else result[0]
 
 
 def read_validation_cases(recipe: Recipe, data: Path) -> Iterator[ValidationCase]:
     """The validation photographs of all data sets, and each as the held-out cameras would show it."""
     for data_set in recipe.data:
         for number, sample in enumerate(data_set.samples(data, "validation")):
-            image, truth = read_pair(sample)
-            yield ValidationCase(data_set.name, image, truth, read_inside(sample, truth))
+            image, found = read_pair_of(sample, recipe.class_names)
+            truth = found.masks if len(found.masks) > 1 else found.masks[0]
+            inside = read_inside(sample, found.masks[0])
+            yield ValidationCase(
+                data_set.name, image, truth, inside if found.ignored is None else inside & ~found.ignored
+            )
             if recipe.held_out_cameras:
-                source = pyramid_from_photo(image, truth)
+                source = pyramid_from_photo(image, truth, found.ignored)
                 for name, camera in HELD_OUT.items():
                     shown, painted = camera.photograph(source, number)
-                    yield ValidationCase(name, shown, painted, np.ones(painted.shape, bool))
+                    counted = np.ones(shown.shape[:2], bool)
+                    if source.ignoring:
+                        counted, painted = ~painted[-1], painted[:-1]
+                    yield ValidationCase(name, shown, painted, counted)

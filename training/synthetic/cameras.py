@@ -77,6 +77,8 @@ class CameraFamily(Facts):
     """Largest share of red and of blue light in the green channel."""
     jpeg: Annotated[tuple[_Quality, _Quality], AfterValidator(_check_in_order)] = (35, 95)
     """JPEG quality."""
+    centred_share: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share of crops in whose middle lies a pixel of a class, of each class equally often: for rare classes."""
     annotation_widening: Amounts = (0.2, 1.4)
     """Sensor pixels by which a simulated annotator paints a vessel wider than it is. The share of the field that
     published annotations call vessel (DRIVE 12.7 %, STARE 10.4 %; HRF, the finest, 9 %) suggests 0.6 to 0.9."""
@@ -91,11 +93,14 @@ class PhotoPyramid:
     images: tuple[Image, ...]
     """Each (h, w, 3) uint8 RGB."""
     truths: tuple[Image, ...]
-    """Each (h, w) uint8: share of the pixel that is vessel, 255 = all."""
+    """Each (h, w) uint8: share of the pixel that is vessel, 255 = all; of K classes (K, h, w). Where there is what does
+    not count, its share is a further map, the last."""
     diameters: tuple[float, ...]
     """Field-of-view diameter of each level in pixels."""
     native: float
     """Field-of-view diameter in pixels at which the truth was drawn."""
+    ignoring: bool = False
+    """Whether the last map is what does not count."""
 
     def widening(self, painted: float, sensor: float) -> float:
         """Sensor pixels by which truth painted on a sensor is wider than this truth.
@@ -105,26 +110,55 @@ class PhotoPyramid:
         """
         return painted * max(0.0, 1 - sensor / self.native)
 
+    def draw_class_pixel(self, random: Random) -> tuple[float, float] | None:
+        """A pixel of a class, of each class equally often: x and y as shares of the sides; None: there is none."""
+        coarse = self.truths[-1].reshape(-1, *self.truths[-1].shape[-2:])
+        places = [np.argwhere(share > 127) for share in (coarse[:-1] if self.ignoring else coarse)]
+        there = [found for found in places if len(found)]
+        if not there:
+            return None
+        chosen = there[random.integers(len(there))]
+        y, x = (chosen[random.integers(len(chosen))] + 0.5) / coarse.shape[1:]
+        return float(x), float(y)
+
     @classmethod
-    def build(cls, image: Image, truth: NDArray[np.bool_]) -> "PhotoPyramid":
-        """From the cut photograph (h, w, 3) and its mask (h, w), at native resolution."""
+    def build(cls, image: Image, truth: NDArray[np.bool_], ignored: NDArray[np.bool_] | None = None) -> "PhotoPyramid":
+        """From the cut photograph (h, w, 3), its mask (h, w) or those of K classes (K, h, w), and what does not count
+        (h, w), at native resolution.
+        """
         native = diameter = float(max(image.shape[:2]))
-        coverage = (truth.astype(np.uint8) * 255)[:, :, None]
+        maps = truth if ignored is None else np.concatenate([truth.reshape(-1, *ignored.shape), ignored[None]])
+        coverage: Image = maps.astype(np.uint8) * np.uint8(255)
         if diameter > _MAX_DIAMETER:
-            image, coverage = scale(image, _MAX_DIAMETER / diameter), scale(coverage, _MAX_DIAMETER / diameter)
+            image, coverage = scale(image, _MAX_DIAMETER / diameter), _scale_maps(coverage, _MAX_DIAMETER / diameter)
             diameter = float(_MAX_DIAMETER)
-        images, truths, diameters = [image], [coverage[:, :, 0]], [diameter]
+        images, truths, diameters = [image], [coverage], [diameter]
         while diameters[-1] > 500:
             images.append(scale(images[-1], 0.5))
-            truths.append(scale(truths[-1][:, :, None], 0.5)[:, :, 0])
+            truths.append(_scale_maps(truths[-1], 0.5))
             diameters.append(diameters[-1] / 2)
-        return cls(tuple(images), tuple(truths), tuple(diameters), native)
+        return cls(tuple(images), tuple(truths), tuple(diameters), native, ignored is not None)
 
 
-def pyramid_from_photo(image: Image, truth: NDArray[np.bool_]) -> PhotoPyramid:
-    """What simulated cameras look at: the field of view of a photograph (H, W, 3) and its truth (H, W)."""
+def pyramid_from_photo(
+    image: Image, truth: NDArray[np.bool_], ignored: NDArray[np.bool_] | None = None
+) -> PhotoPyramid:
+    """What simulated cameras look at: the field of view of a photograph (H, W, 3), its truth (H, W), or that of K
+    classes (K, H, W), and what does not count (H, W).
+    """
     box = field_of_view(image)
-    return PhotoPyramid.build(np.ascontiguousarray(box.cut(image)), box.cut(truth))
+    cut = None if ignored is None else box.cut(ignored)
+    return PhotoPyramid.build(np.ascontiguousarray(box.cut(image)), map_each(box.cut, truth), cut)
+
+
+def map_each(change: Callable[[NDArray[Any]], NDArray[Any]], maps: NDArray[Any]) -> NDArray[Any]:
+    """What `change` makes of each map (h, w) of (..., h, w)."""
+    made = np.stack([change(single) for single in maps.reshape(-1, *maps.shape[-2:])])
+    return made.reshape(*maps.shape[:-2], *made.shape[1:])
+
+
+def _scale_maps(maps: Image, factor: float) -> Image:
+    return map_each(lambda single: scale(single[:, :, None], factor)[:, :, 0], maps)
 
 
 def draw_crop(
@@ -135,7 +169,8 @@ def draw_crop(
     random: Random,
     simulated_share: float | None = None,
 ) -> tuple[Image, Float]:
-    """One training crop: (size, size, C) uint8 as the runtime would prepare it, and its truth (size, size) in 0..1.
+    """One training crop: (size, size, C) uint8 as the runtime would prepare it, and its truth (size, size) in 0..1, of
+    several classes (K, size, size).
 
     `simulated_share` is the chance of a simulated camera; None: the family's.
     """
@@ -153,8 +188,8 @@ def draw_crop(
     pixels = pixels[:, :, 1:2] if preparation.channels == "green" else pixels
     if side != size:
         pixels = scale(np.ascontiguousarray(pixels), size / side)
-        truth = np.asarray(cv2.resize(truth, (size, size), interpolation=cv2.INTER_LINEAR), np.float32)
-    return pixels.reshape(size, size, -1), truth.reshape(size, size)
+        truth = map_each(lambda single: cv2.resize(single, (size, size), interpolation=cv2.INTER_LINEAR), truth)
+    return pixels.reshape(size, size, -1), truth
 
 
 def _expose(
@@ -165,11 +200,14 @@ def _expose(
     ratios = [d / (sensor * zoom) for d in source.diameters]  # source pixels per sensor pixel
     level = max((i for i, r in enumerate(ratios) if r >= 0.71), default=0)
     image, truth, ratio = source.images[level], source.truths[level], ratios[level]
-    height, width = truth.shape
+    height, width = truth.shape[-2:]
     angle = random.uniform(0, 2 * np.pi)
     radius = 0.42 * source.diameters[level] * np.sqrt(random.random())  # most of the crop lies inside the disc
     bearing = random.uniform(0, 2 * np.pi)
     centre = np.array([width / 2 + radius * np.cos(bearing), np.clip(height / 2 + radius * np.sin(bearing), 0, height)])
+    if family.centred_share and random.random() < family.centred_share:
+        place = source.draw_class_pixel(random)
+        centre = centre if place is None else np.multiply(place, (width, height))
     stretch = np.exp(random.uniform(-family.stretch, family.stretch))
     flip = random.choice([-1.0, 1.0])
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) @ np.diag(
@@ -178,7 +216,7 @@ def _expose(
     matrix = np.column_stack([turn, centre - turn @ np.array([side / 2, side / 2])])
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     rgb = cv2.warpAffine(image, matrix, (side, side), flags=flags)
-    coverage = cv2.warpAffine(truth, matrix, (side, side), flags=flags)
+    coverage = map_each(lambda single: cv2.warpAffine(single, matrix, (side, side), flags=flags), truth)
     return rgb.astype(np.float32) / 255, coverage.astype(np.float32) / 255
 
 
@@ -211,7 +249,8 @@ def _annotate(coverage: Float, source: PhotoPyramid, sensor: float, family: Came
     # Across a straight edge the smoothed coverage is a normal distribution function of the distance, so this
     # level moves each edge outward by half the widening.
     level = NormalDist().cdf(-widening / 2 / smoothing)
-    return (cv2.GaussianBlur(coverage, (0, 0), smoothing) > max(level, 0.04)).astype(np.float32)
+    smooth = map_each(lambda single: cv2.GaussianBlur(single, (0, 0), smoothing), coverage)
+    return (smooth > max(level, 0.04)).astype(np.float32)
 
 
 def _compress(pixels: Image, quality: int) -> Image:
@@ -249,18 +288,22 @@ class HeldOutCamera:
     """Sensor pixels by which the annotator paints every vessel wider than it is."""
 
     def photograph(self, source: PhotoPyramid, seed: int) -> tuple[Image, NDArray[np.bool_]]:
-        """The whole field as this camera shows it, (h, w, 3) uint8, and as its annotator paints it, (h, w) bool."""
+        """The whole field as this camera shows it, (h, w, 3) uint8, and as its annotator paints it, (h, w) bool; of
+        several maps each.
+        """
         random = np.random.default_rng(seed)
         factor = self.sensor / source.diameters[0]
         rgb = cv2.resize(source.images[0], None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
         pixels = np.clip(self.look(rgb.astype(np.float32) / 255, random), 0, 1)
         # Painted on a grid four times as fine, with a round brush, then read at pixel centres.
-        fine = cv2.resize(source.truths[0], (rgb.shape[1] * 4, rgb.shape[0] * 4), interpolation=cv2.INTER_LINEAR)
         width = round(4 * source.widening(self.brush, self.sensor)) | 1
-        painted = cv2.dilate(
-            (fine > 127).astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width))
-        )
-        return (pixels * 255 + 0.5).astype(np.uint8), painted[2::4, 2::4] > 0
+        brush, size = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width)), (rgb.shape[1] * 4, rgb.shape[0] * 4)
+
+        def paint(coverage: Image) -> NDArray[np.bool_]:
+            fine = cv2.resize(coverage, size, interpolation=cv2.INTER_LINEAR)
+            return np.asarray(cv2.dilate((fine > 127).astype(np.uint8), brush)[2::4, 2::4] > 0)
+
+        return (pixels * 255 + 0.5).astype(np.uint8), map_each(paint, source.truths[0])
 
 
 def _coarse_ccd(rgb: Float, random: Random) -> Float:

@@ -157,6 +157,10 @@ def compile_model(
     typer.echo(f"{path}\n{describe_engine(engine)}")
 
 
+_JUDGED = ("f1", "thin_recall")
+"""Figures that two precisions are compared by."""
+
+
 def _samples(data: Path, split: "Split") -> "list[Sample]":
     with needs_extra("vesselrt convert --data", "evaluate"):
         from vesselrt.training.data.finding import list_samples, resolve_kind
@@ -182,8 +186,11 @@ def _judge(data: Path) -> "Judge":
             measured = evaluate_model(segmenter, samples, name=data.name, split="test", watch=lambda _: advance())
         if measured.left_out:  # Ctrl+C: figures of fewer photographs say nothing beside those of all
             raise KeyboardInterrupt
-        figures = measured.figures()
-        return {key: figures[key] for key in ("f1", "thin_recall") if key in figures}
+        each = {f"_{name}": measured.of_class(name) for name in measured.classes}
+        found = {
+            f"{key}{name}": own.figures().get(key) for name, own in {"": measured, **each}.items() for key in _JUDGED
+        }
+        return {key: value for key, value in found.items() if value is not None}
 
     return measure
 

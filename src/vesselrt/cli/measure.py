@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from vesselrt.cli.console import console, needs_extra, photo_progress, write_output
-from vesselrt.cli.options import Device, Layout, Precision, Threads, Threshold, load_model
+from vesselrt.cli.options import Device, Layout, Precision, Threads, Thresholds, fraction, load_model, read_by_class
 from vesselrt.runtime.errors import DataError, OptionError
 from vesselrt.runtime.files import check_writable, check_writable_folder
 
@@ -22,7 +22,7 @@ def evaluate(
     data: Annotated[Path, typer.Argument(help="Folder of the data set.")],
     kind: Layout = "auto",
     split: Annotated[Literal["train", "validation", "test"], typer.Option(help="Which part.")] = "test",
-    threshold: Threshold = None,
+    threshold: Thresholds = None,
     device: Device = "auto",
     precision: Precision = "auto",
     threads: Threads = None,
@@ -40,6 +40,7 @@ def evaluate(
         from vesselrt.training.evaluation.report import EvaluationReport
     from vesselrt.runtime.modelfile import find_model_file, loaded_file, sha256
 
+    thresholds = read_by_class("threshold", threshold, fraction)
     _check_outputs(report, json)
     samples = list_samples(resolve_kind(kind, data), data, split)
     if all(sample.field_of_view is None for sample in samples):
@@ -50,18 +51,18 @@ def evaluate(
         if record and split == "test":
             _refuse_training_overlap(segmenter.manifest, samples)
 
-        def watch(photo: EvaluatedPhoto) -> None:
-            if pages is not None:
+        def watch(classes: Sequence[EvaluatedPhoto]) -> None:
+            for photo in classes if pages is not None else ():
                 pages.see(photo)
             advance()
 
-        measured = evaluate_model(segmenter, samples, name=name, split=split, threshold=threshold, watch=watch)
+        measured = evaluate_model(segmenter, samples, name=name, split=split, threshold=thresholds, watch=watch)
     file = loaded_file(file, segmenter.manifest)  # `auto` may have taken the INT8 file beside it
     if measured.trained_on:
         console.print(f"not a test: {_describe_overlap(segmenter.manifest, measured.trained_on)}")
     typer.echo(measured.table())
     if record_metrics is not None and not measured.left_out:
-        record_metrics(file, {f"{name} {split}": measured.figures()})
+        record_metrics(file, measured.records())
     result = replace(measured, model_sha256=sha256(file))  # of the file as it now is
     if pages is not None:
         console.print(f"report: {pages.write(result)}")
@@ -76,7 +77,7 @@ def compare(
     precision: Annotated[list[str] | None, typer.Option(help="Repeat for more; default: every one there is.")] = None,
     kind: Layout = "auto",
     split: Annotated[Literal["train", "validation", "test"], typer.Option(help="Which part.")] = "test",
-    threshold: Threshold = None,
+    threshold: Thresholds = None,
     threads: Threads = None,
     runs: Annotated[int, typer.Option(min=1, help="Timed calls on each photograph.")] = 3,
     json: Annotated[Path | None, typer.Option(help="Write all figures to this file.")] = None,
@@ -91,7 +92,8 @@ def compare(
         )
         from vesselrt.training.data.finding import list_samples, resolve_kind
 
-    plan = ComparisonPlan(models, device or NAMED_DEVICES, precision or NAMED_PRECISIONS, threshold, threads, runs)
+    thresholds = read_by_class("threshold", threshold, fraction)
+    plan = ComparisonPlan(models, device or NAMED_DEVICES, precision or NAMED_PRECISIONS, thresholds, threads, runs)
     _check_outputs(None, json)
     samples = list_samples(resolve_kind(kind, data), data, split)
     with photo_progress(len(samples)) as advance:

@@ -25,8 +25,12 @@ Device = Annotated[
 ]
 Precision = Annotated[str, typer.Option(help="auto, f32, bf16, fp16 or int8.")]
 Threads = Annotated[int | None, typer.Option(help="Processor cores to use; default: all that it may.")]
-Threshold = Annotated[
-    float | None, typer.Option(help="Vessel where probability >= threshold, 0 to 1; default: the model's.")
+Thresholds = Annotated[
+    str | None,
+    typer.Option(
+        help="Vessel where probability >= threshold, 0 to 1; of single classes artery:0.4,vein:0.6; default: the "
+        "model's."
+    ),
 ]
 Thresholds = Annotated[
     str | None,

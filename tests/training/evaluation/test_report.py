@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from vesselrt.runtime.backends import Info
 from vesselrt.runtime.errors import DataError
 from vesselrt.training.evaluation import figures
-from vesselrt.training.evaluation.evaluate import SCHEMA, EvaluatedPhoto, Evaluation
+from vesselrt.training.evaluation.evaluate import EvaluatedPhoto
 from vesselrt.training.evaluation.figures import Counts, Truth
 from vesselrt.training.evaluation.overlay import MISSED, RIGHT, WRONG, draw_errors
 from vesselrt.training.evaluation.report import EvaluationReport
+from vesselrt.training.evaluation.result import SCHEMA, Evaluation
 
 HOSTILE = ["<img src=x onerror=alert(1)>\"'&amp;", "a b#c?d%41é", "=HYPERLINK(1)", "no\udcffbytes"]
 VOID = {"meta", "img", "br", "link", "input", "hr"}
@@ -76,13 +77,13 @@ def evaluation(counted: dict[str, Counts], observer: list[Counts] | None = None)
         data="eyes & <i>ears</i>",
         split="test",
         threshold=0.5,
-        pooled=figures.pooled_metrics(counts, 128),
-        interval=figures.bootstrap_interval(counts, 128),
-        images=dict(zip(counted, figures.metrics_by_photograph(counts, 128), strict=True)),
+        pooled=figures.pooled_metrics(counts),
+        interval=figures.bootstrap_interval(counts),
+        images=dict(zip(counted, figures.metrics_by_photograph(counts), strict=True)),
         left_out=[],
         trained_on=[],
-        second_observer=figures.pooled_metrics(observer, 1, ranked=False) if observer else None,
-        second_observer_interval=figures.bootstrap_interval(observer, 1, ranked=False) if observer else None,
+        second_observer=figures.pooled_metrics(observer, ranked=False) if observer else None,
+        second_observer_interval=figures.bootstrap_interval(observer, ranked=False) if observer else None,
         best_f1=0.5,
         best_threshold=0.5,
         reliability=figures.reliability_bins(vessel, background),

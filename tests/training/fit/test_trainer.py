@@ -7,8 +7,9 @@ import torch
 from tiny_training import quiet, recipe_of
 
 from vesselrt.training.fit import trainer, validation
+from vesselrt.training.fit.loss import find_thin_part
 from vesselrt.training.fit.run import train_recipe
-from vesselrt.training.fit.trainer import Trainer, choose_arithmetic, find_thin_part
+from vesselrt.training.fit.trainer import Trainer, choose_arithmetic
 
 # Python 3.12 and later warn when a process with threads forks, as PyTorch's loader does.
 pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded, use of fork:DeprecationWarning")
