@@ -73,6 +73,8 @@ class Segmentation:
     """What the model's manifest says of its classes."""
     exclusive: bool = False
     """Whether a pixel belongs to one class at most, see vesselrt.runtime.output.classes."""
+    file_name: str | None = None
+    """What "coco" calls the photograph; None: as its file is called, "" where it came as bytes or pixels."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -178,7 +180,7 @@ class Segmentation:
         simplify: float = 0.0,
         classes: Names | None = None,
     ) -> bytes:
-        """The content of a file: "mask", "probability" or "overlay" (PNG), "svg", "geojson" or "json".
+        """The content of a file: "mask", "probability" or "overlay" (PNG), "svg", "geojson", "json" or "coco".
 
         `threshold` 0..1, of all classes or by their names; None: the model's. `colour` "#rrggbb" of the vessels in
         "overlay" and "svg", likewise; `opacity` 0..1 of them in "overlay". `simplify`: pixels by which outlines may
@@ -196,6 +198,7 @@ class Segmentation:
                 photo=lambda: self.image,
                 document=lambda: self.document(threshold, classes),
                 style=Style(colour, opacity, simplify),
+                file_name=self.photograph.file_name if self.file_name is None else self.file_name,
             )
         )
 

@@ -14,11 +14,12 @@ import numpy as np
 from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.errors import OptionError
 from vesselrt.runtime.output.classes import ClassLayer, ClassLayers, Colours
+from vesselrt.runtime.output.coco import coco_from_masks
 from vesselrt.runtime.output.outlines import Region, geojson_from_regions, svg_from_regions
 from vesselrt.runtime.output.pictures import OPACITY, draw_overlay, encode_labels_png, encode_mask_png, encode_png
 from vesselrt.runtime.output.statistics import lowest_vessel_level
 
-OutputFormat = Literal["mask", "probability", "overlay", "svg", "geojson", "json"]
+OutputFormat = Literal["mask", "probability", "overlay", "svg", "geojson", "json", "coco"]
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,8 @@ class Rendering:
     document: Callable[[], dict[str, Any]]
     """Gives the fields of "json"."""
     style: Style
+    file_name: str = ""
+    """Of the photograph, where it is known: "coco" names it."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,11 @@ def _write_json(result: Rendering) -> bytes:
     return json.dumps(result.document(), separators=(",", ":")).encode()
 
 
+def _write_coco(result: Rendering) -> bytes:
+    layers = result.layers
+    return coco_from_masks(layers.masks(), layers.every, layers.shape, result.file_name)
+
+
 FORMATS: dict[OutputFormat, FormatSpec] = {
     "mask": FormatSpec(".png", "image/png", _write_mask),
     "probability": FormatSpec(".png", "image/png", _write_probability),
@@ -112,6 +120,7 @@ FORMATS: dict[OutputFormat, FormatSpec] = {
     "svg": FormatSpec(".svg", "image/svg+xml", _write_svg),
     "geojson": FormatSpec(".geojson", "application/geo+json", _write_geojson),
     "json": FormatSpec(".json", "application/json", _write_json),
+    "coco": FormatSpec(".json", "application/json", _write_coco),
 }
 
 

@@ -56,6 +56,8 @@ class Photograph:
         self._limits, self._name, self._decoder = limits, "", decode or decode_photo
         self.warnings: tuple[str, ...] = ()
         """What decoding had to assume, a sentence each; complete when the photograph was decoded."""
+        self.file_name = Path(given).name if isinstance(given, str | os.PathLike) else ""
+        """Without its folder; "" of what came otherwise than as a path."""
         self._content: bytes | None = None
         if isinstance(given, bytes | bytearray | memoryview):
             self._content = bytes(given)

@@ -6,6 +6,7 @@ import re
 import unicodedata
 import zlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any, cast
 from urllib.parse import quote
@@ -18,6 +19,7 @@ from vesselrt.runtime.output.formats import OutputFormat, format_spec, output_na
 from vesselrt.runtime.segmentation import Segmentation
 from vesselrt.runtime.stages import Clock
 from vesselrt.server.http.options import AnswerOptions, weighted_names
+from vesselrt.server.http.upload import stem_of
 from vesselrt.server.work.budget import Share
 
 BodyParts = Sequence[bytes | memoryview]
@@ -46,15 +48,15 @@ class PartedResponse(Response):
 class PredictAnswer:
     """Makes the answer of /predict, in the thread of the photograph's own work."""
 
-    def __init__(self, options: AnswerOptions, stem: str, accept_encoding: str, share: Share) -> None:
-        """`stem`: the upload's file name, as `file_stem` gives it. `share`: what holds the body until it is read."""
-        self._options, self._stem, self._accept_encoding, self._share = options, stem, accept_encoding, share
+    def __init__(self, options: AnswerOptions, name: str, accept_encoding: str, share: Share) -> None:
+        """`name`: of the upload's file, as `file_name` gives it. `share`: what holds the body until it is read."""
+        self._options, self._name, self._accept_encoding, self._share = options, name, accept_encoding, share
 
     def __call__(self, result: Segmentation, manifest: Manifest) -> PartedResponse:
         media_type = format_spec(self._options.format).media_type
         coding = None if media_type == "image/png" else coding_from(self._accept_encoding)  # PNG is compressed already
         with Clock(result.timings)("encode"):
-            body = file_body(result, manifest, self._options)
+            body = file_body(result, manifest, self._options, self._name)
             body = compress(body, coding) if coding else body
         return PartedResponse([body], self._share, self._headers(result, manifest, coding), media_type)
 
@@ -89,7 +91,7 @@ class PredictAnswer:
 
     def _stem_of_classes(self) -> str:
         """With the classes that were asked for: the masks of an artery and of a vein are two files."""
-        return "-".join([self._stem, *(self._options.classes or ())])
+        return "-".join([stem_of(self._name), *(self._options.classes or ())])
 
 
 def content_disposition(name: str) -> str:
@@ -100,8 +102,10 @@ def content_disposition(name: str) -> str:
     return f'inline; filename="{ascii_name}"{own}'
 
 
-def file_body(result: Segmentation, manifest: Manifest, options: AnswerOptions) -> bytes:
-    """The file that `options` ask for."""
+def file_body(result: Segmentation, manifest: Manifest, options: AnswerOptions, name: str) -> bytes:
+    """The file that `options` ask for; `name` is that of the upload's file."""
+    if options.format == "coco":
+        result = replace(result, file_name=name)
     if options.format != "json":
         form = cast(OutputFormat, options.format)
         style = (options.colour, options.opacity, options.simplify)

@@ -136,8 +136,8 @@ def _add_predict(app: FastAPI, service: Service) -> None:
         sent = await receive_upload(request)
         options, share = sent.options, request.state.share
         service.check_classes(options)
-        stem, photograph = sent.photographs.pop()
-        answer = PredictAnswer(options, stem, request.headers.get("accept-encoding", ""), share)
+        name, photograph = sent.photographs.pop()
+        answer = PredictAnswer(options, name, request.headers.get("accept-encoding", ""), share)
         cost = BYTES_A_PIXEL[options.format]
         task = PhotoTask(photograph, answer, cost, options.model, seconds, options.scale, share)
         del photograph  # the service lets go of it before the answer is read

@@ -17,7 +17,7 @@ from vesselrt.runtime.stages import Clock
 from vesselrt.server.http.answers import compact_json, file_body, rounded
 from vesselrt.server.http.errors import DeadlineError, describe_error
 from vesselrt.server.http.options import AnswerOptions
-from vesselrt.server.http.upload import Upload
+from vesselrt.server.http.upload import Upload, stem_of
 from vesselrt.server.work.budget import BYTES_A_PIXEL, Share
 from vesselrt.server.work.service import Service
 from vesselrt.server.work.tasks import EncodedPhoto, PhotoTask
@@ -63,15 +63,16 @@ async def segment_batch(
 
     A place in the queue is taken for each, and none while the client reads: others get their turn between them.
     """
-    finish, cost = partial(_make_file, options=sent.options), BYTES_A_PIXEL[sent.options.format]
+    cost = BYTES_A_PIXEL[sent.options.format]
     end = None if seconds is None else time.monotonic() + seconds
 
-    async def segment_one(number: int, stem: str, photograph: EncodedPhoto) -> BatchItem:
-        left = None if end is None else end - time.monotonic()
+    async def segment_one(number: int, name: str, photograph: EncodedPhoto) -> BatchItem:
+        stem, left = stem_of(name), None if end is None else end - time.monotonic()
         if left is not None and left <= 0:
             late = f"the batch's {seconds:g} s were over. Send fewer photographs, or allow more time."
             return BatchItem(number, stem, DeadlineError(late))
         try:
+            finish = partial(_make_file, options=sent.options, name=name)
             task = PhotoTask(photograph, finish, cost, sent.options.model, left, sent.options.scale, share)
             del photograph
             return BatchItem(number, stem, await service.segment(task, wait_for_slot=True))
@@ -97,9 +98,9 @@ async def segment_batch(
             task.cancel()
 
 
-def _make_file(result: Segmentation, manifest: Manifest, options: AnswerOptions) -> BatchFile:
+def _make_file(result: Segmentation, manifest: Manifest, options: AnswerOptions, name: str) -> BatchFile:
     with Clock(result.timings)("encode"):
-        body = file_body(result, manifest, options)
+        body = file_body(result, manifest, options, name)
     return BatchFile(body, result.timings, result.warnings)
 
 

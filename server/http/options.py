@@ -97,9 +97,9 @@ class AnswerOptions(BaseModel):
     )
     """mask: 8-bit grey PNG, 0 or 255. probability: 8-bit grey PNG. overlay: the photograph as RGB PNG with the vessels
     coloured. svg, geojson: outlines in pixels, y down, along pixel edges or simplified. json: the mask as COCO's RLE,
-    vessel density in the field of view, counts, times. Left out: the header Accept chooses, else it is a mask. Of
-    several classes the mask has each pixel's class, from 1 in the order of /models, and probabilities lie one below
-    the other."""
+    vessel density in the field of view, counts, times. coco: a file for COCO's tools, an annotation for each class, the
+    image called as the upload is. Left out: the header Accept chooses, else it is a mask. Of several classes the mask
+    has each pixel's class, from 1 in the order of /models, and probabilities lie one below the other."""
     threshold: (
         Annotated[float | dict[str, float], BeforeValidator(_fractions_from_text), WithJsonSchema(THRESHOLDS_SCHEMA)]
         | None

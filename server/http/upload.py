@@ -12,6 +12,7 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from vesselrt.runtime.errors import OptionError
+from vesselrt.runtime.photo.decoding import PHOTO_SUFFIXES
 from vesselrt.server.http.errors import RequestError
 from vesselrt.server.http.options import AnswerOptions, Pairs
 from vesselrt.server.work.tasks import EncodedPhoto
@@ -29,8 +30,8 @@ class Upload:
     """What was sent."""
 
     photographs: list[tuple[str, EncodedPhoto]]
-    """Of each encoded image, not looked into yet and not empty, the client's file name without folder and suffix, as
-    `file_stem` makes it; and its bytes. The caller removes each one that it hands on."""
+    """Of each encoded image, not looked into yet and not empty, the client's file name without folder, as
+    `file_name` makes it; and its bytes. The caller removes each one that it hands on."""
     options: AnswerOptions
 
 
@@ -55,7 +56,7 @@ async def receive_upload(request: Request, most: int = 1) -> Upload:
         )
     if not all(data for _, data in photographs):
         raise RequestError(HTTPStatus.UNPROCESSABLE_ENTITY, f"the photograph is empty: 0 bytes came. {_HINT}.")
-    return Upload([(file_stem(name), data) for name, data in photographs], options)
+    return Upload([(file_name(name), data) for name, data in photographs], options)
 
 
 async def read_body(request: Request) -> bytearray:
@@ -117,13 +118,20 @@ async def disconnected(request: Request) -> None:
         pass
 
 
-def file_stem(name: str) -> str:
-    """A file name without folder and suffix, in its own letters, whatever their script.
+def file_name(name: str) -> str:
+    """A file name without folder, in its own letters, whatever their script, with the suffix of a photograph if it has one.
 
     What no file system takes, and what can't be seen (control characters, and those that turn the direction of text),
     becomes an underscore.
     """
-    stem = unicodedata.normalize("NFC", PurePath(name.replace("\\", "/")).stem)
-    plain = "".join("_" if unicodedata.category(letter) in _UNSEEN else letter for letter in stem)
+    path = PurePath(unicodedata.normalize("NFC", name.replace("\\", "/")))
+    plain = "".join("_" if unicodedata.category(letter) in _UNSEEN else letter for letter in path.stem)
     plain = re.sub(r'[<>:"/\\|?*_]+', "_", plain).encode()[:_MOST_NAME_BYTES].decode(errors="ignore")
-    return plain.strip("._ ") or "photograph"
+    stem = plain.strip("._ ") or "photograph"
+    return stem + (path.suffix if path.suffix.lower() in PHOTO_SUFFIXES else "")
+
+
+def stem_of(name: str) -> str:
+    """What `file_name` gave, without the suffix of a photograph."""
+    path = PurePath(name)
+    return path.stem if path.suffix.lower() in PHOTO_SUFFIXES else name

@@ -17,9 +17,10 @@ from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.backends.fake import FakeBackend, identity
 from vesselrt.runtime.devices import PRECISIONS
 from vesselrt.runtime.errors import DataError, DeviceError, ModelNotFoundError, OptionError, VesselrtError
-from vesselrt.runtime.manifest import Input, Manifest, Preparation, Tile
+from vesselrt.runtime.manifest import ClassFacts, Input, Manifest, Preparation, Tile
 from vesselrt.runtime.modelfile import find_model_file, int8_path, sha256
 from vesselrt.runtime.segmenter import Segmenter
+from vesselrt.training.data.classes import ARTERY_VEIN
 from vesselrt.training.data.finding import list_samples
 from vesselrt.training.data.samples import Sample
 
@@ -34,6 +35,8 @@ MIRROR = Manifest(
     input=Input(mean=(0.0,), std=(1.0,)),
     tile=Tile(size=64, multiple=1, margin=0),
 )
+
+RGB = Input(mean=(0.0,) * 3, std=(1.0,) * 3)
 
 
 class Machine:
@@ -220,7 +223,8 @@ def test_the_record(machine: Machine, samples: list[Sample]) -> None:
     assert list(record) == list(Comparison.__dataclass_fields__)
     assert record["schema"] == 2
     assert {"cpu", "cores", "os", "python", "vesselrt"} <= set(record["machine"])
-    assert [list(row) for row in record["rows"]] == [list(ComparisonRow.__dataclass_fields__)] * 2
+    fields = [name for name in ComparisonRow.__dataclass_fields__ if name != "classes"]  # which are told of several
+    assert [list(row) for row in record["rows"]] == [fields] * 2
     assert record["rows"][0]["metrics"]["f1"] == 6 / 7
     assert record["rows"][1]["metrics"] is None
 
@@ -230,3 +234,34 @@ def test_progress_is_told_after_each_photograph(machine: Machine, samples: list[
     plan = ComparisonPlan(["fundus"], ["cpu:openvino"], ["f32"], runs=1)
     compare_models(plan, samples, name="eyes", split="test", advance=lambda: told.append(len(machine.calls)))
     assert told == [2 + 2, 2 + 4]
+
+
+def test_several_classes_have_a_line_each(machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    classes = (ClassFacts(name="artery"), ClassFacts(name="vein"))
+    two = MIRROR.model_copy(update={"classes": classes, "preparation": Preparation(), "input": RGB})
+    monkeypatch.setattr(f"{__name__}.MIRROR", two)
+    photo, mask = np.zeros((8, 10, 3)), np.zeros((8, 10, 3))
+    photo[2, :3, 2], photo[5, :, 1] = 255, 255  # red and green of BGR
+    mask[2, :4, 2], mask[5, :, 0] = 255, 255  # red: artery, blue: vein
+    for folder, pixels in (("images", photo), ("masks", mask)):
+        (tmp_path / folder).mkdir()
+        assert cv2.imwrite(str(tmp_path / folder / "a.png"), pixels.astype(np.uint8))
+    machine.networks = {
+        ("cpu:openvino", "f32"): lambda pixels: identity(pixels)[:, :2],
+        ("cpu:onnxruntime", "f32"): lambda pixels: (
+            identity(pixels)[:, :2] * np.array([0, 1], np.float32)[:, None, None]
+        ),
+    }
+    samples = list_samples("folder", tmp_path, "test", ARTERY_VEIN)
+    result = run(samples, devices=["cpu:openvino", "cpu:onnxruntime"], precisions=["f32"], runs=1)
+    first, second = result.rows
+    assert first.metrics is not None
+    assert first.classes is not None
+    assert second.classes is not None
+    assert (first.classes["artery"].f1, first.classes["vein"].f1) == (6 / 7, 1)
+    assert first.metrics.recall == 13 / 14  # of both together
+    assert (second.classes["artery"].recall, second.classes["vein"].recall) == (0, 1)
+    assert (first.flipped, second.flipped) == (0, 3 / 80)  # of the class that moves most
+    lines = [line.split("|")[1].strip() for line in result.to_markdown().splitlines()[2:8]]
+    assert lines == ["fundus", "fundus artery", "fundus vein"] * 2
+    assert json.loads(result.to_json())["rows"][0]["classes"]["artery"]["f1"] == 6 / 7

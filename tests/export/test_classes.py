@@ -186,6 +186,17 @@ def test_flips_are_counted_for_each_class() -> None:
     assert shares == {"artery": 0.5, "vein": 0.5}
 
 
+def test_a_small_class_can_not_vanish_unseen() -> None:
+    """All of it is one pixel in four hundred, fewer than may flip of a large one."""
+    expected = np.zeros((1, 2, 40, 40), np.float32)
+    expected[0, 0, :20], expected[0, 1, 0, :4] = 0.9, 0.9
+    obtained = expected.copy()
+    obtained[0, 1] = 0
+    shares = parity.flipped_shares([expected], [obtained], manifest_with())
+    assert shares == {"artery": 0, "vein": 0.1}
+    assert shares["vein"] > parity.MOST_FLIPPED > 4 / 1600
+
+
 def test_fp16_and_int8_are_compared_class_by_class(tmp_path: Path) -> None:
     network, output = HEADS["a softmax with the background"]
     export_model(network, manifest_with(), tmp_path / "a.onnx", [], Head(output))

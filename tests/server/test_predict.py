@@ -17,7 +17,7 @@ from vesselrt.runtime.backends.fake import identity
 from vesselrt.runtime.errors import OptionError
 from vesselrt.runtime.output.formats import FORMATS, OutputFormat, format_spec
 from vesselrt.server.http.answers import content_disposition
-from vesselrt.server.http.upload import file_stem
+from vesselrt.server.http.upload import file_name, stem_of
 from vesselrt.server.settings import ServerSettings
 from vesselrt.server.work.models import ServedModel
 
@@ -96,7 +96,7 @@ def test_headers_say_what_was_done(client: httpx.Client) -> None:
     ],
 )
 def test_a_file_keeps_its_own_name_and_nothing_that_harms(name: str, stem: str) -> None:
-    assert file_stem(name) == stem
+    assert stem_of(file_name(name)) == stem
 
 
 @pytest.mark.parametrize(

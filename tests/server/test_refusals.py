@@ -69,7 +69,11 @@ BAD: dict[str, tuple[dict[str, Any], tuple[int, str, str]]] = {
     ),
     "unknown format": (
         {"params": {"format": "jpeg"}, "files": FILE},
-        (422, "OptionError", "format is 'jpeg'. Expected one of: mask, probability, overlay, svg, geojson, json."),
+        (
+            422,
+            "OptionError",
+            "format is 'jpeg'. Expected one of: mask, probability, overlay, svg, geojson, json, coco.",
+        ),
     ),
     "misspelt option": (
         {"params": {"treshold": "0.4"}, "files": FILE},

@@ -44,7 +44,7 @@ class PreparedPhoto:
     image: NDArray[np.float32]
     """(C, h, w) in 0..1."""
     truth: NDArray[np.float32]
-    """(..., h, w) in 0..1: of one class (h, w), of several maps (K, h, w)."""
+    """(K, h, w) in 0..1: a map of each class."""
     patches: Patches
 
     @classmethod
@@ -58,20 +58,19 @@ class PreparedPhoto:
             mask = np.ascontiguousarray(prepared.box.cut(single)).astype(np.uint8)[:, :, None] * np.uint8(255)
             return resize(mask, *prepared.pixels.shape[:2])[:, :, 0]
 
-        coverage = map_each(cover, truth)
+        coverage = map_each(cover, truth.reshape(-1, *truth.shape[-2:]))
         share = coverage.astype(np.float32) / 255 if patches.truth == "coverage" else coverage > 0
         pixels = prepared.pixels.transpose(2, 0, 1)
         return cls((pixels / 255).astype(np.float32), share.astype(np.float32), patches)
 
     def patch(self, side: int, random: np.random.Generator) -> tuple[Image, NDArray[np.float32]]:
-        """One patch: (side, side, C) uint8, and its truth (..., side, side) in 0..1."""
+        """One patch: (side, side, C) uint8, and its truth (side, side) in 0..1, of several maps (K, side, side)."""
         change = _patch_transforms(self.patches, side)
         change.set_random_state(int(random.integers(2**32, dtype=np.uint64)))
-        maps = self.truth.reshape(-1, *self.truth.shape[-2:])  # MONAI has channels first
-        changed = change({"image": self.image, "truth": maps})
+        changed = change({"image": self.image, "truth": self.truth})
         pixels = (np.clip(np.asarray(changed["image"]), 0, 1) * 255 + 0.5).astype(np.uint8)
         truth = np.clip(np.asarray(changed["truth"]), 0, 1).astype(np.float32)
-        return np.ascontiguousarray(pixels.transpose(1, 2, 0)), truth.reshape(*self.truth.shape[:-2], side, side)
+        return np.ascontiguousarray(pixels.transpose(1, 2, 0)), truth if len(truth) > 1 else truth[0]
 
 
 @cache

@@ -28,13 +28,16 @@ def decoded(png: bytes) -> NDArray[Any]:
 
 
 def test_the_table_of_formats() -> None:
-    assert tuple(FORMATS) == get_args(OutputFormat) == ("mask", "probability", "overlay", "svg", "geojson", "json")
+    assert (
+        tuple(FORMATS) == get_args(OutputFormat) == ("mask", "probability", "overlay", "svg", "geojson", "json", "coco")
+    )
     assert [(spec.suffix, spec.media_type) for spec in FORMATS.values()] == [
         (".png", "image/png"),
         (".png", "image/png"),
         (".png", "image/png"),
         (".svg", "image/svg+xml"),
         (".geojson", "application/geo+json"),
+        (".json", "application/json"),
         (".json", "application/json"),
     ]
     assert output_name("photo", "svg") == "photo-svg.svg"
@@ -64,7 +67,8 @@ def test_an_unknown_format_is_refused() -> None:
     with pytest.raises(OptionError) as caught:
         write_as("jpeg", RAMP)
     assert (
-        str(caught.value) == "unknown format 'jpeg'. Expected one of: mask, probability, overlay, svg, geojson, json."
+        str(caught.value)
+        == "unknown format 'jpeg'. Expected one of: mask, probability, overlay, svg, geojson, json, coco."
     )
 
 

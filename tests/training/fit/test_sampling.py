@@ -85,9 +85,9 @@ def test_the_test_split_is_never_read_and_validation_is_apart(
     splits: list[str] = []
     read: list[tuple[str, str]] = []
 
-    def noted(kind: Any, folder: Path, split: Any) -> list[Sample]:
+    def noted(kind: Any, folder: Path, split: Any, rules: Any) -> list[Sample]:
         splits.append(split)
-        return list_samples(kind, folder, split)
+        return list_samples(kind, folder, split, rules)
 
     def opened(how: Callable[[Sample], Any]) -> Callable[[Sample], Any]:
         def reads(sample: Sample) -> Any:
