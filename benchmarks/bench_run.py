@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.metadata import version
@@ -36,7 +36,7 @@ from vesselrt.benchmarks.measure import (
     Subject,
     Timed,
     interleave,
-    mask_from_png,
+    levels_from_png,
     measure_fresh,
     share_differing,
     timed_calls,
@@ -49,7 +49,7 @@ from vesselrt.runtime.engines.enginefile import is_engine
 from vesselrt.runtime.errors import MissingExtraError, OptionError, VesselrtError
 from vesselrt.runtime.modelfile import find_model_file, loaded_file
 from vesselrt.runtime.segmenter import Segmenter
-from vesselrt.training.data.samples import Sample, read_inside
+from vesselrt.training.data.samples import Sample, read_inside, read_truth_of
 
 if TYPE_CHECKING:
     from vesselrt.benchmarks.compare import Peers
@@ -138,7 +138,8 @@ def _measure(plan: BenchPlan, path: Path, segmenter: Segmenter) -> _Found:
             found.mixed = measure_mixed(segmenter)
         if peers is not None:
             columns = partial(_columns_beside, subject, peers)
-            found.scores += [score_columns(name, samples, columns) for name, samples in plan.scored.items()]
+            classes = segmenter.manifest.class_names
+            found.scores += [score_columns(name, samples, columns, classes) for name, samples in plan.scored.items()]
     except KeyboardInterrupt:  # Ctrl+C: what was measured is worth its minutes
         if not found.photos:
             raise
@@ -207,8 +208,14 @@ def _columns_beside(subject: Subject, peers: "Peers", data: bytes) -> dict[str, 
     return {OURS: subject, **peers.columns(data)}
 
 
-def score_columns(name: str, samples: list[Sample], columns: Callable[[bytes], dict[str, Column]]) -> Score:
-    """F1 of every column on annotated photographs, 2 TP / (2 TP + FP + FN) over all pixels in their fields of view.
+def score_columns(
+    name: str,
+    samples: list[Sample],
+    columns: Callable[[bytes], dict[str, Column]],
+    classes: Sequence[str] = ("vessel",),
+) -> Score:
+    """F1 of every column on annotated photographs, 2 TP / (2 TP + FP + FN) over all pixels in their fields of view, and
+    over all classes.
 
     `columns` gives those for a photograph's bytes. Raises DataError when a mask can't be read.
     """
@@ -216,14 +223,16 @@ def score_columns(name: str, samples: list[Sample], columns: Callable[[bytes], d
     marked: Counter[str] = Counter()  # found + true: 2 TP + FP + FN
     for sample in samples:
         logger.info("F1 on %s %s", name, sample.image.name)
-        truth = sample.read_truth()
-        inside = read_inside(sample, truth)
-        truth = truth & inside
+        truth = read_truth_of(sample, classes)
+        inside = read_inside(sample, truth.masks[0])
+        inside = inside if truth.ignored is None else inside & ~truth.ignored
         data = sample.image.read_bytes()
         for column, segment in columns(data).items():
-            found = mask_from_png(segment(data)) & inside
-            hits[column] += int((found & truth).sum())
-            marked[column] += int(found.sum() + truth.sum())
+            levels = levels_from_png(segment(data))
+            for number, there in enumerate(truth.masks, 1):
+                found = ((levels == number) if len(classes) > 1 else levels > 0) & inside
+                hits[column] += int((found & there).sum())
+                marked[column] += int(found.sum() + (there & inside).sum())
     return Score(name, [sample.image.name for sample in samples], {c: 2 * hits[c] / marked[c] for c in marked})
 
 

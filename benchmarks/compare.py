@@ -15,7 +15,7 @@ All columns take the same bytes to the same kind of PNG, and where there is a ch
 """
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,7 +42,7 @@ TOLERANCE = 1e-4
 """Largest difference in probability between PyTorch and ONNX Runtime on the same input."""
 
 TorchNetwork = Callable[[Tensor], Tensor]
-"""(N, C, h, w) float32, 0..255 → (N, 1, h, w) float32 probability."""
+"""(N, C, h, w) float32, 0..255 → (N, K, h, w) float32 probability of each class."""
 
 
 class Peers:
@@ -107,11 +107,20 @@ class UserPath:
             probability = sliding_window_inference(inputs, (side, side), WINDOWS_AT_ONCE, self.network, overlap=0.25)
             if not isinstance(probability, Tensor):
                 raise TypeError(f"MONAI returned {type(probability).__name__}")
-            full = functional.interpolate(probability, (photo.height, photo.width), mode="bilinear")[0, 0]
-            mask = (full >= self.manifest.threshold).to(torch.uint8) * 255  # (H, W)
+            full = functional.interpolate(probability, (photo.height, photo.width), mode="bilinear")[0]  # (K, H, W)
+            mask = _mask_from_maps(full, self.manifest.class_thresholds)
         encoded = io.BytesIO()
         Pillow.fromarray(mask.numpy()).save(encoded, format="PNG")
         return encoded.getvalue()
+
+
+def _mask_from_maps(maps: Tensor, thresholds: Sequence[float]) -> Tensor:
+    """(K, H, W) probabilities → (H, W) uint8: 0 and 255, of several classes the number of the most probable one."""
+    reached = maps >= torch.tensor(thresholds)[:, None, None]
+    if len(maps) == 1:
+        return reached[0].to(torch.uint8) * 255
+    best, place = torch.where(reached, maps, -1.0).max(dim=0)
+    return torch.where(best >= 0, place + 1, 0).to(torch.uint8)
 
 
 def _find_graph(path: Path, precision: Precision) -> Path:

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 
 from vesselrt.benchmarks.photos import Photo
-from vesselrt.runtime.arrays import Image, Mask
+from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.backends import Backend
 from vesselrt.runtime.devices import AnyPrecision, Device
 from vesselrt.runtime.errors import VesselrtError
@@ -209,16 +209,15 @@ def timed_calls(subject: Subject, runs: int, columns: int) -> list[dict[str, flo
 
 def share_differing(one: bytes, other: bytes) -> float:
     """Share of the pixels at which two mask PNGs differ."""
-    return float((mask_from_png(one) != mask_from_png(other)).mean())
+    return float((levels_from_png(one) != levels_from_png(other)).mean())
 
 
-def mask_from_png(mask: bytes) -> Mask:
-    """A mask PNG as (H, W) bool."""
+def levels_from_png(mask: bytes) -> Image:
+    """A mask PNG as (H, W) uint8: 0 and 255, of several classes 0 and the number of each pixel's class."""
     decoded = cv2.imdecode(np.frombuffer(mask, np.uint8), cv2.IMREAD_GRAYSCALE)
     if decoded is None:
         raise VesselrtError("a column returned something that is not a PNG.")
-    result: Mask = decoded > 0
-    return result
+    return np.asarray(decoded, np.uint8)
 
 
 @dataclass(frozen=True)

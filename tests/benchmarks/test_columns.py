@@ -19,8 +19,9 @@ from vesselrt.benchmarks.measure import LoadOptions
 from vesselrt.benchmarks.photos import Photo
 from vesselrt.runtime.backends import Info
 from vesselrt.runtime.errors import MissingExtraError, ModelError, VesselrtError
-from vesselrt.runtime.manifest import METADATA_KEY, Clahe, Manifest, Preparation
+from vesselrt.runtime.manifest import METADATA_KEY, Clahe, ClassFacts, Manifest, Preparation
 from vesselrt.runtime.modelfile import find_model_file
+from vesselrt.runtime.output.classes import ClassLayers, layers_of
 
 ROOT = Path(__file__).resolve().parents[2]
 ON_ONE_THREAD = Info("openvino", "0", "cpu", "processor", "f32", 1)
@@ -192,3 +193,16 @@ def test_stage_benches_run_and_are_compared(tmp_path: Path) -> None:
     assert "10 passed" in run_stage_benches(tmp_path, "--benchmark-save=before")
     again = run_stage_benches(tmp_path, "-k", "tiling", "--benchmark-compare=0001")
     assert "test_tiling (0001_before)" in again
+
+
+def test_the_mask_of_several_classes_is_the_librarys() -> None:
+    """One rule: the most probable of the classes that reach their threshold, of equals the first."""
+    torch = pytest.importorskip("torch")
+    from vesselrt.benchmarks.compare import _mask_from_maps
+
+    every = layers_of((ClassFacts(name="artery", threshold=0.8), ClassFacts(name="vein", threshold=0.2)), 0.5)
+    levels = np.random.default_rng(0).integers(0, 256, (2, 30, 40), np.uint8)
+    found = _mask_from_maps(torch.from_numpy(levels).float() / 255, [layer.threshold for layer in every])
+    assert np.array_equal(found.numpy(), ClassLayers(levels, every, every, exclusive=True).labels)
+    single = _mask_from_maps(torch.tensor([[[0.1, 0.5]]]), [0.5])
+    assert single.tolist() == [[0, 255]]

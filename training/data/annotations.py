@@ -28,7 +28,8 @@ from vesselrt.runtime.manifest import Facts
 from vesselrt.runtime.output.outlines import import_shapely
 from vesselrt.training.data.classes import ClassMarks, ClassRules, ClassTruth, check_declared
 from vesselrt.training.data.drawing import Points, fill_line, fill_rings
-from vesselrt.training.data.geojson import MAX_COORDINATE, Feature, Line, MultiPolygon, Polygon, read_features
+from vesselrt.training.data.geojson import read_features
+from vesselrt.training.data.shapes import MAX_COORDINATE, Feature, Line, MultiPolygon, Polygon
 
 UNANNOTATED_ADVICE = 'where such photographs show no vessels, set "unannotated": "empty" in dataset.json'
 """What a message may advise."""

@@ -1,7 +1,8 @@
 """The kind `geojson`: photographs with outlines of their vessels, as QuPath exports them.
 
     NAME.*  NAME.geojson, in one folder or in images/ and annotations/; or one annotations.geojson for all, in which the
-    property `image` names the photograph of each feature; dataset.json (optional): vesselrt.training.data.splits
+    property `image` names the photograph of each feature, or annotations.json, a file of COCO;
+    dataset.json (optional): vesselrt.training.data.splits
 
 vesselrt.training.data.annotations says what counts as vessel. The split is a function of the photograph's name
 alone, so that no photograph moves when others are added: of the SHA-256 of the name without suffix the first 8 bytes,
@@ -23,8 +24,10 @@ from vesselrt.training.data.layouts import list_pictures
 from vesselrt.training.data.samples import Sample
 from vesselrt.training.data.splits import DataSetSettings, Split
 
-SIGNS = ("*.geojson", "annotations/*.geojson")
+SIGNS = ("*.geojson", "annotations/*.geojson", "annotations.json", "_annotations.coco.json")
 """Patterns of paths, any one of which tells this kind."""
+_SHARED = ("annotations.geojson", "annotations.json", "_annotations.coco.json")
+"""Files for all photographs: GeoJSON, COCO, and COCO as Roboflow calls it."""
 
 
 def list_outlined_samples(root: Path, settings: DataSetSettings, split: Split) -> list[Sample]:
@@ -32,7 +35,7 @@ def list_outlined_samples(root: Path, settings: DataSetSettings, split: Split) -
 
     Raises DataError for photographs and annotations that don't belong together, and for classes that none has.
     """
-    settings_path, shared = root / "dataset.json", root / "annotations.geojson"
+    settings_path, shared = root / "dataset.json", _shared_file(root)
     folder = root / "images" if (root / "images").is_dir() else root
     photographs = list_pictures(folder)
     beside = root / "annotations" if (root / "annotations").is_dir() else folder
@@ -70,6 +73,14 @@ def list_outlined_samples(root: Path, settings: DataSetSettings, split: Split) -
     return [
         Sample(p.stem, p, found[p].path, annotation=found[p], most_vessel=settings.most_vessel) for p in photographs
     ]
+
+
+def _shared_file(root: Path) -> Path:
+    """Of the annotations for all photographs; where there is none, the path of one. Raises DataError for several."""
+    found = [root / name for name in _SHARED if (root / name).exists()]
+    if len(found) > 1:
+        raise DataError(f"{root}: several files for all photographs: {', '.join(map(str, found))}. Keep one of them.")
+    return found[0] if found else root / _SHARED[0]
 
 
 def _check_classes(path: Path, wanted: tuple[str, ...], annotations: list[Path]) -> None:

@@ -98,7 +98,7 @@ WRONG = {
     ),
     "COCO": (
         {"images": [], "annotations": [{"segmentation": [[1, 1, 4, 1, 4, 4]]}], "categories": []},
-        "the JSON of COCO, which is not read. Expected GeoJSON: write the segmentation of an annotation as a Polygon",
+        r"not a COCO annotation: annotations\.0\.image_id: Field required\. Boxes and key points alone can't be read",
     ),
     "points alone": (feature({"type": "Point", "coordinates": [1, 2]}), r"it holds no annotation\. Annotate"),
     "no coordinates": (feature({"type": "Polygon"}), "geometry.Polygon.coordinates: Field required"),

@@ -125,15 +125,18 @@ def test_files_of_an_operating_system_are_no_photographs(kind: Kind, tmp_path: P
     [
         (
             {"version": "5.4.1", "shapes": [], "imagePath": "1.png"},
-            r"1\.json is the JSON of LabelMe, which is not read",
+            r"1\.json is the JSON of LabelMe, which is not read\. Expected GeoJSON: write the",
         ),
-        ({"images": [], "annotations": [], "categories": []}, r"1\.json is the JSON of COCO, which is not read"),
+        (
+            {"images": [], "annotations": [], "categories": []},
+            r"1\.json is the JSON of COCO\. Name it annotations\.json, beside the photographs",
+        ),
     ],
 )
 def test_a_folder_of_another_annotation_tool(annotation: Any, message: str, tmp_path: Path) -> None:
     photograph(tmp_path / "1.png")
     (tmp_path / "1.json").write_text(json.dumps(annotation))
-    with pytest.raises(DataError, match=rf"no data set of a known layout.*{message}\. Expected GeoJSON: write the"):
+    with pytest.raises(DataError, match=rf"no data set of a known layout.*{message}"):
         resolve_kind("auto", tmp_path)
 
 

@@ -83,15 +83,18 @@ def test_the_test_split_is_never_read_and_validation_is_apart(
         for name in (f"Image_{subject:02}L.jpg", f"Image_{subject:02}L_1stHO.png"):
             (root / name).write_bytes(b"the test split")
     splits: list[str] = []
+    home: dict[str, str] = {}  # photograph → its split
     read: list[tuple[str, str]] = []
 
     def noted(kind: Any, folder: Path, split: Any, rules: Any) -> list[Sample]:
         splits.append(split)
-        return list_samples(kind, folder, split, rules)
+        found = list_samples(kind, folder, split, rules)
+        home.update(dict.fromkeys((sample.name for sample in found), split))
+        return found
 
     def opened(how: Callable[[Sample], Any]) -> Callable[[Sample], Any]:
         def reads(sample: Sample) -> Any:
-            read.append((splits[-1], sample.name))
+            read.append((home[sample.name], sample.name))
             return how(sample)
 
         return reads

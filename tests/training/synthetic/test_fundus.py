@@ -1,4 +1,4 @@
-"""Drawn fundus photographs: the same for the same seed, arteries and veins that differ, read back as they were drawn."""
+"""Drawn fundus photographs: the same for the same seed, arteries and veins that differ, read back as drawn."""
 
 from pathlib import Path
 
