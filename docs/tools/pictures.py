@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 import vesselrt
 from vesselrt.runtime.photo.views import find_scales
 from vesselrt.training.synthetic import slitlamp
-from vesselrt.training.synthetic.cameras import HELD_OUT, pyramid_from_photo
+from vesselrt.training.synthetic.cameras import HELD_OUT
+from vesselrt.training.synthetic.pyramid import pyramid_from_photo
 
 DOCS = Path(__file__).resolve().parents[1]
 PICTURES = DOCS / "pictures"

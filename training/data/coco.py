@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field, TypeAdapter, ValidationError
 
 from vesselrt.runtime.arrays import Mask
@@ -97,15 +96,14 @@ def _areas(where: str, segmentation: _Runs | list[list[float]]) -> list[list[lis
     """Polygons, each of closed rings of [x, y]."""
     if isinstance(segmentation, _Runs):
         mask = mask_from_run_lengths(where, segmentation.size, segmentation.counts)
-        return [[_close(ring.astype(float)) for ring in polygon] for polygon in trace_outlines(mask)]
+        return [[_close(ring) for ring in polygon] for polygon in trace_outlines(mask)]
     if any(len(outline) % 2 for outline in segmentation):
         raise DataError(f"{where}: an outline of an odd number of values. Expected x and y of each point.")
-    return [[_close(np.reshape(outline, (-1, 2)))] for outline in segmentation]
+    return [[_close([outline[i : i + 2] for i in range(0, len(outline), 2)])] for outline in segmentation]
 
 
-def _close(ring: NDArray[np.float64]) -> list[list[float]]:
-    closed: list[list[float]] = [*ring.tolist(), ring[0].tolist()]
-    return closed if (ring[0] != ring[-1]).any() else closed[:-1]
+def _close(ring: list[list[float]]) -> list[list[float]]:
+    return ring if ring[0] == ring[-1] else [*ring, ring[0]]
 
 
 def _decompress(text: str) -> list[int]:

@@ -14,7 +14,8 @@ from pydantic import Field
 from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.manifest import Facts, Preparation
 from vesselrt.runtime.photo.preparation import prepare, resize
-from vesselrt.training.synthetic.cameras import Factors, map_each
+from vesselrt.training.synthetic.cameras import Factors
+from vesselrt.training.synthetic.pyramid import map_each
 
 if TYPE_CHECKING:
     from monai.transforms.compose import Compose

@@ -20,7 +20,8 @@ from vesselrt.training.fit.patches import PreparedPhoto
 from vesselrt.training.fit.recipe import Recipe
 from vesselrt.training.fit.stages import Stage
 from vesselrt.training.fit.validation import normalise_pixels
-from vesselrt.training.synthetic.cameras import draw_crop, pyramid_from_photo
+from vesselrt.training.synthetic.cameras import draw_crop
+from vesselrt.training.synthetic.pyramid import pyramid_from_photo
 
 Crop = tuple[Image, NDArray[np.float32]]
 DrawCrop = Callable[[np.random.Generator], Crop]

@@ -17,7 +17,8 @@ from vesselrt.runtime.photo.preparation import prepare
 from vesselrt.training.data.samples import read_inside, read_pair_of
 from vesselrt.training.evaluation.figures import f1_by_level
 from vesselrt.training.fit.recipe import Recipe
-from vesselrt.training.synthetic.cameras import HELD_OUT, pyramid_from_photo
+from vesselrt.training.synthetic.cameras import HELD_OUT
+from vesselrt.training.synthetic.pyramid import pyramid_from_photo
 
 HALF_LEVEL = 128
 """The lowest level of the 8-bit probability that threshold 0.5 calls vessel."""

@@ -147,7 +147,7 @@ def _cover(strokes: Strokes, side: int) -> Float:
     for points, width in strokes:
         fixed: Any = np.round(points * _SUPERSAMPLING * 16).astype(np.int32)
         cv2.polylines(fine, [fixed], False, 255, max(1, round(width * _SUPERSAMPLING)), cv2.LINE_8, 4)
-    return cv2.resize(fine, (side, side), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+    return np.asarray(cv2.resize(fine, (side, side), interpolation=cv2.INTER_AREA), np.float32) / np.float32(255)
 
 
 def main(

@@ -15,6 +15,8 @@ from vesselrt.runtime.files import check_writable, check_writable_folder
 if TYPE_CHECKING:
     from vesselrt.runtime.manifest import Manifest
     from vesselrt.training.data.samples import Sample
+    from vesselrt.training.evaluation.evaluate import EvaluatedPhoto, Watch
+    from vesselrt.training.evaluation.report import EvaluationReport
 
 
 def evaluate(
@@ -36,7 +38,7 @@ def evaluate(
     """Measure a model on annotated photographs, through the runtime, in the field of view."""
     with needs_extra("vesselrt evaluate", "evaluate"):
         from vesselrt.training.data.finding import list_samples, resolve_kind
-        from vesselrt.training.evaluation.evaluate import EvaluatedPhoto, evaluate_model
+        from vesselrt.training.evaluation.evaluate import evaluate_model
         from vesselrt.training.evaluation.report import EvaluationReport
     from vesselrt.runtime.modelfile import find_model_file, loaded_file, sha256
 
@@ -50,12 +52,6 @@ def evaluate(
     with load_model(str(file), device, precision, threads) as segmenter, photo_progress(len(samples)) as advance:
         if record and split == "test":
             _refuse_training_overlap(segmenter.manifest, samples)
-
-        def watch(classes: Sequence[EvaluatedPhoto]) -> None:
-            for photo in classes if pages is not None else ():
-                pages.see(photo)
-            advance()
-
         measured = evaluate_model(segmenter, samples, name=name, split=split, threshold=thresholds, watch=watch)
     file = loaded_file(file, segmenter.manifest)  # `auto` may have taken the INT8 file beside it
     if measured.trained_on:
@@ -110,6 +106,18 @@ def bench(context: typer.Context) -> None:
     code = bench_app(context.args, prog_name="vesselrt bench", standalone_mode=False)
     if code:  # it was interrupted
         raise typer.Exit(code)
+
+
+def _watching(pages: "EvaluationReport | None", advance: Callable[[], None]) -> "Watch":
+    """Draws each class of a photograph, where there is to be a report, and tells of progress."""
+
+    def watch(classes: "Sequence[EvaluatedPhoto]") -> None:
+        if pages is not None:
+            for photo in classes:
+                pages.see(photo)
+        advance()
+
+    return watch
 
 
 def _tell_interrupted(measured: int, left_out: list[str]) -> None:

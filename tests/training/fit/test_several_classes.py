@@ -26,8 +26,8 @@ from vesselrt.training.fit.recipe import LossWeights, Recipe
 from vesselrt.training.fit.run import train_recipe
 from vesselrt.training.fit.sampling import Crops, read_sources
 from vesselrt.training.fit.validation import ValidationCase, validate_network
-from vesselrt.training.synthetic.cameras import PhotoPyramid
 from vesselrt.training.synthetic.fundus import draw_fundus_photo, write_fundus_data_set
+from vesselrt.training.synthetic.pyramid import PhotoPyramid
 
 
 def several(logits: int = 2, **changes: Any) -> Recipe:
@@ -75,8 +75,12 @@ def test_exclusive_classes_share_a_crossing_with_the_background_left() -> None:
     truth = torch.zeros(1, 2, 1, 3)
     truth[0, 0, 0, 0] = truth[0, :, 0, 1] = 1.0  # artery, both, none
     right = torch.tensor([[-9.0, 9.0, -9.0], [-9.0, 0.0, 0.0], [9.0, -9.0, -9.0]]).T[None, :, None]
-    assert loss_of(right, truth, exclusive=True) == pytest.approx(np.log(2) / 3, abs=1e-2)  # of the crossing alone
-    assert loss_of(right.flip(1), truth, exclusive=True) > 3
+    entropy = [
+        float(segmentation_loss(logits, truth, LossWeights(dice=0), 0.0, exclusive=True))
+        for logits in (right, right.flip(1))
+    ]
+    assert entropy[0] == pytest.approx(np.log(2) / 3, abs=1e-2)  # of the crossing alone
+    assert entropy[1] > 3
 
 
 @pytest.mark.parametrize("exclusive", [False, True])

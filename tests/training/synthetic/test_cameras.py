@@ -19,13 +19,12 @@ from vesselrt.training.synthetic.cameras import (
     HELD_OUT,
     CameraFamily,
     HeldOutCamera,
-    PhotoPyramid,
     _annotate,
     draw_crop,
     main,
-    pyramid_from_photo,
     write_held_out_data_sets,
 )
+from vesselrt.training.synthetic.pyramid import PhotoPyramid, pyramid_from_photo
 
 Photo = tuple[NDArray[np.uint8], NDArray[np.bool_]]
 
