@@ -52,6 +52,7 @@ def evaluate(
     with load_model(str(file), device, precision, threads) as segmenter, photo_progress(len(samples)) as advance:
         if record and split == "test":
             _refuse_training_overlap(segmenter.manifest, samples)
+        watch = _watching(pages, advance)
         measured = evaluate_model(segmenter, samples, name=name, split=split, threshold=thresholds, watch=watch)
     file = loaded_file(file, segmenter.manifest)  # `auto` may have taken the INT8 file beside it
     if measured.trained_on:
