@@ -44,6 +44,7 @@ class Machine:
 
     def __init__(self) -> None:
         self.networks: dict[tuple[str, str], Network] = {("cpu:openvino", "f32"): identity}
+        self.manifest = MIRROR
         self.backends: list[FakeBackend] = []
         self.calls: list[str] = []
 
@@ -59,7 +60,7 @@ class Machine:
 
         self.backends.append(FakeBackend(recorded))
         taken = "int8" if precision == "int8" else "f32"
-        return Segmenter(MIRROR.model_copy(update={"precision": taken}), self.backends[-1])
+        return Segmenter(self.manifest.model_copy(update={"precision": taken}), self.backends[-1])
 
 
 @pytest.fixture
@@ -236,10 +237,9 @@ def test_progress_is_told_after_each_photograph(machine: Machine, samples: list[
     assert told == [2 + 2, 2 + 4]
 
 
-def test_several_classes_have_a_line_each(machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_several_classes_have_a_line_each(machine: Machine, tmp_path: Path) -> None:
     classes = (ClassFacts(name="artery"), ClassFacts(name="vein"))
-    two = MIRROR.model_copy(update={"classes": classes, "preparation": Preparation(), "input": RGB})
-    monkeypatch.setattr(f"{__name__}.MIRROR", two)
+    machine.manifest = MIRROR.model_copy(update={"classes": classes, "preparation": Preparation(), "input": RGB})
     photo, mask = np.zeros((8, 10, 3)), np.zeros((8, 10, 3))
     photo[2, :3, 2], photo[5, :, 1] = 255, 255  # red and green of BGR
     mask[2, :4, 2], mask[5, :, 0] = 255, 255  # red: artery, blue: vein

@@ -25,9 +25,9 @@ def test_built_in_recipes_are_valid_and_their_networks_small(path: Path) -> None
     # Two windows: of the smallest shape that tiling may ask for, or of the only one.
     height, width = (tile.size, tile.size) if tile.fixed else (2 * tile.multiple, 4 * tile.multiple)
     with torch.inference_mode():
-        assert network.eval()(torch.zeros(2, channels, height, width)).shape == (2, 1, height, width)
+        assert network.eval()(torch.zeros(2, channels, height, width)).shape == (2, checked.logit_count, height, width)
         crop = checked.schedule.crop
-        assert network(torch.zeros(1, channels, crop, crop)).shape == (1, 1, crop, crop)
+        assert network(torch.zeros(1, channels, crop, crop)).shape == (1, checked.logit_count, crop, crop)
 
 
 def test_the_built_in_model_learns_from_its_two_data_sets_alone() -> None:
