@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from several_classes import colours
 
 from vesselrt.benchmarks import model_comparison
 from vesselrt.benchmarks.model_comparison import Comparison, ComparisonPlan, ComparisonRow, compare_models
@@ -247,10 +248,8 @@ def test_several_classes_have_a_line_each(machine: Machine, tmp_path: Path) -> N
         (tmp_path / folder).mkdir()
         assert cv2.imwrite(str(tmp_path / folder / "a.png"), pixels.astype(np.uint8))
     machine.networks = {
-        ("cpu:openvino", "f32"): lambda pixels: identity(pixels)[:, :2],
-        ("cpu:onnxruntime", "f32"): lambda pixels: (
-            identity(pixels)[:, :2] * np.array([0, 1], np.float32)[:, None, None]
-        ),
+        ("cpu:openvino", "f32"): lambda pixels: colours(pixels)[:, :2],
+        ("cpu:onnxruntime", "f32"): lambda pixels: colours(pixels)[:, :2] * np.array([0, 1], np.float32)[:, None, None],
     }
     samples = list_samples("folder", tmp_path, "test", ARTERY_VEIN)
     result = run(samples, devices=["cpu:openvino", "cpu:onnxruntime"], precisions=["f32"], runs=1)
