@@ -133,8 +133,9 @@ class MarkedMasks:
             for name, path in self.files(wanted).items()
         ]
         ignore = self.rules.ignore
-        ignored = None if ignore is None else self._read(ignore, self.path_of(ignore))
-        return masks, ignored
+        if ignore is None or not (ignore.values or ignore.masks):  # names are of annotations
+            return masks, None
+        return masks, self._read(ignore, self.path_of(ignore))
 
     def _read_marks(self, name: str, path: Path) -> Mask:
         marks = self.rules.classes[name]
