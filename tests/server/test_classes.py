@@ -33,7 +33,7 @@ def result() -> Segmentation:
     return colour_segmenter().segment(PHOTO)
 
 
-@pytest.mark.parametrize("form", [form for form in FORMATS if form != "json"])
+@pytest.mark.parametrize("form", [form for form in FORMATS if form not in ("json", "coco")])
 def test_every_format_is_the_librarys_file(client: httpx.Client, result: Segmentation, form: OutputFormat) -> None:
     assert client.post("/predict", params={"format": form}, content=PHOTO).content == result.encode(form)
     query = {"format": form, "classes": "vein,artery", "threshold": "artery:0.6,vein:0.7", "colour": "vein:#123456"}

@@ -72,7 +72,7 @@ def test_every_format_and_threshold_comes_out_of_one_inference() -> None:
         for form in FORMATS:
             for threshold in (0.3, 0.6):
                 answer = await ask(PHOTO, format=form, threshold=threshold)
-                if form != "json":
+                if form not in ("json", "coco"):  # which tell of the request
                     assert answer.content == library.encode(form, threshold)
                 assert answer.headers["server-timing"].split(";")[0] == "wait"
                 assert "cache;dur=" in answer.headers["server-timing"]
