@@ -32,13 +32,6 @@ Thresholds = Annotated[
         "model's."
     ),
 ]
-Thresholds = Annotated[
-    str | None,
-    typer.Option(
-        help="Vessel where probability >= threshold, 0 to 1; of single classes artery:0.4,vein:0.6; default: the "
-        "model's."
-    ),
-]
 MASK_KINDS = "drive, chase_db1, hrf, stare, fives, les_av, iostar, dr_hagis, rite, folder"
 """Layouts of data sets of masks; training, which knows them, is imported late."""
 Layout = Annotated[str, typer.Option(help=f"Layout of the data set: auto, or one of {MASK_KINDS}, geojson.")]
