@@ -119,7 +119,7 @@ async def disconnected(request: Request) -> None:
 
 
 def file_name(name: str) -> str:
-    """A file name without folder, in its own letters, whatever their script, with the suffix of a photograph if it has one.
+    """A file name without folder, in its own letters whatever their script, with a suffix if it is a photograph's.
 
     What no file system takes, and what can't be seen (control characters, and those that turn the direction of text),
     becomes an underscore.
