@@ -40,8 +40,12 @@ AnyPrecision = Literal["auto", "f32", "bf16", "fp16", "int8"]
 PRECISIONS: tuple[str, ...] = get_args(AnyPrecision)
 
 
-def open_backend(path: Path, device: str, precision: str, threads: int) -> tuple[Manifest, Backend]:
+def open_backend(
+    path: Path, device: str, precision: str, threads: int, *, alone: bool = False
+) -> tuple[Manifest, Backend]:
     """Loads a model file or an engine file; the manifest is that of what was loaded.
+
+    `alone`: this very file was meant, and the INT8 file beside it is not looked at.
 
     Raises ModelError, DeviceError when the device or precision is not available here, and ExportError when compiling
     fails.
@@ -56,10 +60,10 @@ def open_backend(path: Path, device: str, precision: str, threads: int) -> tuple
     manifest = read_manifest(path)
     if device == "auto":
         opened = _try_gpu(path, manifest, wanted)
-        return opened or _open_on_cpu(path, manifest, "", wanted, threads)
+        return opened or _open_on_cpu(path, manifest, "", wanted, threads, alone=alone)
     family, _, library = device.partition(":")
     if family == "cpu":
-        return _open_on_cpu(path, manifest, library, wanted, threads)
+        return _open_on_cpu(path, manifest, library, wanted, threads, alone=alone)
     return _open_on_gpu(path, manifest, library or _find_gpu_library(), wanted)
 
 
@@ -80,9 +84,13 @@ def _try_gpu(path: Path, manifest: Manifest, precision: Precision | None) -> tup
 
 
 def _open_on_cpu(
-    path: Path, manifest: Manifest, library: str, precision: Precision | None, threads: int
+    path: Path, manifest: Manifest, library: str, precision: Precision | None, threads: int, *, alone: bool
 ) -> tuple[Manifest, Backend]:
-    if precision == "int8" or (precision is None and gains_by_int8()):
+    if alone and precision == "int8" and manifest.precision != "int8":
+        raise DeviceError(
+            f"{path}: the SHA-256 names this file, which is {manifest.precision}. Name the INT8 file by its own."
+        )
+    if precision == "int8" or (precision is None and gains_by_int8() and not alone):
         path, manifest = _int8_or_itself(path, manifest, named=precision == "int8")
     if manifest.precision == "int8" and precision not in (None, "int8"):
         raise DeviceError(f"{path}: its graph is int8, and can't be computed in {precision}. Name the f32 model file.")

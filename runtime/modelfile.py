@@ -16,9 +16,11 @@ import logging
 import re
 from pathlib import Path
 
+from vesselrt.runtime.addresses import is_address
 from vesselrt.runtime.errors import ManifestError, ModelError, ModelNotFoundError
 from vesselrt.runtime.manifest import METADATA_KEY, Manifest
 from vesselrt.runtime.modelproto import find_metadata, read_model_head
+from vesselrt.runtime.remote import check_file, fetch_model, split_hash
 
 logger = logging.getLogger(__name__)
 
@@ -41,12 +43,22 @@ def _built_in() -> list[Path]:
     return [path for path in sorted(BUILT_IN.glob("*.onnx")) if not path.name.endswith(INT8_SUFFIX)]
 
 
-def find_model_file(model: str | Path | None) -> Path:
-    """The file of a built-in model, named without suffix (None: the default one), or a path as given.
+def find_model_file(model: str | Path | None, digest: str | None = None) -> Path:
+    """The file of a built-in model, named without suffix (None: the default one), of a path, or of an address.
 
-    Raises ModelNotFoundError.
+    Each may be followed by the SHA-256 that the file must have, see vesselrt.runtime.remote; `digest`: the same beside
+    the name. Raises ModelNotFoundError, ModelError for another file or one that can't be fetched, OptionError.
     """
-    name = str(model or DEFAULT_MODEL)
+    name, digest = split_hash(str(model or DEFAULT_MODEL), digest)
+    if is_address(name):
+        return fetch_model(name, digest)
+    path = _find_local_file(name)
+    if digest is not None:
+        check_file(path, digest)
+    return path
+
+
+def _find_local_file(name: str) -> Path:
     built_in = BUILT_IN / f"{name}.onnx"
     if "/" not in name and built_in.is_file():
         return built_in

@@ -4,7 +4,9 @@ Three look on: what lies in the home at the end; Python's audit hooks; and, wher
 which sees libraries in C++ too.
 """
 
+import hashlib
 import http.client
+import http.server
 import os
 import re
 import shutil
@@ -12,9 +14,10 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -295,6 +298,18 @@ def test_those_who_look_on_see(tmp_path: Path) -> None:
     if strace_works():
         assert seen.strange(traced_writes(seen)) == expected
         assert any(f"htons({port})" in line for line in traced_calls(seen))
+
+
+def test_an_address_that_was_named_is_all_that_is_called(work: Path, tmp_path: Path) -> None:
+    digest = hashlib.sha256((work / "photo.jpg").read_bytes()).hexdigest()
+    code = "import sys; from vesselrt.runtime.modelfile import find_model_file; find_model_file(sys.argv[1])"
+    files = partial(http.server.SimpleHTTPRequestHandler, directory=work)
+    with http.server.HTTPServer(("127.0.0.1", 0), files) as server:
+        threading.Thread(target=server.handle_request).start()
+        seen = watched(("-c", code, f"http://127.0.0.1:{server.server_port}/photo.jpg#sha256={digest}"), tmp_path)
+    assert audited_calls(seen) == [f"call socket.connect ('127.0.0.1', {server.server_port})"]
+    assert max(seen.left()) == f"home/.cache/vesselrt/models/{digest}.onnx"
+    assert not strace_works() or len(traced_calls(seen)) == 1
 
 
 # The user's own choice
