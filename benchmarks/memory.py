@@ -47,7 +47,7 @@ FILES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "gif": ("GIF", "P", {}),
 }
 """Kind of file → Pillow's format, mode and options."""
-ANSWERS = (*FORMATS, "v2, binary")
+ANSWERS = (*(form for form in FORMATS if form != "spread"), "v2, binary")  # the model has one member
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 

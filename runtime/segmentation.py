@@ -6,7 +6,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from vesselrt.runtime.arrays import Image, Mask
 from vesselrt.runtime.backends import Info
@@ -35,6 +34,7 @@ from vesselrt.runtime.output.statistics import (
     describe_mask,
 )
 from vesselrt.runtime.photo.photograph import Photograph
+from vesselrt.runtime.photo.placing import keep_within
 from vesselrt.runtime.photo.views import Box, Scale, mask_of
 
 _PREVIEW = 1024  # px: longest side of the picture in a notebook
@@ -75,6 +75,10 @@ class Segmentation:
     """Whether a pixel belongs to one class at most, see vesselrt.runtime.output.classes."""
     file_name: str | None = None
     """What "coco" calls the photograph; None: as its file is called, "" where it came as bytes or pixels."""
+    spread: Image | None = None
+    """(H, W) uint8, of several classes (C, H, W): how far the members are apart whose maps `probability` is the mean
+    of: 510 × the standard deviation of their probabilities, so 255 is 0.5, the most that there can be. None of one
+    member: `load` with `tta` or several models gives more."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -180,16 +184,17 @@ class Segmentation:
         simplify: float = 0.0,
         classes: Names | None = None,
     ) -> bytes:
-        """The content of a file: "mask", "probability" or "overlay" (PNG), "svg", "geojson", "json" or "coco".
+        """The content of a file: "mask", "probability", "spread" or "overlay" (PNG), "svg", "geojson", "json" or
+        "coco".
 
         `threshold` 0..1, of all classes or by their names; None: the model's. `colour` "#rrggbb" of the vessels in
         "overlay" and "svg", likewise; `opacity` 0..1 of them in "overlay". `simplify`: pixels by which outlines may
         move in "svg" and "geojson"; at 0 they follow the pixel edges, up to 0.35 no pixel of the mask changes.
         `classes`: the names of those to show; None: all. The mask of several has the values of `labels`, and their
-        probabilities lie one below the other.
+        probabilities lie one below the other, as do their spreads.
 
-        Raises OptionError for a value out of its range and a class that the model lacks, MissingExtraError where
-        `simplify` needs shapely and that is not installed.
+        Raises OptionError for a value out of its range, a class that the model lacks, and the spread of one member;
+        MissingExtraError where `simplify` needs shapely and that is not installed.
         """
         check_options(self.classes, colour=colour)
         return format_spec(format).write(
@@ -199,6 +204,7 @@ class Segmentation:
                 document=lambda: self.document(threshold, classes),
                 style=Style(colour, opacity, simplify),
                 file_name=self.photograph.file_name if self.file_name is None else self.file_name,
+                spread=None if self.spread is None else self.spread.reshape(-1, *self.shape),
             )
         )
 
@@ -244,10 +250,3 @@ class Segmentation:
             for layer, mask in layers.masks()
         ]
         return {"width": width, "height": height, "exclusive": self.exclusive, "classes": described}
-
-
-def keep_within(part: Box, whole: NDArray[Any]) -> NDArray[Any]:
-    """The same in `part`, and 0 elsewhere."""
-    result = np.zeros_like(whole)
-    part.cut(result)[:] = part.cut(whole)
-    return result

@@ -3,8 +3,8 @@
 import functools
 import math
 import os
-from collections.abc import Callable, Generator, Iterable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Concatenate, Never, ParamSpec, TypeVar, overload
@@ -12,10 +12,7 @@ from typing import Any, Concatenate, Never, ParamSpec, TypeVar, overload
 import cv2
 import numpy as np
 
-from vesselrt.runtime import tiling
-from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.backends import Backend, Info
-from vesselrt.runtime.backends.cores import SharedCores
 from vesselrt.runtime.backends.shared import SharedBatches
 from vesselrt.runtime.devices import AnyPrecision, Device, open_backend
 from vesselrt.runtime.errors import OptionError, VesselrtError
@@ -23,13 +20,15 @@ from vesselrt.runtime.hardware import usable_cores
 from vesselrt.runtime.lifetime import Lifetime
 from vesselrt.runtime.manifest import Manifest
 from vesselrt.runtime.many import map_in_order
+from vesselrt.runtime.members import Members, Network
 from vesselrt.runtime.modelfile import find_model_file
 from vesselrt.runtime.photo.decoding import Limits
 from vesselrt.runtime.photo.photograph import Photograph, PhotoSource
-from vesselrt.runtime.photo.preparation import Prepared, Views
 from vesselrt.runtime.photo.views import Box
-from vesselrt.runtime.segmentation import Segmentation, keep_within
+from vesselrt.runtime.remote import split_hash
+from vesselrt.runtime.segmentation import Segmentation
 from vesselrt.runtime.stages import CancelToken, Clock
+from vesselrt.runtime.symmetry import Tta
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -56,24 +55,35 @@ class Segmenter:
     It belongs to the process that loaded it: a forked child gets ForkError, and it can't be pickled.
     """
 
-    def __init__(self, manifest: Manifest, backend: Backend, limits: Limits | None = None) -> None:
-        self.manifest, self.limits = manifest, limits or Limits()
-        self._backend = backend
-        self._cores = SharedCores(backend)
-        self._lifetime = Lifetime(self._cores)
-        self._classes = len(manifest.classes)
+    def __init__(
+        self,
+        manifest: Manifest,
+        backend: Backend,
+        limits: Limits | None = None,
+        *,
+        others: Sequence[tuple[Manifest, Backend]] = (),
+        tta: Tta = "none",
+    ) -> None:
+        """Owns the backend, and those of `others`: further models, whose maps are averaged with that of the first.
+
+        `tta`: as of `load`. Raises OptionError for models that don't go together.
+        """
+        self._members = Members([Network(manifest, backend), *(Network(*other) for other in others)], tta)
+        self._lifetime = Lifetime(self._members)
+        self.limits, self.manifest = limits or Limits(), self._members.manifest
+        """Of several models: what they have in common, and the mean of their thresholds."""
 
     @property
     def info(self) -> Info:
-        """The device and precision really in use."""
-        return self._backend.info
+        """The device and precision really in use, and how many maps are averaged."""
+        return self._members.info
 
     @property
     def at_once(self) -> int:
         """Photographs that are worked on at once with the most gain: on a processor as many as `info.threads`, up to 4;
         before a GPU as many as there are cores, which decode for it.
         """
-        return self._cores.most if self.info.threads else usable_cores()
+        return self._members.at_once if self.info.threads else usable_cores()
 
     @_running
     def segment(
@@ -100,33 +110,23 @@ class Segmenter:
         clock, cancel, scale = Clock(), cancel or CancelToken(), _check_scale(scale)
         photograph = image if isinstance(image, Photograph) else Photograph(image, self.limits, bgr=bgr)
         with clock("decode"):
-            decoded = photograph.decode(self.manifest.preparation)
+            decoded = photograph.decode(self._members.finest)
         cancel.check()
         with clock("prepare"):
-            views = photograph.prepare(decoded, self.manifest.preparation, scale)
-            part = None if region is None else _check_region(region, views.shape)
+            views = [photograph.prepare(decoded, wanted, scale) for wanted in self._members.preparations]
+            part = None if region is None else _check_region(region, views[0].shape)
         cancel.check()
         with clock("infer"):
-            scaled = [self._infer(view, part) for view in views.prepared]
+            found = self._members.infer(views, part, lambda: self._lifetime.callers, cancel.check)
         cancel.check()
         with clock("finish"):
-            probability = _to_photograph(scaled, views, part)
-        warnings, threshold, timings = photograph.warnings + views.warnings, self.manifest.threshold, clock.milliseconds
-        facts, exclusive = self.manifest.classes, self.manifest.exclusive
+            probability, spread = found.place(views[0].shape, part)
+        doubts = dict.fromkeys(warning for view in views for warning in view.warnings)
+        warnings, threshold, timings = (*photograph.warnings, *doubts), self.manifest.threshold, clock.milliseconds
+        facts, exclusive, scales = self.manifest.classes, self.manifest.exclusive, views[0].scales
         return Segmentation(
-            probability, photograph, threshold, timings, self.info, views.scales, warnings, part, facts, exclusive
+            probability, photograph, threshold, timings, self.info, scales, warnings, part, facts, exclusive, spread
         )
-
-    def _infer(self, view: Prepared, part: Box | None) -> Image:
-        """The probabilities at the model's scale: (C, h, w) uint8, of which only `part` of the photograph is to be
-        used.
-        """
-        tile, classes = self.manifest.tile, self._classes
-        with self._cores.backend_for(self._lifetime.callers) as backend:
-            if part is None:
-                return tiling.infer_tiles(view.pixels, tile, backend.infer, backend.batch, classes)
-            scaled = _scaled_part(view, part)
-            return tiling.infer_part(view.pixels, scaled, tile, backend.infer, backend.batch, classes)
 
     @overload
     def segment_many(
@@ -199,9 +199,13 @@ class Segmenter:
 
         It owns the model from now on: close it instead of this one.
         """
-        if self.info.threads or self._backend.batch == 1:  # a processor: one window already uses every core
+
+        def gains(backend: Backend) -> bool:  # on a processor one window already uses every core
+            return not backend.info.threads and backend.batch > 1
+
+        if not any(gains(network.backend) for network in self._members.networks):
             return self
-        return self.wrapped(SharedBatches)
+        return self.wrapped(lambda backend: SharedBatches(backend) if gains(backend) else backend)
 
     def working(self) -> AbstractContextManager[None]:
         """Around the work of one thread on one photograph, where that is more than `segment`: while it encodes the
@@ -212,11 +216,12 @@ class Segmenter:
         return self._lifetime.running()
 
     def wrapped(self, wrap: Callable[[Backend], Backend]) -> "Segmenter":
-        """The same model behind the backend that `wrap` makes of its own: one that measures, for example.
+        """The same model behind the backends that `wrap` makes of its own: one that measures, for example.
 
         Close one of the two.
         """
-        return Segmenter(self.manifest, wrap(self._backend), self.limits)
+        first, *others = ((network.manifest, wrap(network.backend)) for network in self._members.networks)
+        return Segmenter(*first, self.limits, others=others, tta=self._members.tta)
 
     def warm_up(self) -> float:
         """Runs two synthetic photographs, so that the first real one is not slower; milliseconds of the second."""
@@ -249,13 +254,15 @@ class Segmenter:
         self.close()
 
 
-def load(
-    model: str | Path | None = None,
+def load(  # noqa: PLR0913 - one for each thing that a caller may choose
+    model: str | Path | Sequence[str | Path] | None = None,
     *,
     device: Device = "auto",
     precision: AnyPrecision = "auto",
     threads: int | None = None,
     limits: Limits | None = None,
+    tta: Tta = "none",
+    sha256: str | None = None,
 ) -> Segmenter:
     """Loads a model: a built-in one by name (None: `fundus`), a model file, or an engine file.
 
@@ -269,13 +276,34 @@ def load(
     device gains by. On the CPU, "int8" is the file `NAME.int8.onnx` beside a model file, which `vesselrt convert` made.
     `threads`: cores to use; None: all that this process may use. What was taken is in `Segmenter.info`.
 
+    `tta`: "flips" or "d4" shows the network each photograph 4 or 8 times, flipped and turned, and averages its maps.
+    `model` may be a list: the maps of these models are averaged, which must tell the same classes apart. Their default
+    threshold is the mean of theirs. With either, `Segmentation.spread` says where the maps differ.
+
+    >>> result = vesselrt.load(tta="flips").segment("photo.jpg")
+    >>> result.spread.shape, result.info.members
+    ((320, 288), 4)
+
+    `model` may be an https address, or a path, with the SHA-256 of the file as `sha256`, or behind it: "#sha256=...".
+    A file of another hash is refused before anything reads it. What was fetched is kept: `vesselrt.runtime.remote`.
+
     Raises ModelError, DeviceError when the device or precision is not available here, OptionError.
     """
-    path = find_model_file(model)
-    manifest, backend = open_backend(
-        path, device, precision, usable_cores() if threads is None else _check_threads(threads)
-    )
-    return Segmenter(manifest, backend, limits)
+    named = [model] if model is None or isinstance(model, str | Path) else list(model)
+    if len(named) != 1 and (sha256 is not None or not named):
+        raise OptionError(f"{len(named)} models are named. Expected one, or a list of them, each MODEL#sha256=...")
+    count = usable_cores() if threads is None else _check_threads(threads)
+    paths = [find_model_file(one, sha256) for one in named]  # all, before one of them is opened
+    with ExitStack() as undo:
+        opened = []
+        for one, path in zip(named, paths, strict=True):
+            alone = split_hash(str(one), sha256)[1] is not None
+            opened.append(open_backend(path, device, precision, count, alone=alone))
+            undo.callback(opened[-1][1].close)
+        (manifest, backend), *others = opened
+        segmenter = Segmenter(manifest, backend, limits, others=others, tta=tta)
+        undo.pop_all()
+    return segmenter
 
 
 def _check_threads(threads: int) -> int:
@@ -307,43 +335,3 @@ def _check_region(region: Box | tuple[int, int, int, int], shape: tuple[int, int
             f"the photograph, which is {shape[0]} pixels high and {shape[1]} wide."
         )
     return box
-
-
-def _scaled_part(view: Prepared, part: Box) -> Box:
-    """A part of the photograph in the pixels of a view, with those that it is interpolated from; it may be empty."""
-    box, (height, width) = view.box, view.pixels.shape[:2]
-    down, across = height / box.height, width / box.width
-    return Box(
-        max(0, math.floor((part.top - box.top) * down) - 2),
-        max(0, math.floor((part.left - box.left) * across) - 2),
-        min(height, math.ceil((part.bottom - box.top) * down) + 2),
-        min(width, math.ceil((part.right - box.left) * across) + 2),
-    )
-
-
-def _to_photograph(scaled: list[Image], views: Views, part: Box | None) -> Image:
-    """The probability at the photograph's own resolution: (H, W) uint8, of several classes (C, H, W); 0 outside the
-    boxes of the fields of view and of `part`. `scaled`: of each field of view (C, h, w).
-    """
-    box = views.prepared[0].box
-    if part is None and scaled[0].shape[1:] == (box.height, box.width) == views.shape:
-        return scaled[0][0] if len(scaled[0]) == 1 else scaled[0]
-    result = np.zeros((len(scaled[0]), *views.shape), np.uint8)
-    for whole, *found in zip(result, *scaled, strict=True):
-        _enlarge(found, views, part, whole)
-    return result[0] if len(result) == 1 else result
-
-
-def _enlarge(scaled: list[Image], views: Views, part: Box | None, result: Image) -> None:
-    """Writes one class of each field of view, (h, w) uint8, into `result` (H, W), which is 0 everywhere."""
-    boxes = [view.box for view in views.prepared]
-    for number, (found, box) in enumerate(zip(scaled, boxes, strict=True)):
-        if number:  # another disc's box may overlap that of the first
-            own = cv2.resize(found, (box.width, box.height), interpolation=cv2.INTER_LINEAR)
-            box.cut(result)[:] = np.maximum(box.cut(result), own)
-        elif found.shape == (box.height, box.width):
-            box.cut(result)[:] = found
-        else:  # into the result itself: of a large photograph a second map would be the largest thing in memory
-            cv2.resize(found, (box.width, box.height), dst=box.cut(result), interpolation=cv2.INTER_LINEAR)
-    if part is not None:
-        result[:] = keep_within(part, result)

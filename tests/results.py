@@ -7,7 +7,10 @@ import numpy as np
 from vesselrt.runtime.arrays import Image, Mask
 from vesselrt.runtime.manifest import ClassFacts
 from vesselrt.runtime.output.classes import ClassLayers, layers_of
-from vesselrt.runtime.output.formats import Rendering, Style, format_spec
+from vesselrt.runtime.output.formats import FORMATS, OutputFormat, Rendering, Style, format_spec
+
+FORMATS_OF_ALL: list[OutputFormat] = [form for form in FORMATS if form != "spread"]
+"""What a model of one member answers too."""
 
 
 def drawn(picture: str) -> Mask:

@@ -14,7 +14,7 @@ from vesselrt.runtime.manifest import Precision
 
 @dataclass(frozen=True)
 class Info:
-    """What really runs, not what was asked for.
+    """What really runs, not what was asked for. Where several models differ, all is named: "int8 + f32".
 
     >>> print(vesselrt.load(device="cpu:onnxruntime", precision="f32", threads=1).info)
     cpu (..., 1 threads), f32, onnxruntime ...
@@ -27,10 +27,13 @@ class Info:
     precision: Precision
     threads: int
     """Processor threads; 0: it runs on a GPU."""
+    members: int = 1
+    """Maps whose mean is the probability: models × the times that each is shown a photograph, see `load`."""
 
     def __str__(self) -> str:
         processor = f"{self.device_name}, {self.threads} threads" if self.threads else self.device_name
-        return f"{self.device} ({processor}), {self.precision}, {self.backend} {self.version}"
+        averaged = f", mean of {self.members} maps" if self.members > 1 else ""
+        return f"{self.device} ({processor}), {self.precision}, {self.backend} {self.version}{averaged}"
 
 
 class Backend(Protocol):

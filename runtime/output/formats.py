@@ -19,7 +19,7 @@ from vesselrt.runtime.output.outlines import Region, geojson_from_regions, svg_f
 from vesselrt.runtime.output.pictures import OPACITY, draw_overlay, encode_labels_png, encode_mask_png, encode_png
 from vesselrt.runtime.output.statistics import lowest_vessel_level
 
-OutputFormat = Literal["mask", "probability", "overlay", "svg", "geojson", "json", "coco"]
+OutputFormat = Literal["mask", "probability", "spread", "overlay", "svg", "geojson", "json", "coco"]
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,8 @@ class Rendering:
     style: Style
     file_name: str = ""
     """Of the photograph, where it is known: "coco" names it."""
+    spread: Image | None = None
+    """(C, H, W) uint8 of every class, see Segmentation.spread; None: there is one member."""
 
 
 @dataclass(frozen=True)
@@ -78,10 +80,20 @@ def _write_mask(result: Rendering) -> bytes:
 
 def _write_probability(result: Rendering) -> bytes:
     """8-bit grey PNG; maps of several classes lie one below the other."""
-    layers = result.layers
-    numbers = [layer.number - 1 for layer in layers.shown]
-    everything = len(numbers) == len(layers.every)  # then nothing is copied
-    maps = layers.probability if everything else layers.probability[numbers]
+    return _write_maps(result.layers.probability, result.layers)
+
+
+def _write_spread(result: Rendering) -> bytes:
+    """The same of the spread: 255 is a standard deviation of 0.5."""
+    if result.spread is None:
+        raise no_spread()
+    return _write_maps(result.spread, result.layers)
+
+
+def _write_maps(every: Image, layers: ClassLayers) -> bytes:
+    """The maps (C, H, W) uint8 of the classes that are shown."""
+    everything = len(layers.shown) == len(layers.every)  # then nothing is copied
+    maps = every if everything else every[[layer.number - 1 for layer in layers.shown]]
     return encode_png(maps.reshape(-1, layers.shape[1]))
 
 
@@ -116,6 +128,7 @@ def _write_coco(result: Rendering) -> bytes:
 FORMATS: dict[OutputFormat, FormatSpec] = {
     "mask": FormatSpec(".png", "image/png", _write_mask),
     "probability": FormatSpec(".png", "image/png", _write_probability),
+    "spread": FormatSpec(".png", "image/png", _write_spread),
     "overlay": FormatSpec(".png", "image/png", _write_overlay),
     "svg": FormatSpec(".svg", "image/svg+xml", _write_svg),
     "geojson": FormatSpec(".geojson", "application/geo+json", _write_geojson),
@@ -130,6 +143,14 @@ def format_spec(name: str) -> FormatSpec:
         if known == name:
             return spec
     raise OptionError(f"unknown format {name!r}. Expected one of: {', '.join(FORMATS)}.")
+
+
+def no_spread() -> OptionError:
+    """The error for the spread of a model that gives one map alone."""
+    return OptionError(
+        'this model makes one map of a photograph, and one has no spread. Have several made: with tta="flips" (the '
+        "option --tta flips, the setting VESSELRT_TTA=flips), or of several models."
+    )
 
 
 def output_name(stem: str, name: str) -> str:

@@ -308,7 +308,7 @@ def test_torch_gives_the_probability_of_vesselrt(twin: Any, precision: Any, allo
     image = cv2.GaussianBlur(noise, (0, 0), 2).astype(np.uint8)
     with load(device="cpu:onnxruntime", precision="f32") as loaded:
         native = loaded.manifest.model_copy(update={"preparation": Preparation(channels="green")})
-        expected = Segmenter(native, loaded._backend).segment(image).probability
+        expected = Segmenter(native, loaded._members.networks[0].backend).segment(image).probability
     found = Segmenter(native, twin.TorchBackend(find_model_file(None), precision, device="cpu")).segment(image)
     assert (found.info.backend, found.info.precision) == ("torch", precision)
     assert expected.std() > 1

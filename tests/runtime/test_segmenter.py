@@ -13,6 +13,7 @@ import pytest
 from manifests import make_manifest
 from numpy.typing import NDArray
 from PIL import Image as Pillow
+from results import FORMATS_OF_ALL
 
 from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.backends.fake import FakeBackend, identity
@@ -25,7 +26,6 @@ from vesselrt.runtime.errors import (
     OptionError,
 )
 from vesselrt.runtime.manifest import Input, Manifest, Preparation, Tile
-from vesselrt.runtime.output.formats import FORMATS
 from vesselrt.runtime.photo.decoding import Limits
 from vesselrt.runtime.photo.views import field_of_view
 from vesselrt.runtime.segmenter import Segmenter
@@ -145,7 +145,7 @@ def test_the_models_threshold_is_the_default_and_a_post_step() -> None:
     np.testing.assert_array_equal(result.mask(), PHOTO[:, :, 0] >= 64)
     np.testing.assert_array_equal(result.mask(0.5), PHOTO[:, :, 0] >= 128)
     assert result.mask(0).all()  # 0 is a threshold, not the default
-    for form in FORMATS:
+    for form in FORMATS_OF_ALL:
         assert result.encode(form) == result.encode(form, 0.25)
     assert result.encode() == result.encode("mask")
     np.testing.assert_array_equal(np.asarray(Pillow.open(io.BytesIO(result.encode()))), result.mask() * 255)
@@ -200,13 +200,14 @@ def test_limits_hold_for_bytes_and_paths(tmp_path: Path) -> None:
 
 def test_before_a_gpu_threads_share_batches_and_on_a_processor_nothing_changes() -> None:
     backend = FakeBackend(batch=4)
-    assert Segmenter(NATIVE, backend).shared()._backend is backend
+    alone = Segmenter(NATIVE, backend)
+    assert alone.shared() is alone
     backend.info = replace(backend.info, device="cuda", threads=0)
     with Segmenter(NATIVE, backend).shared() as segmenter, ThreadPoolExecutor(4) as pool:
         assert (segmenter.info, segmenter.manifest) == (backend.info, NATIVE)
         for result in pool.map(segmenter.segment, [PHOTO] * 8):
             np.testing.assert_array_equal(result.probability, PHOTO[:, :, 0])
-        assert isinstance(segmenter._backend, SharedBatches)
+        assert isinstance(segmenter._members.networks[0].backend, SharedBatches)
     assert backend.closed
 
 

@@ -170,7 +170,8 @@ def narrowest():
     return min(counts)
 
 pixels = np.zeros((1, 1, 768, 768), np.uint8)
-backend, found, done = vesselrt.load(device="cpu:openvino", threads=1)._backend, [], threading.Event()
+(network,) = vesselrt.load(device="cpu:openvino", threads=1)._members.networks
+backend, found, done = network.backend, [], threading.Event()
 next(backend.infer([pixels]))
 
 def run():

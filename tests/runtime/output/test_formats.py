@@ -29,9 +29,12 @@ def decoded(png: bytes) -> NDArray[Any]:
 
 def test_the_table_of_formats() -> None:
     assert (
-        tuple(FORMATS) == get_args(OutputFormat) == ("mask", "probability", "overlay", "svg", "geojson", "json", "coco")
+        tuple(FORMATS)
+        == get_args(OutputFormat)
+        == ("mask", "probability", "spread", "overlay", "svg", "geojson", "json", "coco")
     )
     assert [(spec.suffix, spec.media_type) for spec in FORMATS.values()] == [
+        (".png", "image/png"),
         (".png", "image/png"),
         (".png", "image/png"),
         (".png", "image/png"),
@@ -68,7 +71,7 @@ def test_an_unknown_format_is_refused() -> None:
         write_as("jpeg", RAMP)
     assert (
         str(caught.value)
-        == "unknown format 'jpeg'. Expected one of: mask, probability, overlay, svg, geojson, json, coco."
+        == "unknown format 'jpeg'. Expected one of: mask, probability, spread, overlay, svg, geojson, json, coco."
     )
 
 
