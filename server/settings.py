@@ -19,9 +19,10 @@ from pydantic_settings import (
 
 from vesselrt.runtime.errors import OptionError
 from vesselrt.runtime.photo.decoding import PHOTO_FORMATS, Limits, PhotoFormat
+from vesselrt.runtime.symmetry import Tta
 
 _PREFIX = "VESSELRT_"
-_OTHERS = ("config", "secrets", "cache", "cache_mb")
+_OTHERS = ("config", "secrets", "cache", "cache_mb", "model_folder", "offline")
 """Variables of this prefix that are no settings of the server."""
 CommaSeparated = Annotated[tuple[str, ...], NoDecode]
 """In an environment variable: separated by commas."""
@@ -48,14 +49,18 @@ class ServerSettings(BaseSettings):
     """Processes behind the one address. Each loads the models; processor cores are shared out among them."""
 
     models: CommaSeparated = ()
-    """Built-in models, model files or engine files, each NAME=MODEL or MODEL alone; the first answers where a request
-    names none. Empty: `fundus`."""
+    """Built-in models, model files, engine files or https addresses, each NAME=MODEL or MODEL alone; the first answers
+    where a request names none. MODEL#sha256=... is the file of that hash, which an address needs. Several under one
+    NAME are averaged. Empty: `fundus`."""
     lazy: bool = False
     """Whether models after the first are loaded when they are first asked for."""
     reload: float = Field(0.0, ge=0)
     """s between looks at the model files; one that changed is loaded and takes over between photographs. 0: never."""
     device: str = "auto"
     precision: str = "auto"
+    tta: Tta = "none"
+    """flips or d4: each model sees a photograph 4 or 8 times, flipped and turned, and its maps are averaged. That takes
+    as many times as long."""
     threads: int | None = Field(None, ge=1)
     """Processor cores of each worker; None: the usable ones, divided by the workers."""
 

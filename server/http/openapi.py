@@ -27,6 +27,10 @@ A pixel belongs to a vessel where `probability ≥ threshold × 255`. To try sev
 `format=probability`, an 8-bit grey PNG of 255 × the probability, and apply this rule to it. Where `format` is left out,
 the header `Accept` chooses: image/png, image/svg+xml, application/geo+json or application/json.
 
+A server that shows a photograph to its models several times (`VESSELRT_TTA`), or averages several models, knows where
+their answers differ: `format=spread` is 510 × the standard deviation of the probability, so 255 is 0.5, the most that
+there can be. Of a model with one member it is an error; /models says how many members each has.
+
 A model may tell several classes apart, such as artery and vein: /models names them, and `classes` chooses some. A pixel
 belongs to each class whose threshold it reaches. Where `exclusive` is true there, or where a mask shows several
 classes, it belongs to the most probable of these, of equals to the first.

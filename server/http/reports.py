@@ -67,6 +67,8 @@ class ModelReport(BaseModel):
     """Whether a pixel belongs to one class at most."""
     device: str | None = None
     precision: str | None = None
+    members: int | None = None
+    """Maps whose mean is the probability, and which format=spread compares. Left out where there is one."""
     weights_sha256: str | None = None
 
 
@@ -117,6 +119,7 @@ def _model_report(model: ServedModel, default: bool) -> ModelReport:
             report.classes = [ClassReport(name=c.name, colour=c.colour, threshold=c.threshold) for c in layers]
             report.exclusive = manifest.exclusive
         report.device, report.precision = info.device, info.precision
+        report.members = info.members if info.members > 1 else None
         report.weights_sha256 = manifest.provenance.weights_sha256 or None
     return report
 

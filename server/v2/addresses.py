@@ -3,10 +3,11 @@
 Inputs, one of the two:
     image        UINT8 (H, W, 3)   a decoded photograph, RGB
     file         BYTES (1)         an encoded photograph; in JSON as base64
-Outputs, both unless some are named:
+Outputs, the first two unless some are named:
     probability  UINT8 (H, W)      255 × the probability of vessel
     mask         BOOL (H, W)       cut at the parameter `threshold` of the request or the output; default: the model's
-Of a model that tells C classes apart both are (C, H, W); the parameter `classes` chooses some.
+    spread       UINT8 (H, W)      510 × its standard deviation over the members, of a model that has several
+Of a model that tells C classes apart they are (C, H, W); the parameter `classes` chooses some.
 """
 
 import asyncio
@@ -131,7 +132,7 @@ def _add_infer(app: FastAPI, service: Service, prefix: str) -> None:
         tags=["v2"],
     )
     async def infer(request: Request) -> Response:
-        """One of the inputs `image` and `file` to the outputs `probability` and `mask`."""
+        """One of the inputs `image` and `file` to the outputs `probability`, `mask`; `spread` of several members."""
         model, version = service.check_open(request.path_params["model"]), request.path_params.get("version")
         if model.state is not State.STARTING:  # else `run` loads it, and the reply knows its version
             _find_loaded(service, request)

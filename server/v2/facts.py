@@ -17,6 +17,7 @@ OUTPUTS: list[dict[str, Any]] = [
     {"name": "probability", "datatype": "UINT8", "shape": [-1, -1]},
     {"name": "mask", "datatype": "BOOL", "shape": [-1, -1]},
 ]
+_SPREAD: dict[str, Any] = {"name": "spread", "datatype": "UINT8", "shape": [-1, -1]}
 _TYPES = {"UINT8": "TYPE_UINT8", "BYTES": "TYPE_STRING", "BOOL": "TYPE_BOOL"}
 
 
@@ -117,9 +118,10 @@ def platform_of(segmenter: Segmenter) -> str:
 
 
 def outputs_of(segmenter: Segmenter) -> list[dict[str, Any]]:
-    """The tensors that a model gives: one map, or one of each class."""
-    count = len(segmenter.manifest.classes)
-    return OUTPUTS if count == 1 else [{**output, "shape": [-1, *output["shape"]]} for output in OUTPUTS]
+    """The tensors that a model gives: one map, or one of each class; of several members their spread too."""
+    outputs = OUTPUTS if segmenter.info.members == 1 else [*OUTPUTS, _SPREAD]
+    several = len(segmenter.manifest.classes) > 1
+    return [{**output, "shape": [-1, *output["shape"]]} for output in outputs] if several else outputs
 
 
 def model_config(model: ServedModel, segmenter: Segmenter) -> ModelConfig:

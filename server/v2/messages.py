@@ -123,7 +123,7 @@ class Inference(_Message):
 
     @property
     def wanted(self) -> list[tuple[RequestedOutput, bool]]:
-        """What is asked for, both outputs where none is, and whether as binary data."""
+        """What is asked for, where nothing is probability and mask, and whether as binary data."""
         everything = self.parameters.binary_data_output
         wanted = self.outputs or [RequestedOutput(name="probability"), RequestedOutput(name="mask")]
         return [(w, everything if w.parameters.binary_data is None else w.parameters.binary_data) for w in wanted]
@@ -213,8 +213,8 @@ def _one_input(inference: Inference) -> Tensor:
         raise bad_inference(f"the inputs are {found}. Expected one: 'image' (UINT8, H × W × 3) or 'file' (BYTES, 1).")
     names = [wanted.name for wanted in inference.outputs or ()]
     for name in names:
-        if name not in ("probability", "mask"):
-            raise bad_inference(f"there is no output {name[:40]!r}. Expected probability or mask.")
+        if name not in ("probability", "mask", "spread"):
+            raise bad_inference(f"there is no output {name[:40]!r}. Expected probability, mask or spread.")
         if names.count(name) > 1:
             raise bad_inference(f"the output {name!r} is asked for {names.count(name)} times. Expected once.")
     return known[0]

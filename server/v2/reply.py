@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vesselrt.runtime.manifest import Manifest
+from vesselrt.runtime.output.formats import no_spread
 from vesselrt.runtime.segmentation import Segmentation
 from vesselrt.runtime.stages import Clock
 from vesselrt.server.http.answers import PartedResponse, compact_json, compress, server_timing
@@ -80,9 +81,12 @@ class InferAnswer:
         if wanted.name == "mask":
             masks = [mask for _, mask in layers.masks()]
             return masks[0] if len(result.classes) == 1 else np.stack(masks)
+        maps = result.spread if wanted.name == "spread" else result.probability
+        if maps is None:
+            raise bad_inference(str(no_spread()))
         if len(layers.shown) == len(layers.every):
-            return result.probability
-        return layers.probability[[layer.number - 1 for layer in layers.shown]]
+            return maps
+        return maps[[layer.number - 1 for layer in layers.shown]]
 
 
 def check_version(model: str, version: str | None, manifest: Manifest) -> None:

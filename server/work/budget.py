@@ -20,13 +20,18 @@ MOST_BYTES = 3 * 2**30
 """Bytes, where the machine has more than twice as many."""
 _LEAST = 128 * 2**20
 _POLL_SECONDS = 0.02
-BYTES_A_PIXEL = {"mask": 10, "probability": 10, "overlay": 16, "svg": 16, "geojson": 16, "json": 16, "coco": 16}
+BYTES_A_PIXEL = {
+    "mask": 10, "probability": 10, "spread": 10, "overlay": 16, "svg": 16, "geojson": 16, "json": 16, "coco": 16,
+}  # fmt: skip
 """The peak in the server's own process, for the kind of file that takes most; the file itself is counted beside, and so
 is the decoder process. Measured by vesselrt.benchmarks.memory, see docs/operations.md."""
 
 BYTES_A_CLASS = 4
 """What each further class of a model adds: its map twice, at the model's scale and at the photograph's, and its part of
 the file, which exists twice for a moment."""
+
+BYTES_OF_AVERAGING = 12
+"""What the mean of several maps adds, for each class: two sums in float32, one more map, the spread at both scales."""
 
 
 class Share:

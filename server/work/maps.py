@@ -31,6 +31,17 @@ class Map:
     """(H, W) or (C, H, W) uint8 as of a Segmentation, not to be written to."""
     scales: tuple[Scale, ...]
     warnings: tuple[str, ...]
+    spread: Image | None = None
+    """Likewise; None: the model has one member."""
+
+    @property
+    def arrays(self) -> tuple[Image, ...]:
+        """What takes memory."""
+        return (self.probability,) if self.spread is None else (self.probability, self.spread)
+
+    @property
+    def nbytes(self) -> int:
+        return sum(array.nbytes for array in self.arrays)
 
 
 class Maps:
@@ -58,10 +69,11 @@ class Maps:
 
     def keep(self, key: Key, found: Map) -> None:
         """Keeps a map, which nobody can change from now on; others go for it."""
-        size = found.probability.nbytes
+        size = found.nbytes
         if size > self._most:
             return
-        found.probability.flags.writeable = False
+        for array in found.arrays:
+            array.flags.writeable = False
         with self._lock:
             self._forget(key)
             while self._held + size > self._most:
@@ -79,4 +91,4 @@ class Maps:
     def _forget(self, key: Key) -> None:
         found = self._maps.pop(key, None)
         if found is not None:
-            self._held -= found[0].probability.nbytes
+            self._held -= found[0].nbytes

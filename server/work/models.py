@@ -1,19 +1,24 @@
 """The models that are served, each from load to close. A file that changed takes over between two photographs."""
 
 import logging
+import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
+from functools import partial
+from pathlib import Path, PurePath
 from typing import cast
+from urllib.parse import urlsplit
 
+from vesselrt.runtime.addresses import is_address
 from vesselrt.runtime.devices import AnyPrecision, Device
 from vesselrt.runtime.errors import DeviceError, OptionError
 from vesselrt.runtime.hardware import usable_cores
 from vesselrt.runtime.modelfile import DEFAULT_MODEL, find_model_file, int8_path
+from vesselrt.runtime.remote import split_hash
 from vesselrt.runtime.segmenter import Segmenter, load
 from vesselrt.server.http.errors import NotReadyError
 from vesselrt.server.settings import ServerSettings
@@ -57,11 +62,11 @@ class _Loaded:
 class ServedModel:
     """One name. `load`, `refresh` and `close` are called by one thread at a time, `begin` by another, `use` by any."""
 
-    def __init__(self, name: str, source: ModelSource, path: Path | None = None, *, warm: bool = False) -> None:
-        """`path`: the file to watch. `warm`: the source is a segmenter that is warm already."""
-        self.name, self._path, self._source = name, path, source
+    def __init__(self, name: str, source: ModelSource, files: Sequence[Path] = (), *, warm: bool = False) -> None:
+        """`files`: to be watched. `warm`: the source is a segmenter that is warm already."""
+        self.name, self._files, self._source = name, files, source
         self._lock, self._begun = threading.Lock(), False
-        self._stamp = _file_stamp(path)
+        self._stamp = _files_stamp(files)
         self._loaded = _Loaded(source) if isinstance(source, Segmenter) else None
         self.state = State.READY if warm and self._loaded else State.STARTING
 
@@ -116,7 +121,7 @@ class ServedModel:
     def open(self) -> float:
         """The same, but raises what hinders it; ms of one photograph."""
         if self._loaded is None:
-            self._stamp = _file_stamp(self._path)  # the file may have changed since the server started
+            self._stamp = _files_stamp(self._files)  # the file may have changed since the server started
             self._loaded = _Loaded(_segmenter_from(self._source))
         milliseconds = self._loaded.segmenter.warm_up()
         if self.state is State.STARTING:
@@ -128,7 +133,7 @@ class ServedModel:
 
         A model that had failed serves from then on.
         """
-        stamp = _file_stamp(self._path)
+        stamp = _files_stamp(self._files)
         if stamp == self._stamp or stamp is None or self.state not in (State.READY, State.FAILED):
             return None
         self._stamp = stamp  # a file that can't be loaded is not tried again before it changes again
@@ -163,44 +168,60 @@ class ServedModel:
 
 
 def models_from_settings(settings: ServerSettings) -> list[ServedModel]:
-    """The models that are named, not loaded yet. Raises ModelNotFoundError, OptionError when two have one name."""
-    found: dict[str, ServedModel] = {}
-    threads = settings.threads or max(1, usable_cores() // settings.workers)
+    """The models that are named, not loaded yet; what is to be fetched is fetched now.
+
+    Several that were given one name are averaged. Raises ModelNotFoundError, ModelError, OptionError when two that were
+    not have one.
+    """
+    models: dict[str, list[str]] = {}
+    were_given: set[str] = set()
     for given in settings.models or (DEFAULT_MODEL,):
-        name, separator, model = given.rpartition("=")
-        path = find_model_file(model)
-        name = name if separator else path.name.partition(".")[0]
-        if not name or not set(name) <= _NAME:
-            raise OptionError(f"a model's name is {name!r}. Expected letters, digits, dots and dashes: NAME=MODEL.")
-        if name in found:
+        name, model, was_given = _split_name(given)
+        if name in models and not (was_given and name in were_given):
             raise OptionError(f"two models are named {name}. Name them apart: --model A={model} --model B=...")
+        models.setdefault(name, []).append(model)
+        were_given |= {name} if was_given else set()
+    threads = settings.threads or max(1, usable_cores() // settings.workers)
 
-        def source(path: Path = path) -> Segmenter:
-            device, precision = (
-                cast(Device, settings.device),
-                cast(AnyPrecision, settings.precision),
-            )
-            segmenter = load(path, device=device, precision=precision, threads=threads, limits=settings.limits)
-            return segmenter.shared()
+    def load_named(named: list[str]) -> Segmenter:
+        device, precision = cast(Device, settings.device), cast(AnyPrecision, settings.precision)
+        segmenter = load(
+            named, device=device, precision=precision, threads=threads, limits=settings.limits, tta=settings.tta
+        )
+        return segmenter.shared()
 
-        found[name] = ServedModel(name, source, path)
-    return list(found.values())
+    return [
+        ServedModel(name, partial(load_named, named), [find_model_file(model) for model in named])
+        for name, named in models.items()
+    ]
 
 
-_NAME = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
+_NAME = re.compile(r"[A-Za-z0-9._-]+")
+
+
+def _split_name(given: str) -> tuple[str, str, bool]:
+    """Name and model, and whether the name was given, as NAME=MODEL; else it is the file's. Raises OptionError."""
+    name, separator, model = given.partition("=")
+    was_given = separator != "" and not re.search(r"[/#]", name)  # paths and addresses may hold = too
+    if not was_given:
+        model, (place, _) = given, split_hash(given)
+        name = PurePath(urlsplit(place).path if is_address(place) else place).name.partition(".")[0]
+    if not _NAME.fullmatch(name):
+        raise OptionError(f"a model's name is {name!r}. Expected letters, digits, dots and dashes: NAME=MODEL.")
+    return name, model, was_given
 
 
 def _segmenter_from(source: ModelSource) -> Segmenter:
     return source if isinstance(source, Segmenter) else source()
 
 
-def _file_stamp(path: Path | None) -> tuple[int, ...] | None:
-    """What changes when a model file, or the INT8 one beside it, is written or replaced; None where there is none."""
-    if path is None or not path.is_file():
+def _files_stamp(files: Sequence[Path]) -> tuple[int, ...] | None:
+    """What changes when a model file, or the INT8 one beside it, is written or replaced; None where one is missing."""
+    if not files or not all(file.is_file() for file in files):
         return None
     stamp: list[int] = []
-    for file in (path, int8_path(path)):
+    for path in (*files, *map(int8_path, files)):
         with suppress(OSError):
-            status = file.stat()
+            status = path.stat()
             stamp += (status.st_ino, status.st_size, status.st_mtime_ns)
     return tuple(stamp)

@@ -78,7 +78,7 @@ class Pipeline:
             _memory_errors(),
             self._counted(model),
         ):
-            pixel_bytes = task.pixel_bytes(segmenter.manifest)
+            pixel_bytes = task.pixel_bytes(segmenter.manifest, segmenter.info.members)
             admit = partial(_admit, place, job, pixel_bytes)
             photograph = self._open_photo(job, place, pixel_bytes, admit)
             result = self._segment(segmenter, photograph, task.scale, job.cancel_token, admit)
@@ -127,9 +127,10 @@ class Pipeline:
                 found.warnings,
                 facts=manifest.classes,
                 exclusive=manifest.exclusive,
+                spread=found.spread,
             )
         result = segmenter.segment(photograph, scale=scale, cancel=cancel)
-        self.maps.keep(key, Map(result.probability, result.scales, result.warnings))
+        self.maps.keep(key, Map(result.probability, result.scales, result.warnings, result.spread))
         return result
 
     @contextmanager

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from starlette.requests import ClientDisconnect
 
+from vesselrt.runtime.output.formats import no_spread
 from vesselrt.runtime.photo.decoding import Limits
 from vesselrt.server.http.errors import BusyError, DeadlineError, RequestError
 from vesselrt.server.http.options import AnswerOptions
@@ -117,10 +118,14 @@ class Service:
         return chosen
 
     def check_classes(self, options: AnswerOptions) -> None:
-        """Raises OptionError where options name a class that their model lacks, if that is known before its work."""
+        """Raises OptionError where options name a class that their model lacks, or a spread that it has not, if that is
+        known before its work.
+        """
         segmenter = self.find_model(options.model).segmenter
         if segmenter is not None:
             options.check_classes(segmenter.manifest)
+            if options.format == "spread" and segmenter.info.members == 1:
+                raise no_spread()
 
     async def segment(
         self,

@@ -7,7 +7,7 @@ from typing import Generic, Protocol, TypeVar
 from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.manifest import Manifest
 from vesselrt.runtime.segmentation import Segmentation
-from vesselrt.server.work.budget import BYTES_A_CLASS, Budget, Share
+from vesselrt.server.work.budget import BYTES_A_CLASS, BYTES_OF_AVERAGING, Budget, Share
 
 EncodedPhoto = bytes | bytearray | memoryview
 
@@ -54,6 +54,7 @@ class PhotoTask(Generic[T]):
     bytes_a_class: int = BYTES_A_CLASS
     """Added to `bytes_a_pixel` for each class beyond the first."""
 
-    def pixel_bytes(self, manifest: Manifest) -> int:
-        """Memory that is taken at the peak for each pixel, where this model works."""
-        return self.bytes_a_pixel + self.bytes_a_class * (len(manifest.classes) - 1)
+    def pixel_bytes(self, manifest: Manifest, members: int = 1) -> int:
+        """Memory that is taken at the peak for each pixel, where this model works, of so many members."""
+        averaging = BYTES_OF_AVERAGING * len(manifest.classes) if members > 1 else 0
+        return self.bytes_a_pixel + self.bytes_a_class * (len(manifest.classes) - 1) + averaging

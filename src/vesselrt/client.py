@@ -66,6 +66,20 @@ class Client:
         options = PredictOptions(format="probability", model=model, scale=scale, classes=classes)
         return maps_from_answer(self._ask(predict_request(image, options)))
 
+    def spread(
+        self,
+        image: PhotoSource,
+        model: str | None = None,
+        scale: float | None = None,
+        classes: Names | None = None,
+    ) -> Image:
+        """The same of the standard deviation over the model's members, 255 for 0.5, as `Segmentation.spread`.
+
+        Raises OptionError where the model has one member.
+        """
+        options = PredictOptions(format="spread", model=model, scale=scale, classes=classes)
+        return maps_from_answer(self._ask(predict_request(image, options)))
+
     def encode(  # noqa: PLR0913, PLR0917 - one for each option of /predict
         self,
         image: PhotoSource,
@@ -185,6 +199,17 @@ class AsyncClient:
     ) -> Image:
         """As `Client.probability`."""
         options = PredictOptions(format="probability", model=model, scale=scale, classes=classes)
+        return maps_from_answer(await self._ask(await asyncio.to_thread(predict_request, image, options)))
+
+    async def spread(
+        self,
+        image: PhotoSource,
+        model: str | None = None,
+        scale: float | None = None,
+        classes: Names | None = None,
+    ) -> Image:
+        """As `Client.spread`."""
+        options = PredictOptions(format="spread", model=model, scale=scale, classes=classes)
         return maps_from_answer(await self._ask(await asyncio.to_thread(predict_request, image, options)))
 
     async def predict(self, image: PhotoSource, **options: Unpack[PredictOptions]) -> Answer:

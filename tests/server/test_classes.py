@@ -8,11 +8,12 @@ import cv2
 import httpx
 import numpy as np
 import pytest
+from results import FORMATS_OF_ALL
 from serving import FILE, PHOTO, error, picture, running
 from several_classes import colour_manifest, colour_segmenter
 
 import vesselrt
-from vesselrt.runtime.output.formats import FORMATS, OutputFormat
+from vesselrt.runtime.output.formats import OutputFormat
 from vesselrt.runtime.segmentation import Segmentation
 from vesselrt.server.http.options import AnswerOptions
 from vesselrt.server.settings import ServerSettings
@@ -33,7 +34,7 @@ def result() -> Segmentation:
     return colour_segmenter().segment(PHOTO)
 
 
-@pytest.mark.parametrize("form", [form for form in FORMATS if form not in ("json", "coco")])
+@pytest.mark.parametrize("form", [form for form in FORMATS_OF_ALL if form not in ("json", "coco")])
 def test_every_format_is_the_librarys_file(client: httpx.Client, result: Segmentation, form: OutputFormat) -> None:
     assert client.post("/predict", params={"format": form}, content=PHOTO).content == result.encode(form)
     query = {"format": form, "classes": "vein,artery", "threshold": "artery:0.6,vein:0.7", "colour": "vein:#123456"}

@@ -9,11 +9,11 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from results import FORMATS_OF_ALL
 from serving import MANIFEST, decoding_here, picture, png
 
 from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.backends.fake import FakeBackend, identity
-from vesselrt.runtime.output.formats import FORMATS
 from vesselrt.runtime.segmenter import Segmenter
 from vesselrt.server.http.application import create_app
 from vesselrt.server.settings import ServerSettings
@@ -69,7 +69,7 @@ def test_every_format_and_threshold_comes_out_of_one_inference() -> None:
     async def steps(ask: Ask) -> None:
         first = await ask(PHOTO)
         calls = network.calls
-        for form in FORMATS:
+        for form in FORMATS_OF_ALL:
             for threshold in (0.3, 0.6):
                 answer = await ask(PHOTO, format=form, threshold=threshold)
                 if form not in ("json", "coco"):  # which tell of the request
@@ -113,7 +113,7 @@ def test_a_file_that_was_replaced_is_another_model(tmp_path: Path) -> None:
             await asyncio.sleep(0.02)
         assert second.content != first.content
 
-    served([ServedModel("test", load, file)], steps, reload=0.05)
+    served([ServedModel("test", load, [file])], steps, reload=0.05)
 
 
 def test_none_is_kept_where_none_may_be() -> None:

@@ -45,7 +45,10 @@ def test_a_changed_file_takes_over_without_an_error(tmp_path: Path) -> None:
         (tmp_path / "new").write_text(text)
         (tmp_path / "new").replace(file)
 
-    with running([ServedModel("m", load, file)], ServerSettings(reload=0.05)) as client, ThreadPoolExecutor(2) as pool:
+    with (
+        running([ServedModel("m", load, [file])], ServerSettings(reload=0.05)) as client,
+        ThreadPoolExecutor(2) as pool,
+    ):
         stop = threading.Event()
 
         def ask() -> set[tuple[int, str]]:
@@ -76,7 +79,7 @@ def test_models_are_named_apart() -> None:
     assert [model.name for model in named] == ["a", "fundus"]
     with pytest.raises(OptionError, match=r"^two models are named fundus"):
         models_from_settings(ServerSettings(models=["fundus", "fundus"]))
-    with pytest.raises(OptionError, match=r"^a model's name is 'a/b'"):
+    with pytest.raises(OptionError, match=r"^a model's name is 'b=fundus'"):
         models_from_settings(ServerSettings(models=["a/b=fundus"]))
     with pytest.raises(ModelNotFoundError, match=r"^no model nowhere"):
         models_from_settings(ServerSettings(models=["nowhere"]))
@@ -125,7 +128,7 @@ def test_a_lazy_model_that_failed_is_loaded_when_its_file_was_replaced(tmp_path:
         (tmp_path / "new").write_text(text)
         (tmp_path / "new").replace(file)
 
-    models = [ServedModel("one", segmenter), ServedModel("two", load, file)]
+    models = [ServedModel("one", segmenter), ServedModel("two", load, [file])]
     with running(models, ServerSettings(lazy=True, reload=0.02)) as client:
         replace("broken")
         for _ in range(2):
@@ -146,7 +149,7 @@ def test_a_lazy_model_that_failed_is_loaded_when_its_file_was_replaced(tmp_path:
 def test_an_int8_file_that_comes_or_goes_beside_the_named_one_is_noticed(tmp_path: Path) -> None:
     file, beside = tmp_path / "own.onnx", tmp_path / "own.int8.onnx"
     file.write_text("f32")
-    served = ServedModel("m", lambda: segmenter(version=str(beside.exists())), file)
+    served = ServedModel("m", lambda: segmenter(version=str(beside.exists())), [file])
     served.open()
     assert served.refresh() is None
     for there in (True, False):
@@ -171,5 +174,5 @@ def test_a_model_that_failed_at_start_serves_when_its_file_was_replaced(tmp_path
         (tmp_path / "new").write_text("2")
         (tmp_path / "new").replace(file)
 
-    with running([ServedModel("one", load, file)], ServerSettings(reload=0.02)) as client:
+    with running([ServedModel("one", load, [file])], ServerSettings(reload=0.02)) as client:
         assert client.post("/predict", content=PHOTO).headers["x-vesselrt-model"] == "test 2"

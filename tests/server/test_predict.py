@@ -12,11 +12,12 @@ import cv2
 import httpx
 import numpy as np
 import pytest
+from results import FORMATS_OF_ALL
 from serving import PHOTO, disc, error, picture, post, running, segmenter
 
 from vesselrt.runtime.backends.fake import identity
 from vesselrt.runtime.errors import OptionError
-from vesselrt.runtime.output.formats import FORMATS, OutputFormat, format_spec
+from vesselrt.runtime.output.formats import OutputFormat, format_spec
 from vesselrt.server.http.answers import content_disposition
 from vesselrt.server.http.upload import file_name, stem_of
 from vesselrt.server.settings import ServerSettings
@@ -39,7 +40,7 @@ def test_mask_is_the_librarys_mask(client: httpx.Client, way: str, threshold: fl
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("form", FORMATS_OF_ALL)
 def test_every_format_is_the_librarys_file(client: httpx.Client, way: str, form: OutputFormat) -> None:
     answer = post(client, way, format=form, threshold=0.6)
     name = "photo.png" if way == "multipart" else "photograph"  # in coco alone
@@ -177,7 +178,7 @@ def decompressed(body: bytes, coding: str | None) -> bytes:
     return gzip.decompress(body) if coding else body
 
 
-@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("form", FORMATS_OF_ALL)
 @pytest.mark.parametrize("coding", ["gzip", "zstd", "br;q=1, gzip;q=0.5", "gzip;q=0", "identity", ""])
 def test_text_is_compressed_for_who_asks(client: httpx.Client, form: str, coding: str) -> None:
     address, headers = f"/predict?format={form}", {"Accept-Encoding": coding}

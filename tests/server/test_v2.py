@@ -147,7 +147,8 @@ V2: dict[str, tuple[Any, int, str]] = {
     "other input": ({"inputs": [{**FILE, "name": "x"}]}, 400, f"the inputs are 'x'. {ONE_OF}"),
     "two inputs": ({"inputs": [FILE, DOT]}, 400, f"the inputs are 'file', 'image'. {ONE_OF}"),
     "other output": (
-        {"inputs": [FILE], "outputs": [{"name": "x"}]}, 400, "there is no output 'x'. Expected probability or mask.",
+        {"inputs": [FILE], "outputs": [{"name": "x"}]}, 400,
+        "there is no output 'x'. Expected probability, mask or spread.",
     ),
     "other type": ({"inputs": [{**DOT, "datatype": "FP32"}]}, 400, "'image' is FP32 [1, 1, 3]. Expected UINT8 ["),
     "other shape": ({"inputs": [{**DOT, "shape": [0, 1, 3]}]}, 400, "'image' is UINT8 [0, 1, 3]. Expected UINT8 ["),
