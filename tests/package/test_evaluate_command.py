@@ -104,6 +104,23 @@ def test_figures_on_training_photographs_are_not_recorded_as_a_test(
     assert set(read_manifest(path).provenance.metrics) == {"eyes train"}
 
 
+def test_the_mean_of_several_maps_is_measured_and_not_recorded(
+    run: Run, mirror: Path, measured: Path, tmp_path: Path
+) -> None:
+    before = sha256(mirror)
+    done = run("evaluate", mirror, measured, "-m", mirror, "--tta", "flips", "--json", "all.json", *CPU)
+    assert done.code == 0, done.err
+    assert done.out.startswith("mirror-and-mirror 1.2.3 and 1.2.3 on eyes test, 2 photographs, threshold 0.4\n")
+    assert ", mean of 8 maps, median " in done.out
+    record = json.loads((tmp_path / "all.json").read_text())
+    assert (record["info"]["members"], record["model_sha256"], record["pooled"]["f1"]) == (8, None, 6 / 8)
+    for option in (("--tta", "d4"), ("-m", mirror)):
+        done = run("evaluate", mirror, measured, "--record", *option, *CPU)
+        assert (done.code, done.out, sha256(mirror)) == (1, "", before)
+        said = "error: --record is for one model that sees each photograph once. Leave out --model and --tta.\n"
+        assert done.err.endswith(said)
+
+
 def test_evaluate_in_the_folder_itself_has_a_name(
     run: Run, mirror: Path, measured: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,6 +11,7 @@ import pytest
 from commands import CPU, Done, Run, grey, levels, save, tree
 
 import vesselrt
+from vesselrt.runtime.modelfile import sha256
 from vesselrt.runtime.output.formats import OutputFormat
 from vesselrt.runtime.output.outlines import geojson_from_mask
 
@@ -105,6 +106,23 @@ def test_classes_are_named(run: Run, colours: Path, tmp_path: Path) -> None:
         done = run("predict", photo, "-o", "no.png", "--threshold", value, "--model", colours, *CPU)
         assert done.code == 2
         assert f"Invalid value for --threshold: '{value}'. Expected " in " ".join(done.err.replace("│", " ").split())
+    assert not (tmp_path / "no.png").exists()
+
+
+def test_flips_and_several_models_are_averaged(run: Run, mirror: Path, tmp_path: Path) -> None:
+    photo, copy = save(tmp_path / "eye.png", levels(3)), tmp_path / "copy.onnx"
+    copy.write_bytes(mirror.read_bytes())
+    done = run("predict", photo, "-o", "p.png", "--format", "probability", "-m", mirror, "--tta", "d4", *CPU)
+    assert (done.code, np.array_equal(grey(tmp_path / "p.png"), levels(3))) == (0, True), done.err
+    assert ", mean of 8 maps\n" in done.err
+    named = f"{copy}#sha256={sha256(copy)}"
+    done = run("predict", photo, "-o", "s.png", "--format", "spread", "-m", mirror, "--model", named, *CPU)
+    assert (done.code, int(grey(tmp_path / "s.png").max())) == (0, 0), done.err
+    assert "mirror-and-mirror 1.2.3 and 1.2.3 on cpu (" in done.err
+    done = run("predict", photo, "-o", "no.png", "--format", "spread", "-m", mirror, *CPU)
+    assert (done.code, "error: this model makes one map of a photograph" in done.err) == (1, True), done.err
+    done = run("predict", photo, "-o", "no.png", "-m", f"{copy}#sha256={'0' * 64}", *CPU)
+    assert (done.code, "0000 was expected. It is not used." in done.err) == (1, True), done.err
     assert not (tmp_path / "no.png").exists()
 
 

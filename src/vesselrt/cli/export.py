@@ -180,7 +180,7 @@ def _judge(data: Path) -> "Judge":
         # no INT8 file beside it is taken.
         precision = "int8" if read_manifest(path).precision == "int8" else "f32"
         with (
-            load_model(str(path), "cpu:onnxruntime", precision, None) as segmenter,
+            load_model([str(path)], "cpu:onnxruntime", precision, None) as segmenter,
             photo_progress(len(samples)) as advance,
         ):
             measured = evaluate_model(segmenter, samples, name=data.name, split="test", watch=lambda _: advance())

@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from vesselrt.cli.console import console, needs_extra, photo_progress, write_output
-from vesselrt.cli.options import Device, Layout, Precision, Threads, Thresholds, fraction, load_model, read_by_class
+from vesselrt.cli.options import (
+    Device,
+    Layout,
+    Precision,
+    TestTimeAugmentation,
+    Threads,
+    Thresholds,
+    fraction,
+    load_model,
+    read_by_class,
+)
 from vesselrt.runtime.errors import DataError, OptionError
 from vesselrt.runtime.files import check_writable, check_writable_folder
 
@@ -19,19 +29,27 @@ if TYPE_CHECKING:
     from vesselrt.training.evaluation.report import EvaluationReport
 
 
+_Part = Annotated[Literal["train", "validation", "test"], typer.Option(help="Which part.")]
+_Others = Annotated[
+    list[str] | None, typer.Option("-m", "--model", help="Another model, averaged with the first; repeat for more.")
+]
+_Report = Annotated[
+    Path | None, typer.Option(help="Write a report to this folder: HTML, CSV, JSON, and a picture of each photograph.")
+]
+
+
 def evaluate(
-    model: Annotated[str, typer.Argument(help="Built-in model or model file.")],
+    model: Annotated[str, typer.Argument(help="Built-in model, model file or https address, as of predict.")],
     data: Annotated[Path, typer.Argument(help="Folder of the data set.")],
+    others: _Others = None,
+    tta: TestTimeAugmentation = "none",
     kind: Layout = "auto",
-    split: Annotated[Literal["train", "validation", "test"], typer.Option(help="Which part.")] = "test",
+    split: _Part = "test",
     threshold: Thresholds = None,
     device: Device = "auto",
     precision: Precision = "auto",
     threads: Threads = None,
-    report: Annotated[
-        Path | None,
-        typer.Option(help="Write a report to this folder: HTML, CSV, JSON, and a picture of each photograph."),
-    ] = None,
+    report: _Report = None,
     json: Annotated[Path | None, typer.Option(help="Write all figures, of every photograph too, to this file.")] = None,
     record: Annotated[bool, typer.Option(help="Write the figures into the model file's manifest.")] = False,
 ) -> None:
@@ -47,20 +65,21 @@ def evaluate(
     samples = list_samples(resolve_kind(kind, data), data, split)
     if all(sample.field_of_view is None for sample in samples):
         console.print("no field-of-view masks here: every pixel counts")
-    file, name = find_model_file(model), data.resolve().name
-    record_metrics, pages = _recorder(file) if record else None, EvaluationReport(report) if report else None
-    with load_model(str(file), device, precision, threads) as segmenter, photo_progress(len(samples)) as advance:
+    file, name, models = find_model_file(model), data.resolve().name, [model, *(others or [])]
+    record_metrics = _recorder(file, averaged=bool(others) or tta != "none") if record else None
+    pages = EvaluationReport(report) if report else None
+    with load_model(models, device, precision, threads, tta) as segmenter, photo_progress(len(samples)) as advance:
         if record and split == "test":
             _refuse_training_overlap(segmenter.manifest, samples)
         watch = _watching(pages, advance)
         measured = evaluate_model(segmenter, samples, name=name, split=split, threshold=thresholds, watch=watch)
-    file = loaded_file(file, segmenter.manifest)  # `auto` may have taken the INT8 file beside it
+    file = file if others else loaded_file(file, segmenter.manifest)  # `auto` may have taken the INT8 file beside it
     if measured.trained_on:
         console.print(f"not a test: {_describe_overlap(segmenter.manifest, measured.trained_on)}")
     typer.echo(measured.table())
     if record_metrics is not None and not measured.left_out:
         record_metrics(file, measured.records())
-    result = replace(measured, model_sha256=sha256(file))  # of the file as it now is
+    result = replace(measured, model_sha256=None if others else sha256(file))  # of the file as it now is
     if pages is not None:
         console.print(f"report: {pages.write(result)}")
     _write_json(json, result.to_json())
@@ -73,7 +92,7 @@ def compare(
     device: Annotated[list[str] | None, typer.Option(help="Repeat for more; default: every one there is.")] = None,
     precision: Annotated[list[str] | None, typer.Option(help="Repeat for more; default: every one there is.")] = None,
     kind: Layout = "auto",
-    split: Annotated[Literal["train", "validation", "test"], typer.Option(help="Which part.")] = "test",
+    split: _Part = "test",
     threshold: Thresholds = None,
     threads: Threads = None,
     runs: Annotated[int, typer.Option(min=1, help="Timed calls on each photograph.")] = 3,
@@ -142,10 +161,14 @@ def _write_json(path: Path | None, text: str) -> None:
         write_output(path, text.encode("utf-8", "backslashreplace"))
 
 
-def _recorder(file: Path) -> "Callable[[Path, dict[str, dict[str, float]]], None]":
-    """What writes figures into a model file. Raises MissingExtraError, OptionError for an engine."""
+def _recorder(file: Path, *, averaged: bool) -> "Callable[[Path, dict[str, dict[str, float]]], None]":
+    """What writes figures into a model file. Raises MissingExtraError, OptionError for an engine, and for figures that
+    are those of a mean.
+    """
     from vesselrt.runtime.engines.enginefile import is_engine
 
+    if averaged:
+        raise OptionError("--record is for one model that sees each photograph once. Leave out --model and --tta.")
     if is_engine(file):
         raise OptionError(
             f"{file} is an engine: figures are recorded in its model file. Name that, with --device cuda."

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vesselrt.cli.console import console, fail, needs_extra, photo_progress
-from vesselrt.cli.options import Device, Model, Precision, Threads, Thresholds, fraction, load_model, read_by_class
+from vesselrt.cli.options import Device, Models, Precision, Threads, Thresholds, fraction, load_model, read_by_class
 from vesselrt.cli.photos import expand_photos
 from vesselrt.runtime.errors import OptionError
 from vesselrt.runtime.output.classes import Thresholds as ThresholdValues
@@ -50,7 +50,7 @@ def measure(
     discs: _Discs = None,
     scale: _FieldDiameter = None,
     threshold: Thresholds = None,
-    model: Model = None,
+    model: Models = None,
     device: Device = "auto",
     precision: Precision = "auto",
     threads: Threads = None,

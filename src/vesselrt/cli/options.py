@@ -3,7 +3,7 @@
 import functools
 import inspect
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 
 import typer
@@ -14,12 +14,29 @@ from vesselrt.runtime.devices import Device as DeviceName
 from vesselrt.runtime.errors import OptionError
 from vesselrt.runtime.output.classes import by_class
 from vesselrt.runtime.output.statistics import lowest_vessel_level
+from vesselrt.runtime.symmetry import Tta
 
 if TYPE_CHECKING:
     from vesselrt.runtime.segmenter import Segmenter
 
 T = TypeVar("T")
-Model = Annotated[str | None, typer.Option(help="Built-in model, model file or engine file; default: fundus.")]
+Models = Annotated[
+    list[str] | None,
+    typer.Option(
+        "-m",
+        "--model",
+        help="Built-in model, model file, engine file or https address; MODEL#sha256=... is the file of this hash, "
+        "which an address needs. Repeat to average several; default: fundus.",
+    ),
+]
+TestTimeAugmentation = Annotated[
+    Tta,
+    typer.Option(
+        "--tta",
+        help="Average the maps of each photograph flipped (flips, 4 of them), or flipped and turned (d4, 8). That "
+        "takes as many times as long.",
+    ),
+]
 Device = Annotated[
     str, typer.Option(help="auto, cpu, cuda, or one library of these: cpu:openvino, cuda:tensorrt_rtx and so on.")
 ]
@@ -62,12 +79,20 @@ def with_verbosity(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-def load_model(model: str | None, device: str, precision: str, threads: int | None) -> "Segmenter":
-    """The model that the options name."""
+def load_model(
+    models: Sequence[str] | None, device: str, precision: str, threads: int | None, tta: Tta = "none"
+) -> "Segmenter":
+    """The model that the options name, or the mean of several."""
     from vesselrt.runtime.segmenter import load
 
     # load checks both, and its error lists what there is.
-    return load(model, device=cast(DeviceName, device), precision=cast(AnyPrecision, precision), threads=threads)
+    return load(
+        models or None,
+        device=cast(DeviceName, device),
+        precision=cast(AnyPrecision, precision),
+        threads=threads,
+        tta=tta,
+    )
 
 
 def read_by_class(name: str, text: str | None, convert: Callable[[str], T]) -> T | dict[str, T] | None:

@@ -9,12 +9,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vesselrt.cli.console import STDOUT, console, fail, photo_progress, write_output
-from vesselrt.cli.options import Device, Model, Precision, Threads, Thresholds, fraction, load_model, read_by_class
+from vesselrt.cli.options import (
+    Device,
+    Models,
+    Precision,
+    TestTimeAugmentation,
+    Threads,
+    Thresholds,
+    fraction,
+    load_model,
+    read_by_class,
+)
 from vesselrt.cli.photos import expand_photos
 from vesselrt.runtime.errors import OptionError
 from vesselrt.runtime.files import check_writable_folder
 from vesselrt.runtime.output.classes import check_options, names_from_text
-from vesselrt.runtime.output.formats import FORMATS, OutputFormat, output_name
+from vesselrt.runtime.output.formats import FORMATS, OutputFormat, no_spread, output_name
 from vesselrt.runtime.output.outlines import check_simplify
 from vesselrt.runtime.output.pictures import COLOUR, OPACITY, rgb_from_colour
 
@@ -32,15 +42,18 @@ _Classes = Annotated[
 ]
 
 
+_Recursive = Annotated[
+    bool, typer.Option("--recursive", "-r", help="Take the folders in folders too, and keep their tree.")
+]
+
+
 def predict(
     photos: Annotated[list[str], typer.Argument(help="Files, globs and folders.", metavar="PHOTO...")],
     out: Annotated[
         Path | None,
         typer.Option("-o", "--out", help="File (for one photo), - (standard output), or folder; default: this folder."),
     ] = None,
-    recursive: Annotated[
-        bool, typer.Option("--recursive", "-r", help="Take the folders in folders too, and keep their tree.")
-    ] = False,
+    recursive: _Recursive = False,
     threshold: Thresholds = None,
     format: Annotated[  # noqa: A002 - the option's name
         OutputFormat | None,
@@ -59,7 +72,8 @@ def predict(
         typer.Option(help="Diameter of the field of view in pixels, for photographs cut inside of it; default: found."),
     ] = None,
     classes: _Classes = None,
-    model: Model = None,
+    model: Models = None,
+    tta: TestTimeAugmentation = "none",
     device: Device = "auto",
     precision: Precision = "auto",
     threads: Threads = None,
@@ -77,10 +91,17 @@ def predict(
     def encode(result: "Segmentation") -> bytes:
         return result.encode(form, opacity=opacity, simplify=simplify, **by_name)
 
-    with load_model(model, device, precision, threads) as segmenter:
-        check_options(segmenter.manifest.class_names, **by_name)
+    with load_model(model, device, precision, threads, tta) as segmenter:
+        _check_wanted(segmenter, form, by_name)
         console.print(f"{segmenter.manifest.name} {segmenter.manifest.version} on {segmenter.info}")
         _write_results(segmenter, targets, scale, encode)
+
+
+def _check_wanted(segmenter: "Segmenter", form: OutputFormat, by_name: dict[str, Any]) -> None:
+    """Raises OptionError for classes and a spread that the model has not."""
+    check_options(segmenter.manifest.class_names, **by_name)
+    if form == "spread" and segmenter.info.members == 1:
+        raise no_spread()
 
 
 def _read_classes(threshold: str | None, colour: str | None, classes: str | None) -> dict[str, Any]:

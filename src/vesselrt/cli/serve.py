@@ -14,11 +14,13 @@ def serve(
     model: Annotated[
         list[str] | None,
         typer.Option(
-            help="Built-in model, model file or engine file, or NAME=MODEL. Repeat for more; default: fundus."
+            help="Built-in model, model file, engine file or https address, or NAME=MODEL; MODEL#sha256=... is the "
+            "file of this hash. Repeat for more, under one NAME to average them; default: fundus."
         ),
     ] = None,
     device: Annotated[str | None, typer.Option(help="As for predict; default: auto.")] = None,
     precision: Annotated[str | None, typer.Option(help="auto, f32, bf16, fp16 or int8; default: auto.")] = None,
+    tta: Annotated[str | None, typer.Option(help="As for predict; default: none.")] = None,
     threads: Annotated[int | None, typer.Option(help="Processor cores for each worker; default: its share.")] = None,
     workers: Annotated[int | None, typer.Option(help="Processes behind the one address; default: 1.")] = None,
 ) -> None:
@@ -30,8 +32,8 @@ def serve(
     from vesselrt.server import serve as serve_models
 
     given = {
-        "host": host, "port": port, "models": model, "device": device, "precision": precision, "threads": threads,
-        "workers": workers,
+        "host": host, "port": port, "models": model, "device": device, "precision": precision, "tta": tta,
+        "threads": threads, "workers": workers,
     }  # fmt: skip
     serve_models(ServerSettings(**{name: value for name, value in given.items() if value is not None}))
 
