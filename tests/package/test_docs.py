@@ -177,5 +177,13 @@ def test_every_figure_stands(address: str) -> None:
 
 def test_settings_that_are_named_exist() -> None:
     named = {name for text in PAGES.values() for name in re.findall(r"\bVESSELRT_([A-Z_]+)", text)}
-    others = {"config", "secrets", "cache", "cache_mb", "data"}  # which are no settings of the server
+    others = {
+        "config",
+        "secrets",
+        "cache",
+        "cache_mb",
+        "model_folder",
+        "offline",
+        "data",
+    }  # which are no settings of the server
     assert {name.lower() for name in named} - others <= set(ServerSettings.model_fields)
