@@ -193,7 +193,7 @@ def test_help_lists_every_command(run: Run) -> None:
     [
         (
             "predict",
-            "PHOTO... files folders --out --format svg|geojson|json|coco --threshold --colour --model",
+            "PHOTO... folders --out --format mask|probability|spread --threshold --colour --model",
         ),
         ("serve", "--host --port 127.0.0.1 8000 --model --device --precision --threads /predict /health"),
         ("models", "built-in manifests"),
