@@ -73,12 +73,12 @@ class Segmentation:
     """What the model's manifest says of its classes."""
     exclusive: bool = False
     """Whether a pixel belongs to one class at most, see vesselrt.runtime.output.classes."""
-    file_name: str | None = None
-    """What "coco" calls the photograph; None: as its file is called, "" where it came as bytes or pixels."""
     spread: Image | None = None
     """(H, W) uint8, of several classes (C, H, W): how far the members are apart whose maps `probability` is the mean
     of: 510 × the standard deviation of their probabilities, so 255 is 0.5, the most that there can be. None of one
     member: `load` with `tta` or several models gives more."""
+    file_name: str | None = None
+    """What "coco" calls the photograph; None: as its file is called, "" where it came as bytes or pixels."""
 
     @property
     def classes(self) -> tuple[str, ...]:
