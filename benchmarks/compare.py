@@ -53,7 +53,12 @@ class Peers:
 
         Raises ModelError for a model that they can't run, VesselrtError when two in f32 differ.
         """
-        asked = {"CLAHE": manifest.preparation.clahe, "a fixed size": manifest.preparation.size}
+        prepared = manifest.preparation
+        asked = {
+            "CLAHE": prepared.clahe,
+            "a fixed size": prepared.size,
+            "normalisation by the photograph": prepared.normalise,
+        }
         if lacking := [what for what, value in asked.items() if value is not None]:
             raise ModelError(
                 f"{path}: asks for {' and '.join(lacking)}, which the columns of --compare lack. Run without --compare."

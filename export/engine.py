@@ -67,7 +67,7 @@ def build(
         raise OptionError(f"a batch of {max_batch}. Expected 1 to {LARGEST_BATCH}.")
     path, model, manifest = _in_precision(path, precision)
     profile = Profile.of(manifest, max_batch)
-    window = proof_window(manifest.channel_count, profile.tile)
+    window = proof_window(manifest.colour_count, profile.tile, manifest.preparation.normalise)
     proof = proof_from_probability(to_bytes(answer_of(emulated(model), window[None]))[0])
     return Engine.of(
         builder.plan(model, manifest, chosen, profile, str(path)),

@@ -18,6 +18,7 @@ from vesselrt.export.fp16 import read_names
 from vesselrt.export.head import Answers, Head
 from vesselrt.export.parity import network_answer
 from vesselrt.export.proven import write_proven
+from vesselrt.export.windows import as_fed, values_for_network
 from vesselrt.export.wrapping import Layout, NetworkGraph
 from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.errors import ExportError
@@ -62,7 +63,8 @@ def export_onnx(network: OnnxNetwork, manifest: Manifest, path: Path, photograph
     def trace(manifest: Manifest) -> NetworkGraph:
         tile = manifest.tile
         sides = (tile.size, tile.size) if tile.fixed else (4 * tile.multiple, 6 * tile.multiple)
-        windows = np.random.default_rng(0).integers(0, 256, (2, manifest.channel_count, *sides), dtype=np.uint8)
+        noise = np.random.default_rng(0).integers(0, 256, (2, manifest.colour_count, *sides), dtype=np.uint8)
+        windows = as_fed(noise, manifest)
         answer = network_answer(reference, windows, manifest)
         head.channels(answer.shape[1])
         model = _opened(network, reference.output)
@@ -89,13 +91,14 @@ class FileReference:
         self.session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         self.output = _picked(self.session.get_outputs(), pick)
         self.kind = _NUMPY[self.session.get_inputs()[0].type]
-        parts = (manifest.input.mean, manifest.input.std)
-        self.mean, self.std = (np.array(v, np.float32)[:, None, None] for v in parts)
+        self.manifest, own = manifest, manifest.preparation.normalise
+        if self.kind is np.uint8 and own is not None:
+            raise ExportError(f"{self.name} takes bytes, and no numbers of preparation.normalise {own}. Leave it out.")
 
     def fed(self, batch: Image) -> NDArray[Any]:
         """(N, C, h, w) uint8 → what the file takes."""
         if self.kind is not np.uint8:
-            values = ((batch.astype(np.float32) / np.float32(255) - self.mean) / self.std).astype(self.kind)
+            values = values_for_network(batch, self.manifest, np.float32).astype(self.kind)
         else:
             values = batch
         return values.transpose(0, 2, 3, 1) if self.network.takes == "NHWC" else values

@@ -80,7 +80,7 @@ def onnx_from_module(module: nn.Module, manifest: Manifest) -> onnx.ModelProto:
     """
     tile = manifest.tile
     # A batch of 2: torch specialises on 1.
-    example = torch.zeros((2, manifest.channel_count, *_sides(manifest)))
+    example = torch.zeros((2, manifest.colour_count, *_sides(manifest)))
     dynamic = {0: Dim("batch", min=1, max=1024)}
     if not tile.fixed:
         dynamic |= {2: tile.multiple * Dim("rows", min=1, max=4096), 3: tile.multiple * Dim("columns", min=1, max=4096)}

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from vesselrt.export.head import Answers
+from vesselrt.export.windows import values_for_network
 from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.errors import ExportError
 from vesselrt.runtime.manifest import Manifest
@@ -92,7 +93,7 @@ class TorchReference:
             self.double = copy.deepcopy(self.network).double()
         except Exception:  # noqa: BLE001 - what can't be copied is compared in float32
             self.double = None
-        self.mean, self.std = (np.array(v)[:, None, None] for v in (manifest.input.mean, manifest.input.std))
+        self.manifest = manifest
 
     def answer(self, batch: Image) -> Answers:
         """(N, K, h, w) float64 of (N, C, h, w) uint8; float32 of a network that can't compute in float64."""
@@ -110,9 +111,8 @@ class TorchReference:
         return None if self.double is None else self._run(self.network, batch, np.float32)
 
     def _run(self, network: nn.Module, batch: Image, kind: type[np.floating[Any]]) -> Answers:
-        mean, std = self.mean.astype(kind), self.std.astype(kind)
         with torch.inference_mode():
-            answer = network(torch.from_numpy((batch.astype(kind) / kind(255) - mean) / std))
+            answer = network(torch.from_numpy(values_for_network(batch, self.manifest, kind)))
         return np.asarray(answer.numpy(), kind)
 
     def random_part(self, batch: Image) -> str:

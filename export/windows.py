@@ -1,9 +1,13 @@
 """The windows on which a model file is compared with what it was made of."""
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.manifest import Manifest, Tile
+from vesselrt.runtime.photo.normalisation import normalise, values_from_bytes
 from vesselrt.runtime.photo.preparation import prepare
 from vesselrt.runtime.tiling import window_side
 
@@ -43,5 +47,23 @@ def _awkward(manifest: Manifest) -> list[Image]:
     random, m, tile = np.random.default_rng(0), manifest.tile.multiple, manifest.tile
     least = m if tile.blend == "exact" else 2 * m
     sides = [(tile.size, tile.size)] if tile.fixed else [(least, least), (m, 7 * m), (5 * m, 3 * m)]
-    batches = [(b, manifest.channel_count, *s) for b, s in zip((1, 3, 2), sides, strict=False)]
-    return [random.integers(0, 256, shape, dtype=np.uint8) for shape in batches]
+    batches = [(b, manifest.colour_count, *s) for b, s in zip((1, 3, 2), sides, strict=False)]
+    return [as_fed(random.integers(0, 256, shape, dtype=np.uint8), manifest) for shape in batches]
+
+
+def as_fed(windows: Image, manifest: Manifest) -> Image:
+    """Windows of a photograph, (N, C, h, w) uint8, as the model file takes them: each normalised like a photograph of
+    its own, where the manifest asks for it.
+    """
+    how = manifest.preparation.normalise
+    if how is None:
+        return windows
+    return np.stack([normalise(np.ascontiguousarray(w.transpose(1, 2, 0)), how).transpose(2, 0, 1) for w in windows])
+
+
+def values_for_network(windows: Image, manifest: Manifest, kind: type[np.floating[Any]]) -> NDArray[Any]:
+    """Windows as the model file takes them → what the network itself takes, (N, C, h, w), computed in `kind`."""
+    mean, std = (np.array(v, kind)[:, None, None] for v in (manifest.input.mean, manifest.input.std))
+    if manifest.preparation.normalise is not None:
+        return np.asarray((values_from_bytes(windows).astype(kind) - mean) / std, kind)
+    return np.asarray((windows.astype(kind) / kind(255) - mean) / std, kind)

@@ -1,6 +1,8 @@
 """A network's graph → the graph of a model file.
 
 image (N, C, H, W) uint8 ─► normalisation ─► [NHWC] ─► network ─► [NCHW] ─► channels of the classes ─► probability
+
+Where the photograph was normalised by its own values before, `image` holds the bytes of these numbers.
 """
 
 from collections.abc import Sequence
@@ -16,6 +18,7 @@ from vesselrt.export.folding import fold_resized_constants
 from vesselrt.export.head import Head
 from vesselrt.runtime.errors import ExportError
 from vesselrt.runtime.manifest import Manifest
+from vesselrt.runtime.photo.normalisation import UNIT
 
 Layout = Literal["NCHW", "NHWC", "NHW"]
 """Order of axes; NHW is one channel without an axis of its own."""
@@ -98,11 +101,33 @@ def _normalise(chain: _Chain, manifest: Manifest, wanted: int) -> None:
         return
     mean, std = (np.array(v, np.float32)[:, None, None] for v in (manifest.input.mean, manifest.input.std))
     chain.add("Cast", "pixels", to=TensorProto.FLOAT)
-    chain.add("Div", "scaled", np.float32(255))
+    if manifest.preparation.normalise is None:
+        chain.add("Div", "scaled", np.float32(255))
+    else:
+        _join_bytes(chain, manifest.colour_count)
     chain.add("Sub", "centred", mean)
     chain.add("Div", "normalised", std)
     if wanted != TensorProto.FLOAT:
         chain.add("Cast", "as it takes them", to=wanted)
+
+
+def _join_bytes(chain: _Chain, count: int) -> None:
+    """The numbers of vesselrt.runtime.photo.normalisation. They are below 2^24: float32 holds each step exactly."""
+    image, names = chain.value, []
+    for place, name in enumerate(("high bytes", "middle bytes", "low bytes")):
+        chain.value = image
+        names.append(chain.cut(name, range(place * count, (place + 1) * count)))
+    high, middle, low = names
+    chain.value = high
+    chain.add("Mul", "halves", np.float32(1 / 128))
+    chain.add("Floor", "is negative")
+    chain.add("Mul", "above", np.float32(-256))
+    chain.add("Add", "signed bytes", high)
+    chain.add("Mul", "signed bytes up", np.float32(256))
+    chain.add("Add", "two bytes", middle)
+    chain.add("Mul", "two bytes up", np.float32(256))
+    chain.add("Add", "whole numbers", low)
+    chain.add("Mul", "numbers", np.float32(1 / UNIT))
 
 
 def _make_probability(chain: _Chain, network: NetworkGraph, head: Head, given: int) -> None:

@@ -17,7 +17,7 @@ from vesselrt.runtime.errors import ManifestError
 
 SCHEMA = 2
 """The newest. What 1 can say is written as 1, so that an older vesselrt reads it: one class, of which only the name is
-said."""
+said, and no `preparation.normalise`."""
 METADATA_KEY = "vesselrt.manifest"
 MOST_CLASSES = 255
 """As many as 8 bits can number."""
@@ -25,6 +25,12 @@ MOST_CLASSES = 255
 Precision = Literal["f32", "bf16", "fp16", "int8"]
 Hash = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 """A SHA-256 in hexadecimal."""
+Normalisation = Literal["zscore", "zscore-nonzero", "range"]
+"""How the values of a channel are shifted and divided, by what the whole photograph holds: `zscore`, by their mean and
+standard deviation; `zscore-nonzero`, the same of the pixels that are not black, and black stays 0; `range`, by the
+least and the largest, to 0..1."""
+BYTES_A_NUMBER = 3
+"""Those that carry a normalised value to the graph."""
 _DEFAULT_TOLERANCE: dict[Precision, float] = {"f32": 1e-4, "bf16": 0.3, "fp16": 0.05, "int8": 1.0}
 """Tolerance of a manifest that names none. INT8 moves single pixels at the edges of vessels far: the share that flips
 is what is bounded there."""
@@ -58,6 +64,16 @@ class Preparation(Facts):
     size: tuple[_Pixels, _Pixels] | None = None
     """Height and width to which the whole photograph is resized, whatever its shape; null: it keeps its shape."""
     clahe: Clahe | None = None
+    normalise: Normalisation | None = None
+    """Of networks that were trained on photographs which were each normalised by their own values, as nnU-Net does;
+    null: by `input` alone. Without a scale the photograph is cut to what is not black before."""
+
+    @model_serializer(mode="wrap")
+    def _write_normalise(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields: dict[str, Any] = write(self)
+        if self.normalise is None:  # so that an older vesselrt reads it
+            fields.pop("normalise", None)
+        return fields
 
     @model_validator(mode="after")
     def _has_one_scale(self) -> "Preparation":
@@ -81,10 +97,13 @@ class Preparation(Facts):
 
 
 class Input(Facts):
-    """The graph's input is (N, C, H, W) uint8, 0 to 255; it computes (value / 255 - mean) / std itself."""
+    """The graph's input is (N, C, H, W) uint8, 0 to 255; it computes (value / 255 - mean) / std itself. With
+    `preparation.normalise` it is (N, 3 × C, H, W) uint8, the bytes of numbers, of which it computes (number - mean) /
+    std: see vesselrt.runtime.photo.normalisation.
+    """
 
     mean: tuple[float, ...]
-    """One value a channel, on the scale 0 to 1."""
+    """One value a channel, on the scale 0 to 1, or of normalised numbers."""
     std: tuple[Annotated[float, Field(gt=0)], ...]
 
 
@@ -172,7 +191,7 @@ class Manifest(Facts):
     """
 
     schema_version: Literal[1, 2] = 1
-    """Follows from the classes: 1 for one that only has a name."""
+    """1 for one class that only has a name, and a photograph that is not normalised by its own values."""
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
     version: Annotated[str, Field(pattern=r"^[!-~]([ -~]*[!-~])?$")]
     """Printable ASCII: answers carry it in a header."""
@@ -199,6 +218,12 @@ class Manifest(Facts):
 
     @property
     def channel_count(self) -> int:
+        """Those of the graph's input."""
+        return self.colour_count * (BYTES_A_NUMBER if self.preparation.normalise else 1)
+
+    @property
+    def colour_count(self) -> int:
+        """Channels of the photograph that the network reads."""
         return 1 if self.preparation.channels == "green" else 3
 
     @property
@@ -220,7 +245,11 @@ class Manifest(Facts):
         only = said[0] if isinstance(said, list | tuple) and len(said) == 1 else None
         only = only.model_dump() if isinstance(only, ClassFacts) else only
         is_simple = isinstance(only, str) or (isinstance(only, dict) and set(only) == {"name"})
-        return {**fields, "schema_version": 1 if is_simple and not fields.get("exclusive") else 2}
+        preparation = fields.get("preparation")
+        normalise = preparation.get("normalise") if isinstance(preparation, dict) else None
+        normalise = preparation.normalise if isinstance(preparation, Preparation) else normalise
+        is_simple = is_simple and not fields.get("exclusive") and normalise is None
+        return {**fields, "schema_version": 1 if is_simple else 2}
 
     @model_serializer(mode="wrap")
     def _write_schema(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -235,8 +264,8 @@ class Manifest(Facts):
             raise ValueError(
                 f"classes must be 1 to {MOST_CLASSES} of different names, not: {', '.join(self.class_names)}"
             )
-        if not len(self.input.mean) == len(self.input.std) == self.channel_count:
-            raise ValueError(f"input.mean and input.std need {self.channel_count} value(s), one a channel")
+        if not len(self.input.mean) == len(self.input.std) == self.colour_count:
+            raise ValueError(f"input.mean and input.std need {self.colour_count} value(s), one a channel")
         return self
 
     def allowed(self, precision: Precision) -> float:

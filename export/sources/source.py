@@ -54,7 +54,7 @@ def described_source(found: Found, manifest: Path | None, source: str) -> Source
             + ("Add it there." if manifest else "Write it in a YAML file, and name that with --manifest.")
         )
     checked = Manifest.from_fields(fields, source=str(manifest or source))
-    if found.channels not in (None, checked.channel_count):
+    if found.channels not in (None, checked.colour_count):
         raise DataError(
             f"{source}: its network takes {found.channels} channel(s), and preparation.channels is "
             f"{checked.preparation.channels}. Expected rgb for 3, green for 1: say it in --manifest."
@@ -71,9 +71,12 @@ def manifest_fields(manifest: Path) -> Any:
 
 
 def _merged(known: dict[str, Any], said: Any) -> Any:
-    """`said` over `known`, part by part."""
+    """`said` over `known`, part by part. A scale that is said takes the place of a size that is known."""
     if not isinstance(said, dict):
         return said
+    prepared = said.get("preparation")
+    if isinstance(prepared, dict) and prepared.get("field_of_view") is not None and "size" not in prepared:
+        known = {**known, "preparation": {k: v for k, v in known.get("preparation", {}).items() if k != "size"}}
     parts = {
         k: {**known[k], **v} if isinstance(v, dict) and isinstance(known.get(k), dict) else v for k, v in said.items()
     }

@@ -63,8 +63,8 @@ class TensorRtBackend:
 
     def _prove(self, engine: Engine) -> None:
         """Runs the window that the engine file knows the answer to: NaN and overflow show here, not in a patient."""
-        profile = engine.header.profile
-        window = proof_window(self._engine_in_library.channels, profile.tile)
+        profile, manifest = engine.header.profile, engine.manifest
+        window = proof_window(manifest.colour_count, profile.tile, manifest.preparation.normalise)
         batch = np.repeat(window[None], profile.batch[0], axis=0)
         found = proof_from_probability(next(self.infer([batch]))[0]).astype(int)
         allowed = engine.manifest.allowed(engine.manifest.precision)

@@ -37,7 +37,8 @@ from pydantic import Field, ValidationError, model_validator
 from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.errors import DeviceError, EngineError, ManifestError, ModelNotFoundError, first_line
 from vesselrt.runtime.files import atomic_write
-from vesselrt.runtime.manifest import Facts, Hash, Manifest, explain
+from vesselrt.runtime.manifest import Facts, Hash, Manifest, Normalisation, explain
+from vesselrt.runtime.photo.normalisation import normalise
 
 FORMAT: Literal[1] = 1
 ENGINE_SUFFIX = ".engine"
@@ -86,11 +87,17 @@ class Profile(Facts):
         return cls(tile=manifest.tile.size, batch=(1, 1, max_batch))
 
 
-def proof_window(channels: int, tile: int) -> Image:
-    """(channels, tile, tile) uint8: dark lines on a lit ground. The same on every machine, as integers are."""
+def proof_window(channels: int, tile: int, how: Normalisation | None = None) -> Image:
+    """(channels, tile, tile) uint8: dark lines on a lit ground. The same on every machine, as integers are.
+
+    `how`: it is normalised as a photograph, to 3 × channels.
+    """
     down, across = np.mgrid[:tile, :tile]
     lit = 150 + (down * 40 // tile) - 70 * ((across + down // 2) % 89 < 5) - 45 * ((2 * down - across) % 131 < 3)
-    return np.repeat(lit.astype(np.uint8)[None], channels, axis=0)
+    window = np.repeat(lit.astype(np.uint8)[None], channels, axis=0)
+    if how is None:
+        return window
+    return normalise(np.ascontiguousarray(window.transpose(1, 2, 0)), how).transpose(2, 0, 1)
 
 
 _PROOF_PLACES = 16 * 16

@@ -12,6 +12,7 @@ import numpy as np
 from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.errors import FieldOfViewError, OptionError
 from vesselrt.runtime.manifest import Preparation
+from vesselrt.runtime.photo.normalisation import nonzero_box, normalise
 from vesselrt.runtime.photo.quality import find_warnings
 from vesselrt.runtime.photo.views import Box, Scale, find_scales, whole
 
@@ -24,7 +25,7 @@ class Prepared:
     """One field of view at the model's scale, and the way back."""
 
     pixels: Image
-    """(h, w, C) uint8, C as the manifest's channels say."""
+    """(h, w, C) uint8, C as the manifest's `channel_count`."""
     box: Box
     """The part of the photograph that `pixels` shows."""
 
@@ -56,7 +57,7 @@ def prepare(image: Image, preparation: Preparation) -> Prepared:
     """
     shape = (image.shape[0], image.shape[1])
     seen = whole(shape) if preparation.field_of_view is None else _find_or_assume_scales(image, preparation, None)[0]
-    return _prepare_view(image, preparation, seen)
+    return _normalised(_prepare_view(image, preparation, seen), preparation)
 
 
 def prepare_views(image: Image, preparation: Preparation, told: float | None = None) -> Views:
@@ -68,9 +69,11 @@ def prepare_views(image: Image, preparation: Preparation, told: float | None = N
     shape = (image.shape[0], image.shape[1])
     scales = _find_or_assume_scales(image, preparation, told)
     if preparation.field_of_view is None:
-        return Views(shape, (_prepare_view(image, preparation, whole(shape)),), scales, ())
+        only = _normalised(_prepare_view(image, preparation, whole(shape)), preparation)
+        return Views(shape, (only,), scales, ())
     prepared = tuple(_prepare_view(image, preparation, scale) for scale in scales)
-    return Views(shape, prepared, scales, find_warnings(image, scales, prepared[0].pixels))
+    warnings = find_warnings(image, scales, prepared[0].pixels)
+    return Views(shape, tuple(_normalised(one, preparation) for one in prepared), scales, warnings)
 
 
 def _find_or_assume_scales(image: Image, preparation: Preparation, told: float | None) -> tuple[Scale, ...]:
@@ -97,7 +100,10 @@ def _find_or_assume_scales(image: Image, preparation: Preparation, told: float |
 
 
 def _prepare_view(image: Image, preparation: Preparation, seen: Scale) -> Prepared:
-    view = seen.box.cut(image)
+    box = seen.box
+    if preparation.normalise and preparation.field_of_view is None and preparation.size is None:
+        box = nonzero_box(image)  # as nnU-Net does, which has no other scale than the photograph's own
+    view = box.cut(image)
     pixels: Image = view
     if preparation.channels == "green":
         pixels = np.asarray(cv2.extractChannel(view, 1), np.uint8)[:, :, None]
@@ -108,7 +114,14 @@ def _prepare_view(image: Image, preparation: Preparation, seen: Scale) -> Prepar
     if preparation.clahe is not None:
         equaliser = cv2.createCLAHE(preparation.clahe.clip_limit, (preparation.clahe.grid,) * 2)
         pixels = np.stack([equaliser.apply(pixels[:, :, c]) for c in range(pixels.shape[2])], axis=2)
-    return Prepared(pixels, seen.box)
+    return Prepared(pixels, box)
+
+
+def _normalised(view: Prepared, preparation: Preparation) -> Prepared:
+    """The same, with the bytes of normalised numbers where the network wants them."""
+    if preparation.normalise is None:
+        return view
+    return replace(view, pixels=normalise(view.pixels, preparation.normalise))
 
 
 def scale(pixels: Image, factor: float) -> Image:

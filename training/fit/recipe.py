@@ -194,6 +194,8 @@ class Recipe(Facts):
 
     @model_validator(mode="after")
     def _is_consistent(self) -> "Recipe":
+        if self.preparation.normalise is not None:
+            raise ValueError("preparation.normalise is for networks that were trained elsewhere. Leave it out")
         channels = 1 if self.preparation.channels == "green" else 3
         if not len(self.input.mean) == len(self.input.std) == channels:
             raise ValueError(f"input.mean and input.std need {channels} value(s), one a channel")

@@ -127,6 +127,7 @@ def describe_model(manifest: "Manifest") -> str:
         f"{manifest.name} {manifest.version} ({manifest.licence})",
         f"  {manifest.description}",
         f"  input      {prepared.channels}, {_describe_scale(prepared)}; tiles of {tile.size} px, margin {tile.margin}",
+        *([f"  normalised {prepared.normalise}, each photograph by its own values"] if prepared.normalise else []),
         f"  threshold  {manifest.threshold}",
     ]
     if len(manifest.classes) > 1:
