@@ -3,7 +3,7 @@
 import hashlib
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,32 +22,71 @@ _PREFIXES = ("module.", "model.", "_orig_mod.", "net.", "network.")
 _FORBIDDEN = re.compile(r"GLOBAL (\S+) was not an allowed global")
 
 
+class _Skipped:
+    """Stands for what NumPy makes of bytes, such as the best score so far. Nothing of NumPy is called."""
+
+    def __init__(self, *given: object) -> None:
+        pass
+
+    def __setstate__(self, state: object) -> None:
+        pass
+
+
+_SKIPPED: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
+    (_Skipped, name)
+    for name in ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar", "numpy.dtype", "_codecs.encode")
+]
+"""Scores of trainers, among the weights' neighbours in a checkpoint: nobody reads them here."""
+
+
 def load_weights(path: Path) -> tuple[dict[str, Tensor], float | None]:
     """A state dict and the calibration shift beside it, if any; .safetensors, or a torch file that holds tensors only.
 
     Raises DataError: nothing is ever unpickled.
     """
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return load_file(path), None
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # noqa: BLE001 - what a hostile file raises inside torch is anyone's guess
-        forbidden = _FORBIDDEN.search(str(error))
-        reason = f"it holds {forbidden[1]}, which runs code" if forbidden else first_line(error).rstrip(".")
-        raise DataError(
-            f"{path}: not a weights file that can be read safely ({reason}). "
-            "Save it with torch.save(network.state_dict(), ...) or as safetensors."
-        ) from None
-    if not isinstance(state, dict):
-        raise DataError(f"{path}: holds a {type(state).__name__}. Save it with torch.save(network.state_dict(), ...).")
+    if path.suffix == ".safetensors":
+        return _load_safetensors(path), None
+    state = load_checkpoint(path)
     found = [state[key] for key in _WEIGHTS_KEYS if isinstance(state.get(key), dict)]
     if found:
         # Under such a key some keep the configuration of the network: weights are tensors.
         weights = next((f for f in found if any(isinstance(v, Tensor) for v in f.values())), found[0])
         return _named(weights, path), _shift(state, path)
     return _named(state, path), None  # a shift among weights is a weight
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """What a torch file holds, with nothing unpickled but tensors, containers and plain values. NumPy's scalars are
+    left out: an object without meaning stands for each.
+
+    Raises DataError.
+    """
+    try:
+        with torch.serialization.safe_globals(_SKIPPED):
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # noqa: BLE001 - what a hostile file raises inside torch is anyone's guess
+        raise _unsafe(path, error) from None
+    if not isinstance(state, dict):
+        raise DataError(f"{path}: holds a {type(state).__name__}. Save it with torch.save(network.state_dict(), ...).")
+    return state
+
+
+def _load_safetensors(path: Path) -> dict[str, Tensor]:
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except Exception as error:  # noqa: BLE001 - what a hostile file raises is anyone's guess
+        raise _unsafe(path, error) from None
+
+
+def _unsafe(path: Path, error: Exception) -> DataError:
+    forbidden = _FORBIDDEN.search(str(error))
+    reason = f"it holds {forbidden[1]}, which runs code" if forbidden else first_line(error).rstrip(".")
+    return DataError(
+        f"{path}: not a weights file that can be read safely ({reason}). "
+        "Save it with torch.save(network.state_dict(), ...) or as safetensors."
+    )
 
 
 def _named(weights: dict[Any, Any], path: Path) -> dict[str, Tensor]:

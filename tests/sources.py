@@ -1,7 +1,5 @@
 """What the tests of sources share: the page that they follow, and a command line in an empty folder."""
 
-import importlib
-import importlib.util
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -14,8 +12,6 @@ import yaml
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vesselrt.export.sources import smp
-
 Photo = tuple[NDArray[np.uint8], NDArray[np.bool_]]
 
 Run = Callable[[str], tuple[int, str, str]]
@@ -23,8 +19,6 @@ Run = Callable[[str], tuple[int, str, str]]
 PAGE = (Path(__file__).parents[1] / "docs" / "networks.md").read_text("utf-8")
 
 SECTIONS = PAGE.split("\n## ")
-
-HAS_SMP = importlib.util.find_spec(smp.LIBRARY) is not None
 
 FIELDS: dict[str, Any] = yaml.safe_load(re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)[0])
 

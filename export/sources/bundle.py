@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 from torch import nn
 
+from vesselrt.export.sources.layers import torch_layer
 from vesselrt.export.sources.source import Found
 from vesselrt.export.weights import fill_network, hash_weights, load_weights
 from vesselrt.runtime.errors import DataError, MissingExtraError
@@ -165,8 +166,6 @@ def _class(target: str) -> type[nn.Module] | None:
     module, _, name = target.rpartition(".")
     if module in ("", nets.__name__) or module.startswith(f"{nets.__name__}."):
         found = vars(nets).get(name)
-    elif module == nn.__name__ or module.startswith(f"{nn.__name__}.modules."):
-        found = vars(nn).get(name)
     else:
-        return None
+        return torch_layer(target)
     return found if isinstance(found, type) and issubclass(found, nn.Module) else None

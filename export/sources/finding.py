@@ -4,7 +4,9 @@ A source is told by what it is:
 
     folder with recipe.json                        training run
     folder with configs/                           MONAI bundle
-    folder with config.json, model.safetensors     segmentation_models_pytorch
+    folder with plans.json, dataset.json           nnU-Net v2
+    folder with config.json: architectures         transformers (Hugging Face)
+    folder with config.json: _model_class          segmentation_models_pytorch
     file .onnx                                     ONNX, of any program
     file .pt2                                      torch.export
     package.module:callable                        any torch.nn.Module
@@ -15,6 +17,7 @@ runs, but that of a callable which the user names.
 
 import sys
 from pathlib import Path
+from typing import Any
 
 from vesselrt.export.sources.onnxfile import ONNX_SUFFIX, read_onnx
 from vesselrt.export.sources.source import Source, described_source, manifest_fields, with_weights_hash
@@ -23,9 +26,14 @@ from vesselrt.runtime.manifest import Manifest
 
 
 def find_source(
-    name: str, weights: Path | None = None, manifest: Path | None = None, data: Path | None = None
+    name: str,
+    weights: Path | None = None,
+    manifest: Path | None = None,
+    data: Path | None = None,
+    fold: str | None = None,
 ) -> Source:
-    """The source of a name. `weights` belong to a callable or a bundle, `data` to a run, `manifest` to all but a run.
+    """The source of a name. `weights` belong to a callable or a bundle, `data` to a run, `fold` to nnU-Net, `manifest`
+    to all but a run.
 
     Raises OptionError for what is none, or for an option that does not belong to it; DataError, ManifestError or
     MissingExtraError where the source itself can't be used.
@@ -34,13 +42,22 @@ def find_source(
     if path.suffix == ONNX_SUFFIX:
         _refuse(f"{name} holds its weights", weights=weights)
         _refuse(f"{name} is no training run", data=data)
+        _refuse(_NO_FOLDS.format(name), fold=fold)
         return described_source(read_onnx(path), manifest, name)
+    # here, so that an ONNX file needs no torch
+    from vesselrt.export.sources.nnunet import is_nnunet_folder, read_nnunet
+
+    if is_nnunet_folder(path):
+        _refuse(f"{name} holds its weights", weights=weights)
+        _refuse(f"{name} is no training run", data=data)
+        return described_source(read_nnunet(path, fold), manifest, name)
+    _refuse(_NO_FOLDS.format(name), fold=fold)
     return _find_torch_source(name, weights, manifest, data)
 
 
 def _find_torch_source(name: str, weights: Path | None, manifest: Path | None, data: Path | None) -> Source:
-    # here, so that an ONNX file needs no torch
     from vesselrt.export.sources.bundle import is_bundle, read_bundle
+    from vesselrt.export.sources.huggingface import is_transformers_folder, read_transformers_folder
     from vesselrt.export.sources.pickles import PICKLE_SUFFIXES, refuse_pickle
     from vesselrt.export.sources.pt2 import PT2_SUFFIX, read_pt2
     from vesselrt.export.sources.run import source_from_run
@@ -54,22 +71,31 @@ def _find_torch_source(name: str, weights: Path | None, manifest: Path | None, d
     _refuse(f"{name} is no training run", data=data)
     if is_bundle(path):
         return described_source(read_bundle(path, weights), manifest, name)
-    if is_smp_folder(path) or path.suffix == PT2_SUFFIX:
-        _refuse(f"{name} holds its weights", weights=weights)
-        found = read_pt2(path) if path.suffix == PT2_SUFFIX else read_smp_folder(path)
-        return described_source(found, manifest, name)
+    readers = {
+        read_transformers_folder: is_transformers_folder(path),
+        read_smp_folder: is_smp_folder(path),
+        read_pt2: path.suffix == PT2_SUFFIX,
+    }
+    for read, fits in readers.items():
+        if fits:
+            _refuse(f"{name} holds its weights", weights=weights)
+            return described_source(read(path), manifest, name)
     if path.is_file() and path.suffix in PICKLE_SUFFIXES:
         raise refuse_pickle(path)
     if path.exists() or ":" not in name:
         raise OptionError(
             f"{name}: nothing that can be exported. Expected a training run (recipe.json), a MONAI bundle (configs/), "
-            "a folder of segmentation_models_pytorch (config.json, model.safetensors), an ONNX file, a .pt2 file of "
-            "torch.export, or package.module:callable."
+            "a results folder of nnU-Net v2 (plans.json, dataset.json), a folder of transformers or "
+            "segmentation_models_pytorch (config.json, model.safetensors), an ONNX file, a .pt2 file of torch.export, "
+            "or package.module:callable."
         )
-    if weights is None or manifest is None:
-        raise OptionError(f"{name}: a callable needs --weights and --manifest. See: vesselrt export --help")
+    if manifest is None:
+        raise OptionError(f"{name}: a callable needs --manifest. See: vesselrt export --help")
     _reach_own_modules()
     return source_from_callable(name, weights, manifest)
+
+
+_NO_FOLDS = "{} is no folder of nnU-Net"
 
 
 def _reach_own_modules() -> None:
@@ -77,27 +103,47 @@ def _reach_own_modules() -> None:
     sys.path.append(str(Path.cwd()))
 
 
-def _refuse(what: str, **options: Path | None) -> None:
+def _refuse(what: str, **options: Path | str | None) -> None:
     """Raises OptionError for an option that is given and does not belong to a source."""
     for option, value in options.items():
         if value is not None:
             raise OptionError(f"{what}, and --{option} does not belong to it. Leave it out.")
 
 
-def source_from_callable(factory: str, weights: Path, manifest: Path) -> Source:
+def source_from_callable(factory: str, weights: Path | None, manifest: Path) -> Source:
     """Any module: `factory` is package.module:callable. What it gives is the user's to say.
+
+    `weights` None: the factory fills the network itself, and the provenance says so.
 
     Raises DataError or ManifestError that name the part which does not fit.
     """
+    from vesselrt.export.weights import fill_network, hash_weights, load_weights
+
+    network, shift = _built(factory), None
+    checked = Manifest.from_fields(manifest_fields(manifest), source=str(manifest))
+    if weights is not None:
+        state, shift = load_weights(weights)
+        taken = fill_network(network, state, weights)
+    else:
+        taken = dict(network.state_dict())
+        if hash_weights(taken) != hash_weights(dict(_built(factory).state_dict())):
+            raise DataError(
+                f"network {factory} has other weights each time it is built: they are random, and not trained. Name "
+                "the trained ones with --weights, or let the function load them."
+            )
+        told = " ".join(filter(None, [checked.provenance.recipe, f"(weights: those that {factory} gives)"]))
+        provenance = checked.provenance.model_copy(update={"recipe": told})
+        checked = checked.model_copy(update={"provenance": provenance})
+    return Source(network, with_weights_hash(checked, hash_weights(taken)), [], shift or 0.0)
+
+
+def _built(factory: str) -> Any:
+    """The torch.nn.Module that a callable gives. Raises DataError."""
     from torch import nn
 
-    from vesselrt.export.weights import fill_network, hash_weights, load_weights
     from vesselrt.training.fit.recipe import NetworkFactory
 
     network = NetworkFactory(factory=factory).build()
     if not isinstance(network, nn.Module):
         raise DataError(f"network {factory} gives a {type(network).__name__}. Expected a torch.nn.Module.")
-    state, shift = load_weights(weights)
-    taken = fill_network(network, state, weights)
-    checked = Manifest.from_fields(manifest_fields(manifest), source=str(manifest))
-    return Source(network, with_weights_hash(checked, hash_weights(taken)), [], shift or 0.0)
+    return network

@@ -8,7 +8,6 @@ segmentation_models_pytorch builds the network: it is imported here alone. Nothi
 
 import importlib
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -35,19 +34,8 @@ _OUTPUTS: dict[str | None, Output] = {
 
 
 def is_smp_folder(folder: Path) -> bool:
-    """Whether the two files of `save_pretrained` are there. Raises DataError for a folder of transformers."""
-    path = folder / "config.json"
-    if not path.is_file() or not (folder / "model.safetensors").is_file():
-        return False
-    fields = _fields(path)
-    if isinstance(fields, dict) and "_model_class" not in fields and "architectures" in fields:
-        kind = " ".join(re.findall(r"\w+", str(fields["architectures"])))
-        raise DataError(
-            f"{folder}: a folder of transformers ({kind}), not of {LIBRARY}. Write a function that builds the network "
-            "and resizes its answer to the image, and export that: SOURCE package.module:function, --weights "
-            f"{folder}/model.safetensors."
-        )
-    return True
+    """Whether the two files of `save_pretrained` are there, which are named as those of transformers are."""
+    return (folder / "config.json").is_file() and (folder / "model.safetensors").is_file()
 
 
 def read_smp_folder(folder: Path) -> Found:

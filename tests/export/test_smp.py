@@ -52,15 +52,6 @@ def test_a_configuration_that_is_none(folder: Path, text: str) -> None:
         smp.read_smp_folder(folder)
 
 
-def test_a_folder_of_transformers_is_told_apart(folder: Path) -> None:
-    fields = {"architectures": ["SegformerForSemanticSegmentation"], "model_type": "segformer"}
-    (folder / "config.json").write_text(json.dumps(fields))
-    with pytest.raises(
-        DataError, match=r"a folder of transformers \(SegformerForSemanticSegmentation\), not of segment"
-    ):
-        find_source(str(folder))
-
-
 class Library:
     """Stands for segmentation_models_pytorch: keeps what its class is called with."""
 

@@ -9,12 +9,12 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from sources import FIELDS, HAS_SMP, PAGE, SECTIONS, Photo, Run, noise, normalised, probability
+from sources import FIELDS, PAGE, SECTIONS, Photo, Run, noise, normalised, probability
 from torch import Tensor, nn
 
 from vesselrt.export.graph import export_model
 from vesselrt.export.head import Head, Output
-from vesselrt.export.sources import smp
+from vesselrt.export.sources import huggingface, nnunet, smp
 from vesselrt.runtime.errors import ExportError
 from vesselrt.runtime.manifest import Manifest
 from vesselrt.runtime.modelfile import read_manifest
@@ -28,8 +28,9 @@ EXAMPLES = [section for section in SECTIONS[1:] if "```sh" in section]
 def test_the_examples_run(
     section: str, vesselrt: Run, tmp_path: Path, fundus_photo: Callable[[int, int, int], Photo]
 ) -> None:
-    if smp.LIBRARY in section and not HAS_SMP:
-        pytest.skip(f"{smp.LIBRARY} is not installed: its torchvision has no build for this torch")
+    for library in (smp.LIBRARY, nnunet.LIBRARY, huggingface.LIBRARY, "torchvision"):
+        if f"{library} import" in section or f"import {library}" in section or f"from {library}." in section:
+            pytest.importorskip(library, reason="an extra, of which torchvision has no build for every torch")
     for i in range(3):
         image, truth = fundus_photo(128, 120, i)
         for kind, pixels in (("images", image[..., ::-1]), ("masks", truth * np.uint8(255))):
@@ -157,7 +158,8 @@ def test_an_output_that_is_not_what_was_said_is_refused(
         ("nothing", "nothing: nothing that can be exported. Expected a training run (recipe.json), a MONAI bundle"),
         (".", ".: nothing that can be exported."),
         ("network.yaml", "network.yaml: nothing that can be exported."),
-        ("a.b:c --manifest network.yaml", "a.b:c: a callable needs --weights and --manifest."),
+        ("a.b:c --weights w.pth", "a.b:c: a callable needs --manifest."),
+        ("net.onnx --fold 0", "net.onnx is no folder of nnU-Net, and --fold does not belong to it."),
         ("net.pt2 --weights w.pth", "net.pt2 holds its weights, and --weights does not belong to it. Leave it out."),
         ("net.pt2 --data .", "net.pt2 is no training run, and --data does not belong to it."),
         ("run --manifest network.yaml", "run is a training run, and --manifest does not belong to it."),

@@ -25,6 +25,16 @@ Output = Annotated[
         "in. Default: what the source tells, else logits."
     ),
 ]
+Weights = Annotated[
+    Path | None,
+    typer.Option(
+        help="Of a module or bundle: state dict (.pth, .pt or .safetensors). A factory may load its own instead."
+    ),
+]
+Fold = Annotated[
+    str | None,
+    typer.Option(help="Of nnU-Net: 0, or 0,1,2, whose mean is taken, or all. Default: all that have a number."),
+]
 Pick = Annotated[str | None, typer.Option(help="Of several outputs the one with the mask: key, name or index (0, -1).")]
 Vessel = Annotated[
     str | None, typer.Option(help="Of several channels the vessel's, from 0; of several classes: artery=1,vein=2.")
@@ -36,8 +46,9 @@ def export(
     source: Annotated[
         str | None,
         typer.Argument(
-            help="Training run, MONAI bundle, folder of segmentation_models_pytorch, ONNX file, .pt2 file of "
-            "torch.export, or any torch.nn.Module: package.module:factory."
+            help="Training run, MONAI bundle, folder of nnU-Net v2, transformers (Hugging Face) or "
+            "segmentation_models_pytorch, ONNX file, .pt2 file of torch.export, or any torch.nn.Module: "
+            "package.module:factory."
         ),
     ] = None,
     run: Annotated[str | None, typer.Option(hidden=True, help="SOURCE, a training run.")] = None,
@@ -45,9 +56,8 @@ def export(
     data: Annotated[
         Path | None, typer.Option(help="Of a training run: its data; parity is measured on validation photographs.")
     ] = None,
-    weights: Annotated[
-        Path | None, typer.Option(help="Of a module or bundle: state dict (.pth, .pt or .safetensors).")
-    ] = None,
+    weights: Weights = None,
+    fold: Fold = None,
     manifest: Annotated[
         Path | None,
         typer.Option("-m", "--manifest", help="What the source does not tell (scale, tile, licence), as YAML."),
@@ -73,7 +83,7 @@ def export(
     if source is not None:
         _apart(Path(source), out)
     with needs_extra("vesselrt export", "export"):
-        found = find_source(named[0], weights, manifest, data)
+        found = find_source(named[0], weights, manifest, data, fold)
     from vesselrt.runtime.photo.decoding import read_photo
 
     compared = [*found.photographs, *(read_photo(photo).pixels for photo in photos or [])]
