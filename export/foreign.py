@@ -18,6 +18,7 @@ from vesselrt.export.fp16 import read_names
 from vesselrt.export.head import Answers, Head
 from vesselrt.export.parity import network_answer
 from vesselrt.export.proven import write_proven
+from vesselrt.export.tiles import Draft
 from vesselrt.export.windows import as_fed, values_for_network
 from vesselrt.export.wrapping import Layout, NetworkGraph
 from vesselrt.runtime.arrays import Image
@@ -51,8 +52,15 @@ class OnnxNetwork:
     """The only one that it takes; None: any."""
 
 
-def export_onnx(network: OnnxNetwork, manifest: Manifest, path: Path, photographs: list[Image], head: Head) -> Manifest:
-    """Writes the model file, and returns its manifest with the parity figures in it, as `export_model` does.
+def export_onnx(
+    network: OnnxNetwork,
+    manifest: Manifest,
+    path: Path,
+    photographs: list[Image],
+    head: Head,
+    untold: frozenset[str] = frozenset(),
+) -> Manifest:
+    """Writes the model file, and returns its manifest with the figures of parity and tiles, as `export_model` does.
 
     Raises ExportError for a network that does not give what `head` says, whose batch can't be opened, or whose model
     file differs from it by more than the manifest's tolerance; then nothing is written.
@@ -73,7 +81,7 @@ def export_onnx(network: OnnxNetwork, manifest: Manifest, path: Path, photograph
             _check_open(graph, network, reference.fed(windows), answer)
         return graph
 
-    return write_proven(trace, reference, head, manifest, path, photographs)
+    return write_proven(trace, reference, head, Draft(manifest, untold), path, photographs)
 
 
 class FileReference:
@@ -117,6 +125,21 @@ class FileReference:
     def rounded(self, batch: Image) -> Answers | None:  # noqa: ARG002
         """None: ONNX Runtime has no convolution in float64."""
         return None
+
+    def inner_sides(self, window: Image) -> set[int]:
+        """Sides of the square maps that it computes of a square window (1, C, h, h) uint8, by the graph's shapes."""
+        self.answer(window)  # raises where the window is not taken
+        model = ModelProto()
+        model.CopyFrom(self.network.original)
+        del model.graph.value_info[:]
+        fed = helper.make_tensor_value_info("", 1, self.fed(window).shape).type.tensor_type.shape
+        model.graph.input[0].type.tensor_type.shape.CopyFrom(fed)
+        for output in model.graph.output:
+            output.type.tensor_type.ClearField("shape")
+        known = onnx.shape_inference.infer_shapes(model, data_prop=True).graph.value_info
+        shapes = [[axis.dim_value for axis in value.type.tensor_type.shape.dim] for value in known]
+        pairs = [pair for shape in shapes if len(shape) == 4 for pair in (shape[1:3], shape[2:])]
+        return {height for height, width in pairs if height == width > 0}
 
     def random_part(self, batch: Image) -> str:  # noqa: ARG002
         """The first operation that draws random numbers."""

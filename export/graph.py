@@ -16,6 +16,7 @@ from vesselrt.export.head import Head
 from vesselrt.export.parity import WindowError, network_answer
 from vesselrt.export.proven import write_proven
 from vesselrt.export.reference import Picked, TorchReference
+from vesselrt.export.tiles import Draft
 from vesselrt.export.wrapping import NetworkGraph, wrap_graph
 from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.errors import ExportError
@@ -26,12 +27,18 @@ OPSET = 20
 
 
 def export_model(
-    network: nn.Module, manifest: Manifest, path: Path, photographs: list[Image], head: Head | None = None
+    network: nn.Module,
+    manifest: Manifest,
+    path: Path,
+    photographs: list[Image],
+    head: Head | None = None,
+    untold: frozenset[str] = frozenset(),
 ) -> Manifest:
-    """Writes the model file, and returns its manifest with the parity figures in it.
+    """Writes the model file, and returns its manifest with the figures of parity and tiles in it.
 
     `network` maps normalised (N, C, H, W) float to (N, K, H, W), of which `head` says what it is, or to a dict, list or
     tuple that holds this; `photographs` are (H, W, 3) uint8 RGB, on which the file is compared with the network.
+    `untold` are fields of `manifest.tile` that nobody told: they are found.
     Several classes out of one softmax are written as exclusive.
 
     A file that runs in windows of one size alone is written with a fixed tile, and a warning says so.
@@ -48,7 +55,7 @@ def export_model(
         picked = Picked(fold_branches(network.eval()), head.pick).eval()
         return NetworkGraph(onnx_from_module(picked, manifest), channels)
 
-    return write_proven(trace, reference, head, manifest, path, photographs)
+    return write_proven(trace, reference, head, Draft(manifest, untold), path, photographs)
 
 
 def model_from_network(network: nn.Module, manifest: Manifest, head: Head | None = None) -> onnx.ModelProto:

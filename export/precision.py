@@ -49,11 +49,11 @@ def export_in_precision(
     with tempfile.TemporaryDirectory() as folder:
         first = out if precision == "f32" else Path(folder) / out.name
         if isinstance(source.network, OnnxNetwork):
-            written = export_onnx(source.network, source.manifest, first, photographs, head)
+            written = export_onnx(source.network, source.manifest, first, photographs, head, source.untold)
         else:
             from vesselrt.export.graph import export_model  # here, so that all else needs no torch
 
-            written = export_model(source.network, source.manifest, first, photographs, head)
+            written = export_model(source.network, source.manifest, first, photographs, head, source.untold)
         return written if precision == "f32" else convert_model(first, out, precision, photographs)
 
 

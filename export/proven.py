@@ -2,11 +2,13 @@
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from vesselrt.export.head import Head
 from vesselrt.export.modelfile import write_model_file
 from vesselrt.export.parity import Reference, WindowError, check_parity
+from vesselrt.export.tiles import Draft, choose_tile, settle_tile
 from vesselrt.export.wrapping import NetworkGraph, check_end, wrap_graph
 from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.errors import ExportError
@@ -21,9 +23,14 @@ size alone."""
 
 
 def write_proven(
-    trace: Trace, reference: Reference, head: Head, manifest: Manifest, path: Path, photographs: list[Image]
+    trace: Trace,
+    reference: Reference,
+    head: Head,
+    draft: Draft,
+    path: Path,
+    photographs: list[Image],
 ) -> Manifest:
-    """Writes the model file, and returns its manifest with the parity figures in it.
+    """Writes the model file, and returns its manifest with the figures of parity and tiles in it.
 
     Several classes out of one softmax are written as exclusive. A file that runs in windows of one size alone is
     written with a fixed tile, and a warning says so.
@@ -31,6 +38,38 @@ def write_proven(
     Raises ExportError when the manifest does not fit the network, or the file differs from it by more than the
     manifest's tolerance; then nothing is written.
     """
+    manifest = _checked(draft.manifest, head)
+    draft, reach = settle_tile(replace(draft, manifest=manifest), reference)
+
+    def write(draft: Draft) -> Manifest:
+        manifest = draft.manifest
+        network = trace(manifest)
+        check_end(network.model, head)
+        model = wrap_graph(network, manifest, head)
+        with atomic_write(path) as name:
+            write_model_file(model, manifest, name)
+            parity = check_parity(reference, head, manifest, name, photographs)
+            manifest = choose_tile(name, draft, reach, photographs)
+            provenance = manifest.provenance.model_copy(update={"parity": parity})
+            return write_model_file(model, manifest.model_copy(update={"provenance": provenance}), name)
+
+    try:
+        return write(draft)
+    except WindowError as error:
+        tile = draft.manifest.tile
+        if tile.fixed:
+            raise
+        fixed = draft.manifest.model_copy(update={"tile": tile.model_copy(update={"fixed": True})})
+        try:
+            written = write(replace(draft, manifest=fixed))
+        except WindowError:
+            raise error from None  # the size was not what was wrong
+        logger.warning("%s The tile is fixed, at %d pixels.", error, tile.size)
+        return written
+
+
+def _checked(manifest: Manifest, head: Head) -> Manifest:
+    """With what follows from the network's output. Raises ExportError where the two contradict each other."""
     if manifest.precision != "f32":
         raise ExportError(
             f"the manifest says {manifest.precision}, and export writes f32. Say f32, then: vesselrt convert"
@@ -40,28 +79,4 @@ def write_proven(
         raise ExportError(f"a calibration of {head.shift:+.3f} is for the logits of one class.")
     if head.output == "softmax" and several:
         manifest = manifest.model_copy(update={"exclusive": True})
-    try:
-        return _write(trace, reference, head, manifest, path, photographs)
-    except WindowError as error:
-        if manifest.tile.fixed:
-            raise
-        fixed = manifest.model_copy(update={"tile": manifest.tile.model_copy(update={"fixed": True})})
-        try:
-            written = _write(trace, reference, head, fixed, path, photographs)
-        except WindowError:
-            raise error from None  # the size was not what was wrong
-        logger.warning("%s The tile is fixed, at %d pixels.", error, manifest.tile.size)
-        return written
-
-
-def _write(
-    trace: Trace, reference: Reference, head: Head, manifest: Manifest, path: Path, photographs: list[Image]
-) -> Manifest:
-    network = trace(manifest)
-    check_end(network.model, head)
-    model = wrap_graph(network, manifest, head)
-    with atomic_write(path) as name:
-        write_model_file(model, manifest, name)
-        parity = check_parity(reference, head, manifest, name, photographs)
-        provenance = manifest.provenance.model_copy(update={"parity": parity})
-        return write_model_file(model, manifest.model_copy(update={"provenance": provenance}), name)
+    return manifest

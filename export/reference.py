@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from vesselrt.export.head import Answers
 from vesselrt.export.windows import values_for_network
@@ -81,6 +82,20 @@ def _shape(value: Any) -> str:
     return type(value).__name__
 
 
+class _SidesSeen(TorchDispatchMode):
+    """Keeps the sides of square maps (1, C, h, h) that any operation gives, whatever module it belongs to."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.sides: set[int] = set()
+
+    def __torch_dispatch__(self, call: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        given = call(*args, **(kwargs or {}))
+        if isinstance(given, Tensor) and given.ndim == 4 and given.shape[2] == given.shape[3] and given.shape[0] == 1:
+            self.sides.add(given.shape[2])
+        return given
+
+
 class TorchReference:
     """A network in evaluation, in double precision where it can be computed so."""
 
@@ -109,6 +124,13 @@ class TorchReference:
     def rounded(self, batch: Image) -> Answers | None:
         """The same as the network is used, in float32; None where `answer` is that."""
         return None if self.double is None else self._run(self.network, batch, np.float32)
+
+    def inner_sides(self, window: Image) -> set[int]:
+        """Sides of the square maps that it computes of a square window (1, C, h, h) uint8."""
+        seen = _SidesSeen()
+        with seen:
+            self._run(self.network, window, np.float32)
+        return seen.sides
 
     def _run(self, network: nn.Module, batch: Image, kind: type[np.floating[Any]]) -> Answers:
         with torch.inference_mode():

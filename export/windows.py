@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -67,3 +68,16 @@ def values_for_network(windows: Image, manifest: Manifest, kind: type[np.floatin
     if manifest.preparation.normalise is not None:
         return np.asarray((values_from_bytes(windows).astype(kind) - mean) / std, kind)
     return np.asarray((windows.astype(kind) / kind(255) - mean) / std, kind)
+
+
+def drawn_pixels(side: int, channels: int) -> Image:
+    """What a network may see where no photograph is given: a lit disc with winding vessels, (side, side, C) uint8."""
+    random, centre = np.random.default_rng(0), side // 2
+    picture = np.zeros((side, side, 3), np.uint8)
+    cv2.circle(picture, (centre, centre), round(0.47 * side), (200, 110, 60), -1, cv2.LINE_AA)
+    for number in range(16):
+        turns = random.normal(0, 0.15, side // 4).cumsum() + number
+        path = random.integers(side // 4, 3 * side // 4, 2) + 4 * np.stack([np.cos(turns), np.sin(turns)], 1).cumsum(0)
+        cv2.polylines(picture, [path.astype(np.int32)], False, (150, 60, 40), 1 + number % 6, cv2.LINE_AA)
+    pixels = picture[:, :, 1:2] if channels == 1 else picture
+    return np.clip(pixels + random.normal(0, 3, pixels.shape), 0, 255).astype(np.uint8)

@@ -143,6 +143,21 @@ class DataSource(Facts):
     """The first 16 digits of each file's SHA-256, so that evaluation can tell which photographs a model knows."""
 
 
+class TilingFigures(Facts):
+    """How the result of tiles compares with that of the whole image, in one window. Measured at export."""
+
+    receptive_field: Annotated[int, Field(ge=0)] | None
+    """Pixels around a pixel of the result that it depends on. null: more than a quarter of the tile, or the whole
+    window."""
+    flipped: float | None = None
+    """Share of the pixels that lie on the other side of the threshold; of several classes, that of the worst. null:
+    photographs fit into one tile, or the network takes windows of one size alone."""
+    largest_difference: float | None = None
+    """Of probability. A step of 8 bits, 0.004, is rounding."""
+    photographs: Annotated[int, Field(ge=0)] = 0
+    """Number of those that were measured; 0: a drawn one."""
+
+
 class Provenance(Facts):
     """Where the model comes from and what was measured on it."""
 
@@ -155,6 +170,8 @@ class Provenance(Facts):
     parity: dict[str, dict[str, float]] = {}
     """Precision → largest probability difference and flipped pixels, against the PyTorch network; of `fp16` and `int8`,
     against the f32 model file. `auto` takes no precision that has no entry here."""
+    tiling: TilingFigures | None = None
+    """null: not measured, as in files of older exports."""
     f32_graph_sha256: Hash | None = None
     """Of an INT8 file: of the f32 model file that it was made of, without its manifest."""
     float_operations: tuple[str, ...] = ()

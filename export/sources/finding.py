@@ -20,7 +20,13 @@ from pathlib import Path
 from typing import Any
 
 from vesselrt.export.sources.onnxfile import ONNX_SUFFIX, read_onnx
-from vesselrt.export.sources.source import Source, described_source, manifest_fields, with_weights_hash
+from vesselrt.export.sources.source import (
+    Source,
+    described_source,
+    manifest_fields,
+    with_weights_hash,
+    with_whole_tile,
+)
 from vesselrt.runtime.errors import DataError, OptionError
 from vesselrt.runtime.manifest import Manifest
 
@@ -120,7 +126,8 @@ def source_from_callable(factory: str, weights: Path | None, manifest: Path) -> 
     from vesselrt.export.weights import fill_network, hash_weights, load_weights
 
     network, shift = _built(factory), None
-    checked = Manifest.from_fields(manifest_fields(manifest), source=str(manifest))
+    fields, untold = with_whole_tile(manifest_fields(manifest))
+    checked = Manifest.from_fields(fields, source=str(manifest))
     if weights is not None:
         state, shift = load_weights(weights)
         taken = fill_network(network, state, weights)
@@ -134,7 +141,7 @@ def source_from_callable(factory: str, weights: Path | None, manifest: Path) -> 
         told = " ".join(filter(None, [checked.provenance.recipe, f"(weights: those that {factory} gives)"]))
         provenance = checked.provenance.model_copy(update={"recipe": told})
         checked = checked.model_copy(update={"provenance": provenance})
-    return Source(network, with_weights_hash(checked, hash_weights(taken)), [], shift or 0.0)
+    return Source(network, with_weights_hash(checked, hash_weights(taken)), [], shift or 0.0, untold=untold)
 
 
 def _built(factory: str) -> Any:

@@ -52,10 +52,9 @@ def read_smp_folder(folder: Path) -> Found:
     # A second head, for the class of the whole image, would make the answer a pair.
     arguments |= {"encoder_weights": None, "aux_params": None}
     network = _build(config["_model_class"], arguments, folder)
-    stride = getattr(getattr(network, "encoder", None), "output_stride", None)
     facts: dict[str, Any] = {
         "input": {},
-        "tile": {} if stride is None else {"multiple": int(stride)},
+        "tile": {},
         "preparation": {"channels": "rgb"} if channels == 3 else {},
         "provenance": {"recipe": f"{LIBRARY} {name}"},
     }

@@ -39,6 +39,12 @@ class Source:
     """Calibration: added to the logits."""
     output: Output = "logits"
     """What the network gives, as far as its source tells."""
+    untold: frozenset[str] = frozenset()
+    """Fields of `manifest.tile` that neither source nor user told: export finds them."""
+
+
+_FOUND_AT_EXPORT = {"multiple": 1, "margin": 0, "blend": "exact"}
+"""Fields of a tile, and what stands there until then."""
 
 
 def described_source(found: Found, manifest: Path | None, source: str) -> Source:
@@ -47,6 +53,7 @@ def described_source(found: Found, manifest: Path | None, source: str) -> Source
     Raises DataError or ManifestError that names what is missing or does not fit.
     """
     fields = found.facts if manifest is None else _merged(found.facts, manifest_fields(manifest))
+    fields, untold = with_whole_tile(fields)
     missing = _missing(fields)
     if missing:
         raise ManifestError(
@@ -59,7 +66,16 @@ def described_source(found: Found, manifest: Path | None, source: str) -> Source
             f"{source}: its network takes {found.channels} channel(s), and preparation.channels is "
             f"{checked.preparation.channels}. Expected rgb for 3, green for 1: say it in --manifest."
         )
-    return Source(found.network, with_weights_hash(checked, found.weights_sha256), [], output=found.output)
+    described = with_weights_hash(checked, found.weights_sha256)
+    return Source(found.network, described, [], output=found.output, untold=untold)
+
+
+def with_whole_tile(fields: Any) -> tuple[Any, frozenset[str]]:
+    """The fields of a manifest with all of its tile that export finds, and the names of those that were not there."""
+    tile = fields.get("tile") if isinstance(fields, dict) else None
+    if not isinstance(tile, dict):
+        return fields, frozenset()
+    return {**fields, "tile": {**_FOUND_AT_EXPORT, **tile}}, frozenset(_FOUND_AT_EXPORT.keys() - tile.keys())
 
 
 def manifest_fields(manifest: Path) -> Any:

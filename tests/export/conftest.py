@@ -69,6 +69,6 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> nn.Module:
     network = thin()
     torch.save(network.state_dict(), tmp_path / "w.pth")
     save_file(network.state_dict(), tmp_path / "w.safetensors")
-    fields = manifest_of("rgb", multiple=1).model_dump(mode="json", exclude={"provenance", "schema_version"})
+    fields = manifest_of("rgb", multiple=1, margin=1).model_dump(mode="json", exclude={"provenance", "schema_version"})
     (tmp_path / "m.yaml").write_text(yaml.safe_dump(fields))
     return network

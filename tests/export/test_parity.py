@@ -174,6 +174,9 @@ class Drawn:
     def random_part(self, batch: NDArray[np.uint8]) -> str:
         raise AssertionError
 
+    def inner_sides(self, window: NDArray[np.uint8]) -> set[int]:
+        raise AssertionError
+
 
 @pytest.mark.parametrize(
     ("off", "own", "photographs", "passes"),

@@ -78,7 +78,7 @@ def test_a_checkpoint_is_read_and_nothing_is_downloaded(folder: Path, monkeypatc
     assert library.called["encoder_weights"] is library.called["aux_params"] is None
     assert "_model_class" not in library.called
     assert source.output == "probability"
-    assert source.manifest.tile.multiple == 32
+    assert source.untold == {"multiple", "blend"}
     assert source.manifest.provenance.recipe == f"{smp.LIBRARY} Unet resnet18"
     assert source.network.state_dict().keys() == {"weight", "bias"}
 

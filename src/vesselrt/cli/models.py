@@ -128,6 +128,7 @@ def describe_model(manifest: "Manifest") -> str:
         f"  {manifest.description}",
         f"  input      {prepared.channels}, {_describe_scale(prepared)}; tiles of {tile.size} px, margin {tile.margin}",
         *([f"  normalised {prepared.normalise}, each photograph by its own values"] if prepared.normalise else []),
+        *_describe_tiling(manifest),
         f"  threshold  {manifest.threshold}",
     ]
     if len(manifest.classes) > 1:
@@ -143,6 +144,25 @@ def describe_model(manifest: "Manifest") -> str:
     lines += [f"  recipe     {provenance.recipe}"] if provenance.recipe else []
     lines += [f"  weights    sha256 {provenance.weights_sha256[:16]}, commit {provenance.commit[:10] or 'unknown'}"]
     return "\n".join(lines)
+
+
+def _describe_tiling(manifest: "Manifest") -> list[str]:
+    """What export found out about tiles."""
+    tile, found = manifest.tile, manifest.provenance.tiling
+    if found is None:
+        return []
+    field = found.receptive_field
+    seen = f"{field} px" if field is not None else "more than a quarter of a tile"
+    exact = tile.blend == "exact" and field is not None and field <= tile.margin
+    way = "exact" if exact else "blended" if tile.blend == "gaussian" else "cut at the margin"
+    lines = [f"  tiles      {way}; the network sees {seen} around a pixel"]
+    if found.flipped is not None:
+        where = f"{found.photographs} photograph(s)" if found.photographs else "a drawn photograph"
+        lines.append(
+            f"             against the whole image: flipped {found.flipped:.2g}, largest_difference "
+            f"{found.largest_difference:.2g} ({where})"
+        )
+    return lines
 
 
 def _describe_scale(prepared: "Preparation") -> str:
