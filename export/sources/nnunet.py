@@ -253,6 +253,7 @@ def _facts(trained: _Trained) -> dict[str, Any]:
     elif first == ["g"] and trained.channel_names[0].strip().lower() in ("g", "green"):
         preparation["channels"] = "green"
     size, multiple = _tile_sides(trained.configuration)
+    quarter = -(-size // 4 // multiple) * multiple
     return {
         "name": model_name(trained.title),
         "preparation": preparation,
@@ -261,7 +262,7 @@ def _facts(trained: _Trained) -> dict[str, Any]:
         "tile": {
             "size": size,
             "multiple": multiple,
-            "margin": size // 4 // multiple * multiple,
+            "margin": quarter if 2 * quarter < size else 0,
             "blend": "gaussian",
         },
         "classes": trained.labels,
