@@ -101,6 +101,7 @@ def test_a_monai_unet(tmp_path: Path, norm: str) -> None:
     assert found["NORMALIZATION", "HALF"] == found["CONVOLUTION", "FLOAT"] == 0
 
 
+@pytest.mark.slow
 @needs_tensorrt
 @pytest.mark.usefixtures("_one_thread")
 def test_an_efficientnet_unet(tmp_path: Path) -> None:

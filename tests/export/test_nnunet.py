@@ -267,7 +267,7 @@ def test_a_fold_belongs_to_no_other_source(write: Write, tmp_path: Path) -> None
     (tmp_path / "m.yaml").write_text(json.dumps({"version": "1", "licence": "none", "description": "Eyes."}))
     source = find_source(str(write()), manifest=tmp_path / "m.yaml", fold="0")
     assert (source.manifest.preparation.normalise, source.manifest.class_names) == ("zscore", ("vessel",))
-    assert source.manifest.tile.multiple != FIELDS["tile"]["multiple"]
+    assert (source.manifest.tile.multiple, source.manifest.tile.margin) == (4, 16)
     with pytest.raises(OptionError, match=r"a.b:c is no folder of nnU-Net, and --fold does not belong to it"):
         find_source("a.b:c", fold="0")
 
