@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from sources import FIELDS, Trap
+from sources import Trap
 from torch import Tensor, nn
 
 from vesselrt.export.sources import nnunet
