@@ -26,8 +26,9 @@ from onnx import ModelProto, NodeProto, numpy_helper
 from onnx.inliner import inline_local_functions
 
 from vesselrt.export.emulation import answers_of
+from vesselrt.export.flips import flipped_share
 from vesselrt.export.fp16 import MOVING, WEIGHTED
-from vesselrt.export.parity import MOST_FLIPPED, flipped_share
+from vesselrt.export.parity import MOST_FLIPPED
 from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.errors import ExportError, MissingExtraError, first_line
 from vesselrt.runtime.manifest import Manifest

@@ -16,15 +16,14 @@ from numpy.typing import NDArray
 from onnx import ModelProto
 
 from vesselrt.export.emulation import answers_of, emulated, emulated_bf16, largest_values, session_of
+from vesselrt.export.flips import flipped_shares
 from vesselrt.export.fp16 import FP16_MAX
 from vesselrt.export.head import Answers, Head
 from vesselrt.export.windows import proof_batches
 from vesselrt.runtime.arrays import Image
-from vesselrt.runtime.backends import to_bytes
 from vesselrt.runtime.errors import DeviceError, ExportError
 from vesselrt.runtime.hardware import usable_cores
 from vesselrt.runtime.manifest import Manifest, Precision
-from vesselrt.runtime.output.classes import ClassLayers, layers_of
 
 logger = logging.getLogger(__name__)
 
@@ -32,10 +31,6 @@ ROUNDING_FACTOR = 4.0
 """A file may be so many times as far from the exact answer as the network is in float32."""
 _REPEATS_WITHIN = 1e-3
 """Of probability: threads that add in another order stay far below it."""
-_ROOM_OF_CLASS = 10
-"""Vessels cover a tenth of a photograph, and the limits are meant for them."""
-_LEAST_CLASS = 0.001
-"""Share of the pixels: of a class that is smaller, a few pixels are no measure."""
 MOST_FLIPPED = 0.005
 """Largest share of pixels that INT8 may move over the threshold."""
 
@@ -261,34 +256,6 @@ def _compare(
         )
     each = {f"flipped_{name}": share for name, share in flips.items()} if len(flips) > 1 else {}
     return {"largest_difference": largest, "flipped": flipped, "images": float(len(expected)), **each}
-
-
-def flipped_share(expected: Sequence[Answers], obtained: Sequence[Answers], manifest: Manifest) -> float:
-    """The largest of `flipped_shares`."""
-    return max(flipped_shares(expected, obtained, manifest).values())
-
-
-def flipped_shares(expected: Sequence[Answers], obtained: Sequence[Answers], manifest: Manifest) -> dict[str, float]:
-    """Of each class, the share of all pixels of maps (N, K, h, w) that belong to it in one of the two alone.
-
-    Of several classes, a small one's share is of `_ROOM_OF_CLASS` times its own pixels: among all, it could vanish.
-    """
-    every = layers_of(manifest.classes, manifest.threshold)
-    exclusive = manifest.exclusive and len(every) > 1
-    flipped, own, pixels = dict.fromkeys(manifest.class_names, 0), dict.fromkeys(manifest.class_names, 0), 0
-    for answers in zip(expected, obtained, strict=True):
-        for maps in zip(*map(to_bytes, answers), strict=True):
-            one, other = (ClassLayers(levels, every, every, exclusive) for levels in maps)
-            pixels += maps[0][0].size
-            for layer in every:
-                mask = one.mask(layer)
-                own[layer.name] += int(np.count_nonzero(mask))
-                flipped[layer.name] += int(np.count_nonzero(mask != other.mask(layer)))
-    if len(every) == 1:
-        return {name: count / pixels for name, count in flipped.items()}
-    least = max(1, round(_LEAST_CLASS * pixels))
-    rooms = {name: min(pixels, _ROOM_OF_CLASS * max(count, least)) for name, count in own.items()}
-    return {name: min(1.0, count / rooms[name]) for name, count in flipped.items()}
 
 
 def network_answer(reference: Reference, batch: Image, manifest: Manifest) -> Answers:

@@ -10,6 +10,7 @@ import onnx
 from onnx import ModelProto
 
 from vesselrt.export.emulation import answers_of, emulated
+from vesselrt.export.flips import flipped_share
 from vesselrt.export.foreign import OnnxNetwork, export_onnx
 from vesselrt.export.fp16 import PRODUCTS, WEIGHTED, flatten, fp16_from_f32
 from vesselrt.export.head import Head
@@ -19,7 +20,6 @@ from vesselrt.export.parity import (
     HalfOverflowError,
     check_half,
     check_int8,
-    flipped_share,
     values_beyond_half,
 )
 from vesselrt.export.scaling import scale_products

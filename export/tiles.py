@@ -15,7 +15,8 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from vesselrt.export.parity import Reference, flipped_share, network_answer, takes_window
+from vesselrt.export.flips import flipped_share
+from vesselrt.export.parity import Reference, network_answer, takes_window
 from vesselrt.export.receptive import find_sight, round_up
 from vesselrt.export.windows import as_fed, drawn_pixels
 from vesselrt.runtime.arrays import Image

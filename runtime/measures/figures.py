@@ -17,7 +17,7 @@ class VesselMeasures:
     >>> figures = vesselrt.load().segment("photo.jpg").measure().vessels[0]
     >>> figures.density > 0.02, figures.length_px > 100, 1 <= figures.tortuosity < 1.5
     (True, True, True)
-    >>> 1 < figures.fractal_d2 <= figures.fractal_d0 < 2
+    >>> 1 < figures.fractal_d0 < 2
     True
 
     Lengths are in pixels of the photograph (px).
@@ -85,6 +85,9 @@ class CalibreEquivalents:
 
     By the revised formulas of Knudtson et al., Curr Eye Res 2003;27:143. A vessel's width is the mean of its longest
     stretch in the zone; vessels of one class that touch there count as one.
+
+    >>> vesselrt.CalibreEquivalents(crae_px=12.5, crve_px=20.0, avr=0.625).reasons
+    {}
     """
 
     crae_px: float

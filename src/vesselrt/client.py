@@ -176,8 +176,12 @@ class Client:
 class AsyncClient:
     """`Client` for asyncio: tasks may share it, and it closes as an asynchronous context manager.
 
-    >>> async with vesselrt.AsyncClient("http://127.0.0.1:8000") as client:
-    ...     first, second = await asyncio.gather(client.predict("left.jpg"), client.predict("right.jpg"))
+    >>> async def ask():
+    ...     async with vesselrt.AsyncClient("http://127.0.0.1:8000") as client:
+    ...         return await asyncio.gather(client.predict("photo.jpg"), client.probability("photo.jpg"))
+    >>> answer, probability = asyncio.run(ask())
+    >>> len(answer.content) > 100, probability.shape
+    (True, (320, 288))
 
     Files are read in a thread.
     """

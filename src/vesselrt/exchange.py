@@ -46,10 +46,10 @@ class PredictOptions(TypedDict, total=False):
 class Answer:
     r"""What a server made of a photograph.
 
-    >>> with vesselrt.Client() as client:
+    >>> with vesselrt.Client("http://127.0.0.1:8000") as client:
     ...     answer = client.predict("photo.jpg", format="mask")
-    >>> answer.content[:4], answer.warnings
-    (b'\x89PNG', ())
+    >>> answer.content[:4], len(answer.warnings)
+    (b'\x89PNG', 1)
     """
 
     content: bytes

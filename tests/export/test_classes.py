@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 import vesselrt
 from vesselrt.cli.export import _vessel_channel
-from vesselrt.export import parity
+from vesselrt.export import flips, parity
 from vesselrt.export.emulation import answers_of
 from vesselrt.export.graph import export_model
 from vesselrt.export.head import Head, Output
@@ -179,10 +179,10 @@ def test_flips_are_counted_for_each_class() -> None:
     expected, obtained = np.zeros((1, 2, 2, 2), np.float32), np.zeros((1, 2, 2, 2), np.float32)
     expected[0, 0, 0] = 0.6  # two of four pixels
     obtained[0, 1, 0, 0] = 0.45  # one that only the vein's own threshold lets through
-    assert parity.flipped_shares([expected], [obtained], manifest_with()) == {"artery": 0.5, "vein": 0.25}
+    assert flips.flipped_shares([expected], [obtained], manifest_with()) == {"artery": 0.5, "vein": 0.25}
     # Where classes exclude each other, the more probable one takes a pixel from the other.
     expected[0, 1], obtained[0, 1], obtained[0, 0, 0] = 0.5, 0.7, 0.6
-    shares = parity.flipped_shares([expected], [obtained], manifest_with(exclusive=True))
+    shares = flips.flipped_shares([expected], [obtained], manifest_with(exclusive=True))
     assert shares == {"artery": 0.5, "vein": 0.5}
 
 
@@ -192,7 +192,7 @@ def test_a_small_class_can_not_vanish_unseen() -> None:
     expected[0, 0, :20], expected[0, 1, 0, :4] = 0.9, 0.9
     obtained = expected.copy()
     obtained[0, 1] = 0
-    shares = parity.flipped_shares([expected], [obtained], manifest_with())
+    shares = flips.flipped_shares([expected], [obtained], manifest_with())
     assert shares == {"artery": 0, "vein": 0.1}
     assert shares["vein"] > parity.MOST_FLIPPED > 4 / 1600
 

@@ -15,9 +15,9 @@ from onnx import ModelProto, helper, numpy_helper
 import vesselrt
 from vesselrt.export import engine, int8, parity
 from vesselrt.export.emulation import answer_of, answers_of
+from vesselrt.export.flips import flipped_share
 from vesselrt.export.int8 import float_operations, int8_from_f32, symmetric
 from vesselrt.export.modelfile import record_metrics, write_model_file
-from vesselrt.export.parity import flipped_share
 from vesselrt.export.precision import convert_model
 from vesselrt.runtime import devices
 from vesselrt.runtime.backends.openvino import OpenVinoBackend

@@ -300,10 +300,13 @@ def test_a_manifest_for_people(mirror: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("train nothing --data .", "no recipe nothing: neither a file nor a built-in one. Built-in: efficientnet,"),
+        (
+            "train nothing --data .",
+            "no recipe nothing: neither a file nor a built-in one. Built-in: artery-vein,",
+        ),
         ("train fundus --data . --run r", "CHASE_DB1: no such folder. Expected the data set chase_db1 there."),
         ("export -o m.onnx", "name one SOURCE, and the file to write with -o."),
-        ("export -o m.onnx --network a.b:c", "a.b:c: a callable needs --weights and --manifest."),
+        ("export -o m.onnx --network a.b:c", "a.b:c: a callable needs --manifest."),
         ("export -o m.onnx --run gone", "gone: nothing that can be exported. Expected a training run (recipe.json)"),
         (
             "export -o m.onnx --network nix:a --weights w.pth --manifest m.yaml",

@@ -154,7 +154,7 @@ def test_every_command_stands_with_its_options(reference: ModuleType) -> None:
     page = reference.command_line()
     for command in ("predict", "serve", "models", "evaluate", "compare", "train", "export", "bench", "engine info"):
         assert f"## `vesselrt {command}`\n" in page
-    assert "| `--threshold` | `<float>` |" in page
+    assert "| `--threshold` | `<str>` |" in page
     assert "| `--compare` |" in page  # of bench, whose options are another program's
 
 

@@ -192,6 +192,4 @@ def test_compare_says_what_is_wrong(run: Run, measured: Path, arguments: str, me
 def test_a_model_of_several_classes_is_refused(run: Run, colours: Path, measured: Path) -> None:
     done = run("evaluate", colours, measured, *CPU)
     assert done.code == 1
-    assert done.err.endswith(
-        "mirror has the classes artery, vein. Data sets are read as vessels alone: name a model of them.\n"
-    )
+    assert "a.png: which pixels are artery and vein is not said." in done.err

@@ -1,5 +1,6 @@
 """The docstring of every public name has an example, and it does what it says."""
 
+import asyncio
 import doctest
 import pathlib
 import threading
@@ -14,6 +15,7 @@ from vesselrt.server.http.application import create_app
 from vesselrt.server.listeners import listen
 
 NAMES = [name for name in vesselrt.__all__ if name != "__version__"]  # of which the package's own example tells
+OF_CLIENTS = ("Answer", "AsyncClient", "Client")
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +35,7 @@ def address() -> Iterator[str]:
 
 def run_examples(name: str, text: str) -> None:
     examples = doctest.DocTestParser().get_doctest(
-        text, {"vesselrt": vesselrt, "pathlib": pathlib, "numpy": np}, name, None, None
+        text, {"vesselrt": vesselrt, "asyncio": asyncio, "pathlib": pathlib, "numpy": np}, name, None, None
     )
     assert examples.examples, "no example"
     said: list[str] = []
@@ -55,11 +57,12 @@ def test_the_example_of_the_package() -> None:
 
 
 @pytest.mark.usefixtures("photo")
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "Client"])
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in OF_CLIENTS])
 def test_the_example_of_a_name(name: str) -> None:
     run_examples(name, getattr(vesselrt, name).__doc__ or "")
 
 
 @pytest.mark.usefixtures("photo")
-def test_the_example_of_the_client(address: str) -> None:
-    run_examples("Client", (vesselrt.Client.__doc__ or "").replace("127.0.0.1:8000", address))
+@pytest.mark.parametrize("name", OF_CLIENTS)
+def test_the_example_of_a_client(name: str, address: str) -> None:
+    run_examples(name, (getattr(vesselrt, name).__doc__ or "").replace("127.0.0.1:8000", address))

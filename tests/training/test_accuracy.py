@@ -34,6 +34,7 @@ def test_chase_db1_is_above_the_second_observer_and_every_peer(data_root: Path) 
     assert as_recorded(result, "CHASE_DB1 test")
 
 
+@pytest.mark.slow
 def test_hrf_is_above_every_peer(data_root: Path) -> None:
     result = measure(data_root, "hrf", "HRF")
     assert len(result.images) == 30
