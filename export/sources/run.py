@@ -13,8 +13,8 @@ from vesselrt.export.sources.source import Source
 from vesselrt.export.weights import fill_network, hash_weights, load_weights
 from vesselrt.runtime.errors import DataError
 from vesselrt.runtime.manifest import ClassFacts, DataSource, Manifest, Provenance, explain
-from vesselrt.training.fit.calibration import read_thresholds
 from vesselrt.training.fit.recipe import BUILT_IN, Recipe
+from vesselrt.training.fit.thresholds import read_thresholds
 
 _PARITY_PHOTOGRAPHS = 2  # of each data set's validation part
 T = TypeVar("T")

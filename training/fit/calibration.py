@@ -1,18 +1,14 @@
 """After the first stage: the logits are shifted until 0.5 is the right threshold; several classes get one each."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
-from pydantic import TypeAdapter, ValidationError
 
-from vesselrt.runtime.errors import DataError
-from vesselrt.runtime.files import atomic_write
-from vesselrt.runtime.manifest import explain
 from vesselrt.training.fit.checkpoints import load_network, read_checkpoint, write_checkpoint
 from vesselrt.training.fit.recipe import Recipe
+from vesselrt.training.fit.thresholds import write_thresholds
 from vesselrt.training.fit.validation import (
     HALF_LEVEL,
     F1Curve,
@@ -20,10 +16,6 @@ from vesselrt.training.fit.validation import (
     validate_classes,
     validate_network,
 )
-
-THRESHOLDS = "thresholds.json"
-"""Of a run's folder: class → threshold."""
-_FOUND = TypeAdapter(dict[str, float])
 
 
 def calibrate(
@@ -40,8 +32,8 @@ def calibrate(
     What is added to the logits to this end is written into the file `weights` as `shift`; export folds it into the
     model file. A recipe may do without: then `shift` is 0.
 
-    Of several classes the logits stay as they are, and the threshold of each is written beside `weights`, to
-    THRESHOLDS; the manifest gets them at export.
+    Of several classes the logits stay as they are, and the threshold of each is written beside `weights`, by
+    `write_thresholds`; the manifest gets them at export.
     """
     state = read_checkpoint(weights, weights.parent)
     if not recipe.calibrated:
@@ -50,8 +42,7 @@ def calibrate(
     network, _ = load_network(recipe, weights, device)
     if len(recipe.classes) > 1:
         thresholds = _class_thresholds(recipe, validate_classes(network, cases, recipe, device), report)
-        with atomic_write(weights.parent / THRESHOLDS) as path:
-            path.write_text(json.dumps(thresholds, indent=1), "utf-8")
+        write_thresholds(thresholds, weights.parent)
         write_checkpoint({**state, "shift": 0.0}, weights)
         return
     curves = validate_network(network, cases, recipe, device)
@@ -60,15 +51,6 @@ def calibrate(
     figures = "  ".join(f"{name} {curve[HALF_LEVEL]:.4f} to {curve[level]:.4f}" for name, curve in curves.items())
     report(f"calibration: threshold {threshold:.3f} becomes 0.5\n  {figures}")
     write_checkpoint({**state, "shift": shift}, weights)
-
-
-def read_thresholds(run: Path) -> dict[str, float]:
-    """Class → the threshold that calibration found; of one class, or without calibration, none. Raises DataError."""
-    path = run / THRESHOLDS
-    try:
-        return _FOUND.validate_json(path.read_bytes()) if path.exists() else {}
-    except ValidationError as error:
-        raise DataError(f"{path}: not what training writes: {explain(error)}") from None
 
 
 def _class_thresholds(

@@ -24,7 +24,7 @@ from torch import Tensor
 from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.backends import to_bytes
 from vesselrt.runtime.output.classes import ClassLayers, layers_of
-from vesselrt.training.fit.calibration import calibrate, read_thresholds
+from vesselrt.training.fit.calibration import calibrate
 from vesselrt.training.fit.checkpoints import claim_run_folder, load_network, read_checkpoint, write_checkpoint
 from vesselrt.training.fit.distillation import Teacher, inherit_weights
 from vesselrt.training.fit.preflight import check_network, hash_photographs
@@ -32,6 +32,7 @@ from vesselrt.training.fit.recipe import Recipe
 from vesselrt.training.fit.record import RunRecord, draw_predictions
 from vesselrt.training.fit.sampling import Crops, DrawCrop, draw_windows, load_batches, read_sources
 from vesselrt.training.fit.stages import Stage, equivalent_steps
+from vesselrt.training.fit.thresholds import read_thresholds
 from vesselrt.training.fit.trainer import OnStep, Trainer
 from vesselrt.training.fit.validation import (
     ValidationCase,

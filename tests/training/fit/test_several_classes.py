@@ -19,12 +19,13 @@ from vesselrt.export.sources.run import source_from_run
 from vesselrt.runtime.errors import DataError
 from vesselrt.training.data.finding import list_samples
 from vesselrt.training.evaluation.evaluate import evaluate_model
-from vesselrt.training.fit.calibration import calibrate, read_thresholds
+from vesselrt.training.fit.calibration import calibrate
 from vesselrt.training.fit.loss import segmentation_loss
 from vesselrt.training.fit.preflight import check_network
 from vesselrt.training.fit.recipe import LossWeights, Recipe
 from vesselrt.training.fit.run import train_recipe
 from vesselrt.training.fit.sampling import Crops, read_sources
+from vesselrt.training.fit.thresholds import read_thresholds
 from vesselrt.training.fit.validation import ValidationCase, validate_network
 from vesselrt.training.synthetic.fundus import draw_fundus_photo, write_fundus_data_set
 from vesselrt.training.synthetic.pyramid import PhotoPyramid

@@ -65,6 +65,9 @@ def test_every_recipe_goes_from_training_to_an_answer(
             slitlamp.write_slit_lamp_data_set(tmp_path / "eyes", 9, height=96, width=128)
         else:
             changes[f"data.{number}.kind"] = "folder"
+            if data_set.classes:  # evaluation does not read the recipe
+                told = {"classes": data_set.model_dump(mode="json")["classes"], "ignore": {"colours": ["#ffffff"]}}
+                (unseen / "dataset.json").write_text(json.dumps(told))
     if checked.preparation.field_of_view is not None:
         changes["preparation.field_of_view"] = 128
     settings = [part for name, value in changes.items() for part in ("--set", f"{name}={value}")]
