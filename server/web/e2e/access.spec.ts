@@ -60,10 +60,13 @@ test.describe("with a finger", () => {
   test("scrolling over a slider leaves it alone; sideways, and a tap, move it", async ({ page }) => {
     await openSample(page);
     const slider = page.getByRole("slider", { name: "Threshold" });
-    const box = (await slider.boundingBox())!;
-    const [x, y] = [box.x + 0.8 * box.width, box.y + box.height / 2];
+    const place = async () => {
+      const box = (await slider.boundingBox())!;
+      return [box.x + 0.8 * box.width, box.y + box.height / 2, box.width] as const;
+    };
     const devtools = await page.context().newCDPSession(page);
     const swipe = async (dx: number, dy: number) => {
+      const [x, y] = await place();
       const touch = (type: "touchStart" | "touchMove" | "touchEnd", share: number) =>
         devtools.send("Input.dispatchTouchEvent", {
           type,
@@ -76,11 +79,17 @@ test.describe("with a finger", () => {
     await swipe(6, -80);
     expect(await page.evaluate(() => scrollY)).toBeGreaterThan(0);
     await expect(slider).toHaveValue("0.5");
-    await page.evaluate(() => scrollTo(0, 0));
-    expect((await slider.boundingBox())!.y).toBeCloseTo(box.y, 0);
-    await swipe(-0.5 * box.width, 5);
-    expect(Number(await slider.inputValue())).toBeLessThan(0.4);
+    const scrolledBack = () =>
+      page.evaluate(() => {
+        scrollTo(0, 0);
+        return scrollY;
+      });
+    await expect.poll(scrolledBack).toBe(0); // the finger's swing is over
+    const value = async () => Number(await slider.inputValue());
+    await swipe(-0.5 * (await place())[2], 5);
+    await expect.poll(value).toBeLessThan(0.4);
+    const [x, y] = await place();
     await page.touchscreen.tap(x, y);
-    expect(Number(await slider.inputValue())).toBeCloseTo(0.8, 1);
+    await expect.poll(value).toBeCloseTo(0.8, 1);
   });
 });
