@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.manifest import Manifest, Tile
-from vesselrt.runtime.photo.normalisation import normalise, values_from_bytes
+from vesselrt.runtime.photo.normalisation import normalise_window, values_from_bytes
 from vesselrt.runtime.photo.preparation import prepare
 from vesselrt.runtime.tiling import window_side
 
@@ -59,7 +59,7 @@ def as_fed(windows: Image, manifest: Manifest) -> Image:
     how = manifest.preparation.normalise
     if how is None:
         return windows
-    return np.stack([normalise(np.ascontiguousarray(w.transpose(1, 2, 0)), how).transpose(2, 0, 1) for w in windows])
+    return np.stack([normalise_window(window, how) for window in windows])
 
 
 def values_for_network(windows: Image, manifest: Manifest, kind: type[np.floating[Any]]) -> NDArray[Any]:

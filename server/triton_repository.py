@@ -104,13 +104,15 @@ class _Network:
     side: int
     """Of a window in pixels; -1: any."""
     batch: int
+    plan: bytes | None = None
+    """Of an engine."""
 
     def write_file(self, path: Path, version: Path) -> None:
         """The file as Triton wants it in a version's folder."""
-        if self.platform == "tensorrt_plan":
-            (version / "model.plan").write_bytes(read_engine(path).plan)
-        else:
+        if self.plan is None:
             shutil.copyfile(path, version / "model.onnx")
+        else:
+            (version / "model.plan").write_bytes(self.plan)
 
 
 def _model_facts(path: Path) -> tuple[Manifest, _Network]:
@@ -130,6 +132,6 @@ def _engine_facts(path: Path) -> tuple[Manifest, _Network]:
     if header.profile.batch[0] > 1:
         raise OptionError(f"{path} takes no batch under {header.profile.batch[0]}. Compile it for batches from 1 on.")
     network = _Network(
-        "tensorrt_plan", "probability levels", "TYPE_UINT8", header.profile.tile, header.profile.batch[2]
+        "tensorrt_plan", "probability levels", "TYPE_UINT8", header.profile.tile, header.profile.batch[2], engine.plan
     )
     return engine.manifest, network

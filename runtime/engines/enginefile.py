@@ -38,7 +38,7 @@ from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.errors import DeviceError, EngineError, ManifestError, ModelNotFoundError, first_line
 from vesselrt.runtime.files import atomic_write
 from vesselrt.runtime.manifest import Facts, Hash, Manifest, Normalisation, explain
-from vesselrt.runtime.photo.normalisation import normalise
+from vesselrt.runtime.photo.normalisation import normalise_window
 
 FORMAT: Literal[1] = 1
 ENGINE_SUFFIX = ".engine"
@@ -95,9 +95,7 @@ def proof_window(channels: int, tile: int, how: Normalisation | None = None) -> 
     down, across = np.mgrid[:tile, :tile]
     lit = 150 + (down * 40 // tile) - 70 * ((across + down // 2) % 89 < 5) - 45 * ((2 * down - across) % 131 < 3)
     window = np.repeat(lit.astype(np.uint8)[None], channels, axis=0)
-    if how is None:
-        return window
-    return normalise(np.ascontiguousarray(window.transpose(1, 2, 0)), how).transpose(2, 0, 1)
+    return window if how is None else normalise_window(window, how)
 
 
 _PROOF_PLACES = 16 * 16

@@ -87,6 +87,11 @@ class ClassLayers:
             yield layer, self.mask(layer)
 
 
+def say_thresholds(layers: Sequence[ClassLayer], *, named: bool) -> str:
+    """As options take them: 0.5, or where classes are `named` artery:0.4,vein:0.6."""
+    return ",".join(f"{layer.name}:{layer.threshold:g}" if named else f"{layer.threshold:g}" for layer in layers)
+
+
 def layers_of(
     classes: Sequence[ClassFacts], default: float, thresholds: Thresholds | None = None
 ) -> tuple[ClassLayer, ...]:

@@ -37,6 +37,11 @@ def normalise(pixels: Image, how: Normalisation) -> Image:
     return result
 
 
+def normalise_window(window: Image, how: Normalisation) -> Image:
+    """A window (C, h, w) uint8, normalised like a photograph of its own: (3 × C, h, w) uint8."""
+    return normalise(np.ascontiguousarray(window.transpose(1, 2, 0)), how).transpose(2, 0, 1)
+
+
 def values_from_bytes(windows: Image) -> NDArray[np.float64]:
     """(N, 3 × C, h, w) uint8 → the numbers in them, (N, C, h, w)."""
     high, middle, low = np.split(windows, BYTES_A_NUMBER, axis=1)

@@ -15,6 +15,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from vesselrt.runtime.manifest import Manifest
+from vesselrt.runtime.output.classes import say_thresholds
 from vesselrt.runtime.output.formats import OutputFormat, format_spec, output_name
 from vesselrt.runtime.segmentation import Segmentation
 from vesselrt.runtime.stages import Clock
@@ -72,9 +73,7 @@ class PredictAnswer:
             "X-Vesselrt-Model": f"{manifest.name} {manifest.version}",
             "X-Vesselrt-Device": result.info.device,
             "X-Vesselrt-Precision": result.info.precision,
-            "X-Vesselrt-Threshold": ",".join(
-                f"{layer.name}:{layer.threshold:g}" if several else f"{layer.threshold:g}" for layer in shown
-            ),
+            "X-Vesselrt-Threshold": say_thresholds(shown, named=several),
             "X-Vesselrt-Scale": scales,
             "Content-Disposition": content_disposition(output_name(self._stem_of_classes(), options.format)),
         }

@@ -13,7 +13,7 @@ from vesselrt.cli.options import Device, Models, Precision, Threads, Thresholds,
 from vesselrt.cli.photos import expand_photos
 from vesselrt.runtime.errors import OptionError
 from vesselrt.runtime.output.classes import Thresholds as ThresholdValues
-from vesselrt.runtime.output.classes import check_options, layers_of
+from vesselrt.runtime.output.classes import check_options, layers_of, say_thresholds
 
 if TYPE_CHECKING:
     from vesselrt.runtime.measures.rows import Columns, Row
@@ -123,14 +123,12 @@ def _alike(segmenter: "Segmenter", thresholds: ThresholdValues | None) -> "Row":
     """What all rows share."""
     manifest, info = segmenter.manifest, segmenter.info
     layers = layers_of(manifest.classes, manifest.threshold, thresholds)
-    several = len(layers) > 1
-    said = (f"{layer.name}:{layer.threshold:g}" if several else f"{layer.threshold:g}" for layer in layers)
     return {
         "model": manifest.name,
         "model_version": manifest.version,
         "device": info.device,
         "precision": info.precision,
-        "threshold": ",".join(said),
+        "threshold": say_thresholds(layers, named=len(layers) > 1),
     }
 
 
