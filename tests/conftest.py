@@ -44,8 +44,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("data")
         if item.get_closest_marker("gpu") and not has_gpu():
             item.add_marker(pytest.mark.skip(reason="no NVIDIA GPU"))
-        if item.get_closest_marker("slow") and not os.environ.get("VESSELRT_SLOW"):
-            item.add_marker(pytest.mark.skip(reason="takes minutes and downloads: set VESSELRT_SLOW=1"))
+        if item.get_closest_marker("slow") and not os.environ.get("SLOW_TESTS"):
+            item.add_marker(pytest.mark.skip(reason="takes minutes and downloads: set SLOW_TESTS=1"))
 
 
 @cache
