@@ -17,6 +17,7 @@ from vesselrt.runtime.photo.quality import find_warnings
 from vesselrt.runtime.photo.views import Box, Scale, find_scales, whole
 
 _MIN_SIDE = 16  # px: in less, no vessel is a pixel wide
+_LINEAR = 4 / 3  # up to so many pixels for one, linear interpolation is enough
 _MIN_TOLD_SHARE = 0.5  # of what is shown: a told diameter below is a mistake, and would make very many pixels
 
 
@@ -134,8 +135,11 @@ def resize(pixels: Image, height: int, width: int) -> Image:
     """Resizes (H, W, C): by area to less than three quarters, so that thin vessels are averaged and not skipped.
 
     Down to there, linear interpolation gives nearly the same in a tenth of the time; nearer to half, it weighs a pixel
-    more or less by where it lies.
+    more or less by where it lies. Down to half, areas are means of 2 × 2 pixels of a finer copy: within a grey level
+    of what OpenCV gives by area, in a third to a half of its time.
     """
-    far = 4 * height < 3 * pixels.shape[0] or 4 * width < 3 * pixels.shape[1]
-    resized = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA if far else cv2.INTER_LINEAR)
-    return resized.reshape(height, width, -1).astype(np.uint8, copy=False)
+    ratio = max(pixels.shape[0] / height, pixels.shape[1] / width)
+    if _LINEAR < ratio <= 2:
+        pixels = np.asarray(cv2.resize(pixels, (2 * width, 2 * height), interpolation=cv2.INTER_LINEAR), np.uint8)
+    way = cv2.INTER_AREA if ratio > _LINEAR else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(pixels, (width, height), interpolation=way), np.uint8).reshape(height, width, -1)
