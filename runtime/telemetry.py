@@ -5,6 +5,7 @@
 - OpenVINO posts each import to an analytics service from a process of its own, and keeps a number for the user in
   ~/intel. It does so through the package `openvino_telemetry`, and takes an empty stand-in of its own where that can't
   be imported. NNCF does likewise.
+- Ray posts what a cluster consists of. `RAY_USAGE_STATS_ENABLED=0` stops it.
 
 A user's own choice is respected: the variable in the environment, and `opt_in_out --opt_in`, OpenVINO's command.
 """
@@ -18,6 +19,7 @@ from typing import Any, cast
 def turn_off() -> None:
     """For this process and its children. It has no effect on libraries that are already imported."""
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     if not _openvino_is_allowed():
         cast(dict[str, Any], sys.modules).setdefault("openvino_telemetry", None)  # None: can't be imported
 

@@ -9,13 +9,24 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vesselrt.cli.console import console, fail, needs_extra, photo_progress
-from vesselrt.cli.options import Device, Models, Precision, Threads, Thresholds, fraction, load_model, read_by_class
+from vesselrt.cli.options import (
+    Device,
+    Models,
+    Precision,
+    RayAddress,
+    Threads,
+    Thresholds,
+    fraction,
+    open_model,
+    read_by_class,
+)
 from vesselrt.cli.photos import expand_photos
 from vesselrt.runtime.errors import OptionError
 from vesselrt.runtime.output.classes import Thresholds as ThresholdValues
 from vesselrt.runtime.output.classes import check_options, layers_of, say_thresholds
 
 if TYPE_CHECKING:
+    from vesselrt.runtime.cluster import Cluster
     from vesselrt.runtime.measures.rows import Columns, Row
     from vesselrt.runtime.measures.table import RowFile
     from vesselrt.runtime.measures.zones import Disc
@@ -54,6 +65,7 @@ def measure(
     device: Device = "auto",
     precision: Precision = "auto",
     threads: Threads = None,
+    ray: RayAddress = None,
 ) -> None:
     """Measure the vessels of photographs: a table with a row for each. A row is kept as soon as it is there."""
     with needs_extra("vesselrt measure", "measure"):
@@ -67,8 +79,8 @@ def measure(
     thresholds = read_by_class("threshold", threshold, fraction)
     names = NamePattern(pattern) if pattern else None
     ruler, places = Ruler(um_per_px, field_angle), _read_discs(discs) if discs else None
-    files = list(expand_photos(photos, recursive))
-    with load_model(model, device, precision, threads) as segmenter:
+    files = list(expand_photos(photos, recursive, stores=ray is not None))
+    with open_model(model, device, precision, threads, ray=ray) as segmenter:
         check_options(segmenter.manifest.class_names, threshold=thresholds)
         console.print(f"{segmenter.manifest.name} {segmenter.manifest.version} on {segmenter.info}")
         columns = Columns(figure_names(segmenter.manifest.class_names, zones=places is not None), names)
@@ -84,7 +96,7 @@ def measure(
 
 
 def _fill(
-    segmenter: "Segmenter",
+    segmenter: "Segmenter | Cluster",
     photos: list[Path],
     row_of: "Callable[[Path, Segmentation], Row]",
     columns: "Columns",
@@ -119,7 +131,7 @@ def _fill(
         fail(f"{failed} of {len(photos)} photographs failed; their rows have the column error")
 
 
-def _alike(segmenter: "Segmenter", thresholds: ThresholdValues | None) -> "Row":
+def _alike(segmenter: "Segmenter | Cluster", thresholds: ThresholdValues | None) -> "Row":
     """What all rows share."""
     manifest, info = segmenter.manifest, segmenter.info
     layers = layers_of(manifest.classes, manifest.threshold, thresholds)

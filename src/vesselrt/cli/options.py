@@ -17,6 +17,7 @@ from vesselrt.runtime.output.statistics import lowest_vessel_level
 from vesselrt.runtime.symmetry import Tta
 
 if TYPE_CHECKING:
+    from vesselrt.runtime.cluster import Cluster
     from vesselrt.runtime.segmenter import Segmenter
 
 T = TypeVar("T")
@@ -42,6 +43,15 @@ Device = Annotated[
 ]
 Precision = Annotated[str, typer.Option(help="auto, f32, bf16, fp16 or int8.")]
 Threads = Annotated[int | None, typer.Option(help="Processor cores to use; default: all that it may.")]
+RayAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--ray",
+        metavar="ADDRESS",
+        help="Segment on the machines of a Ray cluster: auto, HOST:PORT, or local (this machine, a worker for each GPU "
+        "or 4 cores). PHOTO may then be an address such as s3://bucket/folder.",
+    ),
+]
 Thresholds = Annotated[
     str | None,
     typer.Option(
@@ -93,6 +103,24 @@ def load_model(
         threads=threads,
         tta=tta,
     )
+
+
+def open_model(
+    models: Sequence[str] | None,
+    device: str,
+    precision: str,
+    threads: int | None,
+    tta: Tta = "none",
+    *,
+    ray: str | None = None,
+) -> "Segmenter | Cluster":
+    """The same, or on the cluster of Ray at an address."""
+    if ray is None:
+        return load_model(models, device, precision, threads, tta)
+    from vesselrt.runtime.cluster import Cluster, ModelChoice
+
+    kept = ModelChoice(tuple(models or ()), cast(DeviceName, device), cast(AnyPrecision, precision), threads, tta)
+    return Cluster(ray, kept)
 
 
 def read_by_class(name: str, text: str | None, convert: Callable[[str], T]) -> T | dict[str, T] | None:

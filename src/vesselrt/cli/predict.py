@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -13,15 +13,16 @@ from vesselrt.cli.options import (
     Device,
     Models,
     Precision,
+    RayAddress,
     TestTimeAugmentation,
     Threads,
     Thresholds,
     fraction,
-    load_model,
+    open_model,
     read_by_class,
 )
 from vesselrt.cli.photos import expand_photos
-from vesselrt.runtime.errors import OptionError
+from vesselrt.runtime.errors import OptionError, VesselrtError
 from vesselrt.runtime.files import check_writable_folder
 from vesselrt.runtime.output.classes import check_options, names_from_text
 from vesselrt.runtime.output.formats import FORMATS, OutputFormat, no_spread, output_name
@@ -29,6 +30,7 @@ from vesselrt.runtime.output.outlines import check_simplify
 from vesselrt.runtime.output.pictures import COLOUR, OPACITY, rgb_from_colour
 
 if TYPE_CHECKING:
+    from vesselrt.runtime.cluster import Cluster
     from vesselrt.runtime.segmentation import Segmentation
     from vesselrt.runtime.segmenter import Segmenter
 
@@ -45,6 +47,12 @@ _Classes = Annotated[
 _Recursive = Annotated[
     bool, typer.Option("--recursive", "-r", help="Take the folders in folders too, and keep their tree.")
 ]
+
+
+class _Encoded(NamedTuple):
+    content: bytes
+    milliseconds: float
+    warnings: tuple[str, ...]
 
 
 def predict(
@@ -77,10 +85,11 @@ def predict(
     device: Device = "auto",
     precision: Precision = "auto",
     threads: Threads = None,
+    ray: RayAddress = None,
 ) -> None:
     """Segment photographs and write a file for each; warnings go to stderr."""
     form = _choose_format(format, out)
-    targets = _choose_targets(expand_photos(photos, recursive), out, form)
+    targets = _choose_targets(expand_photos(photos, recursive, stores=ray is not None), out, form)
     by_name = _read_classes(threshold, colour, classes)
     if simplify and form not in ("svg", "geojson"):
         raise OptionError(f"--simplify is for --format svg and geojson, and the format is {form}.")
@@ -91,13 +100,13 @@ def predict(
     def encode(result: "Segmentation") -> bytes:
         return result.encode(form, opacity=opacity, simplify=simplify, **by_name)
 
-    with load_model(model, device, precision, threads, tta) as segmenter:
+    with open_model(model, device, precision, threads, tta, ray=ray) as segmenter:
         _check_wanted(segmenter, form, by_name)
         console.print(f"{segmenter.manifest.name} {segmenter.manifest.version} on {segmenter.info}")
         _write_results(segmenter, targets, scale, encode)
 
 
-def _check_wanted(segmenter: "Segmenter", form: OutputFormat, by_name: dict[str, Any]) -> None:
+def _check_wanted(segmenter: "Segmenter | Cluster", form: OutputFormat, by_name: dict[str, Any]) -> None:
     """Raises OptionError for classes and a spread that the model has not."""
     check_options(segmenter.manifest.class_names, **by_name)
     if form == "spread" and segmenter.info.members == 1:
@@ -119,29 +128,36 @@ def _checked_colour(text: str) -> str:
 
 
 def _write_results(
-    segmenter: "Segmenter", targets: dict[Path, Path], scale: float | None, encode: "Callable[[Segmentation], bytes]"
+    segmenter: "Segmenter | Cluster",
+    targets: dict[Path, Path],
+    scale: float | None,
+    encode: "Callable[[Segmentation], bytes]",
 ) -> None:
     """Segments the photographs and writes their files; exit code 1 at the end if some failed."""
     failures: list[str] = []
     written: list[float] = []  # ms of each photograph whose file is there
 
-    def write(photo: Path, result: "Segmentation") -> tuple[str, ...]:
-        """In the threads that segment, so that encoding and writing overlap with the network too."""
-        write_output(targets[photo], encode(result))
-        written.append(sum(result.timings.values()))
-        return result.warnings
+    def encoded(_: Path, result: "Segmentation") -> _Encoded:
+        """Where it was segmented, so that encoding overlaps with the network of other photographs."""
+        return _Encoded(encode(result), sum(result.timings.values()), result.warnings)
 
     try:
         with (
             photo_progress(len(targets)) as advance,
-            closing(segmenter.segment_many(targets, write, scale=scale)) as outcomes,
+            closing(segmenter.segment_many(targets, encoded, scale=scale)) as outcomes,
         ):
-            for photo, outcome in zip(targets, outcomes, strict=True):
-                if isinstance(outcome, Exception):
-                    failures.append(str(outcome) if str(photo) in str(outcome) else f"{photo}: {outcome}")
+            for (photo, target), outcome in zip(targets.items(), outcomes, strict=True):
+                try:
+                    if isinstance(outcome, Exception):
+                        raise outcome
+                    write_output(target, outcome.content)
+                except (VesselrtError, OSError) as error:
+                    failures.append(str(error) if str(photo) in str(error) else f"{photo}: {error}")
                     console.print(f"failed: {failures[-1]}", style="red")
-                elif outcome:
-                    console.print(f"{photo}: {' '.join(outcome)}", style="yellow")
+                else:
+                    written.append(outcome.milliseconds)
+                    if outcome.warnings:
+                        console.print(f"{photo}: {' '.join(outcome.warnings)}", style="yellow")
                 advance()
     except KeyboardInterrupt:  # Ctrl+C: what was written stays
         console.print(f"interrupted: {len(written)} of {len(targets)} written")

@@ -1,0 +1,214 @@
+"""Many photographs on the machines of a Ray cluster: a Segmenter for each GPU, or for each group of cores."""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from vesselrt.runtime.backends import Info
+from vesselrt.runtime.devices import AnyPrecision, Device
+from vesselrt.runtime.errors import (
+    DeviceError,
+    ImageDecodeError,
+    MissingExtraError,
+    OptionError,
+    VesselrtError,
+    first_line,
+)
+from vesselrt.runtime.manifest import Manifest
+from vesselrt.runtime.photo.decoding import Limits, read_bytes
+from vesselrt.runtime.symmetry import Tta
+from vesselrt.runtime.telemetry import turn_off
+
+if TYPE_CHECKING:
+    from vesselrt.runtime.segmentation import Segmentation
+    from vesselrt.runtime.segmenter import Segmenter
+
+R = TypeVar("R")
+Then = Callable[[Path, "Segmentation"], R]
+
+_CORES = 4  # of a worker at most, where nothing is said: two with four cores each do more than one with eight
+_AT_ONCE = 4  # photographs that a worker works on: decoding one and encoding another overlap with the network
+_RETRIES = 3  # times that a photograph is tried again whose worker ended: by then it is likely that it ends them
+
+
+@dataclass(frozen=True)
+class ModelChoice:
+    """What `vesselrt.load` takes, to be loaded in another process."""
+
+    models: tuple[str, ...] = ()
+    """Empty: `fundus`."""
+    device: Device = "auto"
+    precision: AnyPrecision = "auto"
+    threads: int | None = None
+    tta: Tta = "none"
+
+    def absolute(self) -> "ModelChoice":
+        """The same from any folder."""
+        here = Path.cwd()
+        return replace(self, models=tuple(str(here / one) if (here / one).is_file() else one for one in self.models))
+
+    def load(self) -> "Segmenter":
+        """Raises what `vesselrt.load` does."""
+        from vesselrt.runtime.segmenter import load
+
+        return load(
+            list(self.models) or None, device=self.device, precision=self.precision, threads=self.threads, tta=self.tta
+        )
+
+
+class Cluster:
+    """A model that was loaded on every machine of a cluster; `segment_many` is that of a Segmenter.
+
+    >>> with Cluster("local", ModelChoice()) as cluster:                                    # doctest: +SKIP
+    ...     for outcome in cluster.segment_many([Path("photo.jpg")], lambda path, result: result.encode("mask")):
+    ...         print(outcome if isinstance(outcome, Exception) else len(outcome))
+    2140
+
+    vesselrt stands on each machine in the same version, and finds the models and photographs there by the same names:
+    on a shared folder, or by their addresses.
+    """
+
+    def __init__(self, address: str, choice: ModelChoice) -> None:
+        """`address`: `local` (a cluster of this machine alone, that ends with this object), `auto`, HOST:PORT, or
+        ray://HOST:PORT.
+
+        Raises MissingExtraError without the extra `ray`; OptionError for an address where no cluster answers; and what
+        `vesselrt.load` raises.
+        """
+        self._ray = _import_ray()
+        try:
+            local: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
+            self._ray.init(address, log_to_driver=False, logging_level="ERROR", **local)
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            raise OptionError(
+                f"no cluster of Ray at {address} ({first_line(error)}). Expected local, auto or HOST:PORT of one."
+            ) from None
+        try:
+            self._workers, self._slots = self._start_workers(choice)
+            self.manifest, self.info = self._ask_facts()
+        except BaseException:
+            self.close()
+            raise
+
+    def segment_many(
+        self, photos: Iterable[Path], then: Then[R], *, scale: float | None = None
+    ) -> Generator[R | VesselrtError | OSError]:
+        """What `then` makes of each photograph and its result, or the error in its place, in their order.
+
+        `then` is called on the machine that segmented; it and what it gives are pickled. Where a worker ends, be it
+        killed, its photographs are given to another. DeviceError stands for one whose workers ended each time.
+        """
+        shared, source = self._ray.put(then), iter(photos)
+        idle = deque(self._workers * self._slots)
+        begun: deque[tuple[Any, Any]] = deque()
+        while True:
+            while idle and (photo := next(source, None)) is not None:
+                worker = idle.popleft()
+                begun.append((worker, worker.segment.remote(photo, photo.absolute(), shared, scale)))
+            if not begun:
+                return
+            worker, reference = begun.popleft()
+            try:
+                yield self._ray.get(reference)
+            except self._ray.exceptions.RayActorError:
+                yield DeviceError(f"the workers that segmented it ended, {_RETRIES + 1} times. See the logs of Ray.")
+            idle.append(worker)
+
+    def _start_workers(self, choice: ModelChoice) -> tuple[list[Any], int]:
+        """A worker for each GPU or group of cores, and the photographs that each is given ahead."""
+        machines = [machine["Resources"] for machine in self._ray.nodes() if machine["Alive"]]
+        cores = [int(machine.get("CPU", 0)) for machine in machines if machine.get("CPU", 0) >= 1]
+        gpus = sum(int(machine.get("GPU", 0)) for machine in machines)
+        if choice.device.startswith("cuda") or (choice.device == "auto" and gpus):
+            if not gpus:
+                raise DeviceError(f"device {choice.device!r}: the cluster has no GPU. Use --device cpu.")
+            count, needs = gpus, {"num_gpus": 1, "num_cpus": 1}
+        else:
+            threads = choice.threads or min(_CORES, *cores)
+            count, needs = sum(one // threads for one in cores), {"num_cpus": threads}
+            choice = replace(choice, threads=threads)
+        if not count:
+            raise OptionError(f"threads is {choice.threads}, and no machine of the cluster has as many cores.")
+        make = self._ray.remote(_Worker).options(
+            max_restarts=-1, max_task_retries=_RETRIES, max_concurrency=_AT_ONCE, **needs
+        )
+        return [make.remote(choice.absolute()) for _ in range(count)], 2 * _AT_ONCE
+
+    def _ask_facts(self) -> tuple[Manifest, Info]:
+        """What the workers loaded. Raises their error, and OptionError where they would compute in different ways."""
+        answers = self._ray.get([worker.describe.remote() for worker in self._workers])
+        if errors := [answer for answer in answers if isinstance(answer, Exception)]:
+            raise errors[0]
+        if len({(info.device, info.precision) for _, info in answers}) > 1:
+            ways = ", ".join(sorted({str(info) for _, info in answers}))
+            raise OptionError(f"the machines would compute in different ways: {ways}. Name --device and --precision.")
+        return answers[0]  # type: ignore[no-any-return]
+
+    def close(self) -> None:
+        """Ends the workers, what they are doing included; a cluster that is not `local` stays."""
+        self._ray.shutdown()
+
+    def __enter__(self) -> "Cluster":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class _Worker:
+    """In a process of its own, on any machine. One that was ended begins anew, and loads the model again."""
+
+    def __init__(self, choice: ModelChoice) -> None:
+        turn_off()
+        self._choice, self._lock = choice, threading.Lock()
+        self._segmenter: Segmenter | None = None
+
+    def _loaded(self) -> "Segmenter":
+        with self._lock:
+            if self._segmenter is None:
+                self._segmenter = self._choice.load()
+            return self._segmenter
+
+    def describe(self) -> "tuple[Manifest, Info] | VesselrtError | OSError":
+        """What was loaded, or why not: raised, Ray would wrap it."""
+        try:
+            segmenter = self._loaded()
+        except (VesselrtError, OSError) as error:
+            return error.with_traceback(None)
+        return segmenter.manifest, segmenter.info
+
+    def segment(self, photo: Path, place: Path, then: Then[R], scale: float | None) -> "R | VesselrtError | OSError":
+        """`photo`: as the caller names it; `place`: the same from any folder."""
+        try:
+            segmenter = self._loaded()
+            with segmenter.working():
+                source = place if isinstance(place, Path) else _fetch_photo(place, segmenter.limits)
+                return then(photo, segmenter.segment(source, scale=scale))
+        except (VesselrtError, OSError) as error:
+            return error.with_traceback(None)
+
+
+def _fetch_photo(address: Any, limits: Limits) -> bytes:
+    """The content of what is no file of this machine. Raises ImageError."""
+    try:
+        return read_bytes(address, limits)
+    except VesselrtError:
+        raise
+    except Exception as error:  # noqa: BLE001 - every store has errors of its own
+        raise ImageDecodeError(f"{address}: can't be read ({first_line(error)}). Check the address.") from None
+
+
+def _import_ray() -> Any:
+    """Ray with its telemetry turned off. Raises MissingExtraError."""
+    turn_off()
+    try:
+        import ray
+    except ModuleNotFoundError:
+        raise MissingExtraError.of("--ray", "ray") from None
+    return ray
