@@ -2,14 +2,18 @@
 
 import csv
 import io
+import re
 import runpy
 import sys
 import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 
 import vesselrt
+from vesselrt.server.http.application import create_app
+from vesselrt.server.settings import ServerSettings
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
@@ -34,6 +38,18 @@ def test_the_loop_over_a_folder_writes_masks_and_a_table(
     assert float(row["density"]) == pytest.approx(result.density(), abs=1e-4)
     assert row["warnings"] == " ".join(result.warnings)
     assert "b.txt" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["kserve.yaml", "ray.yaml"])
+def test_what_is_deployed_names_settings_and_addresses_that_there_are(name: str) -> None:
+    text = (EXAMPLES / name).read_text("utf-8")
+    variables = set(re.findall(r"VESSELRT_\w+", text.partition("\nkind:")[2]))
+    settings = {f"VESSELRT_{field.upper()}" for field in ServerSettings.model_fields}
+    assert variables
+    assert variables <= settings
+    served = create_app([], ServerSettings()).openapi()["paths"]
+    assert {path for path in re.findall(r"path: (\S+),", text) if not path.startswith("/tmp")} <= set(served)
+    assert isinstance(yaml.safe_load(text)["spec"], dict)
 
 
 def test_streamlit_tells_nobody_and_listens_on_this_machine() -> None:
