@@ -5,7 +5,6 @@
 The settings are the same variables of the environment. Those of the listening socket do nothing: Ray Serve listens.
 """
 
-
 from fastapi import FastAPI
 
 from vesselrt.runtime.telemetry import turn_off

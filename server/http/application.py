@@ -23,6 +23,7 @@ from vesselrt.server.http.upload import disconnected, receive_upload, timeout_fr
 from vesselrt.server.metrics import ServerMetrics
 from vesselrt.server.page import add_page
 from vesselrt.server.settings import ServerSettings
+from vesselrt.server.tracing import add_tracing
 from vesselrt.server.v2.addresses import add_v2
 from vesselrt.server.work.budget import BYTES_A_PIXEL
 from vesselrt.server.work.models import ModelSource, ServedModel, State, why_not
@@ -70,6 +71,7 @@ def create_app(
     _add_health(app, service)
     add_v2(app, service, metrics)
     add_page(app, frame_ancestors=settings.frame_ancestors)
+    add_tracing(app)
     return app
 
 
