@@ -1,5 +1,6 @@
 """From settings to an address that answers: one process, or several behind one listening socket."""
 
+import importlib
 import logging
 import os
 import signal
@@ -10,10 +11,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from types import ModuleType
 
 import uvicorn
 from fastapi import FastAPI
 
+from vesselrt.runtime.errors import MissingExtraError
 from vesselrt.runtime.segmenter import Segmenter
 from vesselrt.server.admin import add_admin
 from vesselrt.server.http.protocol import LimitedProtocol
@@ -32,6 +35,8 @@ def serve(settings: ServerSettings | None = None, segmenter: Segmenter | None = 
     model can't be loaded.
     """
     settings = fit_connections(settings or ServerSettings())
+    if settings.grpc_port is not None:
+        _import_gateway()
     with _exit_statuses(), open_listeners(settings) as listeners:
         if settings.workers > 1:
             _serve_by_workers(settings, listeners)
@@ -43,7 +48,7 @@ def serve(settings: ServerSettings | None = None, segmenter: Segmenter | None = 
         print("\n".join(_banner(settings, listeners, models, milliseconds)), flush=True)
         from vesselrt.server.http.application import create_app
 
-        app = _with_admin(create_app(models, settings), settings, listeners)
+        app = _with_other_ports(create_app(models, settings), settings, listeners)
         uvicorn.Server(_server_config(settings, app)).run(sockets=listeners[:1])
 
 
@@ -62,14 +67,26 @@ class WorkerFactory:
 
         # It takes no connection before its models are ready: until then the other workers answer.
         app = create_app(models_from_settings(self.settings), self.settings, wait=True)
-        return _with_admin(app, self.settings, self.listeners)
+        return _with_other_ports(app, self.settings, self.listeners)
 
 
-def _with_admin(app: FastAPI, settings: ServerSettings, listeners: list[socket.socket]) -> FastAPI:
-    """Answered at the second of the listeners too, where there is one."""
+def _with_other_ports(app: FastAPI, settings: ServerSettings, listeners: list[socket.socket]) -> FastAPI:
+    """Answered at the second of the listeners too, where there is one, and by gRPC where a port is named for it."""
     for listener in listeners[1:]:
         add_admin(app, settings, listener)
+    if settings.grpc_port is not None:
+        _import_gateway().add_grpc(app, settings)
     return app
+
+
+def _import_gateway() -> ModuleType:
+    """Raises MissingExtraError."""
+    try:
+        return importlib.import_module("vesselrt.server.grpc.gateway")
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("vesselrt"):
+            raise
+        raise MissingExtraError.of("VESSELRT_GRPC_PORT", "grpc") from None
 
 
 def _serve_by_workers(settings: ServerSettings, listeners: list[socket.socket]) -> None:
@@ -124,6 +141,8 @@ def _banner(
     """What is served, where, and with which settings; secrets are left out."""
     yield f"vesselrt  {address_of(listeners[0])}  (stop with Ctrl+C)"
     yield from (f"  admin   {address_of(listener)}/health and /metrics" for listener in listeners[1:])
+    if settings.grpc_port is not None:
+        yield f"  grpc    {settings.host}:{settings.grpc_port}"
     for number, model in enumerate(models):
         if model.segmenter is None:
             yield f"  model   {model.name}, " + (

@@ -43,6 +43,8 @@ class ServerSettings(BaseSettings):
     """0: any free port."""
     admin_port: int | None = Field(None, ge=1, le=65535)
     """A second port, for /health and /metrics alone and without the key: it answers when all connections are taken."""
+    grpc_port: int | None = Field(None, ge=1, le=65535)
+    """A further port, for clients of the Open Inference Protocol that speak gRPC. It needs the extra `grpc`."""
     socket: Path | None = None
     """A Unix socket to listen on instead of host and port; the rights of its folder say who may use it."""
     workers: int = Field(1, ge=1)

@@ -1,0 +1,283 @@
+"""A port for clients of the Open Inference Protocol that speak gRPC, such as `tritonclient.grpc`.
+
+Each call becomes a request to the addresses under /v2 of the same application, in the same process. So keys, limits,
+log, metrics and messages are those of HTTP.
+"""
+
+import asyncio
+import json
+import math
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from typing import Any, TypeAlias
+from urllib.parse import quote, unquote
+
+import grpc
+from fastapi import FastAPI
+from starlette.types import ASGIApp, Message, Scope
+
+from vesselrt.runtime.errors import OptionError
+from vesselrt.server.grpc import inference_pb2 as messages
+from vesselrt.server.settings import ServerSettings
+from vesselrt.server.v2.messages import LENGTH
+
+_SERVICE = "inference.GRPCInferenceService"
+_FORWARDED = frozenset({"x-api-key", "authorization", "x-request-id", "traceparent", "tracestate"})
+_MOST_CALLS = 16
+_BESIDE = 64 * 1024  # bytes of a message beside the photograph
+_AGE_MS, _GRACE_MS = 600_000, 60_000
+"""After which a connection is renewed: a client that begins a message and does not end it holds a call until then."""
+_STATUSES = {
+    HTTPStatus.UNAUTHORIZED: grpc.StatusCode.UNAUTHENTICATED,
+    HTTPStatus.NOT_FOUND: grpc.StatusCode.NOT_FOUND,
+    HTTPStatus.REQUEST_TIMEOUT: grpc.StatusCode.DEADLINE_EXCEEDED,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    HTTPStatus.SERVICE_UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
+}
+_Context: TypeAlias = Any  # grpc.aio.ServicerContext; grpcio brings no types
+_Call = Callable[[Any, _Context], Awaitable[Any]]
+
+
+def add_grpc(app: FastAPI, settings: ServerSettings) -> FastAPI:
+    """The same application, answered by gRPC at `settings.grpc_port` too while its lifespan runs."""
+    lifespan = app.router.lifespan_context
+
+    @asynccontextmanager
+    async def both(app: FastAPI) -> AsyncIterator[Any]:
+        async with lifespan(app) as state:
+            server = make_server(app, settings)
+            host = f"[{settings.host}]" if ":" in settings.host else settings.host
+            try:
+                server.add_insecure_port(f"{host}:{settings.grpc_port}")
+            except RuntimeError:
+                message = f"port {settings.grpc_port} of {settings.host} can't be had. Choose another for gRPC."
+                raise OptionError(message) from None
+            await server.start()
+            try:
+                yield state
+            finally:
+                await server.stop(settings.drain)
+
+    app.router.lifespan_context = both
+    return app
+
+
+def make_server(app: ASGIApp, settings: ServerSettings) -> grpc.aio.Server:
+    """Without a port yet."""
+    calls = calls_at_once(settings)
+    server = grpc.aio.server(
+        maximum_concurrent_rpcs=calls,
+        options=[
+            ("grpc.max_receive_message_length", settings.max_bytes + _BESIDE),
+            ("grpc.max_send_message_length", -1),
+            ("grpc.max_connection_age_ms", _AGE_MS),
+            ("grpc.max_connection_age_grace_ms", _GRACE_MS),
+            ("grpc.max_concurrent_streams", calls),
+            ("grpc.so_reuseport", int(settings.workers > 1)),
+        ],
+    )
+    gateway = _Gateway(app)
+    handlers = {
+        name: grpc.unary_unary_rpc_method_handler(
+            call,
+            request_deserializer=getattr(messages, f"{name}Request").FromString,
+            response_serializer=getattr(messages, f"{name}Response").SerializeToString,
+        )
+        for name, call in gateway.calls.items()
+    }
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(_SERVICE, handlers),))
+    return server
+
+
+def calls_at_once(settings: ServerSettings) -> int:
+    """How many are taken: one more gets RESOURCE_EXHAUSTED.
+
+    A message is read as a whole before anything of it is known, and stands beside the request that is made of it. So
+    as many as fit twice into the budget of memory, 16 at most.
+    """
+    if settings.max_memory is None:
+        return _MOST_CALLS
+    return max(1, min(_MOST_CALLS, settings.max_memory // (2 * (settings.max_bytes + _BESIDE))))
+
+
+class _Gateway:
+    """The calls."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self.calls: dict[str, _Call] = {
+            "ServerLive": self._server_live,
+            "ServerReady": self._server_ready,
+            "ModelReady": self._model_ready,
+            "ServerMetadata": self._server_metadata,
+            "ModelMetadata": self._model_metadata,
+            "ModelInfer": self._model_infer,
+        }
+
+    async def _server_live(self, _: Any, context: _Context) -> Any:
+        return messages.ServerLiveResponse(live=await self._is_ready(context, "/v2/health/live"))
+
+    async def _server_ready(self, _: Any, context: _Context) -> Any:
+        return messages.ServerReadyResponse(ready=await self._is_ready(context, "/v2/health/ready"))
+
+    async def _model_ready(self, asked: Any, context: _Context) -> Any:
+        path = f"{_model_path(asked.name, asked.version)}/ready"
+        return messages.ModelReadyResponse(ready=await self._is_ready(context, path))
+
+    async def _server_metadata(self, _: Any, context: _Context) -> Any:
+        return messages.ServerMetadataResponse(**json.loads(await self._get(context, "/v2")))
+
+    async def _model_metadata(self, asked: Any, context: _Context) -> Any:
+        return messages.ModelMetadataResponse(
+            **json.loads(await self._get(context, _model_path(asked.name, asked.version)))
+        )
+
+    async def _model_infer(self, asked: Any, context: _Context) -> Any:
+        path = f"{_model_path(asked.model_name, asked.model_version)}/infer"
+        try:
+            body, length = _body_of(asked)
+        except ValueError as error:
+            return await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        asked.Clear()  # the photograph is in the body now
+        answer = await self._request(context, "POST", path, body, {LENGTH: str(length)})
+        return _response_of(await _checked(context, answer), int(answer.headers[LENGTH.lower()]))
+
+    async def _is_ready(self, context: _Context, path: str) -> bool:
+        answer = await self._request(context, "GET", path)
+        if answer.status == HTTPStatus.SERVICE_UNAVAILABLE:
+            return False
+        await _checked(context, answer)
+        return True
+
+    async def _get(self, context: _Context, path: str) -> bytes:
+        return bytes(await _checked(context, await self._request(context, "GET", path)))
+
+    async def _request(
+        self, context: _Context, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None
+    ) -> "_Answer":
+        """What the application answers. A caller that leaves cancels it."""
+        named = {name: value for name, value in context.invocation_metadata() or () if name in _FORWARDED}
+        left = context.time_remaining()
+        if left is not None and math.isfinite(left):
+            named["x-request-timeout"] = f"{max(left, 0.001):.3f}"
+        named |= {**(headers or {}), "content-length": str(len(body))}
+        scope: Scope = {
+            "type": "http", "asgi": {"version": "3.0"}, "http_version": "2", "scheme": "http", "method": method,
+            "path": unquote(path), "raw_path": path.encode(), "query_string": b"", "root_path": "",
+            "headers": [(name.lower().encode(), str(one).encode("latin-1", "replace")) for name, one in named.items()],
+            "client": (unquote(context.peer()), 0), "server": ("grpc", 0), "state": {},
+        }  # fmt: skip
+        answer, rest = _Answer(), [body]
+        del body
+
+        async def receive() -> Message:
+            if rest:
+                return {"type": "http.request", "body": rest.pop(), "more_body": False}
+            await asyncio.get_running_loop().create_future()  # it leaves by cancelling this call
+            raise AssertionError
+
+        async def send(message: Message) -> None:
+            if share := scope["state"].get("share"):  # the answer is held here, until the last of it was made
+                share.take(len(message.get("body", b"")))
+            answer.take(message)
+
+        await self._app(scope, receive, send)
+        return answer
+
+
+class _Answer:
+    """Of the application."""
+
+    def __init__(self) -> None:
+        self.status, self.body = 0, bytearray()
+        self.headers: dict[str, str] = {}
+
+    def take(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            self.headers = {
+                name.decode("latin-1").lower(): value.decode("latin-1") for name, value in message["headers"]
+            }
+        else:
+            self.body += message.get("body", b"")
+
+
+async def _checked(context: _Context, answer: _Answer) -> memoryview:
+    """The body. Ends the call with its error where the answer is one."""
+    if answer.status != HTTPStatus.OK:
+        code = _STATUSES.get(HTTPStatus(answer.status))
+        if code is None:
+            code = grpc.StatusCode.INVALID_ARGUMENT if answer.status < 500 else grpc.StatusCode.INTERNAL
+        said = json.loads(answer.body)["error"]
+        await context.abort(code, said if isinstance(said, str) else said["message"])
+    return memoryview(answer.body)
+
+
+def _model_path(name: str, version: str) -> str:
+    path = f"/v2/models/{quote(name, safe='')}"
+    return f"{path}/versions/{quote(version, safe='')}" if version else path
+
+
+def _body_of(asked: Any) -> tuple[bytes, int]:
+    """JSON with the tensors behind it, as HTTP has them, and the length of the JSON. Raises ValueError."""
+    raw = list(asked.raw_input_contents)
+    if raw and len(raw) != len(asked.inputs):
+        raise ValueError(
+            f"there are {len(asked.inputs)} inputs and {len(raw)} of raw_input_contents. Expected as many."
+        )
+    tensors = raw or [_raw_from(tensor) for tensor in asked.inputs]
+    head: dict[str, Any] = {
+        "inputs": [
+            {
+                "name": tensor.name,
+                "datatype": tensor.datatype,
+                "shape": list(tensor.shape),
+                "parameters": {**_values_of(tensor.parameters), "binary_data_size": len(data)},
+            }
+            for tensor, data in zip(asked.inputs, tensors, strict=True)
+        ],
+        "parameters": {**_values_of(asked.parameters), "binary_data_output": True},
+    }
+    if asked.id:
+        head["id"] = asked.id
+    if asked.outputs:
+        head["outputs"] = [{"name": one.name, "parameters": _values_of(one.parameters)} for one in asked.outputs]
+    text = json.dumps(head).encode()
+    return b"".join([text, *tensors]), len(text)
+
+
+def _raw_from(tensor: Any) -> bytes:
+    """The values that stand in the tensor itself. Raises ValueError."""
+    contents = tensor.contents
+    if tensor.datatype == "BYTES":
+        return b"".join(struct.pack("<I", len(one)) + one for one in contents.bytes_contents)
+    return bytes(contents.uint_contents)  # ValueError for one over 255
+
+
+def _values_of(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: getattr(given, given.WhichOneof("parameter_choice") or "bool_param") for name, given in parameters.items()
+    }
+
+
+def _response_of(body: memoryview, length: int) -> Any:
+    """The message of an answer whose JSON has a `length`, with the tensors behind it."""
+    head = json.loads(bytes(body[:length]))
+    answer = messages.ModelInferResponse(
+        model_name=head["model_name"], model_version=head["model_version"], id=head.get("id", "")
+    )
+    for name, value in head.get("parameters", {}).items():
+        answer.parameters[name].string_param = value
+    for output, data in _with_data(head["outputs"], body[length:]):
+        answer.outputs.add(name=output["name"], datatype=output["datatype"], shape=output["shape"])
+        answer.raw_output_contents.append(bytes(data))
+    return answer
+
+
+def _with_data(outputs: list[dict[str, Any]], rest: memoryview) -> Iterator[tuple[dict[str, Any], memoryview]]:
+    for output in outputs:
+        size = output["parameters"]["binary_data_size"]
+        yield output, rest[:size]
+        rest = rest[size:]
