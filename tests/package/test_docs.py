@@ -187,3 +187,16 @@ def test_settings_that_are_named_exist() -> None:
         "data",
     }  # which are no settings of the server
     assert {name.lower() for name in named} - others <= set(ServerSettings.model_fields)
+
+
+@pytest.mark.skipif(shutil.which("nginx") is None, reason="nginx is not installed")
+def test_nginx_takes_its_configuration(tmp_path: Path) -> None:
+    (location,) = blocks("operations.md", "nginx")
+    paths = "".join(
+        f"{kind}_temp_path {tmp_path}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    server = f"server {{ listen 127.0.0.1:8080;\n{location}\n}}"
+    (tmp_path / "nginx.conf").write_text(f"pid {tmp_path}/pid; events {{}}\nhttp {{ {paths}\n{server}\n}}\n", "utf-8")
+    command = ["nginx", "-t", "-e", f"{tmp_path}/log", "-c", f"{tmp_path}/nginx.conf"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
