@@ -20,6 +20,7 @@ from vesselrt.runtime.errors import (
 )
 from vesselrt.runtime.manifest import Manifest
 from vesselrt.runtime.photo.decoding import Limits, read_bytes
+from vesselrt.runtime.photo.photograph import Frame
 from vesselrt.runtime.symmetry import Tta
 from vesselrt.runtime.telemetry import turn_off
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from vesselrt.runtime.segmenter import Segmenter
 
 R = TypeVar("R")
-Then = Callable[[Path, "Segmentation"], R]
+P = TypeVar("P", bound=Path | Frame)
 
 _CORES = 4  # of a worker at most, where nothing is said: two with four cores each do more than one with eight
 _AT_ONCE = 4  # photographs that a worker works on: decoding one and encoding another overlap with the network
@@ -95,7 +96,7 @@ class Cluster:
             raise
 
     def segment_many(
-        self, photos: Iterable[Path], then: Then[R], *, scale: float | None = None
+        self, photos: Iterable[P], then: "Callable[[P, Segmentation], R]", *, scale: float | None = None
     ) -> Generator[R | VesselrtError | OSError]:
         """What `then` makes of each photograph and its result, or the error in its place, in their order.
 
@@ -183,12 +184,14 @@ class _Worker:
             return error.with_traceback(None)
         return segmenter.manifest, segmenter.info
 
-    def segment(self, photo: Path, place: Path, then: Then[R], scale: float | None) -> "R | VesselrtError | OSError":
+    def segment(
+        self, photo: P, place: P, then: "Callable[[P, Segmentation], R]", scale: float | None
+    ) -> "R | VesselrtError | OSError":
         """`photo`: as the caller names it; `place`: the same from any folder."""
         try:
             segmenter = self._loaded()
             with segmenter.working():
-                source = place if isinstance(place, Path) else _fetch_photo(place, segmenter.limits)
+                source = place if isinstance(place, Path | Frame) else _fetch_photo(place, segmenter.limits)
                 return then(photo, segmenter.segment(source, scale=scale))
         except (VesselrtError, OSError) as error:
             return error.with_traceback(None)

@@ -167,11 +167,11 @@ class Segmentation:
         """Figures of the mask: density, length, calibre, tortuosity, fractal dimension, branching; see `Measurements`.
 
         `um_per_px`: micrometres of the retina in a pixel, or `field_angle`: degrees that the diameter of the field of
-        view shows; None: lengths are in pixels alone. `disc`: where the optic disc lies, for figures of the rings
-        around it. Raises OptionError as `mask`, and for such values that can't be; MissingExtraError without the extra
-        `measure`.
+        view shows; both None: what a DICOM file tells, else lengths are in pixels alone. `disc`: where the optic disc
+        lies, for figures of the rings around it. Raises OptionError as `mask`, and for such values that can't be;
+        MissingExtraError without the extra `measure`.
         """
-        ruler = Ruler(um_per_px, field_angle, disc)
+        ruler = Ruler.told(self.photograph.origin, um_per_px, field_angle, disc)
         masks = ((layer.name, mask) for layer, mask in self.layers(threshold, classes).masks())
         return measure_masks(masks, self.field_of_view, self.scales, ruler)
 
@@ -229,8 +229,10 @@ class Segmentation:
         """What the format "json" holds: the mask as COCO's RLE, figures, fields of view, warnings. Raises OptionError.
 
         `vessel_density` is `density`, `vessel_parts` counts what is connected by edges or corners. Of a model of
-        several classes each of them has its threshold, mask and figures in `classes`.
+        several classes each of them has its threshold, mask and figures in `classes`. `dicom`: what such a file tells,
+        without its patient.
         """
+        origin = self.photograph.origin
         fields = [
             {"box": asdict(s.box), "diameter": s.diameter, "scale": s.source, "outline": s.outline} for s in self.scales
         ]
@@ -238,6 +240,7 @@ class Segmentation:
             **self._describe_classes(self.layers(threshold, classes)),
             "fields_of_view": fields,
             "warnings": list(self.warnings),
+            **({} if origin is None else {"dicom": origin.describe()}),
         }
 
     def _describe_classes(self, layers: ClassLayers) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from vesselrt.runtime.many import map_in_order
 from vesselrt.runtime.members import Members, Network
 from vesselrt.runtime.modelfile import find_model_file
 from vesselrt.runtime.photo.decoding import Limits
-from vesselrt.runtime.photo.photograph import Photograph, PhotoSource
+from vesselrt.runtime.photo.photograph import Frame, Photograph, PhotoSource
 from vesselrt.runtime.photo.views import Box
 from vesselrt.runtime.remote import split_hash
 from vesselrt.runtime.segmentation import Segmentation
@@ -32,7 +32,7 @@ from vesselrt.runtime.symmetry import Tta
 
 P = ParamSpec("P")
 R = TypeVar("R")
-S = TypeVar("S", bound=PhotoSource | Photograph)
+S = TypeVar("S", bound=PhotoSource | Frame | Photograph)
 
 
 def _running(call: "Callable[Concatenate[Segmenter, P], R]") -> "Callable[Concatenate[Segmenter, P], R]":
@@ -88,7 +88,7 @@ class Segmenter:
     @_running
     def segment(
         self,
-        image: PhotoSource | Photograph,
+        image: PhotoSource | Frame | Photograph,
         *,
         bgr: bool = False,
         scale: float | None = None,
@@ -97,7 +97,7 @@ class Segmenter:
     ) -> Segmentation:
         """Segments a photograph: encoded bytes, a path, an open file, or pixels: (H, W, 3) uint8 RGB, and what
         `Photograph` takes besides (images of Pillow, grey, RGBA, 16 bits, floats in 0..1, tensors; arrays of OpenCV
-        with `bgr`).
+        with `bgr`). Of a DICOM file with several photographs, one of `vesselrt.frames(path)`.
 
         `scale`: the diameter of the field of view in pixels of this photograph, for one that was cut inside of it;
         None: it is found. `region`: the part to segment, as top, left, bottom, right; the map has the photograph's size
@@ -131,7 +131,7 @@ class Segmenter:
     @overload
     def segment_many(
         self,
-        photos: Iterable[PhotoSource | Photograph],
+        photos: Iterable[PhotoSource | Frame | Photograph],
         *,
         bgr: bool = False,
         scale: float | None = None,

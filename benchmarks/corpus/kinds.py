@@ -31,7 +31,6 @@ def kinds() -> Iterator[PhotoCase]:
 def _write_files() -> Iterator[PhotoCase]:
     box = b"\0\0\0\x18ftyp%s\0\0\0\0%smif1"
     for names, data in {
-        ("DICOM",): bytes(128) + b"DICM\x02\0\0\0UL\4\0" + bytes(100),
         ("HEIC", "HEIF"): box % (b"heic", b"heic") + bytes(100),
         ("HEIF", "HEIC"): box % (b"mif1", b"heic") + bytes(100),
         ("JPEG 2000",): written(PHOTO, "JPEG2000"),

@@ -23,6 +23,7 @@ from vesselrt.runtime.measures.shapes import (
 )
 from vesselrt.runtime.measures.working import WorkingMask, working_mask
 from vesselrt.runtime.measures.zones import DISC_MICROMETRES, ZONE_RADII, Disc, Ring, ZoneName, combine_calibres
+from vesselrt.runtime.photo.origin import Origin
 from vesselrt.runtime.photo.views import Scale
 
 MICROMETRES_A_DEGREE = 288.0
@@ -46,6 +47,17 @@ class Ruler:
     field_angle: float | None = None
     """Degrees that the diameter of the field of view shows, as the camera's maker says."""
     disc: Disc | None = None
+
+    @classmethod
+    def told(
+        cls, origin: Origin | None, um_per_px: float | None, field_angle: float | None, disc: Disc | None
+    ) -> "Ruler":
+        """With what a DICOM file tells of the scale, where the caller tells nothing. Raises OptionError."""
+        if origin is not None and um_per_px is None and field_angle is None:
+            um_per_px = origin.um_per_px
+            if um_per_px is None and origin.field_angle is not None and origin.field_angle <= _LARGEST_ANGLE:
+                field_angle = origin.field_angle
+        return cls(um_per_px, field_angle, disc)
 
     def __post_init__(self) -> None:
         if self.um_per_px is not None and self.field_angle is not None:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from vesselrt.runtime.errors import OptionError
 from vesselrt.runtime.measures.figures import NO_SCALE, Measurements
+from vesselrt.runtime.photo.origin import Origin
+from vesselrt.runtime.photo.photograph import Frame
 from vesselrt.runtime.segmentation import Segmentation
 
 Cell = str | int | float
@@ -73,20 +75,22 @@ class Columns:
         given = self.pattern.fields if self.pattern else ()
         return (*_ABOUT, *(name for name in given if name != "laterality"), *_EYE, *_MODEL, *self.figures, *_DOUBTS)
 
-    def row_of_file(self, path: Path) -> Row:
+    def row_of_file(self, photo: Path | Frame) -> Row:
         """What the name tells."""
-        given = (self.pattern.read(path) if self.pattern else None) or {}
+        given = (self.pattern.read(_path_of(photo)) if self.pattern else None) or {}
         own = {name: value for name, value in given.items() if name != "laterality"}
-        return {"file": str(path), **own, "laterality": laterality_from(given)}
+        return {"file": str(photo), **own, "laterality": laterality_from(given)}
 
-    def row_of(self, path: Path, result: Segmentation, found: Measurements) -> Row:
+    def row_of(self, photo: Path | Frame, result: Segmentation, found: Measurements) -> Row:
         """The row of a photograph that was measured."""
         warnings = list(result.warnings)
-        if self.pattern is not None and self.pattern.read(path) is None:
+        if self.pattern is not None and self.pattern.read(_path_of(photo)) is None:
             warnings.append(f"The file's name is not of the pattern {self.pattern.text}.")
         height, width = result.shape
+        row, origin = self.row_of_file(photo), result.photograph.origin
         return {
-            **self.row_of_file(path),
+            **row,
+            "laterality": row["laterality"] or _side_of(origin),
             "sha256": hashlib.sha256(result.photograph.content or b"").hexdigest(),
             "width": width,
             "height": height,
@@ -98,9 +102,9 @@ class Columns:
             "warnings": " ".join(warnings),
         }
 
-    def row_of_error(self, path: Path, error: Exception) -> Row:
+    def row_of_error(self, photo: Path | Frame, error: Exception) -> Row:
         """The row of a photograph that could not be used."""
-        return {**self.row_of_file(path), "sha256": _sha256_of(path), "error": str(error)}
+        return {**self.row_of_file(photo), "sha256": _sha256_of(_path_of(photo)), "error": str(error)}
 
 
 def _reasons(found: Measurements, columns: Sequence[str]) -> str:
@@ -112,6 +116,15 @@ def _reasons(found: Measurements, columns: Sequence[str]) -> str:
         if name in reasons:
             by_reason.setdefault(reasons[name], []).append(name)
     return "; ".join(f"{' '.join(names)}: {why}" for why, names in by_reason.items())
+
+
+def _side_of(origin: Origin | None) -> str:
+    """L or R, as a DICOM file says it; empty where it does not, or shows both eyes."""
+    return origin.laterality if origin is not None and origin.laterality in ("L", "R") else ""
+
+
+def _path_of(photo: Path | Frame) -> Path:
+    return photo.path if isinstance(photo, Frame) else photo
 
 
 def _sha256_of(path: Path) -> str:

@@ -10,10 +10,13 @@ import numpy as np
 from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.errors import ImageDecodeError, ImageNotFoundError, ImageTooLargeError
 from vesselrt.runtime.photo.depth import to_eight_bits
+from vesselrt.runtime.photo.dicom import open_dicom
+from vesselrt.runtime.photo.dicom_codecs import load_codecs
 from vesselrt.runtime.photo.encoded import PHOTO_FORMATS, PHOTO_NAMES, PHOTO_TITLES, Encoded, PhotoFormat, damaged
 from vesselrt.runtime.photo.exif import turn_upright
 from vesselrt.runtime.photo.gif import open_gif
 from vesselrt.runtime.photo.jpeg import open_jpeg
+from vesselrt.runtime.photo.origin import Origin
 from vesselrt.runtime.photo.others import open_avif, open_bmp
 from vesselrt.runtime.photo.png import open_png
 from vesselrt.runtime.photo.pnm import open_pnm
@@ -45,6 +48,7 @@ _MAGIC: tuple[tuple[bytes, int, PhotoFormat], ...] = (
     (b"GIF8", 0, "gif"),
     *((b"P%d" % kind, 0, "pnm") for kind in range(1, 7)),
     (b"ftypavif", 4, "avif"),
+    (b"DICM", 128, "dicom"),
 )
 """First bytes, their place, format."""
 _OPENERS: dict[PhotoFormat, Callable[[bytes], Encoded]] = {
@@ -52,7 +56,6 @@ _OPENERS: dict[PhotoFormat, Callable[[bytes], Encoded]] = {
     "pnm": open_pnm, "avif": open_avif,
 }  # fmt: skip
 _NOT_READ = (
-    (b"DICM", 128, "DICOM", "Export the photograph from your viewer as PNG or JPEG."),
     (b"ftyphei", 4, "HEIC", "Save it as JPEG (on an iPhone: Settings, Camera, Formats, Most Compatible)."),
     (b"ftypmif1", 4, "HEIF", "Save it as JPEG."),
     (b"ftypavis", 4, "an AVIF sequence", "Save one picture of it as AVIF or JPEG."),
@@ -89,7 +92,7 @@ _SLACK = 4096
 """Bytes by which a file may declare more than it can hold: of tiny ones rounding decides."""
 PHOTO_SUFFIXES = frozenset({
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".ppm", ".pgm", ".pbm", ".pnm",
-    ".avif",
+    ".avif", ".dcm",
 })  # fmt: skip
 
 
@@ -126,6 +129,8 @@ class Decoded:
     """Height and width of the whole photograph, upright."""
     warnings: tuple[str, ...]
     """What had to be assumed, a sentence each."""
+    origin: Origin | None = None
+    """What a DICOM file tells; None of other files."""
 
 
 def read_photo(path: Path, limits: Limits | None = None) -> Decoded:
@@ -162,24 +167,29 @@ def read_at_most(file: BinaryFile, most: int) -> bytes:
 
 
 def decode_photo(
-    data: bytes, limits: Limits | None = None, enough: float | None = None, admit: Admit | None = None
+    data: bytes,
+    limits: Limits | None = None,
+    enough: float | None = None,
+    admit: Admit | None = None,
+    frame: int | None = None,
 ) -> Decoded:
     """Decodes a photograph, turned upright as its EXIF orientation says.
 
     Grey, palette, CMYK and 16-bit files are converted, alpha is dropped. A floating-point TIFF must lie in 0..1.
     `enough`: a longer side of so many pixels will do. A JPEG is decoded at 1/2, 1/4 or 1/8 of its size where that
     leaves as many: its own transform averages blocks of pixels, in half of the time or less. None: at its own size.
+    `frame`: which photograph of a DICOM file that holds several, from 1; None: the only one.
 
     Raises ImageTooLargeError over a limit; ImageDecodeError for a file that is damaged, not read, or holds several
     photographs; and what `admit` raises.
     """
-    encoded = open_photo(data, limits or Limits())
+    encoded = open_photo(data, limits or Limits(), frame)
     if admit is not None:
         admit(declared_pixels(encoded))
     return decode_opened(encoded, enough)
 
 
-def open_photo(data: bytes, limits: Limits) -> Encoded:
+def open_photo(data: bytes, limits: Limits, frame: int | None = None) -> Encoded:
     """The first half of `decode_photo`: reads the header and checks the limits, before a pixel is decoded."""
     if not data:
         raise ImageDecodeError(f"the file is empty. Send a {PHOTO_NAMES} file.")
@@ -189,11 +199,20 @@ def open_photo(data: bytes, limits: Limits) -> Encoded:
     if kind not in limits.formats:
         allowed = ", ".join(PHOTO_TITLES[form] for form in limits.formats)
         raise ImageDecodeError(f"the file is {PHOTO_TITLES[kind]}. Send one of: {allowed}.")
-    encoded = _OPENERS[kind](data)
+    encoded = open_dicom(data, frame) if kind == "dicom" else _open_single(kind, data, frame)
     _check_size(encoded, limits.pixels)
     if encoded.max_bytes is not None and encoded.bytes > encoded.max_bytes + _SLACK:
         raise damaged(kind)  # before memory is taken for pixels that can't come
     return encoded
+
+
+def _open_single(kind: PhotoFormat, data: bytes, frame: int | None) -> Encoded:
+    """A file of a format that holds one photograph."""
+    if frame not in (None, 1):
+        raise ImageDecodeError(
+            f"frame {frame} was asked for, and the file is {PHOTO_TITLES[kind]}. Leave out the frame."
+        )
+    return _OPENERS[kind](data)
 
 
 def declared_pixels(encoded: Encoded) -> int:
@@ -206,7 +225,9 @@ def load_libraries(encoded: Encoded) -> None:
 
     libvips' own libraries take 20 MB of addresses, OpenCV's 170.
     """
-    if encoded.kind not in ("jpeg", "bmp", "pnm"):
+    if encoded.kind == "dicom":
+        load_codecs()
+    elif encoded.kind not in ("jpeg", "bmp", "pnm"):
         load_vips()
     if encoded.is_raw:
         import cv2  # noqa: F401 - for `find_torn_rows`
@@ -221,7 +242,7 @@ def decode_opened(encoded: Encoded, enough: float | None) -> Decoded:
         assumed += find_torn_rows(samples)
     pixels = np.ascontiguousarray(turn_upright(_colours(samples), encoded.orientation))
     size = (encoded.height, encoded.width) if encoded.orientation < 5 else (encoded.width, encoded.height)
-    return Decoded(pixels, reduction, size, (*encoded.warnings, *assumed))
+    return Decoded(pixels, reduction, size, (*encoded.warnings, *assumed), encoded.origin)
 
 
 def _colours(samples: Image) -> Image:

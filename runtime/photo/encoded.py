@@ -7,14 +7,15 @@ from typing import Any, Literal, get_args
 from numpy.typing import NDArray
 
 from vesselrt.runtime.errors import ImageDecodeError
+from vesselrt.runtime.photo.origin import Origin
 
-PhotoFormat = Literal["jpeg", "png", "tiff", "bmp", "webp", "gif", "pnm", "avif"]
+PhotoFormat = Literal["jpeg", "png", "tiff", "bmp", "webp", "gif", "pnm", "avif", "dicom"]
 PHOTO_FORMATS: tuple[PhotoFormat, ...] = get_args(PhotoFormat)
 PHOTO_TITLES: dict[PhotoFormat, str] = {
     "jpeg": "JPEG", "png": "PNG", "tiff": "TIFF", "bmp": "BMP", "webp": "WebP", "gif": "GIF", "pnm": "PNM",
-    "avif": "AVIF",
+    "avif": "AVIF", "dicom": "DICOM",
 }  # fmt: skip
-PHOTO_NAMES = "JPEG, PNG, TIFF, BMP, WebP, GIF, PNM or AVIF"
+PHOTO_NAMES = "JPEG, PNG, TIFF, BMP, WebP, GIF, PNM, AVIF or DICOM"
 MAX_PARTS = 65_536
 """Segments of a JPEG, chunks of a PNG or WebP: a file of 64 MiB in the usual pieces of 8 KiB has 8192."""
 MAX_RATIO = 8192
@@ -55,6 +56,8 @@ class Encoded:
     is_raw: bool = False
     """Whether each pixel is stored as it is: a decoder can't tell then that one was overwritten."""
     warnings: tuple[str, ...] = ()
+    origin: Origin | None = None
+    """What a DICOM file tells; None of other files."""
 
     @property
     def bytes(self) -> int:

@@ -2,9 +2,8 @@
 
 import os
 import sys
-from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, Union
@@ -17,7 +16,9 @@ from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.errors import FieldOfViewError, ImageDecodeError, ImageTooLargeError, OptionError
 from vesselrt.runtime.manifest import Preparation
 from vesselrt.runtime.photo.decoding import BinaryFile, Decoded, Limits, decode_photo, read_at_most, read_bytes
+from vesselrt.runtime.photo.dicom import count_frames, is_dicom
 from vesselrt.runtime.photo.encoded import REDUCTIONS
+from vesselrt.runtime.photo.origin import Origin
 from vesselrt.runtime.photo.pixels import array_from, rgb_from_array, rgb_from_pillow
 from vesselrt.runtime.photo.preparation import Views, prepare_views
 
@@ -25,9 +26,13 @@ if TYPE_CHECKING:
     from PIL import Image as Pillow
     from typing_extensions import TypeIs
 
-Decoder = Callable[[bytes, Limits, float | None], Decoded]
-"""What `decode_photo` does, here or in a process of its own."""
 _ROOM = 1.1  # times the model's field of view: of a photograph whose field fills less of it, more has to be decoded
+
+
+class Decoder(Protocol):
+    """What `decode_photo` does, here or in a process of its own."""
+
+    def __call__(self, data: bytes, limits: Limits, enough: float | None, *, frame: int | None) -> Decoded: ...
 
 
 class HasArray(Protocol):
@@ -42,18 +47,70 @@ PhotoSource: TypeAlias = Union[  # Pillow is named and not imported: a start wou
 """What a photograph may come as: encoded (bytes, a path, an open file), or as pixels."""
 
 
+@dataclass(frozen=True)
+class Frame:
+    """One of the photographs of a DICOM file, for `Segmenter.segment`.
+
+    >>> vesselrt.Frame("photo.jpg").number
+    1
+    """
+
+    source: PhotoSource
+    number: int = 1
+    """From 1."""
+
+    @property
+    def path(self) -> Path:
+        """Of the file, where it is named by its path; else an empty one."""
+        return Path(self.source) if isinstance(self.source, str | os.PathLike) else Path()
+
+    def absolute(self) -> "Frame":
+        """The same from any folder, where the file is named by its path."""
+        return replace(self, source=self.path.absolute())
+
+    def __str__(self) -> str:
+        return f"{self.path}, frame {self.number}"
+
+
+def list_frames(source: PhotoSource, limits: Limits | None = None) -> list[Frame]:
+    """The photographs of a file: a DICOM file may hold several, every other one.
+
+    >>> with vesselrt.load() as segmenter:
+    ...     for frame in vesselrt.frames("photo.jpg"):
+    ...         print(frame.number, segmenter.segment(frame).shape)
+    1 (320, 288)
+
+    Raises ImageNotFoundError, ImageDecodeError for a file that can't be read.
+    """
+    content = Photograph(source, limits or Limits()).content
+    count = count_frames(content) if content is not None and is_dicom(content) else 1
+    # What was an open file has been read.
+    kept = source if content is None or isinstance(source, str | os.PathLike) else content
+    return [Frame(kept, number) for number in range(1, count + 1)]
+
+
 class Photograph:
     """Encoded bytes, a path, a file open in binary mode, an image of Pillow, or an array: (H, W, 3) RGB, (H, W, 4) RGBA
     or (H, W) grey, of uint8, uint16 or floats in 0..1. Whatever has `__array__` counts as an array.
 
-    `bgr`: the array's colours come as OpenCV gives them.
+    `bgr`: the array's colours come as OpenCV gives them. `frame`: which photograph of a DICOM file that holds several.
 
     Raises ImageNotFoundError, ImageDecodeError for anything else or a file that can't be read, OptionError for `bgr`
     of what is no array; `prepare` raises what decoding does.
     """
 
-    def __init__(self, given: PhotoSource, limits: Limits, decode: Decoder | None = None, *, bgr: bool = False) -> None:
-        self._limits, self._name, self._decoder = limits, "", decode or decode_photo
+    def __init__(
+        self,
+        given: PhotoSource | Frame,
+        limits: Limits,
+        decode: Decoder | None = None,
+        *,
+        bgr: bool = False,
+        frame: int | None = None,
+    ) -> None:
+        if isinstance(given, Frame):
+            frame, given = given.number, given.source
+        self._limits, self._name, self._decoder, self.frame = limits, "", decode or decode_photo, frame
         self.warnings: tuple[str, ...] = ()
         """What decoding had to assume, a sentence each; complete when the photograph was decoded."""
         self.file_name = Path(given).name if isinstance(given, str | os.PathLike) else ""
@@ -95,6 +152,12 @@ class Photograph:
         """(H, W, 3) uint8 RGB at its own size."""
         return self._decode(None).pixels
 
+    @cached_property
+    def origin(self) -> Origin | None:
+        """What a DICOM file tells beside its pixels; None of anything else."""
+        is_told = self._content is not None and is_dicom(self._content)
+        return self._decode(None).origin if is_told else None
+
     def decode(self, preparation: Preparation) -> Decoded:
         """The photograph no finer than `preparation` needs it. Raises as `decode_photo`."""
         enough = preparation.largest and _ROOM * preparation.largest
@@ -121,12 +184,12 @@ class Photograph:
         if self._content is None:
             return Decoded(self.pixels, 1, self.pixels.shape[:2], ())
         try:
-            seen = self._decoder(self._content, self._limits, enough)
+            seen = self._decoder(self._content, self._limits, enough, frame=self.frame)
         except (ImageDecodeError, ImageTooLargeError) as error:
             raise type(error)(f"{self._name}{error}") from None
         if seen.reduction == 1:
             self.pixels = seen.pixels
-        self.warnings = seen.warnings
+        self.warnings, self.origin = seen.warnings, seen.origin
         return seen
 
 

@@ -10,6 +10,7 @@ import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -41,7 +42,7 @@ def _decode_next(channel: socket.socket, stream: BinaryIO, request: dict[str, An
     limits = Limits(**{**request["limits"], "formats": tuple(request["limits"]["formats"])})
     try:
         with _limited(request["seconds"]):
-            encoded = open_photo(data, limits)
+            encoded = open_photo(data, limits, request["frame"])
             send_message(channel, {"pixels": declared_pixels(encoded)})
             if stream.read(1) != GO_ON:
                 return
@@ -54,7 +55,8 @@ def _decode_next(channel: socket.socket, stream: BinaryIO, request: dict[str, An
         send_message(channel, {"error": "MemoryError", "message": ""})
     else:
         told = {"reduction": decoded.reduction, "size": decoded.size, "warnings": decoded.warnings}
-        send_message(channel, {**told, "shape": decoded.pixels.shape})
+        origin = None if decoded.origin is None else asdict(decoded.origin)
+        send_message(channel, {**told, "origin": origin, "shape": decoded.pixels.shape})
         channel.sendall(decoded.pixels.data.cast("B"))
 
 

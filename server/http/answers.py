@@ -90,7 +90,9 @@ class PredictAnswer:
 
     def _stem_of_classes(self) -> str:
         """With the classes that were asked for: the masks of an artery and of a vein are two files."""
-        return "-".join([stem_of(self._name), *(self._options.classes or ())])
+        options = self._options
+        frame = () if options.frame is None else (f"frame-{options.frame}",)
+        return "-".join([stem_of(self._name), *frame, *(options.classes or ())])
 
 
 def content_disposition(name: str) -> str:

@@ -141,7 +141,7 @@ def _add_predict(app: FastAPI, service: Service) -> None:
         name, photograph = sent.photographs.pop()
         answer = PredictAnswer(options, name, request.headers.get("accept-encoding", ""), share)
         cost = BYTES_A_PIXEL[options.format]
-        task = PhotoTask(photograph, answer, cost, options.model, seconds, options.scale, share)
+        task = PhotoTask(photograph, answer, cost, options.model, seconds, options.scale, share, options.frame)
         del photograph  # the service lets go of it before the answer is read
         return await service.segment(task, partial(disconnected, request))
 

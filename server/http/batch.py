@@ -73,7 +73,8 @@ async def segment_batch(
             return BatchItem(number, stem, DeadlineError(late))
         try:
             finish = partial(_make_file, options=sent.options, name=name)
-            task = PhotoTask(photograph, finish, cost, sent.options.model, left, sent.options.scale, share)
+            options = sent.options
+            task = PhotoTask(photograph, finish, cost, options.model, left, options.scale, share, options.frame)
             del photograph
             return BatchItem(number, stem, await service.segment(task, wait_for_slot=True))
         except Exception as error:  # noqa: BLE001 - any error becomes this item; the other photographs go on

@@ -21,7 +21,8 @@ Every error has the same shape: `{"error": {"type": "...", "message": "...", "re
 """
 
 PREDICT = """
-Takes one photograph (JPEG, PNG, TIFF, BMP, WebP, GIF, PNM or AVIF) and answers with a file of the photograph's size.
+Takes one photograph (JPEG, PNG, TIFF, BMP, WebP, GIF, PNM, AVIF, and DICOM where the
+server has the extra `dicom`) and answers with a file of the photograph's size.
 
 A pixel belongs to a vessel where `probability ≥ threshold × 255`. To try several thresholds, ask once for
 `format=probability`, an 8-bit grey PNG of 255 × the probability, and apply this rule to it. Where `format` is left out,
@@ -34,6 +35,8 @@ there can be. Of a model with one member it is an error; /models says how many m
 A model may tell several classes apart, such as artery and vein: /models names them, and `classes` chooses some. A pixel
 belongs to each class whose threshold it reaches. Where `exclusive` is true there, or where a mask shows several
 classes, it belongs to the most probable of these, of equals to the first.
+
+A DICOM file may hold several photographs: `frame` names one, from 1.
 
 Two eyes in one photograph are segmented both, each at its own scale. What is doubtful about a photograph (blurred,
 dark, overexposed, no retina, a scale that is a guess) stands in the header `X-Vesselrt-Warnings`, and in the JSON.
@@ -80,7 +83,11 @@ def _form(image: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-_RAW = {"image/*": {"schema": BINARY_SCHEMA}, "application/octet-stream": {"schema": BINARY_SCHEMA}}
+_RAW = {
+    "image/*": {"schema": BINARY_SCHEMA},
+    "application/dicom": {"schema": BINARY_SCHEMA},
+    "application/octet-stream": {"schema": BINARY_SCHEMA},
+}
 """One photograph, without a form."""
 PREDICT_REQUEST: dict[str, Any] = {
     "parameters": [*(_parameter(name, schema) for name, schema in _OPTIONS.items()), TIMEOUT_HEADER],

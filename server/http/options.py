@@ -70,6 +70,12 @@ def _distance_from_text(value: Any) -> Any:
     return number
 
 
+def _number_of_frame(value: Any) -> Any:
+    if not re.fullmatch(r"[1-9][0-9]{0,5}", str(value)):
+        raise ValueError("a whole number from 1, such as 2")
+    return int(value)
+
+
 def _number_from_text(value: Any) -> float:
     """NaN for what is none."""
     try:
@@ -123,6 +129,8 @@ class AnswerOptions(BaseModel):
     scale: Annotated[float, Field(gt=0), BeforeValidator(_diameter_from_text)] | None = None
     """Diameter of the field of view in pixels of the photograph, for one that was cut inside of it. Left out: it is
     found; X-Vesselrt-Scale has it."""
+    frame: Annotated[int, Field(gt=0), BeforeValidator(_number_of_frame)] | None = None
+    """Which photograph of a DICOM file that holds several, from 1. Left out: the only one."""
     classes: _Names | None = None
     """Of a model that tells several apart: those to show, such as artery or artery,vein. Left out: all."""
     model: str | None = None

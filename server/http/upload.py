@@ -19,6 +19,7 @@ from vesselrt.server.work.tasks import EncodedPhoto
 
 FIELD = "image"
 _MAX_FIELDS = 8
+_RAW_TYPES = ("application/octet-stream", "application/dicom")
 _MAX_FIELD_BYTES = 1024
 _MOST_NAME_BYTES = 180  # of 255 that file systems take: number, class, format and suffix come to it
 _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
@@ -46,7 +47,7 @@ async def receive_upload(request: Request, most: int = 1) -> Upload:
     if kind == "multipart/form-data":
         photographs, fields = await _read_form(request, most)
         options = AnswerOptions.from_pairs([*query, *fields], accept)
-    elif kind.startswith("image/") or kind == "application/octet-stream":
+    elif kind.startswith("image/") or kind in _RAW_TYPES:
         options = AnswerOptions.from_pairs(query, accept)  # before a byte of the body is read
         photographs = [("", await read_body(request))]
     else:

@@ -94,16 +94,18 @@ class Pipeline:
 
     def _open_photo(self, job: Job[T], place: Share, pixel_bytes: int, admit: Admit) -> Photograph:
         """The photograph, which is admitted before it is decoded."""
-        given = job.wanted_task().photograph
+        task = job.wanted_task()
+        given, frame = task.photograph, task.frame
+        del task  # it holds the photograph
         if isinstance(given, Pixels):
             place.admit(given.count * (pixel_bytes + 3), job.cancel_token)
             return Photograph(given.read(), self._limits)
         place.reserve(job.file_bytes, job.cancel_token)  # its own copy
         if self._decoders is None:
-            return Photograph(bytes(given), self._limits, partial(decode_photo, admit=admit))
+            return Photograph(bytes(given), self._limits, partial(decode_photo, admit=admit), frame=frame)
         # Its client may leave, or the server stop, in the middle of decoding.
         decode = partial(self._decoders.decode, admit=admit, cancel=job.cancel_token)
-        return Photograph(bytes(given), self._limits, decode)
+        return Photograph(bytes(given), self._limits, decode, frame=frame)
 
     def _segment(
         self, segmenter: Segmenter, photograph: Photograph, scale: float | None, cancel: CancelToken, admit: Admit
@@ -113,7 +115,7 @@ class Pipeline:
         if content is None or not self._keeps_maps:
             return segmenter.segment(photograph, scale=scale, cancel=cancel)
         started = time.perf_counter()
-        key = map_key(content, segmenter, scale)
+        key = map_key(content, segmenter, scale, photograph.frame)
         if (found := self.maps.find(key)) is not None:
             manifest, timings = segmenter.manifest, {"cache": (time.perf_counter() - started) * 1e3}
             admit(found.probability.size // len(manifest.classes))

@@ -51,6 +51,8 @@ class PhotoTask(Generic[T]):
     """As of `Segmenter.segment`."""
     share: Share = field(default_factory=lambda: Share(Budget()))
     """Of the request's memory: holds the photograph's file, afterwards the answer."""
+    frame: int | None = None
+    """As of `Photograph`."""
     bytes_a_class: int = BYTES_A_CLASS
     """Added to `bytes_a_pixel` for each class beyond the first."""
 

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from vesselrt.runtime.measures.zones import Disc
     from vesselrt.runtime.modelfile import list_models as models
     from vesselrt.runtime.photo.decoding import Limits
+    from vesselrt.runtime.photo.photograph import Frame
+    from vesselrt.runtime.photo.photograph import list_frames as frames
     from vesselrt.runtime.photo.views import Box, Scale
     from vesselrt.runtime.segmentation import Segmentation
     from vesselrt.runtime.segmenter import Segmenter, load
@@ -54,12 +56,13 @@ _HOMES = {
     "vesselrt.runtime.measures.zones": ("Disc",),
     "vesselrt.runtime.modelfile": ("models",),
     "vesselrt.runtime.photo.decoding": ("Limits",),
+    "vesselrt.runtime.photo.photograph": ("Frame", "frames"),
     "vesselrt.runtime.photo.views": ("Box", "Scale"),
     "vesselrt.runtime.segmentation": ("Segmentation",),
     "vesselrt.runtime.segmenter": ("Segmenter", "load"),
 }
 """Module → public names. All others are errors."""
-_NAMES_THERE = {"models": "list_models"}
+_NAMES_THERE = {"models": "list_models", "frames": "list_frames"}
 """Public name → its name in that module, where they differ."""
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -76,6 +79,7 @@ __all__ = [
     "ExportError",
     "FieldOfViewError",
     "ForkError",
+    "Frame",
     "ImageDecodeError",
     "ImageError",
     "ImageNotFoundError",
@@ -96,6 +100,7 @@ __all__ = [
     "VesselMeasures",
     "VesselrtError",
     "__version__",
+    "frames",
     "load",
     "models",
 ]

@@ -38,6 +38,7 @@ class PredictOptions(TypedDict, total=False):
     colour: Colours | None
     opacity: float | None
     scale: float | None
+    frame: int | None
     simplify: float | None
     classes: Names | None
 

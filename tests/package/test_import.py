@@ -27,6 +27,7 @@ PUBLIC = [
     "ExportError",
     "FieldOfViewError",
     "ForkError",
+    "Frame",
     "ImageDecodeError",
     "ImageError",
     "ImageNotFoundError",
@@ -47,6 +48,7 @@ PUBLIC = [
     "VesselMeasures",
     "VesselrtError",
     "__version__",
+    "frames",
     "load",
     "models",
 ]

@@ -78,7 +78,7 @@ def test_photographs_are_in_the_network_at_once() -> None:
 def test_one_is_decoded_and_another_finished_while_a_third_is_in_the_network() -> None:
     meeting = threading.Barrier(3)
 
-    def decode(data: bytes, limits: Limits, enough: float | None) -> Decoded:
+    def decode(data: bytes, limits: Limits, enough: float | None, frame: int | None = None) -> Decoded:
         if data == b"to be decoded":
             meeting.wait(SECONDS)
         return Decoded(photo(7), 1, (20, 30), ())
@@ -165,7 +165,7 @@ def test_an_error_holds_no_pixels() -> None:
     class Watched(bytes):
         """A file that can be watched."""
 
-    def decode(data: bytes, limits: Limits, enough: float | None) -> Decoded:
+    def decode(data: bytes, limits: Limits, enough: float | None, frame: int | None = None) -> Decoded:
         return decode_photo(b"damaged", limits, enough)
 
     alive: weakref.WeakSet[Photograph] = weakref.WeakSet()

@@ -41,7 +41,9 @@ def test_batch_is_a_zip_of_the_librarys_files(client: httpx.Client) -> None:
         assert archive.testzip() is None
         files = {name: archive.read(name) for name in archive.namelist()}
     failed = json.loads(files.pop("002-eye 2-error.json"))
-    message = "not an image: it begins with b'no photo'. Send a JPEG, PNG, TIFF, BMP, WebP, GIF, PNM or AVIF file."
+    message = (
+        "not an image: it begins with b'no photo'. Send a JPEG, PNG, TIFF, BMP, WebP, GIF, PNM, AVIF or DICOM file."
+    )
     expected = {"number": 2, "name": "eye 2", "status": 415, "error": {"type": "ImageDecodeError", "message": message}}
     assert failed == expected
     assert files == {f"00{n}-eye {n}-svg.svg": segmenter().segment(p).encode("svg") for n, p in enumerate(PHOTOS)}

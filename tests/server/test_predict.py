@@ -222,6 +222,6 @@ def test_only_the_wanted_formats_are_decoded(monkeypatch: pytest.MonkeyPatch) ->
         answer = post(client, "image/png")
         assert error(answer) == (415, "ImageDecodeError", "the file is PNG. Send one of: JPEG, TIFF.")
         assert post(client, "image/png", cv2.imencode(".jpg", disc(64, 64))[1].tobytes()).status_code == 200
-    monkeypatch.setenv("VESSELRT_FORMATS", "jpeg,dicom")
-    with pytest.raises(OptionError, match=r"^formats.1 is 'dicom'. Expected 'jpeg', 'png', 'tiff', 'bmp', 'webp', "):
+    monkeypatch.setenv("VESSELRT_FORMATS", "jpeg,heic")
+    with pytest.raises(OptionError, match=r"^formats.1 is 'heic'. Expected 'jpeg', 'png', 'tiff', 'bmp', 'webp', "):
         ServerSettings()

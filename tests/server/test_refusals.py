@@ -39,7 +39,7 @@ BLACK = (
 )
 
 
-KINDS = "JPEG, PNG, TIFF, BMP, WebP, GIF, PNM or AVIF"
+KINDS = "JPEG, PNG, TIFF, BMP, WebP, GIF, PNM, AVIF or DICOM"
 
 
 FILE = {"image": ("photo.png", PHOTO, "image/png")}
@@ -81,7 +81,7 @@ BAD: dict[str, tuple[dict[str, Any], tuple[int, str, str]]] = {
             422,
             "OptionError",
             "unknown option 'treshold'. Expected "  # noqa: ISC004
-            "format, threshold, colour, opacity, simplify, scale, classes or model.",
+            "format, threshold, colour, opacity, simplify, scale, frame, classes or model.",
         ),
     ),
     "no colour": (

@@ -58,7 +58,7 @@ export function Invitation({ add, addSample }: Props) {
           </Picker>
         </div>
         <p className={styles.small}>
-          JPEG, PNG, TIFF, BMP, WebP, GIF, PNM or AVIF. Photographs go to this server only, and are not stored.
+          JPEG, PNG, TIFF, BMP, WebP, GIF, PNM, AVIF or DICOM. Photographs go to this server only, and are not stored.
         </p>
       </div>
       <button type="button" className={styles.sample} onClick={addSample}>

@@ -29,7 +29,7 @@ test("what is not read is called by its name, and what helps is told", async ({ 
       { name: "torn.jpg", mimeType: "image/jpeg", buffer: Buffer.alloc(0) },
     ]);
   const alert = page.locator("main").getByRole("alert");
-  await expect(alert).toContainText("The file is DICOM, which is not read. Export");
+  await expect(alert).toContainText("The file is DICOM, which needs packages that are not installed");
   await page.keyboard.press("j");
   await expect(alert).toContainText("The file is HEIC, which is not read. Save it as JPEG");
   await page.keyboard.press("j");

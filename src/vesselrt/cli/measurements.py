@@ -20,10 +20,11 @@ from vesselrt.cli.options import (
     open_model,
     read_by_class,
 )
-from vesselrt.cli.photos import expand_photos
+from vesselrt.cli.photos import expand_photos, path_of, split_frames
 from vesselrt.runtime.errors import OptionError
 from vesselrt.runtime.output.classes import Thresholds as ThresholdValues
 from vesselrt.runtime.output.classes import check_options, layers_of, say_thresholds
+from vesselrt.runtime.photo.photograph import Frame
 
 if TYPE_CHECKING:
     from vesselrt.runtime.cluster import Cluster
@@ -79,14 +80,14 @@ def measure(
     thresholds = read_by_class("threshold", threshold, fraction)
     names = NamePattern(pattern) if pattern else None
     ruler, places = Ruler(um_per_px, field_angle), _read_discs(discs) if discs else None
-    files = list(expand_photos(photos, recursive, stores=ray is not None))
+    files = list(split_frames(expand_photos(photos, recursive, stores=ray is not None)))
     with open_model(model, device, precision, threads, ray=ray) as segmenter:
         check_options(segmenter.manifest.class_names, threshold=thresholds)
         console.print(f"{segmenter.manifest.name} {segmenter.manifest.version} on {segmenter.info}")
         columns = Columns(figure_names(segmenter.manifest.class_names, zones=places is not None), names)
 
-        def row_of(photo: Path, result: "Segmentation") -> "Row":
-            disc = (places or {}).get(photo.name)
+        def row_of(photo: Path | Frame, result: "Segmentation") -> "Row":
+            disc = (places or {}).get(path_of(photo).name)
             found = result.measure(thresholds, um_per_px=ruler.um_per_px, field_angle=ruler.field_angle, disc=disc)
             return columns.row_of(photo, result, found)
 
@@ -97,8 +98,8 @@ def measure(
 
 def _fill(
     segmenter: "Segmenter | Cluster",
-    photos: list[Path],
-    row_of: "Callable[[Path, Segmentation], Row]",
+    photos: list[Path | Frame],
+    row_of: "Callable[[Path | Frame, Segmentation], Row]",
     columns: "Columns",
     table: "RowFile",
     scale: float | None,

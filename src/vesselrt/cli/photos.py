@@ -1,12 +1,17 @@
 """The photographs that a command line names: files, globs and folders."""
 
 import glob
+import re
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import cast
 
-from vesselrt.runtime.errors import OptionError, first_line
+from vesselrt.runtime.errors import OptionError, VesselrtError, first_line
 from vesselrt.runtime.output.formats import FORMATS, output_name
 from vesselrt.runtime.photo.decoding import PHOTO_SUFFIXES
+from vesselrt.runtime.photo.dicom import is_dicom
+from vesselrt.runtime.photo.photograph import Frame, list_frames
 
 
 def expand_photos(photos: list[str], recursive: bool, *, stores: bool = False) -> dict[Path, Path]:
@@ -28,6 +33,33 @@ def expand_photos(photos: list[str], recursive: bool, *, stores: bool = False) -
     return found
 
 
+def split_frames(photos: Mapping[Path, Path]) -> dict[Path | Frame, Path]:
+    """The same, with each photograph of a DICOM file that holds several. What can't be read is told when it is used."""
+    found: dict[Path | Frame, Path] = {}
+    for path, below in photos.items():
+        frames = list[Frame]()
+        with suppress(VesselrtError, OSError):
+            if isinstance(path, Path) and _begins_as_dicom(path):  # those of a store are fetched when it is their turn
+                frames = list_frames(path)
+        found.update(dict.fromkeys(frames if len(frames) > 1 else [path], below))
+    return found
+
+
+def _begins_as_dicom(path: Path) -> bool:
+    with path.open("rb") as file:
+        return is_dicom(file.read(132))
+
+
+def path_of(photo: Path | Frame) -> Path:
+    """Of its file."""
+    return photo.path if isinstance(photo, Frame) else photo
+
+
+def stem_of(photo: Path | Frame) -> str:
+    """What the names of its results begin with."""
+    return f"{photo.path.stem}-frame-{photo.number}" if isinstance(photo, Frame) else photo.stem
+
+
 def _list_matches(pattern: str) -> dict[Path, Path]:
     matches = sorted(p for p in map(Path, glob.iglob(pattern, recursive=True)) if p.is_file())  # noqa: PTH207 - any pattern
     if not matches:
@@ -40,9 +72,19 @@ def _list_folder(folder: Path, recursive: bool) -> dict[Path, Path]:
     inside = sorted(p for p in listed if p.suffix.lower() in PHOTO_SUFFIXES and p.is_file())
     if not inside:
         raise OptionError(f"{folder}: the folder holds no image ({', '.join(sorted(PHOTO_SUFFIXES))}).")
-    # What an earlier run wrote beside its photographs is not a photograph.
-    written = {p.parent / output_name(p.stem, form) for p in inside for form in FORMATS}
-    return {image: Path(*image.parts[len(folder.parts) : -1]) for image in inside if image not in written}
+    return {image: Path(*image.parts[len(folder.parts) : -1]) for image in _without_results(inside)}
+
+
+def _without_results(photos: list[Path]) -> list[Path]:
+    """Those that no earlier run wrote beside its photographs."""
+    stems = {(photo.parent, photo.stem) for photo in photos}
+    endings = "|".join(re.escape(output_name("", form)) for form in FORMATS)
+
+    def is_result(photo: Path) -> bool:
+        found = re.fullmatch(rf"(.+?)(-frame-\d+)?({endings})", photo.name)
+        return found is not None and (photo.parent, found[1]) in stems
+
+    return [photo for photo in photos if not is_result(photo)]
 
 
 def _list_store(address: str, recursive: bool, allowed: bool) -> dict[Path, Path]:

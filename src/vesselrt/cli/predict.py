@@ -21,13 +21,14 @@ from vesselrt.cli.options import (
     open_model,
     read_by_class,
 )
-from vesselrt.cli.photos import expand_photos
+from vesselrt.cli.photos import expand_photos, path_of, split_frames, stem_of
 from vesselrt.runtime.errors import OptionError, VesselrtError
 from vesselrt.runtime.files import check_writable_folder
 from vesselrt.runtime.output.classes import check_options, names_from_text
 from vesselrt.runtime.output.formats import FORMATS, OutputFormat, no_spread, output_name
 from vesselrt.runtime.output.outlines import check_simplify
 from vesselrt.runtime.output.pictures import COLOUR, OPACITY, rgb_from_colour
+from vesselrt.runtime.photo.photograph import Frame
 
 if TYPE_CHECKING:
     from vesselrt.runtime.cluster import Cluster
@@ -44,6 +45,8 @@ _Classes = Annotated[
 ]
 
 
+Targets = dict[Path | Frame, Path]
+"""Photograph → the file to write, or the folder below the output that it belongs to."""
 _Recursive = Annotated[
     bool, typer.Option("--recursive", "-r", help="Take the folders in folders too, and keep their tree.")
 ]
@@ -89,7 +92,7 @@ def predict(
 ) -> None:
     """Segment photographs and write a file for each; warnings go to stderr."""
     form = _choose_format(format, out)
-    targets = _choose_targets(expand_photos(photos, recursive, stores=ray is not None), out, form)
+    targets = _choose_targets(split_frames(expand_photos(photos, recursive, stores=ray is not None)), out, form)
     by_name = _read_classes(threshold, colour, classes)
     if simplify and form not in ("svg", "geojson"):
         raise OptionError(f"--simplify is for --format svg and geojson, and the format is {form}.")
@@ -129,7 +132,7 @@ def _checked_colour(text: str) -> str:
 
 def _write_results(
     segmenter: "Segmenter | Cluster",
-    targets: dict[Path, Path],
+    targets: Targets,
     scale: float | None,
     encode: "Callable[[Segmentation], bytes]",
 ) -> None:
@@ -137,7 +140,7 @@ def _write_results(
     failures: list[str] = []
     written: list[float] = []  # ms of each photograph whose file is there
 
-    def encoded(_: Path, result: "Segmentation") -> _Encoded:
+    def encoded(_: Path | Frame, result: "Segmentation") -> _Encoded:
         """Where it was segmented, so that encoding overlaps with the network of other photographs."""
         return _Encoded(encode(result), sum(result.timings.values()), result.warnings)
 
@@ -185,15 +188,15 @@ def _choose_format(named: OutputFormat | None, out: Path | None) -> OutputFormat
     return named
 
 
-def _choose_targets(photos: dict[Path, Path], out: Path | None, form: OutputFormat) -> dict[Path, Path]:
+def _choose_targets(photos: Targets, out: Path | None, form: OutputFormat) -> Targets:
     """Photograph → file to write. Raises OptionError when two would be written to one."""
     if out is not None and (out == STDOUT or (out.suffix and not out.is_dir())):
         if len(photos) > 1:
             raise OptionError(f"{out} is one file, and there are {len(photos)} photographs. Name a folder with -o.")
         return _check_overwritten(dict.fromkeys(photos, out))
-    targets: dict[Path, Path] = {}
+    targets: Targets = {}
     for photo, below in photos.items():
-        target = (out or Path()) / below / output_name(photo.stem, form)
+        target = (out or Path()) / below / output_name(stem_of(photo), form)
         if target in targets.values():
             other = next(p for p, t in targets.items() if t == target)
             raise OptionError(
@@ -203,9 +206,9 @@ def _choose_targets(photos: dict[Path, Path], out: Path | None, form: OutputForm
     return _check_overwritten(targets)
 
 
-def _check_overwritten(targets: dict[Path, Path]) -> dict[Path, Path]:
+def _check_overwritten(targets: Targets) -> Targets:
     """The same. Raises OptionError when a photograph would be written over."""
-    photos = {photo.resolve() for photo in targets}
+    photos = {path_of(photo).resolve() for photo in targets}
     lost = [str(target) for target in targets.values() if target.resolve() in photos]
     if lost:
         raise OptionError(f"{', '.join(lost)} would be written over a photograph. Name another place with -o.")

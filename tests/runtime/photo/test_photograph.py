@@ -49,7 +49,7 @@ def reductions(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """What each decoding divided the sides by."""
     seen: list[int] = []
 
-    def noted(data: bytes, limits: Limits, enough: float | None) -> Decoded:
+    def noted(data: bytes, limits: Limits, enough: float | None, frame: int | None = None) -> Decoded:
         result = decode_photo(data, limits, enough)
         seen.append(result.reduction)
         return result

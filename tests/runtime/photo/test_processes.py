@@ -162,7 +162,7 @@ def test_a_decoder_that_was_taken_over_is_not_believed(
         f"    data = memoryview(bytes(10**6))\n"
         f"    pixels = types.SimpleNamespace(data=data, shape={shape})\n"
         "    decoding.decode_opened = lambda encoded, enough: types.SimpleNamespace(\n"
-        f"        reduction=1, size={size}, warnings=(), pixels=pixels)\n"
+        f"        reduction=1, size={size}, warnings=(), origin=None, pixels=pixels)\n"
     )
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
     pool = DecoderPool(1)

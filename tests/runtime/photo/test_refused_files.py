@@ -31,7 +31,7 @@ from vesselrt.runtime.photo import decoding
 from vesselrt.runtime.photo.decoding import PHOTO_FORMATS, Limits, decode_photo, read_photo
 from vesselrt.runtime.photo.encoded import PHOTO_TITLES
 
-KINDS = "JPEG, PNG, TIFF, BMP, WebP, GIF, PNM or AVIF"
+KINDS = "JPEG, PNG, TIFF, BMP, WebP, GIF, PNM, AVIF or DICOM"
 
 
 EMPTY = f"the file is empty. Send a {KINDS} file."

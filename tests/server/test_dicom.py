@@ -1,0 +1,82 @@
+"""DICOM over HTTP: a photograph like others, of whose patient no answer, log or figure holds a word."""
+
+import logging
+
+import cv2
+import httpx
+import numpy as np
+import pytest
+from dicom_files import SECRETS, dataset, dicom_file, raw_dicom, series_dicom
+from serving import error, figure, picture, running, segmenter
+
+from vesselrt.server.settings import ServerSettings
+
+EYE, OTHER = picture(), picture(seed=8)
+SINGLE, SERIES = raw_dicom(EYE), series_dicom([EYE, OTHER])
+DAMAGED = {
+    "half": SINGLE[: len(SINGLE) // 2],
+    "a header alone": SINGLE[:500],
+    "other colours": dicom_file(dataset(EYE, "DOE"), EYE.tobytes()),
+    "other bits": dicom_file(dataset(EYE, "RGB", BitsAllocated=32, BitsStored=32, HighBit=31), EYE.tobytes()),
+    "another coding": SINGLE.replace(b"1.2.840.10008.1.2.1\0", b"Doe^Jane PID-77123\0\0"),
+}
+
+
+def named(data: bytes) -> dict[str, tuple[str, bytes, str]]:
+    return {"image": ("eye.dcm", data, "application/dicom")}
+
+
+def test_a_dicom_photograph_is_one_like_others(client: httpx.Client) -> None:
+    told = client.post("/predict", params={"format": "json"}, files=named(SINGLE)).json()
+    assert told["dicom"] == {"frame": 1, "frames": 1, "laterality": "R", "um_per_px": 7.5, "field_angle": 45.0}
+    png = cv2.imencode(".png", EYE[:, :, ::-1])[1].tobytes()
+    expected = client.post("/predict", content=png, headers={"Content-Type": "image/png"})
+    answer = client.post("/predict", content=SINGLE, headers={"Content-Type": "application/dicom"})
+    assert (answer.status_code, answer.content) == (200, expected.content)
+
+
+def test_a_frame_is_named(client: httpx.Client) -> None:
+    masks = []
+    for frame, picture_of_it in ((1, EYE), (2, OTHER)):
+        answer = client.post("/predict", params={"frame": frame}, files=named(SERIES))
+        assert f'filename="eye-frame-{frame}-mask.png"' in answer.headers["content-disposition"]
+        assert answer.content == client.post("/predict", files=named(raw_dicom(picture_of_it))).content
+        masks.append(answer.content)
+    assert masks[0] != masks[1]
+    status, kind, message = error(client.post("/predict", files=named(SERIES)))
+    assert (status, kind) == (415, "ImageDecodeError")
+    assert message == "the DICOM has 2 photographs. Name one of them: frame 1 to 2."
+    status, _, message = error(client.post("/predict", params={"frame": "0"}, files=named(SERIES)))
+    assert (status, message) == (422, "frame is '0'. Expected a whole number from 1, such as 2.")
+
+
+@pytest.mark.parametrize("kind", ["whole", *DAMAGED])
+def test_the_patient_is_named_nowhere(client: httpx.Client, caplog: pytest.LogCaptureFixture, kind: str) -> None:
+    data = DAMAGED.get(kind, SINGLE)
+    with caplog.at_level(logging.DEBUG):
+        answers = [
+            client.post("/predict", params={"format": form}, files=named(data)) for form in ("json", "coco", "svg")
+        ]
+        answers.append(client.post("/predict/batch", files=[("image", named(data)["image"])] * 2))
+    assert {answer.status_code for answer in answers[:3]} == ({200} if kind == "whole" else {415})
+    places = [answer.text for answer in answers] + [str(answer.headers) for answer in answers]
+    places += [client.get("/metrics").text, caplog.text]
+    for secret in SECRETS:
+        assert not any(secret.lower() in place.lower() for place in places), secret
+
+
+def test_a_decoder_that_was_given_a_damaged_file_goes_on(client: httpx.Client) -> None:
+    assert figure(client, "vesselrt_places_taken") == 0
+    for data in DAMAGED.values():
+        assert client.post("/predict", files=named(data)).status_code == 415
+    assert np.frombuffer(client.post("/predict", files=named(SINGLE)).content, np.uint8).size
+
+
+def test_a_map_that_is_kept_is_that_of_its_frame_and_knows_the_file() -> None:
+    with running(segmenter(), ServerSettings(maps_bytes=2**20)) as client:
+        masks = {frame: client.post("/predict", params={"frame": frame}, files=named(SERIES)) for frame in (1, 2)}
+        assert masks[1].content != masks[2].content
+        for frame in (1, 2):
+            again = client.post("/predict", params={"frame": frame, "format": "json"}, files=named(SERIES))
+            assert "cache;" in again.headers["server-timing"]
+            assert again.json()["dicom"]["frame"] == frame
