@@ -23,7 +23,7 @@ from vesselrt.runtime.output.classes import (
     choose_layers,
     layers_of,
 )
-from vesselrt.runtime.output.formats import OutputFormat, Rendering, Style, format_spec
+from vesselrt.runtime.output.formats import DicomFacts, OutputFormat, Rendering, Style, format_spec
 from vesselrt.runtime.output.pictures import OPACITY, draw_overlay, encode_png
 from vesselrt.runtime.output.statistics import (
     Levels,
@@ -79,6 +79,8 @@ class Segmentation:
     member: `load` with `tta` or several models gives more."""
     file_name: str | None = None
     """What "coco" calls the photograph; None: as its file is called, "" where it came as bytes or pixels."""
+    model: str = ""
+    """Name and version of what made it, such as "fundus 1.2.0"."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -185,7 +187,8 @@ class Segmentation:
         classes: Names | None = None,
     ) -> bytes:
         """The content of a file: "mask", "probability", "spread" or "overlay" (PNG), "svg", "geojson", "json" or
-        "coco".
+        "coco"; of a photograph that came as DICOM "dicom-seg" and "dicom-probability" (Segmentation) and "dicom-sr"
+        (Structured Report of `measure`).
 
         `threshold` 0..1, of all classes or by their names; None: the model's. `colour` "#rrggbb" of the vessels in
         "overlay" and "svg", likewise; `opacity` 0..1 of them in "overlay". `simplify`: pixels by which outlines may
@@ -193,8 +196,9 @@ class Segmentation:
         `classes`: the names of those to show; None: all. The mask of several has the values of `labels`, and their
         probabilities lie one below the other, as do their spreads.
 
-        Raises OptionError for a value out of its range, a class that the model lacks, and the spread of one member;
-        MissingExtraError where `simplify` needs shapely and that is not installed.
+        Raises OptionError for a value out of its range, a class that the model lacks, the spread of one member, and
+        DICOM of a photograph that came otherwise; MissingExtraError where `simplify`, "dicom-..." or the measurements
+        need what is not installed.
         """
         check_options(self.classes, colour=colour)
         return format_spec(format).write(
@@ -205,6 +209,7 @@ class Segmentation:
                 style=Style(colour, opacity, simplify),
                 file_name=self.photograph.file_name if self.file_name is None else self.file_name,
                 spread=None if self.spread is None else self.spread.reshape(-1, *self.shape),
+                dicom=DicomFacts(lambda: self.photograph.origin, lambda: self.measure(threshold, classes), self.model),
             )
         )
 

@@ -125,8 +125,9 @@ class Segmenter:
         warnings, threshold, timings = (*photograph.warnings, *doubts), self.manifest.threshold, clock.milliseconds
         facts, exclusive, scales = self.manifest.classes, self.manifest.exclusive, views[0].scales
         return Segmentation(
-            probability, photograph, threshold, timings, self.info, scales, warnings, part, facts, exclusive, spread
-        )
+            probability, photograph, threshold, timings, self.info, scales, warnings, part, facts, exclusive, spread,
+            model=f"{self.manifest.name} {self.manifest.version}",
+        )  # fmt: skip
 
     @overload
     def segment_many(

@@ -9,8 +9,8 @@ from vesselrt.runtime.manifest import ClassFacts
 from vesselrt.runtime.output.classes import ClassLayers, layers_of
 from vesselrt.runtime.output.formats import FORMATS, OutputFormat, Rendering, Style, format_spec
 
-FORMATS_OF_ALL: list[OutputFormat] = [form for form in FORMATS if form != "spread"]
-"""What a model of one member answers too."""
+FORMATS_OF_ALL: list[OutputFormat] = [form for form in FORMATS if form != "spread" and not form.startswith("dicom")]
+"""What a model of one member answers too, of a photograph that came as PNG, and always the same."""
 
 
 def drawn(picture: str) -> Mask:

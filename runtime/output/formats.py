@@ -13,13 +13,21 @@ import numpy as np
 
 from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.errors import OptionError
+from vesselrt.runtime.measures.figures import Measurements
 from vesselrt.runtime.output.classes import ClassLayer, ClassLayers, Colours
 from vesselrt.runtime.output.coco import coco_from_masks
+from vesselrt.runtime.output.dicom_objects import check_origin
+from vesselrt.runtime.output.dicom_report import report_from_measurements
+from vesselrt.runtime.output.dicom_seg import segmentation_from_layers
 from vesselrt.runtime.output.outlines import Region, geojson_from_regions, svg_from_regions
 from vesselrt.runtime.output.pictures import OPACITY, draw_overlay, encode_labels_png, encode_mask_png, encode_png
 from vesselrt.runtime.output.statistics import lowest_vessel_level
+from vesselrt.runtime.photo.origin import Origin
 
-OutputFormat = Literal["mask", "probability", "spread", "overlay", "svg", "geojson", "json", "coco"]
+OutputFormat = Literal[
+    "mask", "probability", "spread", "overlay", "svg", "geojson", "json", "coco", "dicom-seg", "dicom-probability",
+    "dicom-sr",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -41,6 +49,18 @@ class Style:
 
 
 @dataclass(frozen=True, eq=False)
+class DicomFacts:
+    """What only results in DICOM need."""
+
+    origin: Callable[[], Origin | None]
+    """Gives what the photograph's file told; None: it was no DICOM."""
+    measure: Callable[[], Measurements]
+    """Measures the masks."""
+    model: str
+    """Name and version."""
+
+
+@dataclass(frozen=True, eq=False)
 class Rendering:
     """What a writer gets."""
 
@@ -54,6 +74,8 @@ class Rendering:
     """Of the photograph, where it is known: "coco" names it."""
     spread: Image | None = None
     """(C, H, W) uint8 of every class, see Segmentation.spread; None: there is one member."""
+    dicom: DicomFacts | None = None
+    """Of a Segmentation; what is written as DICOM needs it."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +147,27 @@ def _write_coco(result: Rendering) -> bytes:
     return coco_from_masks(layers.masks(), layers.every, layers.shape, result.file_name)
 
 
+def _write_dicom_seg(result: Rendering) -> bytes:
+    facts = _dicom_facts(result)
+    return segmentation_from_layers(result.layers, facts.origin(), facts.model, "BINARY")
+
+
+def _write_dicom_probability(result: Rendering) -> bytes:
+    facts = _dicom_facts(result)
+    return segmentation_from_layers(result.layers, facts.origin(), facts.model, "FRACTIONAL")
+
+
+def _write_dicom_sr(result: Rendering) -> bytes:
+    facts = _dicom_facts(result)
+    origin = check_origin(facts.origin(), "dicom-sr")  # before it is measured
+    return report_from_measurements(facts.measure(), origin, result.layers.shape, facts.model)
+
+
+def _dicom_facts(result: Rendering) -> DicomFacts:
+    assert result.dicom is not None  # noqa: S101 - Segmentation gives it
+    return result.dicom
+
+
 FORMATS: dict[OutputFormat, FormatSpec] = {
     "mask": FormatSpec(".png", "image/png", _write_mask),
     "probability": FormatSpec(".png", "image/png", _write_probability),
@@ -134,6 +177,9 @@ FORMATS: dict[OutputFormat, FormatSpec] = {
     "geojson": FormatSpec(".geojson", "application/geo+json", _write_geojson),
     "json": FormatSpec(".json", "application/json", _write_json),
     "coco": FormatSpec(".json", "application/json", _write_coco),
+    "dicom-seg": FormatSpec(".dcm", "application/dicom", _write_dicom_seg),
+    "dicom-probability": FormatSpec(".dcm", "application/dicom", _write_dicom_probability),
+    "dicom-sr": FormatSpec(".dcm", "application/dicom", _write_dicom_sr),
 }
 
 

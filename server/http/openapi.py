@@ -36,7 +36,8 @@ A model may tell several classes apart, such as artery and vein: /models names t
 belongs to each class whose threshold it reaches. Where `exclusive` is true there, or where a mask shows several
 classes, it belongs to the most probable of these, of equals to the first.
 
-A DICOM file may hold several photographs: `frame` names one, from 1.
+A DICOM file may hold several photographs: `frame` names one, from 1. Of DICOM alone there are results in DICOM:
+`format=dicom-seg`, `dicom-probability` and `dicom-sr`. They name the patient of the photograph.
 
 Two eyes in one photograph are segmented both, each at its own scale. What is doubtful about a photograph (blurred,
 dark, overexposed, no retina, a scale that is a guess) stands in the header `X-Vesselrt-Warnings`, and in the JSON.
@@ -199,6 +200,7 @@ _DOCUMENT = {
     "milliseconds": {"wait": 0.1, "decode": 3.9, "prepare": 1.2, "infer": 21.3, "finish": 0.8},
 }
 PREDICT_ANSWER[200]["content"]["application/json"] = {"schema": {"type": "object"}, "example": _DOCUMENT}
+PREDICT_ANSWER[200]["content"]["application/dicom"] = {"schema": BINARY_SCHEMA}
 
 BATCH_REQUEST: dict[str, Any] = {
     "parameters": PREDICT_REQUEST["parameters"],

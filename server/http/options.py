@@ -105,9 +105,10 @@ class AnswerOptions(BaseModel):
     standard deviation, where /models says that a model has several members. overlay: the photograph as RGB PNG with the
     vessels coloured. svg, geojson: outlines in pixels, y down, along pixel edges or simplified. json: the mask as
     COCO's RLE, vessel density in the field of view, counts, times. coco: a file for COCO's tools, an annotation for
-    each class, the image called as the upload is. Left out: the header Accept chooses, else it is a mask. Of several
-    classes the mask has each pixel's class, from 1 in the order of /models, and probabilities and spreads lie one below
-    the other."""
+    each class, the image called as the upload is. Of a photograph that came as DICOM: dicom-seg, its masks as a DICOM
+    Segmentation; dicom-probability, its probabilities likewise; dicom-sr, its measurements as a Structured Report. Left
+    out: the header Accept chooses, else it is a mask. Of several classes the mask has each pixel's class, from 1 in the
+    order of /models, and probabilities and spreads lie one below the other."""
     threshold: (
         Annotated[float | dict[str, float], BeforeValidator(_fractions_from_text), WithJsonSchema(THRESHOLDS_SCHEMA)]
         | None

@@ -22,6 +22,7 @@ _LEAST = 128 * 2**20
 _POLL_SECONDS = 0.02
 BYTES_A_PIXEL = {
     "mask": 10, "probability": 10, "spread": 10, "overlay": 16, "svg": 16, "geojson": 16, "json": 16, "coco": 16,
+    "dicom-seg": 24, "dicom-probability": 24, "dicom-sr": 32,
 }  # fmt: skip
 """The peak in the server's own process, for the kind of file that takes most; the file itself is counted beside, and so
 is the decoder process. Measured by vesselrt.benchmarks.memory, see docs/operations.md."""

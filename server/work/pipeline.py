@@ -130,6 +130,7 @@ class Pipeline:
                 facts=manifest.classes,
                 exclusive=manifest.exclusive,
                 spread=found.spread,
+                model=f"{manifest.name} {manifest.version}",
             )
         result = segmenter.segment(photograph, scale=scale, cancel=cancel)
         self.maps.keep(key, Map(result.probability, result.scales, result.warnings, result.spread))

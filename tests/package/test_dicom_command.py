@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from commands import CPU, Run, grey, levels, tree
+from commands import CPU, Run, grey, levels, save, tree
 from dicom_files import SECRETS, raw_dicom, series_dicom
 from numpy.typing import NDArray
 
@@ -32,11 +32,28 @@ def test_each_frame_has_its_file(run: Run, mirror: Path, tmp_path: Path) -> None
     assert "mask.png is one file, and there are 2 photographs" in done.err
 
 
+def test_results_in_dicom(run: Run, mirror: Path, tmp_path: Path) -> None:
+    highdicom = pytest.importorskip("highdicom", reason="highdicom has no release for this Python")
+    (tmp_path / "series.dcm").write_bytes(series_dicom([eye(1), eye(2)]))
+    for _ in range(2):  # what was written is no photograph
+        assert run("predict", ".", "--format", "dicom-seg", "--model", mirror, *CPU).code == 0
+        assert tree(tmp_path) == {"series.dcm", "series-frame-1-dicom-seg.dcm", "series-frame-2-dicom-seg.dcm"}
+    read = highdicom.seg.segread(tmp_path / "series-frame-2-dicom-seg.dcm")
+    assert np.array_equal(read.get_pixels_by_source_frame("1.2.3.4", [2])[0, :, :, 0], levels(2) >= 102)
+    (tmp_path / "one.dcm").write_bytes(raw_dicom(eye(3)))
+    assert run("predict", "one.dcm", "-o", "out.dcm", "--model", mirror, *CPU).code == 0
+    assert highdicom.seg.segread(tmp_path / "out.dcm").SegmentationType == "BINARY"
+    save(tmp_path / "eye.png", levels(1))
+    done = run("predict", "eye.png", "--format", "dicom-sr", "--model", mirror, *CPU)
+    assert "dicom-sr refers to a DICOM photograph" in " ".join(done.err.split())
+    assert not (tmp_path / "eye-dicom-sr.dcm").exists()
+
+
 @pytest.mark.parametrize("damage", [False, True])
 def test_the_patient_is_named_nowhere(run: Run, mirror: Path, tmp_path: Path, damage: bool) -> None:
     data = series_dicom([eye(1), eye(2)])
     (tmp_path / "eye.dcm").write_bytes(data[: len(data) // 2] if damage else data)
-    for form in ("mask", "json"):
+    for form in ("mask", "json", "dicom-seg"):
         done = run("predict", "eye.dcm", "--format", form, "-o", "out", "--model", mirror, *CPU)
         assert done.code == damage, done.err
         said = done.out + done.err

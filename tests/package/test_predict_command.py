@@ -242,7 +242,7 @@ def test_folders_keep_their_tree(run: Run, mirror: Path, tmp_path: Path) -> None
         ("a/eye.png b/eye.jpg -o out.png", "out.png is one file, and there are 2 photographs. Name a folder with -o."),
         (
             "a/eye.png -o x.xyz",
-            "x.xyz names no format. Expected one of .geojson, .json, .png, .svg",
+            "x.xyz names no format. Expected one of .dcm, .geojson, .json, .png, .svg",
         ),
         ("a/eye.png -o x.png --format svg", "x.png is to be .png, and the format is svg (.svg). Leave out --format."),
         ("a/eye.png b/eye.jpg -o -", "- is one file, and there are 2 photographs."),

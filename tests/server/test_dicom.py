@@ -1,5 +1,6 @@
 """DICOM over HTTP: a photograph like others, of whose patient no answer, log or figure holds a word."""
 
+import io
 import logging
 
 import cv2
@@ -7,7 +8,7 @@ import httpx
 import numpy as np
 import pytest
 from dicom_files import SECRETS, dataset, dicom_file, raw_dicom, series_dicom
-from serving import error, figure, picture, running, segmenter
+from serving import PHOTO, error, figure, picture, running, segmenter
 
 from vesselrt.server.settings import ServerSettings
 
@@ -80,3 +81,17 @@ def test_a_map_that_is_kept_is_that_of_its_frame_and_knows_the_file() -> None:
             again = client.post("/predict", params={"frame": frame, "format": "json"}, files=named(SERIES))
             assert "cache;" in again.headers["server-timing"]
             assert again.json()["dicom"]["frame"] == frame
+
+
+def test_results_in_dicom(client: httpx.Client) -> None:
+    highdicom = pytest.importorskip("highdicom", reason="highdicom has no release for this Python")
+    answer = client.post("/predict", params={"format": "dicom-seg", "frame": 2, "threshold": 0.6}, files=named(SERIES))
+    assert answer.headers["content-type"] == "application/dicom"
+    assert 'filename="eye-frame-2-dicom-seg.dcm"' in answer.headers["content-disposition"]
+    segments = highdicom.seg.segread(io.BytesIO(answer.content)).get_pixels_by_source_frame("1.2.3.4", [2])
+    assert np.array_equal(segments[0, :, :, 0], segmenter().segment(OTHER).mask(0.6))
+    status, kind, message = error(client.post("/predict", params={"format": "dicom-seg"}, files={"image": PHOTO}))
+    assert (status, kind) == (422, "OptionError")
+    assert message.startswith(
+        "dicom-seg refers to a DICOM photograph and repeats its patient, and this photograph is no"
+    )

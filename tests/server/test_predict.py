@@ -166,7 +166,7 @@ def test_accept_chooses_the_format(client: httpx.Client, accept: str, media: str
 
 def test_what_is_not_to_be_had_is_not_acceptable(client: httpx.Client) -> None:
     answer = client.post("/predict", content=PHOTO, headers={"Accept": "video/mp4"})
-    offered = "image/png, image/svg+xml, application/geo+json, application/json"
+    offered = "image/png, image/svg+xml, application/geo+json, application/json, application/dicom"
     message = f"nothing in Accept: video/mp4 is offered. Accept one of: {offered}."
     assert error(answer) == (406, "RequestError", message)
 

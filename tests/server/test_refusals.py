@@ -72,7 +72,8 @@ BAD: dict[str, tuple[dict[str, Any], tuple[int, str, str]]] = {
         (
             422,
             "OptionError",
-            "format is 'jpeg'. Expected one of: mask, probability, spread, overlay, svg, geojson, json, coco.",
+            "format is 'jpeg'. Expected one of: mask, probability, spread, overlay, svg, geojson, json, coco, "  # noqa: ISC004
+            "dicom-seg, dicom-probability, dicom-sr.",
         ),
     ),
     "misspelt option": (

@@ -28,11 +28,9 @@ def decoded(png: bytes) -> NDArray[Any]:
 
 
 def test_the_table_of_formats() -> None:
-    assert (
-        tuple(FORMATS)
-        == get_args(OutputFormat)
-        == ("mask", "probability", "spread", "overlay", "svg", "geojson", "json", "coco")
-    )
+    pictures, documents = ("mask", "probability", "spread", "overlay"), ("svg", "geojson", "json", "coco")
+    dicom = ("dicom-seg", "dicom-probability", "dicom-sr")
+    assert tuple(FORMATS) == get_args(OutputFormat) == (*pictures, *documents, *dicom)
     assert [(spec.suffix, spec.media_type) for spec in FORMATS.values()] == [
         (".png", "image/png"),
         (".png", "image/png"),
@@ -42,6 +40,7 @@ def test_the_table_of_formats() -> None:
         (".geojson", "application/geo+json"),
         (".json", "application/json"),
         (".json", "application/json"),
+        *[(".dcm", "application/dicom")] * 3,
     ]
     assert output_name("photo", "svg") == "photo-svg.svg"
 
@@ -69,9 +68,9 @@ def test_a_threshold_out_of_range_is_refused(threshold: float, name: str, form: 
 def test_an_unknown_format_is_refused() -> None:
     with pytest.raises(OptionError) as caught:
         write_as("jpeg", RAMP)
-    assert (
-        str(caught.value)
-        == "unknown format 'jpeg'. Expected one of: mask, probability, spread, overlay, svg, geojson, json, coco."
+    assert str(caught.value) == (
+        "unknown format 'jpeg'. Expected one of: mask, probability, spread, overlay, svg, geojson, json, coco, "
+        "dicom-seg, dicom-probability, dicom-sr."
     )
 
 
