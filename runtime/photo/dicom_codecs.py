@@ -239,3 +239,5 @@ _OTHERS = {
     "1.2.840.10008.1.2.4.203": "High-Throughput JPEG 2000",
     **dict.fromkeys((f"1.2.840.10008.1.2.4.{number}" for number in range(100, 109)), "video"),
 }
+SYNTAXES = tuple(_CODINGS)
+"""The transfer syntaxes that are read."""

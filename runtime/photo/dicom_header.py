@@ -43,11 +43,16 @@ _SHAPES = {
     "PatientID": r"[^\x00-\x1f\x7f\\]{1,64}",
 }  # fmt: skip
 """Keyword → what its value has to look like; of the others `_TEXT`."""
-_KINDS = re.compile(
-    # Ophthalmic Photography of 8 and 16 bits and of wide fields, Secondary Capture of one and of several frames, and
-    # photographs of no special kind.
-    r"1\.2\.840\.10008\.5\.1\.4\.1\.1\.(77\.1\.5\.[1256]|7|7\.[1234]|77\.1\.4)"
-)
+_STORAGE = "1.2.840.10008.5.1.4.1.1"
+KINDS = tuple(
+    f"{_STORAGE}.{kind}"
+    for kind in (
+        # Ophthalmic Photography of 8 and 16 bits and of wide fields, Secondary Capture of one and of several frames,
+        # and photographs of no special kind.
+        *("77.1.5.1", "77.1.5.2", "77.1.5.5", "77.1.5.6"), *("7", "7.1", "7.2", "7.3", "7.4"), "77.1.4",
+    )
+)  # fmt: skip
+"""SOP classes of photographs."""
 MISSING = "the file is DICOM, which needs packages that are not installed. Run: pip install 'vesselrt[dicom]'"
 _MICROMETRES = 1000  # in a millimetre
 _WIDEST_PIXEL, _WIDEST_FIELD = 1000.0, 360.0
@@ -124,7 +129,7 @@ def _read_header(data: bytes) -> DicomHeader:
     ]  # fmt: skip
     found = _elements(stream, wanted, PIXEL_DATA, syntax)
     identity = _identity_from(found)
-    if not _KINDS.fullmatch(identity.get("SOPClassUID", "")):
+    if identity.get("SOPClassUID") not in KINDS:
         raise ImageDecodeError(
             "the DICOM is not a photograph. Send Ophthalmic Photography, Secondary Capture or VL Photographic images."
         )

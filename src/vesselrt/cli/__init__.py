@@ -22,7 +22,7 @@ app = typer.Typer(
 )
 for command in (
     predict.predict, measurements.measure, serve.serve, models.models, models.info, measure.evaluate, measure.compare,
-    training.outline, training.train, export.export, export.convert, serve.triton,
+    training.outline, training.train, export.export, export.convert, serve.triton, serve.receive,
 ):  # fmt: skip
     app.command()(with_verbosity(command))
 app.command("compile")(with_verbosity(export.compile_model))

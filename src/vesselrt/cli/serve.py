@@ -1,9 +1,15 @@
-"""`vesselrt serve`: models over HTTP; `vesselrt triton`: for another server."""
+"""`vesselrt serve`: models over HTTP; `vesselrt triton`: for another server; `vesselrt receive`: over DICOM."""
 
+import signal
+import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from vesselrt.cli.console import console
+from vesselrt.cli.options import Device, Models, Precision, Threads, load_model
 
 
 def serve(
@@ -48,3 +54,36 @@ def triton(
 
     for folder in write_triton_repository(model, out, instances):
         typer.echo(folder)
+
+
+def receive(
+    send: Annotated[str, typer.Option(help="Where results go: TITLE@HOST:PORT.")],
+    queue: Annotated[Path, typer.Option(help="Folder of what waits; nothing in it is lost by a kill.")],
+    format: Annotated[  # noqa: A002 - the option's name
+        list[str] | None, typer.Option(help="dicom-seg, dicom-probability, dicom-sr; repeat. Default: dicom-seg.")
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on, 0: any free one.")] = 11112,
+    title: Annotated[str, typer.Option(help="Title of this node.")] = "VESSELRT",
+    caller: Annotated[list[str] | None, typer.Option(help="Title that may send; repeat. Default: any.")] = None,
+    queue_mb: Annotated[int, typer.Option(min=1, help="Megabytes of photographs that may wait.")] = 4096,
+    model: Models = None,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    threads: Threads = None,
+) -> None:
+    """Be a node of a DICOM network: photographs come in by C-STORE, their segmentations and reports go out."""
+    from vesselrt.server.dicom.node import Node, NodeSettings, Receiver, checked_formats
+    from vesselrt.server.dicom.spool import Spool
+
+    settings = NodeSettings(Receiver.from_text(send), checked_formats(format), host, port, title, tuple(caller or ()))
+    with load_model(model, device, precision, threads) as segmenter, closing(Spool(queue, queue_mb * 10**6)) as spool:
+        node = Node(segmenter, spool, settings)
+        console.print(f"{segmenter.manifest.name} {segmenter.manifest.version} on {segmenter.info}")
+        console.print(f"{title} listens on {host}, port {node.port}; results go to {send}")
+        before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # what orchestrators send is no failure
+        try:
+            node.wait()
+        finally:
+            node.close()
+            signal.signal(signal.SIGTERM, before)

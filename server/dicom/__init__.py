@@ -1,0 +1,1 @@
+"""A node of a hospital's DICOM network: photographs come in, segmentations and reports go out."""
