@@ -170,6 +170,9 @@ class Node:
             _log.error("%s waits: %s", photo.stem[:8], error.strerror)
             self._ending.wait(_FIRST_PAUSE)
             self._came.set()
+        except Exception as error:  # noqa: BLE001 - of other libraries, whose words may name the patient
+            self._spool.fail(photo, f"an unexpected {type(error).__name__}")
+            _log.error("%s failed: an unexpected %s", photo.stem[:8], type(error).__name__)
 
     def _results_of(self, photo: Path) -> dict[str, bytes]:
         results, limits = {}, self._segmenter.limits
@@ -211,7 +214,11 @@ class Node:
             for result in results:
                 if self._ending.is_set() or not association.is_established:
                     break
-                status = association.send_c_store(pydicom.dcmread(result))
+                try:
+                    status = association.send_c_store(pydicom.dcmread(result))
+                except ValueError:  # it agreed to none of this kind
+                    _log.warning("a result waits: %s takes no %s", receiver.title, result.stem[5:])
+                    continue
                 if "Status" in status and status.Status in (_SUCCESS, 0xB000, 0xB006, 0xB007):  # the last: with remarks
                     self._spool.sent(result)
                     taken += 1

@@ -243,6 +243,39 @@ def test_what_can_not_be_used_is_put_aside_and_no_patient_is_named(
     assert not [secret for secret in SECRETS if secret in said]
 
 
+def test_an_error_of_another_library_ends_nothing_and_is_not_quoted(
+    folder: Path, archive: Archive, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = Node._results_of
+
+    def fail_once(node: Node, photo: Path) -> dict[str, bytes]:
+        monkeypatch.setattr(Node, "_results_of", make)
+        raise ValueError(SECRETS[0])
+
+    monkeypatch.setattr(Node, "_results_of", fail_once)
+    with running(folder, archive) as node:
+        assert send(node.port, photo(1), photo(2)) == [0, 0]
+        archive.wait_for(1)
+    assert "an unexpected ValueError" in caplog.text
+    assert SECRETS[0] not in caplog.text
+
+
+def test_a_receiver_that_takes_no_segmentations_lets_them_wait(
+    folder: Path, archive: Archive, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive.close()
+    with monkeypatch.context() as patch:
+        patch.setattr(nodes, "_RESULT_KINDS", nodes._RESULT_KINDS[1:])
+        archive.open()
+    with running(folder, archive) as node:
+        assert send(node.port, photo()) == [0]
+        end = time.monotonic() + SECONDS
+        while "takes no dicom-seg" not in caplog.text:
+            assert time.monotonic() < end
+            time.sleep(0.02)
+        assert [name.partition("/")[0] for name in names(folder)] == ["outgoing"]
+
+
 def test_a_photograph_over_the_limit_ends_its_association(folder: Path, archive: Archive) -> None:
     with running(folder, archive, most_bytes=10_000) as node:
         assert send(node.port, raw_dicom(np.zeros((100, 100, 3), np.uint8))) == [None]
