@@ -12,7 +12,12 @@ ROOT = Path(__file__).resolve().parents[2]
 HEAVY = {"torch", "monai", "onnx", "matplotlib", "skimage", "scipy", "shapely", "yaml"}
 WEB = {"fastapi", "starlette", "uvicorn"}
 OTHERS = {"vesselrt.cli", "vesselrt.server", "vesselrt.training", "vesselrt.export", "vesselrt.benchmarks"}
-OPTIONAL = {"vesselrt.runtime.engines.cuda"}  # its library is an extra
+OPTIONAL = {  # their libraries are extras
+    "vesselrt.runtime.engines.cuda",
+    "vesselrt.server.grpc.gateway",
+    "vesselrt.server.grpc.inference_pb2",
+    "vesselrt.server.ray",
+}
 
 PUBLIC = [
     "Answer",
