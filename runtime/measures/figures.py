@@ -57,8 +57,9 @@ class VesselMeasures:
     """All turns of the vessels, in radians, by their length: radians per px. Hart et al. (1999), their τ4. Turns that
     are sharper than 1/200 of the field's diameter are evened out."""
     fractal_d0: float
-    """Capacity dimension by box counting, of the mask. Mainster, Eye 1990;4:235. Boxes of 1/200 to 1/6 of the field's
-    diameter, each size on that of 16 positions of the grid where fewest boxes are needed."""
+    """Capacity dimension by box counting, of the mask. Mainster, Eye 1990;4:235. Boxes of 1/40 to 1/4 of the field's
+    diameter, none smaller than a vessel is wide; each size on that of 16 positions of the grid where fewest boxes are
+    needed."""
     fractal_d1: float
     """Information dimension, of the shares of the mask in the same boxes. Stošić and Stošić, IEEE Trans Med Imaging
     2006;25:1101."""

@@ -7,9 +7,10 @@ from numpy.typing import NDArray
 
 from vesselrt.runtime.arrays import Mask
 
-_SIZES = (8, 11, 16, 23, 32, 45, 64, 91, 128, 181, 256)
-"""px of the working scale, 1/200 to 1/6 of the field's diameter: below, a vessel is a plane; above, every box is
-full."""
+_SIZES = (40, 50, 80, 100, 160, 200, 320, 400)
+"""px of the working scale, 1/40 to 1/4 of the field's diameter; whole numbers of them fit. In boxes that are smaller
+than a vessel is wide the mask is a plane: they count thick vessels, most so for the higher orders, and D2 comes out
+above D0. In larger boxes than these there is some vessel everywhere."""
 _OFFSETS = 4  # grids along each axis, moved by a quarter of a box: the one that needs fewest boxes counts
 
 

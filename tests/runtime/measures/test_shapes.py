@@ -116,16 +116,54 @@ def test_dimensions_of_what_has_known_ones() -> None:
     # Each of 8 parts in 3 has as much of the whole as the others: all dimensions are the same.
     for dimension in (exact.capacity, exact.information, exact.correlation):
         assert dimension == pytest.approx(math.log(8) / math.log(3), abs=1e-9)
-    plane = measure_dimensions(np.ones((1024, 1024), bool))
-    line = measure_dimensions(np.eye(1024, dtype=bool))
+    plane = measure_dimensions(np.ones((1600, 1600), bool))
+    line = measure_dimensions(np.eye(1600, dtype=bool))
     assert plane is not None
     assert line is not None
     assert plane.capacity == pytest.approx(2, abs=0.03)
     assert line.capacity == pytest.approx(1, abs=0.03)
-    other_sizes = measure_dimensions(sierpinski(6))
+    other_sizes = measure_dimensions(sierpinski(7))
     assert other_sizes is not None
-    assert other_sizes.capacity == pytest.approx(math.log(8) / math.log(3), abs=0.06)  # the boxes don't fit its parts
+    assert other_sizes.capacity == pytest.approx(math.log(8) / math.log(3), abs=0.03)  # the boxes don't fit its parts
     assert measure_dimensions(np.zeros((9, 9), bool)) is None
+
+
+def test_a_triangle_of_sierpinski_has_one_dimension() -> None:
+    rows, columns = np.mgrid[:1024, :1024]
+    found = measure_dimensions((rows & columns) == 0, (32, 64, 128, 256))
+    assert found is not None
+    for dimension in (found.capacity, found.information, found.correlation):
+        assert dimension == pytest.approx(math.log2(3), abs=1e-9)
+
+
+def test_a_multifractal_has_the_dimensions_of_its_spectrum() -> None:
+    """Each square gives its quarters 4, 2, 1 and 1 of 8 parts of its pixels, five times."""
+    shares = np.ones((1, 1), int)
+    for _ in range(5):
+        shares = np.kron(shares, [[4, 2], [1, 1]])
+    fill = np.arange(1024).reshape(32, 32)  # the fullest square, of 4^5 parts, has all of its pixels
+    mask = np.vstack([np.hstack([fill < share for share in row]) for row in shares])
+    found = measure_dimensions(mask, (32, 64, 128, 256, 512))
+    assert found is not None
+    parts = np.array([4, 2, 1, 1]) / 8
+    assert found.capacity == pytest.approx(2, abs=1e-9)
+    assert found.information == pytest.approx(-(parts * np.log2(parts)).sum(), abs=1e-9)
+    assert found.correlation == pytest.approx(-np.log2((parts**2).sum()), abs=1e-9)
+
+
+def test_the_width_of_vessels_is_no_part_of_the_pattern() -> None:
+    """Some vessels are ten times as wide as others: no order must see them as planes."""
+    mask = np.zeros((1600, 1600), bool)
+    mask[785:815] = True
+    broad = measure_dimensions(mask)
+    assert broad is not None
+    for dimension in (broad.capacity, broad.information, broad.correlation):
+        assert dimension == pytest.approx(1, abs=0.06)
+    for row in range(20, 1600, 130):
+        mask[row : row + 3, 300:] = True
+    found = measure_dimensions(mask)
+    assert found is not None
+    assert found.capacity > found.information > found.correlation > 1
 
 
 def test_dimensions_fall_with_their_order() -> None:
