@@ -5,6 +5,7 @@ edge, or a corner and no neighbour (mixed adjacency, Rosenfeld 1970), so that a 
 triangles. Pixels of three neighbours and more are nodes; what lies between nodes are paths.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -20,6 +21,8 @@ from vesselrt.runtime.measures.working import WorkingMask
 _SPUR_ROOM = 2.0  # px: what sticks out of a vessel by less, beside its own width, is a bump of the mask's edge
 _MAX_ROUNDS = 6  # of pruning: a spur of a spur of a spur is pruned too
 _WIDTH_REACH = (4.0, 32.0)  # px, at least and at most
+_MOST_COVERED = 0.5  # share of the picture: no vessels fill it, and to thin them out takes long
+_MOST_PIXELS = 80_000  # of a skeleton, 50 diameters of a field: three times what the finest photographs have
 _SMOOTHING = 2.0  # px: evens out the stairs of a skeleton, whose length would depend on its direction
 
 
@@ -68,10 +71,17 @@ class _Traced:
     count: int
 
 
-def trace_centrelines(working: WorkingMask) -> Centrelines:
-    """The centrelines of a mask. Raises MissingExtraError where scikit-image is not installed."""
+def trace_centrelines(working: WorkingMask) -> Centrelines | str:
+    """The centrelines of a mask, or why they can't be had. Raises MissingExtraError where scikit-image is not
+    installed.
+    """
+    skeletonize = _import_skeletonize()
+    if np.count_nonzero(working.mask) > _MOST_COVERED * working.mask.size:
+        return "more than half of the picture is vessel: the threshold is too low"
+    skeleton: Mask = skeletonize(working.mask)
+    if np.count_nonzero(skeleton) > _MOST_PIXELS:
+        return "the centrelines are longer than those of any eye: the threshold is too low"
     radii = working.radii().astype(np.float64)
-    skeleton = _skeleton_of(working.mask)
     traced = _trace(skeleton)
     for _ in range(_MAX_ROUNDS):
         spurs = [chain for chain, is_spur in zip(traced.chains, _spurs(traced, radii), strict=True) if is_spur]
@@ -84,13 +94,12 @@ def trace_centrelines(working: WorkingMask) -> Centrelines:
     return _join_near_nodes(_paths_of(traced, radii, areas))
 
 
-def _skeleton_of(mask: Mask) -> Mask:
+def _import_skeletonize() -> Callable[[Mask], Mask]:
     try:
         from skimage.morphology import skeletonize
     except ModuleNotFoundError:
         raise MissingExtraError.of("measuring vessels", "measure") from None
-    skeleton: Mask = skeletonize(mask)  # type: ignore[no-untyped-call]
-    return skeleton
+    return skeletonize
 
 
 def _neighbours(skeleton: Mask) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -121,7 +121,7 @@ class _Measured:
 
     mask: Mask  # (H, W) of the photograph, within the field of view
     working: WorkingMask
-    lines: Centrelines
+    lines: Centrelines | str  # or why there are none
 
     @classmethod
     def of(cls, mask: Mask, scales: tuple[Scale, ...]) -> "_Measured":
@@ -146,9 +146,11 @@ class _Measured:
         reasons = {key: value for key, value in figures.items() if isinstance(value, str)}
         return VesselMeasures(class_name=name, zone=zone, **numbers, reasons=reasons)
 
-    def widths_in(self, ring: Ring, disc: Disc) -> list[float]:
-        """The width of each vessel that shows enough of itself in the ring, px of the photograph."""
+    def widths_in(self, ring: Ring, disc: Disc) -> list[float] | str:
+        """The width of each vessel that shows enough of itself in the ring, px of the photograph; or why not."""
         assert disc.diameter is not None  # noqa: S101 - `_with_diameter` saw to it
+        if isinstance(self.lines, str):
+            return self.lines
         within, factor = self._working_ring(ring), self.working.factor
         _, labels = cv2.connectedComponents(within.cut(self.working.mask).view(np.uint8), connectivity=8)
         longest: dict[int, Run] = {}
@@ -178,6 +180,8 @@ class _Measured:
 
     def _lines(self, ring: Ring) -> Figures:
         """What centrelines tell within a ring of the working scale."""
+        if isinstance(self.lines, str):
+            return dict.fromkeys(_OF_LINES, self.lines)
         runs, factor = runs_within(self.lines, ring), self.working.factor
         degrees = self.lines.degrees[ring.holds(self.lines.nodes)]
         tortuosity, curvature = distance_tortuosity(runs), mean_curvature(runs)
@@ -195,6 +199,8 @@ class _Measured:
 
 
 _NO_VESSEL = "there is no vessel"
+_OF_AREAS = ("coverage", "density", "parts", "fractal_d0", "fractal_d1", "fractal_d2")
+_OF_LINES = tuple(name for name in VESSEL_FIGURES if name not in _OF_AREAS)
 
 
 def _calibres(runs: Sequence[Run], factor: float) -> Figures:

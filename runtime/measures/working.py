@@ -1,5 +1,6 @@
 """The one scale at which masks are measured, so that the same eye has the same figures in every camera's pixels."""
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -12,7 +13,8 @@ from vesselrt.runtime.photo.views import Box, Scale
 WORKING_DIAMETER = 1600
 """px: what a field of view's diameter is brought to. The thinnest vessels of the largest photographs keep a pixel."""
 _MAX_ENLARGEMENT = 4.0  # more adds no detail
-_MAX_SIDE = 2 * WORKING_DIAMETER  # two fields of view side by side fit; time and memory have a bound
+MAX_PIXELS = 2 * WORKING_DIAMETER**2
+"""Two fields of view side by side fit; time and memory have a bound."""
 _LARGEST_HOLE = 64  # px: a square of 1/200 of the diameter is a reflex in a vessel, and no loop of vessels
 _HALF = 120  # of 255: just below one half, where a line of single pixels that runs diagonally would fall apart
 
@@ -44,7 +46,7 @@ def working_mask(mask: Mask, scales: tuple[Scale, ...]) -> WorkingMask:
     """(H, W) bool, true within the fields of view `scales` alone → the same at the working scale."""
     box = _around([scale.box for scale in scales])
     wanted = WORKING_DIAMETER / scales[0].diameter
-    factor = min(wanted, _MAX_ENLARGEMENT, _MAX_SIDE / box.longer)
+    factor = min(wanted, _MAX_ENLARGEMENT, math.sqrt(MAX_PIXELS / (box.width * box.height)))
     size = max(1, round(box.width * factor)), max(1, round(box.height * factor))
     levels = np.ascontiguousarray(box.cut(mask)).view(np.uint8) * np.uint8(255)
     way = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR

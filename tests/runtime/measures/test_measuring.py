@@ -197,6 +197,21 @@ def test_a_segmentation_measures_its_mask(fundus_jpeg: bytes) -> None:
         result.measure(threshold=2)
 
 
+def test_a_mask_that_is_no_vessels_costs_no_time() -> None:
+    """At a low threshold noise is a mask: to follow its lines would take a server minutes."""
+    full = measured(np.ones((400, 400), bool))
+    assert (full.density, full.parts, math.isnan(full.length_px)) == (1, 1, True)
+    assert full.reasons["calibre_mean_px"] == "more than half of the picture is vessel: the threshold is too low"
+    rows, columns = np.mgrid[:1200, :1200]
+    lattice = (rows % 12 < 3) | (columns % 12 < 3)
+    lines = measured(lattice)
+    assert math.isnan(lines.branching_points)
+    assert lines.fractal_d0 == pytest.approx(2, abs=0.02)
+    assert lines.reasons["tortuosity"] == ("the centrelines are longer than those of any eye: the threshold is too low")
+    found = measured_all(lattice, Ruler(disc=vesselrt.Disc(600, 600, 200)))
+    assert "threshold is too low" in found.reasons()["zone_b_length_px"]
+
+
 def test_a_missing_package_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "skimage.morphology", None)
     with pytest.raises(MissingExtraError, match=r"^measuring vessels needs .* pip install 'vesselrt\[measure\]'$"):
