@@ -96,7 +96,12 @@ class Cluster:
             raise
 
     def segment_many(
-        self, photos: Iterable[P], then: "Callable[[P, Segmentation], R]", *, scale: float | None = None
+        self,
+        photos: Iterable[P],
+        then: "Callable[[P, Segmentation], R]",
+        *,
+        scale: float | None = None,
+        quality: bool = True,
     ) -> Generator[R | VesselrtError | OSError]:
         """What `then` makes of each photograph and its result, or the error in its place, in their order.
 
@@ -109,7 +114,7 @@ class Cluster:
         while True:
             while idle and (photo := next(source, None)) is not None:
                 worker = idle.popleft()
-                begun.append((worker, worker.segment.remote(photo, photo.absolute(), shared, scale)))
+                begun.append((worker, worker.segment.remote(photo, photo.absolute(), shared, scale, quality)))
             if not begun:
                 return
             worker, reference = begun.popleft()
@@ -185,14 +190,14 @@ class _Worker:
         return segmenter.manifest, segmenter.info
 
     def segment(
-        self, photo: P, place: P, then: "Callable[[P, Segmentation], R]", scale: float | None
+        self, photo: P, place: P, then: "Callable[[P, Segmentation], R]", scale: float | None, quality: bool
     ) -> "R | VesselrtError | OSError":
         """`photo`: as the caller names it; `place`: the same from any folder."""
         try:
             segmenter = self._loaded()
             with segmenter.working():
                 source = place if isinstance(place, Path | Frame) else _fetch_photo(place, segmenter.limits)
-                return then(photo, segmenter.segment(source, scale=scale))
+                return then(photo, segmenter.segment(source, scale=scale, quality=quality))
         except (VesselrtError, OSError) as error:
             return error.with_traceback(None)
 

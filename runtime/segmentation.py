@@ -35,6 +35,7 @@ from vesselrt.runtime.output.statistics import (
 )
 from vesselrt.runtime.photo.photograph import Photograph
 from vesselrt.runtime.photo.placing import keep_within
+from vesselrt.runtime.photo.quality import Quality
 from vesselrt.runtime.photo.views import Box, Scale, mask_of
 
 _PREVIEW = 1024  # px: longest side of the picture in a notebook
@@ -77,6 +78,9 @@ class Segmentation:
     """(H, W) uint8, of several classes (C, H, W): how far the members are apart whose maps `probability` is the mean
     of: 510 × the standard deviation of their probabilities, so 255 is 0.5, the most that there can be. None of one
     member: `load` with `tta` or several models gives more."""
+    quality: Quality | None = None
+    """The verdict on the photograph and its reasons, each of which is a warning too. None: it was not asked for, or the
+    model has no scale at which it could be judged."""
     file_name: str | None = None
     """What "coco" calls the photograph; None: as its file is called, "" where it came as bytes or pixels."""
     model: str = ""
@@ -231,7 +235,8 @@ class Segmentation:
         return encode_png(draw_overlay(image, ((mask, layer.colour) for layer, mask in layers.masks()), OPACITY))
 
     def document(self, threshold: Thresholds | None = None, classes: Names | None = None) -> dict[str, Any]:
-        """What the format "json" holds: the mask as COCO's RLE, figures, fields of view, warnings. Raises OptionError.
+        """What the format "json" holds: the mask as COCO's RLE, figures, fields of view, quality, warnings.
+        Raises OptionError.
 
         `vessel_density` is `density`, `vessel_parts` counts what is connected by edges or corners. Of a model of
         several classes each of them has its threshold, mask and figures in `classes`. `dicom`: what such a file tells,
@@ -244,6 +249,7 @@ class Segmentation:
         return {
             **self._describe_classes(self.layers(threshold, classes)),
             "fields_of_view": fields,
+            "quality": self.quality and self.quality.document(),
             "warnings": list(self.warnings),
             **({} if origin is None else {"dicom": origin.describe()}),
         }

@@ -93,6 +93,7 @@ class Segmenter:
         bgr: bool = False,
         scale: float | None = None,
         region: Box | tuple[int, int, int, int] | None = None,
+        quality: bool = True,
         cancel: CancelToken | None = None,
     ) -> Segmentation:
         """Segments a photograph: encoded bytes, a path, an open file, or pixels: (H, W, 3) uint8 RGB, and what
@@ -101,7 +102,8 @@ class Segmenter:
 
         `scale`: the diameter of the field of view in pixels of this photograph, for one that was cut inside of it;
         None: it is found. `region`: the part to segment, as top, left, bottom, right; the map has the photograph's size
-        and is 0 elsewhere, and the scale is that of the whole photograph. `cancel`: a token of vesselrt.runtime.stages,
+        and is 0 elsewhere, and the scale is that of the whole photograph. `quality`: whether the photograph is judged,
+        and warned of; no, for those of ultra-wide-field cameras. `cancel`: a token of vesselrt.runtime.stages,
         by which another thread ends the call after its present stage.
 
         Raises ImageError when the photograph can't be used, OptionError for a scale or region that it can't have,
@@ -113,7 +115,7 @@ class Segmenter:
             decoded = photograph.decode(self._members.finest)
         cancel.check()
         with clock("prepare"):
-            views = [photograph.prepare(decoded, wanted, scale) for wanted in self._members.preparations]
+            views = [photograph.prepare(decoded, one, scale, quality=quality) for one in self._members.preparations]
             part = None if region is None else _check_region(region, views[0].shape)
         cancel.check()
         with clock("infer"):
@@ -127,6 +129,7 @@ class Segmenter:
         return Segmentation(
             probability, photograph, threshold, timings, self.info, scales, warnings, part, facts, exclusive, spread,
             model=f"{self.manifest.name} {self.manifest.version}",
+            quality=next((view.quality for view in views if view.quality), None),
         )  # fmt: skip
 
     @overload
@@ -136,6 +139,7 @@ class Segmenter:
         *,
         bgr: bool = False,
         scale: float | None = None,
+        quality: bool = True,
         at_once: int | None = None,
         cancel: CancelToken | None = None,
     ) -> Generator[Segmentation | VesselrtError | OSError]: ...
@@ -148,17 +152,19 @@ class Segmenter:
         *,
         bgr: bool = False,
         scale: float | None = None,
+        quality: bool = True,
         at_once: int | None = None,
         cancel: CancelToken | None = None,
     ) -> Generator[R | VesselrtError | OSError]: ...
 
-    def segment_many(
+    def segment_many(  # noqa: PLR0913 - one for each thing that a caller may choose
         self,
         photos: Iterable[Any],
         then: Callable[[Any, Segmentation], Any] | None = None,
         *,
         bgr: bool = False,
         scale: float | None = None,
+        quality: bool = True,
         at_once: int | None = None,
         cancel: CancelToken | None = None,
     ) -> Generator[Any]:
@@ -189,7 +195,7 @@ class Segmenter:
 
         def work(photo: Any, stop: CancelToken) -> Any:
             with self.working():
-                result = self.segment(photo, bgr=bgr, scale=scale, cancel=stop)
+                result = self.segment(photo, bgr=bgr, scale=scale, quality=quality, cancel=stop)
                 return result if then is None else then(photo, result)
 
         return map_in_order(work, photos, count, cancel)

@@ -24,7 +24,7 @@ LENGTHS = ("field_diameter_px", "um_per_px")
 _ABOUT = ("file", "sha256")
 _EYE = ("laterality", "width", "height", "field_diameter_px", "scale", "um_per_px")
 _MODEL = ("model", "model_version", "device", "precision", "threshold")
-_DOUBTS = ("reasons", "warnings", "error")
+_DOUBTS = ("reasons", "quality", "quality_reasons", "warnings", "error")
 _SIDES = {"l": "L", "left": "L", "os": "L", "r": "R", "right": "R", "od": "R"}
 
 
@@ -99,6 +99,8 @@ class Columns:
             "um_per_px": found.um_per_px,
             **found.figures(),
             "reasons": _reasons(found, self.figures),
+            "quality": result.quality.verdict if result.quality else "",
+            "quality_reasons": " ".join(result.quality.reasons) if result.quality else "",
             "warnings": " ".join(warnings),
         }
 

@@ -164,20 +164,24 @@ class Photograph:
         decoded = self._decode(enough)
         return decoded if enough is None or decoded.reduction > 1 else _reduce(decoded, enough)
 
-    def prepare(self, decoded: Decoded, preparation: Preparation, scale: float | None = None) -> Views:
+    def prepare(
+        self, decoded: Decoded, preparation: Preparation, scale: float | None = None, *, quality: bool = True
+    ) -> Views:
         """What the network is to see, and where it lies in the photograph's own pixels.
 
         `decoded`: what `decode` gave. Where its field of view is smaller than expected, the photograph is decoded again
         at its own size. `scale`: the diameter of the field of view in the photograph's own pixels, where it is known.
+        `quality`: whether to judge it.
         """
         largest = preparation.largest
         if largest is None or decoded.reduction == 1:
-            return prepare_views(decoded.pixels, preparation, scale)
+            return prepare_views(decoded.pixels, preparation, scale, quality=quality)
         with suppress(FieldOfViewError, OptionError):  # which count pixels: those of the photograph are to be named
-            views = prepare_views(decoded.pixels, preparation, scale and scale / decoded.reduction)
+            reduced = scale and scale / decoded.reduction
+            views = prepare_views(decoded.pixels, preparation, reduced, quality=quality)
             if min(scale.diameter for scale in views.scales) >= largest:
                 return views.enlarged(decoded.reduction, decoded.size)
-        return prepare_views(self.pixels, preparation, scale)
+        return prepare_views(self.pixels, preparation, scale, quality=quality)
 
     def _decode(self, enough: float | None) -> Decoded:
         """No finer than `enough` asks for; None: at its own size."""

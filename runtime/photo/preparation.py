@@ -13,7 +13,7 @@ from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.errors import FieldOfViewError, OptionError
 from vesselrt.runtime.manifest import Preparation
 from vesselrt.runtime.photo.normalisation import nonzero_box, normalise
-from vesselrt.runtime.photo.quality import find_warnings
+from vesselrt.runtime.photo.quality import Quality, judge_quality, scale_warnings
 from vesselrt.runtime.photo.views import Box, Scale, find_scales, whole
 
 _MIN_SIDE = 16  # px: in less, no vessel is a pixel wide
@@ -43,12 +43,14 @@ class Views:
     """The fields of view, the largest first."""
     warnings: tuple[str, ...]
     """What is doubtful about the photograph, in sentences."""
+    quality: Quality | None = None
+    """None: it was not asked for, or the model has no scale at which it could be judged."""
 
     def enlarged(self, factor: int, shape: tuple[int, int]) -> "Views":
         """Of a photograph reduced by `factor`: the same of the whole one, which is `shape` (height, width)."""
         scales = tuple(scale.enlarged(factor, shape) for scale in self.scales)
         prepared = tuple(replace(one, box=scale.box) for one, scale in zip(self.prepared, scales, strict=True))
-        return Views(shape, prepared, scales, self.warnings)
+        return replace(self, shape=shape, prepared=prepared, scales=scales)
 
 
 def prepare(image: Image, preparation: Preparation) -> Prepared:
@@ -61,11 +63,11 @@ def prepare(image: Image, preparation: Preparation) -> Prepared:
     return _normalised(_prepare_view(image, preparation, seen), preparation)
 
 
-def prepare_views(image: Image, preparation: Preparation, told: float | None = None) -> Views:
+def prepare_views(image: Image, preparation: Preparation, told: float | None = None, *, quality: bool = True) -> Views:
     """Every field of view of a photograph (H, W, 3) uint8 RGB, each at its own scale, and what is doubtful.
 
-    `told`: the diameter in pixels of the photograph, where it is known. Raises FieldOfViewError as `prepare` does,
-    OptionError for a diameter that contradicts the photograph.
+    `told`: the diameter in pixels of the photograph, where it is known. `quality`: whether to judge it. Raises
+    FieldOfViewError as `prepare` does, OptionError for a diameter that contradicts the photograph.
     """
     shape = (image.shape[0], image.shape[1])
     scales = _find_or_assume_scales(image, preparation, told)
@@ -73,8 +75,9 @@ def prepare_views(image: Image, preparation: Preparation, told: float | None = N
         only = _normalised(_prepare_view(image, preparation, whole(shape)), preparation)
         return Views(shape, (only,), scales, ())
     prepared = tuple(_prepare_view(image, preparation, scale) for scale in scales)
-    warnings = find_warnings(image, scales, prepared[0].pixels)
-    return Views(shape, tuple(_normalised(one, preparation) for one in prepared), scales, warnings)
+    judged = judge_quality(image, scales, prepared[0].pixels) if quality else None
+    warnings = (*scale_warnings(scales), *(judged.warnings if judged else ()))
+    return Views(shape, tuple(_normalised(one, preparation) for one in prepared), scales, warnings, judged)
 
 
 def _find_or_assume_scales(image: Image, preparation: Preparation, told: float | None) -> tuple[Scale, ...]:

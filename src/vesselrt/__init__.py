@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from vesselrt.runtime.photo.decoding import Limits
     from vesselrt.runtime.photo.photograph import Frame
     from vesselrt.runtime.photo.photograph import list_frames as frames
+    from vesselrt.runtime.photo.quality import Quality
     from vesselrt.runtime.photo.views import Box, Scale
     from vesselrt.runtime.segmentation import Segmentation
     from vesselrt.runtime.segmenter import Segmenter, load
@@ -57,6 +58,7 @@ _HOMES = {
     "vesselrt.runtime.modelfile": ("models",),
     "vesselrt.runtime.photo.decoding": ("Limits",),
     "vesselrt.runtime.photo.photograph": ("Frame", "frames"),
+    "vesselrt.runtime.photo.quality": ("Quality",),
     "vesselrt.runtime.photo.views": ("Box", "Scale"),
     "vesselrt.runtime.segmentation": ("Segmentation",),
     "vesselrt.runtime.segmenter": ("Segmenter", "load"),
@@ -93,6 +95,7 @@ __all__ = [
     "ModelError",
     "ModelNotFoundError",
     "OptionError",
+    "Quality",
     "Scale",
     "Segmentation",
     "Segmenter",

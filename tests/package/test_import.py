@@ -46,6 +46,7 @@ PUBLIC = [
     "ModelError",
     "ModelNotFoundError",
     "OptionError",
+    "Quality",
     "Scale",
     "Segmentation",
     "Segmenter",

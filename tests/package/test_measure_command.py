@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from drawn_vessels import vessel
 import vesselrt
 from vesselrt.runtime.errors import OptionError
 from vesselrt.runtime.measures import table
-from vesselrt.runtime.measures.rows import NamePattern, laterality_from
+from vesselrt.runtime.measures.rows import Columns, NamePattern, laterality_from
 from vesselrt.runtime.segmentation import Segmentation
 
 SIDE = 160
@@ -50,6 +51,10 @@ def test_a_row_has_what_a_study_needs(run: Run, mirror: Path, tmp_path: Path) ->
     figures = result.measure(0.6, um_per_px=8).figures()
     assert {name: first[name] for name in figures} == {name: table._text(value) for name, value in figures.items()}
     assert first["scale"] == result.scale.source
+    assert (result.quality, first["quality"]) == (None, ""), "this model has no scale at which it could be judged"
+    judged = replace(result, quality=vesselrt.Quality("usable", ("dark", "blurred")))
+    row = Columns(()).row_of(tmp_path / file, judged, result.measure())
+    assert (row["quality"], row["quality_reasons"]) == ("usable", "dark blurred")
     assert float(first["calibre_mean_px"]) == pytest.approx(7, rel=0.05)
     assert float(second["calibre_mean_um"]) == pytest.approx(12 * 8, rel=0.05)
     assert (first["error"], first["reasons"].count("branching_angle_mean")) == ("", 1)

@@ -28,7 +28,7 @@ FILES: dict[OutputFormat, str] = {
     "overlay": "7b7015bd1ce81332",
     "svg": "29160051c159f89d",
     "geojson": "370e6439727961b9",
-    "json": "cc4f1cebaddbee6f",
+    "json": "00fdd1b1c27f808a",
 }
 HEADERS = "65d08901503cb8c4"
 METADATA = "db4782a5d441a6fb"

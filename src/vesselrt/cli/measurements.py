@@ -1,7 +1,7 @@
 """`vesselrt measure`: photographs → a table of measurements."""
 
 import csv
-from collections.abc import Callable
+from collections.abc import Generator
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +11,7 @@ import typer
 from vesselrt.cli.console import console, fail, needs_extra, photo_progress
 from vesselrt.cli.options import (
     Device,
+    JudgeQuality,
     Models,
     Precision,
     RayAddress,
@@ -21,7 +22,7 @@ from vesselrt.cli.options import (
     read_by_class,
 )
 from vesselrt.cli.photos import expand_photos, path_of, split_frames
-from vesselrt.runtime.errors import OptionError
+from vesselrt.runtime.errors import OptionError, VesselrtError
 from vesselrt.runtime.output.classes import Thresholds as ThresholdValues
 from vesselrt.runtime.output.classes import check_options, layers_of, say_thresholds
 from vesselrt.runtime.photo.photograph import Frame
@@ -62,6 +63,7 @@ def measure(
     discs: _Discs = None,
     scale: _FieldDiameter = None,
     threshold: Thresholds = None,
+    quality: JudgeQuality = True,
     model: Models = None,
     device: Device = "auto",
     precision: Precision = "auto",
@@ -93,16 +95,15 @@ def measure(
 
         with RowFile(out, columns, _alike(segmenter, thresholds), resume=resume) as table:
             left = [file for file in files if str(file) not in table.done]
-            _fill(segmenter, left, row_of, columns, table, scale)
+            outcomes = segmenter.segment_many(left, row_of, scale=scale, quality=quality)
+            _fill(left, outcomes, columns, table)
 
 
 def _fill(
-    segmenter: "Segmenter | Cluster",
     photos: list[Path | Frame],
-    row_of: "Callable[[Path | Frame, Segmentation], Row]",
+    outcomes: "Generator[Row | VesselrtError | OSError]",
     columns: "Columns",
     table: "RowFile",
-    scale: float | None,
 ) -> None:
     """Writes a row for each photograph, in their order; exit code 1 at the end if some failed."""
     kept, failed = len(table.done), 0
@@ -111,7 +112,7 @@ def _fill(
     try:
         with (
             photo_progress(len(photos)) as advance,
-            closing(segmenter.segment_many(photos, row_of, scale=scale)) as outcomes,
+            closing(outcomes),
         ):
             for photo, outcome in zip(photos, outcomes, strict=True):
                 if isinstance(outcome, Exception):

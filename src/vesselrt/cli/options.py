@@ -59,6 +59,13 @@ Thresholds = Annotated[
         "model's."
     ),
 ]
+JudgeQuality = Annotated[
+    bool,
+    typer.Option(
+        "--quality/--no-quality",
+        help="Judge each photograph (good, usable, reject) and warn; no, for ultra-wide-field cameras.",
+    ),
+]
 MASK_KINDS = "drive, chase_db1, hrf, stare, fives, les_av, iostar, dr_hagis, rite, folder"
 """Layouts of data sets of masks; training, which knows them, is imported late."""
 Layout = Annotated[str, typer.Option(help=f"Layout of the data set: auto, or one of {MASK_KINDS}, geojson.")]

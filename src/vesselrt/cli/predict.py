@@ -11,6 +11,7 @@ import typer
 from vesselrt.cli.console import STDOUT, console, fail, photo_progress, write_output
 from vesselrt.cli.options import (
     Device,
+    JudgeQuality,
     Models,
     Precision,
     RayAddress,
@@ -83,6 +84,7 @@ def predict(
         typer.Option(help="Diameter of the field of view in pixels, for photographs cut inside of it; default: found."),
     ] = None,
     classes: _Classes = None,
+    quality: JudgeQuality = True,
     model: Models = None,
     tta: TestTimeAugmentation = "none",
     device: Device = "auto",
@@ -106,7 +108,7 @@ def predict(
     with open_model(model, device, precision, threads, tta, ray=ray) as segmenter:
         _check_wanted(segmenter, form, by_name)
         console.print(f"{segmenter.manifest.name} {segmenter.manifest.version} on {segmenter.info}")
-        _write_results(segmenter, targets, scale, encode)
+        _write_results(segmenter, targets, encode, scale=scale, quality=quality)
 
 
 def _check_wanted(segmenter: "Segmenter | Cluster", form: OutputFormat, by_name: dict[str, Any]) -> None:
@@ -133,8 +135,10 @@ def _checked_colour(text: str) -> str:
 def _write_results(
     segmenter: "Segmenter | Cluster",
     targets: Targets,
-    scale: float | None,
     encode: "Callable[[Segmentation], bytes]",
+    *,
+    scale: float | None,
+    quality: bool,
 ) -> None:
     """Segments the photographs and writes their files; exit code 1 at the end if some failed."""
     failures: list[str] = []
@@ -147,7 +151,7 @@ def _write_results(
     try:
         with (
             photo_progress(len(targets)) as advance,
-            closing(segmenter.segment_many(targets, encoded, scale=scale)) as outcomes,
+            closing(segmenter.segment_many(targets, encoded, scale=scale, quality=quality)) as outcomes,
         ):
             for (photo, target), outcome in zip(targets.items(), outcomes, strict=True):
                 try:

@@ -27,7 +27,7 @@ from vesselrt.runtime.manifest import Preparation
 from vesselrt.runtime.output.statistics import density
 from vesselrt.runtime.photo.decoding import read_photo
 from vesselrt.runtime.photo.preparation import prepare_views
-from vesselrt.runtime.photo.quality import BLURRED, DARK, GUESSED, OTHER, OVEREXPOSED
+from vesselrt.runtime.photo.quality import BLURRED, COMPRESSED, DARK, GUESSED, OTHER, OVEREXPOSED
 from vesselrt.runtime.segmenter import Segmenter
 from vesselrt.server import ServerSettings
 from vesselrt.server.http.answers import warnings_header
@@ -142,9 +142,12 @@ def test_the_json_and_the_headers_say_the_same(server: httpx.Client, photo: byte
     assert len(expected.warnings) >= 2
     document = server.post("/predict?format=json", content=photo).json()
     assert document["warnings"] == list(expected.warnings)
+    assert expected.quality is not None
+    assert document["quality"] == expected.quality.document()
     assert [field["scale"] for field in document["fields_of_view"]] == ["found", "found"]
     answer = server.post("/predict?format=probability", content=photo)
     assert answer.headers["x-vesselrt-warnings"].split(" | ") == list(expected.warnings)
+    assert answer.headers["x-vesselrt-quality"] == str(expected.quality) == "usable: dark"
     scales = ", ".join(f"{scale.diameter:g} found" for scale in expected.scales)
     assert answer.headers["x-vesselrt-scale"] == scales
     levels = np.array(answer.headers["x-vesselrt-levels"].split(","), np.int64)
@@ -153,10 +156,22 @@ def test_the_json_and_the_headers_say_the_same(server: httpx.Client, photo: byte
     assert "x-vesselrt-levels" not in server.post("/predict", content=photo).headers
 
 
+def test_the_quality_is_left_out_where_a_request_says_so(server: httpx.Client, photo: bytes) -> None:
+    for _ in range(2):  # the map that is kept of a request that asks for it is another
+        answer = server.post("/predict?quality=false&format=json", content=photo)
+        assert "x-vesselrt-quality" not in answer.headers
+        assert answer.json()["quality"] is None
+        assert len(answer.json()["warnings"]) == 1
+        assert server.post("/predict?quality=true", content=photo).headers["x-vesselrt-quality"] == "usable: dark"
+    wrong = server.post("/predict?quality=no", content=photo)
+    assert (wrong.status_code, wrong.json()["error"]["message"]) == (422, "quality is 'no'. Expected true or false.")
+
+
 def test_a_photograph_without_doubts_has_no_such_header(server: httpx.Client, retina: Image) -> None:
     answer = server.post("/predict?format=json", content=png(retina))
     assert "x-vesselrt-warnings" not in answer.headers
     assert answer.json()["warnings"] == []
+    assert answer.headers["x-vesselrt-quality"] == "good"
 
 
 def test_a_batch_tells_them_of_each(server: httpx.Client, photo: bytes, retina: Image) -> None:
@@ -165,6 +180,7 @@ def test_a_batch_tells_them_of_each(server: httpx.Client, photo: bytes, retina: 
     by_name = {line["name"]: line["warnings"] for line in map(json.loads, lines)}
     expected = list(Segmenter(MANIFEST, FakeBackend()).segment(photo).warnings)
     assert by_name == {"two": expected, "one": []}
+    assert [json.loads(line)["quality"]["verdict"] for line in sorted(lines)] == ["usable", "good"]
     with zipfile.ZipFile(io.BytesIO(server.post("/predict/batch", files=files).content)) as archive:
         assert sorted(archive.namelist()) == ["000-two-mask.png", "000-two-warnings.json", "001-one-mask.png"]
         assert json.loads(archive.read("000-two-warnings.json")) == {"warnings": expected}
@@ -199,13 +215,17 @@ def test_a_header_is_ascii_and_bounded() -> None:
 def test_the_command_line_tells_them_in_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, retina: Image
 ) -> None:
-    crop = tmp_path / "crop.png"
-    crop.write_bytes(png(np.ascontiguousarray(retina[500:900, 500:900])))
-    for name, options, lines in (("a", [], [f"{crop}: {GUESSED}"]), ("b", ["--scale", "1400"], [])):
+    crop = tmp_path / "crop.jpg"
+    crop.write_bytes(cv2.imencode(".jpg", retina[500:900, 500:900, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 20])[1].tobytes())
+    for name, options, doubts in (
+        ("a", [], f"{GUESSED} {COMPRESSED}"),
+        ("b", ["--scale", "1400"], COMPRESSED),
+        ("c", ["--no-quality"], GUESSED),
+    ):
         written = ["-o", str(tmp_path / f"{name}.png"), "--device", "cpu:onnxruntime"]
         monkeypatch.setattr(sys, "argv", ["vesselrt", "predict", str(crop), *written, *options])
         with suppress(SystemExit):
             cli.main()
         told = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().err)
-        assert [line for line in told.splitlines() if "crop.png" in line] == lines
+        assert [line for line in told.splitlines() if "crop.jpg" in line] == [f"{crop}: {doubts}"]
     assert (tmp_path / "a.png").read_bytes() != (tmp_path / "b.png").read_bytes()
