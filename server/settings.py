@@ -63,6 +63,9 @@ class ServerSettings(BaseSettings):
     tta: Tta = "none"
     """flips or d4: each model sees a photograph 4 or 8 times, flipped and turned, and its maps are averaged. That takes
     as many times as long."""
+    quality: bool = True
+    """Whether photographs are judged (good, usable, reject) and warned of where a request doesn't say. false: for those
+    of ultra-wide-field cameras."""
     threads: int | None = Field(None, ge=1)
     """Processor cores of each worker; None: the usable ones, divided by the workers."""
 

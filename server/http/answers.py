@@ -21,7 +21,8 @@ from vesselrt.runtime.segmentation import Segmentation
 from vesselrt.runtime.stages import Clock
 from vesselrt.server.http.options import AnswerOptions, weighted_names
 from vesselrt.server.http.upload import stem_of
-from vesselrt.server.work.budget import Share
+from vesselrt.server.work.budget import BYTES_A_PIXEL, MEASURING_BYTES, Share
+from vesselrt.server.work.tasks import EncodedPhoto, PhotoTask, T
 
 BodyParts = Sequence[bytes | memoryview]
 _MOST_WARNED = 1000  # characters of warnings in a header: proxies allow 4 or 8 KB for all headers
@@ -77,6 +78,8 @@ class PredictAnswer:
             "X-Vesselrt-Scale": scales,
             "Content-Disposition": content_disposition(output_name(self._stem_of_classes(), options.format)),
         }
+        if result.quality is not None:
+            headers["X-Vesselrt-Quality"] = str(result.quality)
         if result.warnings:
             headers["X-Vesselrt-Warnings"] = warnings_header(result.warnings)
         if several:
@@ -116,9 +119,29 @@ def file_body(result: Segmentation, manifest: Manifest, options: AnswerOptions, 
         "device": result.info.device,
         "precision": result.info.precision,
         **result.document(options.threshold, options.classes),
+        **_measurements(result, options),
         "milliseconds": rounded(result.timings),
     }
     return compact_json(document)
+
+
+def _measurements(result: Segmentation, options: AnswerOptions) -> dict[str, Any]:
+    if not options.measure:
+        return {}
+    ruler = options.ruler
+    known: dict[str, Any] = {"um_per_px": ruler.um_per_px, "field_angle": ruler.field_angle, "disc": ruler.disc}
+    return {"measurements": result.measure(options.threshold, options.classes, **known).document()}
+
+
+def photo_task(
+    photograph: EncodedPhoto, finish: Callable[[Segmentation, Manifest], T], options: AnswerOptions, share: Share
+) -> PhotoTask[T]:
+    """One photograph, and what it may take, so that `finish` makes of it what `options` ask for."""
+    return PhotoTask(
+        photograph, finish, BYTES_A_PIXEL[options.format], model=options.model, scale=options.scale,
+        quality=options.quality, frame=options.frame, share=share,
+        fixed_bytes=MEASURING_BYTES if options.measure or options.format == "dicom-sr" else 0,
+    )  # fmt: skip
 
 
 def compact_json(value: Any) -> bytes:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
 from typing import Any
@@ -14,7 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from vesselrt.runtime.segmenter import Segmenter
 from vesselrt.server.http import batch, openapi, reports
-from vesselrt.server.http.answers import PredictAnswer
+from vesselrt.server.http.answers import PredictAnswer, photo_task
 from vesselrt.server.http.edge import Edge, Refusals
 from vesselrt.server.http.errors import RETRY_AFTER, add_error_answers
 from vesselrt.server.http.openapi_errors import error_answers
@@ -25,10 +26,8 @@ from vesselrt.server.page import add_page
 from vesselrt.server.settings import ServerSettings
 from vesselrt.server.tracing import add_tracing
 from vesselrt.server.v2.addresses import add_v2
-from vesselrt.server.work.budget import BYTES_A_PIXEL
 from vesselrt.server.work.models import ModelSource, ServedModel, State, why_not
 from vesselrt.server.work.service import Service
-from vesselrt.server.work.tasks import PhotoTask
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[dict[str, Any]]]
 
@@ -127,7 +126,7 @@ def _add_predict(app: FastAPI, service: Service) -> None:
         summary="Segment one photograph",
         description=openapi.PREDICT,
         response_class=Response,
-        responses={**openapi.PREDICT_ANSWER, **error_answers(400, 401, 404, 406, 408, 413, 415, 422, 500, 503)},
+        responses={**openapi.PREDICT_ANSWER, **error_answers(400, 401, 404, 406, 408, 413, 415, 422, 500, 501, 503)},
         openapi_extra=openapi.PREDICT_REQUEST,
         dependencies=openapi.KEYS,
         tags=["vessels"],
@@ -140,8 +139,7 @@ def _add_predict(app: FastAPI, service: Service) -> None:
         service.check_classes(options)
         name, photograph = sent.photographs.pop()
         answer = PredictAnswer(options, name, request.headers.get("accept-encoding", ""), share)
-        cost = BYTES_A_PIXEL[options.format]
-        task = PhotoTask(photograph, answer, cost, options.model, seconds, options.scale, share, options.frame)
+        task = replace(photo_task(photograph, answer, options, share), seconds=seconds)
         del photograph  # the service lets go of it before the answer is read
         return await service.segment(task, partial(disconnected, request))
 
@@ -152,7 +150,7 @@ def _add_batch(app: FastAPI, service: Service, settings: ServerSettings) -> None
         summary="Segment several photographs",
         description=openapi.BATCH,
         response_class=Response,
-        responses={**openapi.BATCH_ANSWER, **error_answers(400, 401, 404, 408, 413, 415, 422, 500, 503)},
+        responses={**openapi.BATCH_ANSWER, **error_answers(400, 401, 404, 408, 413, 415, 422, 500, 501, 503)},
         openapi_extra=openapi.BATCH_REQUEST,
         dependencies=openapi.KEYS,
         tags=["vessels"],

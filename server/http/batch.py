@@ -5,22 +5,23 @@ import base64
 import time
 import zipfile
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from typing import IO, Any, Literal, cast
 
 from vesselrt.runtime.manifest import Manifest
 from vesselrt.runtime.output.formats import format_spec, output_name
+from vesselrt.runtime.photo.quality import Quality
 from vesselrt.runtime.segmentation import Segmentation
 from vesselrt.runtime.stages import Clock
-from vesselrt.server.http.answers import compact_json, file_body, rounded
+from vesselrt.server.http.answers import compact_json, file_body, photo_task, rounded
 from vesselrt.server.http.errors import DeadlineError, describe_error
 from vesselrt.server.http.options import AnswerOptions
 from vesselrt.server.http.upload import Upload, stem_of
-from vesselrt.server.work.budget import BYTES_A_PIXEL, Share
+from vesselrt.server.work.budget import Share
 from vesselrt.server.work.service import Service
-from vesselrt.server.work.tasks import EncodedPhoto, PhotoTask
+from vesselrt.server.work.tasks import EncodedPhoto
 
 Container = Literal["zip", "ndjson"]
 CONTAINERS: dict[Container, str] = {"zip": "application/zip", "ndjson": "application/x-ndjson"}
@@ -40,6 +41,7 @@ class BatchFile:
     timings: dict[str, float]
     """Milliseconds of each stage."""
     warnings: tuple[str, ...]
+    quality: Quality | None = None
 
     @property
     def nbytes(self) -> int:
@@ -63,7 +65,6 @@ async def segment_batch(
 
     A place in the queue is taken for each, and none while the client reads: others get their turn between them.
     """
-    cost = BYTES_A_PIXEL[sent.options.format]
     end = None if seconds is None else time.monotonic() + seconds
 
     async def segment_one(number: int, name: str, photograph: EncodedPhoto) -> BatchItem:
@@ -73,8 +74,7 @@ async def segment_batch(
             return BatchItem(number, stem, DeadlineError(late))
         try:
             finish = partial(_make_file, options=sent.options, name=name)
-            options = sent.options
-            task = PhotoTask(photograph, finish, cost, options.model, left, options.scale, share, options.frame)
+            task = replace(photo_task(photograph, finish, sent.options, share), seconds=left)
             del photograph
             return BatchItem(number, stem, await service.segment(task, wait_for_slot=True))
         except Exception as error:  # noqa: BLE001 - any error becomes this item; the other photographs go on
@@ -102,7 +102,7 @@ async def segment_batch(
 def _make_file(result: Segmentation, manifest: Manifest, options: AnswerOptions, name: str) -> BatchFile:
     with Clock(result.timings)("encode"):
         body = file_body(result, manifest, options, name)
-    return BatchFile(body, result.timings, result.warnings)
+    return BatchFile(body, result.timings, result.warnings, result.quality)
 
 
 async def with_first_part(parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -143,10 +143,12 @@ def _item_json(item: BatchItem, form: str) -> bytes:
     if isinstance(item.outcome, Exception):
         status, detail = describe_error(item.outcome)
         return compact_json({**fields, "status": status, "error": detail.model_dump(exclude_none=True)})
+    quality = item.outcome.quality
     fields |= {
         "status": 200,
         "media_type": format_spec(form).media_type,
         "milliseconds": rounded(item.outcome.timings),
+        "quality": quality and quality.document(),
         "warnings": item.outcome.warnings,
     }
     body = item.outcome.body

@@ -21,7 +21,14 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import Scope
 
-from vesselrt.runtime.errors import ImageDecodeError, ImageError, ImageTooLargeError, OptionError, VesselrtError
+from vesselrt.runtime.errors import (
+    ImageDecodeError,
+    ImageError,
+    ImageTooLargeError,
+    MissingExtraError,
+    OptionError,
+    VesselrtError,
+)
 
 
 class ErrorDetail(BaseModel):
@@ -77,6 +84,7 @@ STATUS: dict[type[Exception], HTTPStatus] = {
     ImageDecodeError: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     ImageError: HTTPStatus.UNPROCESSABLE_ENTITY,
     OptionError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    MissingExtraError: HTTPStatus.NOT_IMPLEMENTED,
     RequestValidationError: HTTPStatus.UNPROCESSABLE_ENTITY,
     UnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
     MemoryError: HTTPStatus.SERVICE_UNAVAILABLE,

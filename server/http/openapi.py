@@ -39,8 +39,14 @@ classes, it belongs to the most probable of these, of equals to the first.
 A DICOM file may hold several photographs: `frame` names one, from 1. Of DICOM alone there are results in DICOM:
 `format=dicom-seg`, `dicom-probability` and `dicom-sr`. They name the patient of the photograph.
 
-Two eyes in one photograph are segmented both, each at its own scale. What is doubtful about a photograph (blurred,
-dark, overexposed, no retina, a scale that is a guess) stands in the header `X-Vesselrt-Warnings`, and in the JSON.
+Two eyes in one photograph are segmented both, each at its own scale. The header `X-Vesselrt-Quality`, and the JSON, say
+whether the photograph is `good`, `usable` or to `reject`, and why: not_a_fundus, dark, overexposed, noisy, compressed,
+blurred, cut (a part of the field of view) or no_edge (its scale is a guess). Sentences on it stand in the header
+`X-Vesselrt-Warnings`, and in the JSON. `quality=false` leaves both out, for ultra-wide-field cameras.
+
+With `format=json` and `measure=true` the JSON has measurements of the vessels, and a reason for each that can't be had:
+length, calibre, tortuosity, fractal dimensions, branching, and CRAE, CRVE and AVR where the model tells artery and vein
+apart. `um_per_px` or `field_angle` give the scale, and `disc` the place of the optic disc.
 
 The header `X-Request-Timeout` says after how many seconds the answer is of no more use.
 """
@@ -123,6 +129,10 @@ PREDICT_HEADERS: dict[str, Any] = {
         "the longer side, because no edge is seen.",
         "928 found",
     ),
+    "X-Vesselrt-Quality": header_schema(
+        "good, usable or reject, and after a colon the reasons; not there where it was not asked for.",
+        "usable: blurred, dark",
+    ),
     "X-Vesselrt-Warnings": header_schema(
         "What is doubtful about the photograph, sentences with | between them; not there if nothing is.",
         "The photograph looks blurred: thin vessels may be missing.",
@@ -196,6 +206,7 @@ _DOCUMENT = {
             "outline": [[0, 0], [3, 0], [3, 2], [0, 2]],
         }
     ],
+    "quality": {"verdict": "good", "reasons": []},
     "warnings": [],
     "milliseconds": {"wait": 0.1, "decode": 3.9, "prepare": 1.2, "infer": 21.3, "finish": 0.8},
 }
@@ -221,6 +232,7 @@ _LINE = {
     "status": 200,
     "media_type": "image/png",
     "milliseconds": {},
+    "quality": {"verdict": "good", "reasons": []},
     "warnings": [],
     "content": "iVBORw0=",
 }

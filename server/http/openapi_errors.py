@@ -53,6 +53,11 @@ _ERRORS: dict[int, tuple[str, str, str]] = {
         "InternalError",
         "Something went wrong in the server; its log says what. The request may be sent again.",
     ),
+    501: (
+        "The server lacks a package that the request needs.",
+        "MissingExtraError",
+        "measuring vessels needs packages that are not installed. Run: pip install 'vesselrt[measure]'",
+    ),
     503: (
         "Too many photographs wait, or the model is not loaded. Try again after Retry-After seconds.",
         "BusyError",

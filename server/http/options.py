@@ -5,6 +5,7 @@ One model reads the options, and is what /openapi.json says of them.
 
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Annotated, Any
 
@@ -12,6 +13,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from vesselrt.runtime.errors import OptionError
 from vesselrt.runtime.manifest import Manifest
+from vesselrt.runtime.measures.measuring import Ruler
+from vesselrt.runtime.measures.zones import Disc
 from vesselrt.runtime.output.classes import by_class, check_options, names_from_text
 from vesselrt.runtime.output.formats import FORMATS
 from vesselrt.runtime.output.outlines import MAX_SIMPLIFY
@@ -76,6 +79,27 @@ def _number_of_frame(value: Any) -> Any:
     return int(value)
 
 
+def _length_from_text(value: Any) -> Any:
+    number = _number_from_text(value)
+    if not 0 < number < float("inf"):  # also true for NaN
+        raise ValueError("a number above 0")
+    return number
+
+
+def _disc_from_text(value: Any) -> Any:
+    numbers = [_number_from_text(word) for word in str(value).split(",")]
+    with suppress(OptionError):
+        if len(numbers) in (2, 3):
+            return Disc(*numbers)
+    raise ValueError("x,y or x,y,diameter of the optic disc in pixels, such as 300,250,90")
+
+
+def _flag_from_text(value: Any) -> Any:
+    if value not in ("true", "false"):
+        raise ValueError("true or false")
+    return value == "true"
+
+
 def _number_from_text(value: Any) -> float:
     """NaN for what is none."""
     try:
@@ -90,6 +114,9 @@ def _known_colour(value: Any) -> Any:
     return value
 
 
+_Flag = Annotated[bool, BeforeValidator(_flag_from_text)]
+_Length = Annotated[float, Field(gt=0), BeforeValidator(_length_from_text)]
+_DISC_SCHEMA = {"type": "string", "pattern": r"^[0-9.]+,[0-9.]+(,[0-9.]+)?$"}
 _Names = Annotated[tuple[str, ...], BeforeValidator(_names_from_text), WithJsonSchema({"type": "string"})]
 
 
@@ -134,6 +161,17 @@ class AnswerOptions(BaseModel):
     """Which photograph of a DICOM file that holds several, from 1. Left out: the only one."""
     classes: _Names | None = None
     """Of a model that tells several apart: those to show, such as artery or artery,vein. Left out: all."""
+    quality: _Flag | None = Field(default=None, examples=[True])
+    """Whether the photograph is judged, in X-Vesselrt-Quality and in json, and warned of. false: for those of
+    ultra-wide-field cameras. Left out: as the server is set, which is true unless somebody changed it."""
+    measure: _Flag = Field(default=False, examples=[False])
+    """Whether json has measurements of the vessels: length, calibre, tortuosity, fractal dimensions, branching."""
+    um_per_px: _Length | None = Field(default=None, examples=[7.5])
+    """Micrometres of the retina in a pixel, for measure=true. Left out: lengths are in pixels alone."""
+    field_angle: _Length | None = None
+    """Instead of um_per_px: degrees that the diameter of the field of view shows, such as 45."""
+    disc: Annotated[Disc, BeforeValidator(_disc_from_text), WithJsonSchema(_DISC_SCHEMA)] | None = None
+    """x,y or x,y,diameter of the optic disc in pixels, for measure=true: figures of the rings around it too."""
     model: str | None = None
     """One of /models. Left out: the first."""
 
@@ -154,11 +192,25 @@ class AnswerOptions(BaseModel):
         if "format" not in given:
             given["format"] = format_from_accept(accept)
         try:
-            return cls.model_validate(given)
+            options = cls.model_validate(given)
         except ValidationError as error:
             first = error.errors()[0]
             name, expected = str(first["loc"][0]), first["msg"].removeprefix("Value error, ")
             raise OptionError(f"{name} is {str(first['input'])[:40]!r}. Expected {expected}.") from None
+        options.check_measuring()
+        return options
+
+    @property
+    def ruler(self) -> Ruler:
+        """What is known for measuring. Raises OptionError for values that don't go together."""
+        return Ruler(self.um_per_px, self.field_angle, self.disc)
+
+    def check_measuring(self) -> None:
+        """Raises OptionError where options of measuring would be left unused, or can't be."""
+        if self.measure and self.format != "json":
+            raise OptionError(f"measure is for format=json, and the format is {self.format}.")
+        if not self.measure and self.ruler != Ruler():
+            raise OptionError("um_per_px, field_angle and disc are for measure=true. Send that too.")
 
     def check_classes(self, manifest: Manifest) -> None:
         """Raises OptionError where an option names a class that the model lacks."""

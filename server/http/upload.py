@@ -18,7 +18,7 @@ from vesselrt.server.http.options import AnswerOptions, Pairs
 from vesselrt.server.work.tasks import EncodedPhoto
 
 FIELD = "image"
-_MAX_FIELDS = 8
+_MAX_FIELDS = len(AnswerOptions.model_fields)
 _RAW_TYPES = ("application/octet-stream", "application/dicom")
 _MAX_FIELD_BYTES = 1024
 _MOST_NAME_BYTES = 180  # of 255 that file systems take: number, class, format and suffix come to it

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from vesselrt.runtime.errors import ImageTooLargeError
+from vesselrt.runtime.measures.working import MAX_PIXELS
 from vesselrt.runtime.stages import CancelToken
 from vesselrt.server.http.errors import BusyError
 
@@ -30,6 +31,10 @@ is the decoder process. Measured by vesselrt.benchmarks.memory, see docs/operati
 BYTES_A_CLASS = 4
 """What each further class of a model adds: its map twice, at the model's scale and at the photograph's, and its part of
 the file, which exists twice for a moment."""
+
+MEASURING_BYTES = 32 * MAX_PIXELS
+"""What measuring takes beside, whatever the size of the photograph: 30 bytes for each pixel of the scale at which masks
+are measured."""
 
 BYTES_OF_AVERAGING = 12
 """What the mean of several maps adds, for each class: two sums in float32, one more map, the spread at both scales."""

@@ -13,6 +13,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
 from vesselrt.runtime.arrays import Image
+from vesselrt.runtime.photo.quality import Quality
 from vesselrt.runtime.photo.views import Scale
 
 Key = tuple[Hashable, ...]
@@ -31,6 +32,7 @@ class Map:
     """(H, W) or (C, H, W) uint8 as of a Segmentation, not to be written to."""
     scales: tuple[Scale, ...]
     warnings: tuple[str, ...]
+    quality: Quality | None = None
     spread: Image | None = None
     """Likewise; None: the model has one member."""
 

@@ -53,7 +53,7 @@ class Pipeline:
     def __init__(self, settings: ServerSettings, metrics: ServerMetrics, budget: Budget) -> None:
         self._limits, self._seconds = settings.limits, settings.decode_seconds
         self._metrics, self._budget = metrics, budget
-        self._keeps_maps = settings.maps_bytes > 0
+        self._keeps_maps, self._judges = settings.maps_bytes > 0, settings.quality
         self._decoders: DecoderPool | None = None
         self.maps = Maps(settings.maps_bytes, settings.maps_seconds, lambda outcome: metrics.maps.labels(outcome).inc())
 
@@ -79,9 +79,9 @@ class Pipeline:
             self._counted(model),
         ):
             pixel_bytes = task.pixel_bytes(segmenter.manifest, segmenter.info.members)
-            admit = partial(_admit, place, job, pixel_bytes)
+            admit = partial(_admit, place, job.file_bytes + task.fixed_bytes, pixel_bytes, job.cancel_token)
             photograph = self._open_photo(job, place, pixel_bytes, admit)
-            result = self._segment(segmenter, photograph, task.scale, job.cancel_token, admit)
+            result = self._segment(segmenter, photograph, task, job.cancel_token, admit)
             result = replace(result, timings={"wait": (started - job.arrived) * 1e3, **result.timings})
             finished = task.finish(result, segmenter.manifest)
             # What is made of the photograph takes its place: from here on its pixels and its file are not held.
@@ -108,14 +108,15 @@ class Pipeline:
         return Photograph(bytes(given), self._limits, decode, frame=frame)
 
     def _segment(
-        self, segmenter: Segmenter, photograph: Photograph, scale: float | None, cancel: CancelToken, admit: Admit
+        self, segmenter: Segmenter, photograph: Photograph, task: PhotoTask[T], cancel: CancelToken, admit: Admit
     ) -> Segmentation:
         """The segmentation, from a map that was kept where there is one."""
-        content = photograph.content
+        content, scale = photograph.content, task.scale
+        quality = self._judges if task.quality is None else task.quality
         if content is None or not self._keeps_maps:
-            return segmenter.segment(photograph, scale=scale, cancel=cancel)
+            return segmenter.segment(photograph, scale=scale, quality=quality, cancel=cancel)
         started = time.perf_counter()
-        key = map_key(content, segmenter, scale, photograph.frame)
+        key = map_key(content, segmenter, scale, quality, photograph.frame)
         if (found := self.maps.find(key)) is not None:
             manifest, timings = segmenter.manifest, {"cache": (time.perf_counter() - started) * 1e3}
             admit(found.probability.size // len(manifest.classes))
@@ -131,9 +132,10 @@ class Pipeline:
                 exclusive=manifest.exclusive,
                 spread=found.spread,
                 model=f"{manifest.name} {manifest.version}",
+                quality=found.quality,
             )
-        result = segmenter.segment(photograph, scale=scale, cancel=cancel)
-        self.maps.keep(key, Map(result.probability, result.scales, result.warnings, result.spread))
+        result = segmenter.segment(photograph, scale=scale, quality=quality, cancel=cancel)
+        self.maps.keep(key, Map(result.probability, result.scales, result.warnings, result.quality, result.spread))
         return result
 
     @contextmanager
@@ -148,9 +150,9 @@ class Pipeline:
         self._metrics.last.labels(model.name).set_to_current_time()
 
 
-def _admit(place: Share, job: Job[T], bytes_a_pixel: int, pixels: int) -> None:
+def _admit(place: Share, fixed_bytes: int, bytes_a_pixel: int, cancel: CancelToken, pixels: int) -> None:
     """Takes memory for a photograph of so many pixels. Raises BusyError, ImageTooLargeError, CallCancelledError."""
-    place.admit(job.file_bytes + pixels * bytes_a_pixel, job.cancel_token)
+    place.admit(fixed_bytes + pixels * bytes_a_pixel, cancel)
 
 
 @contextmanager

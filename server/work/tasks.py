@@ -49,12 +49,16 @@ class PhotoTask(Generic[T]):
     """Until the answer is of no more use; None: the setting."""
     scale: float | None = None
     """As of `Segmenter.segment`."""
+    quality: bool | None = None
+    """As of `Segmenter.segment`; None: the setting."""
     share: Share = field(default_factory=lambda: Share(Budget()))
     """Of the request's memory: holds the photograph's file, afterwards the answer."""
     frame: int | None = None
     """As of `Photograph`."""
     bytes_a_class: int = BYTES_A_CLASS
     """Added to `bytes_a_pixel` for each class beyond the first."""
+    fixed_bytes: int = 0
+    """Memory that is taken whatever the size of the photograph."""
 
     def pixel_bytes(self, manifest: Manifest, members: int = 1) -> int:
         """Memory that is taken at the peak for each pixel, where this model works, of so many members."""

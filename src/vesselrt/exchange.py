@@ -11,10 +11,12 @@ import numpy as np
 
 from vesselrt.runtime import errors
 from vesselrt.runtime.arrays import Image
+from vesselrt.runtime.measures.zones import Disc
 from vesselrt.runtime.output.classes import Colours, Names, Thresholds
 from vesselrt.runtime.output.formats import OutputFormat
 from vesselrt.runtime.photo.decoding import Limits
 from vesselrt.runtime.photo.photograph import Photograph, PhotoSource
+from vesselrt.runtime.photo.quality import Quality, read_quality
 
 if TYPE_CHECKING:
     import httpx
@@ -41,6 +43,11 @@ class PredictOptions(TypedDict, total=False):
     frame: int | None
     simplify: float | None
     classes: Names | None
+    quality: bool | None
+    measure: bool | None
+    um_per_px: float | None
+    field_angle: float | None
+    disc: Disc | None
 
 
 @dataclass(frozen=True)
@@ -57,6 +64,8 @@ class Answer:
     """Of a file, as of `Segmentation.encode`."""
     warnings: tuple[str, ...]
     """What is doubtful about the photograph, a sentence each, in plain ASCII where it came in a header."""
+    quality: Quality | None = None
+    """The verdict on the photograph; None where it was not asked for."""
 
 
 def predict_request(image: PhotoSource, options: PredictOptions) -> ClientRequest:
@@ -105,7 +114,9 @@ class BatchRequest:
         content = item["content"]
         is_json = item["media_type"].endswith("json")
         body = json.dumps(content, separators=(",", ":")).encode() if is_json else base64.b64decode(content)
-        return place, Answer(body, tuple(item["warnings"]))
+        judged = item["quality"]
+        quality = judged and Quality(judged["verdict"], tuple(judged["reasons"]))
+        return place, Answer(body, tuple(item["warnings"]), quality)
 
 
 def batch_requests(images: Iterable[PhotoSource], options: PredictOptions, most: int) -> Iterator[BatchRequest]:
@@ -126,7 +137,8 @@ def batch_requests(images: Iterable[PhotoSource], options: PredictOptions, most:
 def read_answer(answer: "httpx.Response") -> Answer:
     """Of one photograph."""
     warnings = answer.headers.get("x-vesselrt-warnings", "")
-    return Answer(answer.content, tuple(warnings.split(" | ")) if warnings else ())
+    quality = answer.headers.get("x-vesselrt-quality")
+    return Answer(answer.content, tuple(warnings.split(" | ")) if warnings else (), quality and read_quality(quality))
 
 
 def maps_from_answer(answer: "httpx.Response") -> Image:
@@ -142,7 +154,11 @@ def no_answer(url: object, error: Exception) -> errors.VesselrtError:
 
 
 def _option_text(value: Any) -> Any:
-    """As a query has it: of single classes artery:0.4,vein:0.6."""
+    """As a query has it: of single classes artery:0.4,vein:0.6; of a disc x,y,diameter."""
+    if isinstance(value, Disc):
+        return ",".join(f"{number:g}" for number in (value.x, value.y, value.diameter) if number is not None)
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, Mapping):
         return ",".join(f"{name}:{given}" for name, given in value.items())
     return value if isinstance(value, str | int | float) else ",".join(value)

@@ -63,7 +63,7 @@ def test_batch_gives_each_photograph_its_answer_or_error(client: httpx.Client, t
         assert isinstance(found[1], ImageDecodeError)
         assert isinstance(found[2], ImageNotFoundError)
         answers = [found[place] for place in (0, *range(3, 10))]
-        assert answers == [vesselrt.Answer(expected.encode("svg", 0.6), expected.warnings)] * 8
+        assert answers == [vesselrt.Answer(expected.encode("svg", 0.6), expected.warnings, expected.quality)] * 8
         ((_, document),) = remote.predict_batch([PHOTO], format="json")
         assert isinstance(document, vesselrt.Answer)
         assert json.loads(document.content)["width"] == 97
@@ -77,7 +77,7 @@ def test_warnings_come_with_the_answer(client: httpx.Client) -> None:
     expected = segmenter().segment(dark)
     assert expected.warnings
     with vesselrt.Client(str(client.base_url)) as remote:
-        assert remote.predict(dark) == vesselrt.Answer(expected.encode("mask"), expected.warnings)
+        assert remote.predict(dark) == vesselrt.Answer(expected.encode("mask"), expected.warnings, expected.quality)
 
 
 def test_asynchronous_client_is_the_same(client: httpx.Client, tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_asynchronous_client_is_the_same(client: httpx.Client, tmp_path: Path) -
             assert both[0].content == expected.encode("svg")
             assert (both[1] == expected.probability).all()
             found = {place: answer async for place, answer in remote.predict_batch([PHOTO, b"nothing"])}
-            assert found[0] == vesselrt.Answer(expected.encode("mask"), expected.warnings)
+            assert found[0] == vesselrt.Answer(expected.encode("mask"), expected.warnings, expected.quality)
             assert isinstance(found[1], ImageDecodeError)
             assert [model["name"] for model in await remote.models()] == ["test"]
             with pytest.raises(OptionError, match=r"^threshold is '2'"):
