@@ -161,13 +161,13 @@ class AnswerOptions(BaseModel):
     """Which photograph of a DICOM file that holds several, from 1. Left out: the only one."""
     classes: _Names | None = None
     """Of a model that tells several apart: those to show, such as artery or artery,vein. Left out: all."""
-    quality: _Flag | None = Field(default=None, examples=[True])
+    quality: _Flag | None = None
     """Whether the photograph is judged, in X-Vesselrt-Quality and in json, and warned of. false: for those of
     ultra-wide-field cameras. Left out: as the server is set, which is true unless somebody changed it."""
-    measure: _Flag = Field(default=False, examples=[False])
+    measure: _Flag = False
     """Whether json has measurements of the vessels: length, calibre, tortuosity, fractal dimensions, branching."""
-    um_per_px: _Length | None = Field(default=None, examples=[7.5])
-    """Micrometres of the retina in a pixel, for measure=true. Left out: lengths are in pixels alone."""
+    um_per_px: _Length | None = None
+    """Micrometres of the retina in a pixel, such as 7.5, for measure=true. Left out: lengths are in pixels alone."""
     field_angle: _Length | None = None
     """Instead of um_per_px: degrees that the diameter of the field of view shows, such as 45."""
     disc: Annotated[Disc, BeforeValidator(_disc_from_text), WithJsonSchema(_DISC_SCHEMA)] | None = None

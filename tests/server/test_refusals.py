@@ -82,7 +82,8 @@ BAD: dict[str, tuple[dict[str, Any], tuple[int, str, str]]] = {
             422,
             "OptionError",
             "unknown option 'treshold'. Expected "  # noqa: ISC004
-            "format, threshold, colour, opacity, simplify, scale, frame, classes or model.",
+            "format, threshold, colour, opacity, simplify, scale, frame, classes, quality, "
+            "measure, um_per_px, field_angle, disc or model.",
         ),
     ),
     "no colour": (
@@ -139,7 +140,7 @@ BAD: dict[str, tuple[dict[str, Any], tuple[int, str, str]]] = {
         (
             400,
             "RequestError",
-            f"the multipart body can't be used: Too many fields. Maximum number of fields is 8. {HINT}.",
+            f"the multipart body can't be used: Too many fields. Maximum number of fields is 13. {HINT}.",
         ),
     ),
     "other content type": (
@@ -298,7 +299,9 @@ def test_openapi_documents_every_answer(client: httpx.Client) -> None:
             assert operation["responses"]["200"]["content"], path
             assert operation["responses"]["200"]["description"]
     predict = document["paths"]["/predict"]["post"]
-    assert set(predict["responses"]) == {*("200", "400", "401", "404", "406", "408", "413", "415", "422", "500", "503")}
+    assert set(predict["responses"]) == {
+        *("200", "400", "401", "404", "406", "408", "413", "415", "422", "500", "501", "503")
+    }
     assert set(predict["responses"]["200"]["content"]) == {spec.media_type for spec in FORMATS.values()}
     for status in {status for _, (status, _, _) in BAD.values()} | {500, 503}:
         content = predict["responses"][str(status)]["content"]["application/json"]
