@@ -26,6 +26,8 @@ _EYE = ("laterality", "width", "height", "field_diameter_px", "scale", "um_per_p
 _MODEL = ("model", "model_version", "device", "precision", "threshold")
 _DOUBTS = ("reasons", "quality", "quality_reasons", "warnings", "error")
 _SIDES = {"l": "L", "left": "L", "os": "L", "r": "R", "right": "R", "od": "R"}
+_OF_SIDES = {"eye", "laterality"}
+"""Fields of a pattern that tell the side."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,16 @@ class NamePattern:
         taken = {*_ABOUT, *_EYE, *_MODEL, *_DOUBTS} - {"laterality"}
         if other := taken & set(names):
             raise OptionError(f"the pattern names {', '.join(sorted(other))}, which is a column of its own.")
+        if touching := [pair for pair in self._touching() if not _OF_SIDES & set(pair)]:
+            first, second = touching[0]
+            raise OptionError(
+                f"nothing stands between {{{first}}} and {{{second}}}, so nobody knows where one ends. Expected a "
+                f"letter between them: {{{first}}}_{{{second}}}"
+            )
+
+    def _touching(self) -> list[tuple[str, str]]:
+        """The fields with nothing between them."""
+        return re.findall(r"{([^{}]*)}(?={([^{}]*)})", self.text)
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -50,7 +62,12 @@ class NamePattern:
     def read(self, path: Path) -> dict[str, str] | None:
         """What the file's name, without its suffix, says of each field; None where it isn't of this pattern."""
         parts = re.split(r"{([^{}]*)}", self.text)
-        wanted = "".join(f"(?P<{part}>.+?)" if number % 2 else re.escape(part) for number, part in enumerate(parts))
+        # An eye that nothing parts from the patient is a side and no more: P17OD is the patient P17.
+        sides = _OF_SIDES & {name for pair in self._touching() for name in pair}
+        kinds = {name: f"(?i:{'|'.join(_SIDES)})" if name in sides else ".+?" for name in self.fields}
+        wanted = "".join(
+            f"(?P<{part}>{kinds[part]})" if number % 2 else re.escape(part) for number, part in enumerate(parts)
+        )
         found = re.fullmatch(wanted, path.stem)
         return None if found is None else found.groupdict()
 

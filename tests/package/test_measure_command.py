@@ -200,6 +200,12 @@ def test_patterns_of_names() -> None:
         "patient": "7", "visit": "2", "laterality": "R",
     }  # fmt: skip
     assert NamePattern("eye{n}").read(Path("other.png")) is None
+    for name, patient, eye in (("Image_01L", "01", "L"), ("Image_P17od", "P17", "od"), ("Image_9left", "9", "left")):
+        assert NamePattern("Image_{patient}{eye}").read(Path(f"{name}.jpg")) == {"patient": patient, "eye": eye}
+    assert NamePattern("Image_{patient}{eye}").read(Path("Image_01.jpg")) is None
+    assert NamePattern("{laterality}{n}").read(Path("R12.png")) == {"laterality": "R", "n": "12"}
+    with pytest.raises(OptionError, match=r"^nothing stands between {patient} and {visit}, so nobody knows"):
+        NamePattern("{patient}{visit}_{eye}")
     assert [laterality_from({"eye": eye}) for eye in ("OD", "left", "R", "x", "")] == ["R", "L", "R", "", ""]
     with pytest.raises(OptionError, match="once each"):
         NamePattern("no names")

@@ -140,7 +140,7 @@ BAD: dict[str, tuple[dict[str, Any], tuple[int, str, str]]] = {
         (
             400,
             "RequestError",
-            f"the multipart body can't be used: Too many fields. Maximum number of fields is 13. {HINT}.",
+            f"the multipart body can't be used: Too many fields. Maximum number of fields is 14. {HINT}.",
         ),
     ),
     "other content type": (
