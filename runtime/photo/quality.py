@@ -75,7 +75,7 @@ class Quality:
 
     >>> quality = vesselrt.load().segment("photo.jpg").quality
     >>> quality.verdict, quality.reasons
-    ('usable', ('noisy',))
+    ('usable', ('blurred',))
     """
 
     verdict: Verdict
