@@ -14,13 +14,20 @@ import numpy as np
 from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.errors import OptionError
 from vesselrt.runtime.measures.figures import Measurements
-from vesselrt.runtime.output.classes import ClassLayer, ClassLayers, Colours
+from vesselrt.runtime.output.classes import ClassLayer, ClassLayers, Colours, say_thresholds
 from vesselrt.runtime.output.coco import coco_from_masks
 from vesselrt.runtime.output.dicom_objects import check_origin
 from vesselrt.runtime.output.dicom_report import report_from_measurements
 from vesselrt.runtime.output.dicom_seg import segmentation_from_layers
 from vesselrt.runtime.output.outlines import Region, geojson_from_regions, svg_from_regions
-from vesselrt.runtime.output.pictures import OPACITY, draw_overlay, encode_labels_png, encode_mask_png, encode_png
+from vesselrt.runtime.output.pictures import (
+    OPACITY,
+    draw_overlay,
+    encode_labels_png,
+    encode_mask_png,
+    encode_png,
+    with_png_text,
+)
 from vesselrt.runtime.output.statistics import lowest_vessel_level
 from vesselrt.runtime.photo.origin import Origin
 
@@ -93,11 +100,17 @@ def _write_mask(result: Rendering) -> bytes:
     """8-bit grey PNG: of one class 255 and 0, of several the number of each pixel's class, from 1, and 0."""
     layers = result.layers
     if len(layers.shown) > 1:
-        return encode_labels_png(layers.labels)
+        return _with_thresholds(encode_labels_png(layers.labels), layers)
     (layer,) = layers.shown
     if layers.exclusive:
-        return encode_labels_png(layers.mask(layer) * np.uint8(255))
-    return encode_mask_png(layers.probability[layer.number - 1], lowest_vessel_level(layer.threshold))
+        return _with_thresholds(encode_labels_png(layers.mask(layer) * np.uint8(255)), layers)
+    level = lowest_vessel_level(layer.threshold)
+    return _with_thresholds(encode_mask_png(layers.probability[layer.number - 1], level), layers)
+
+
+def _with_thresholds(png: bytes, layers: ClassLayers) -> bytes:
+    """The same picture with a text "Threshold": of one class 0.5, of several artery:0.4,vein:0.6."""
+    return with_png_text(png, "Threshold", say_thresholds(layers.shown, named=len(layers.every) > 1))
 
 
 def _write_probability(result: Rendering) -> bytes:
@@ -123,12 +136,12 @@ def _write_overlay(result: Rendering) -> bytes:
     """RGB PNG."""
     style, masks = result.style, result.layers.masks()
     coloured = ((mask, style.colour_of(layer)) for layer, mask in masks)
-    return encode_png(draw_overlay(result.photo(), coloured, style.opacity))
+    return _with_thresholds(encode_png(draw_overlay(result.photo(), coloured, style.opacity)), result.layers)
 
 
 def _write_svg(result: Rendering) -> bytes:
     style, layers = result.style, result.layers
-    regions = (Region(mask, layer.name, style.colour_of(layer)) for layer, mask in layers.masks())
+    regions = (Region(mask, layer.name, style.colour_of(layer), layer.threshold) for layer, mask in layers.masks())
     return svg_from_regions(regions, layers.shape, style.simplify, titled=len(layers.every) > 1)
 
 

@@ -44,7 +44,7 @@ def svg_from_regions(
     regions: Iterable[Region], shape: tuple[int, int], simplify: float = 0.0, *, titled: bool = True
 ) -> bytes:
     """Masks of one shape (height, width) as an SVG file of that size: for each a path in its colour, filled by the
-    even-odd rule; `titled`: with its name.
+    even-odd rule, with its threshold as `data-threshold`; `titled`: with its name.
 
     `simplify` as for `trace_outlines`. Raises OptionError, MissingExtraError.
     """
@@ -59,7 +59,8 @@ def _svg_path(region: Region, simplify: float, titled: bool) -> str:
     rings = (ring for polygon in trace_outlines(region.mask, simplify) for ring in polygon)
     path = "".join("M" + "L".join(f"{x} {y}" for x, y in ring) + "Z" for ring in rings)
     end = f"><title>{region.name}</title></path>" if titled else "/>"
-    return f'<path fill="{region.colour}" fill-rule="evenodd" d="{path}"{end}'
+    threshold = "" if region.threshold is None else f' data-threshold="{region.threshold:g}"'
+    return f'<path fill="{region.colour}" fill-rule="evenodd"{threshold} d="{path}"{end}'
 
 
 def geojson_from_mask(mask: Mask, threshold: float | None = None, simplify: float = 0.0) -> bytes:

@@ -1,6 +1,8 @@
 """Masks, probability maps and overlays as PNG."""
 
 import re
+import struct
+import zlib
 from collections.abc import Iterable
 from typing import Any
 
@@ -18,6 +20,8 @@ _OF_MASKS = (
     *(cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE),
     *(cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP),  # 27 % smaller than OpenCV's own choice, in the same time
 )
+_PNG_HEAD = 33
+"""Bytes of signature and header, which stand first; a text may follow."""
 _BAND_PIXELS = 2**20  # blended at once: a second overlay would be the largest thing in memory
 
 
@@ -27,6 +31,13 @@ def encode_png(pixels: Any, settings: tuple[int, ...] = ()) -> bytes:
     if not done:
         raise OptionError(f"an image of {pixels.shape} pixels can't be written as PNG.")
     return data.tobytes()
+
+
+def with_png_text(png: bytes, keyword: str, text: str) -> bytes:
+    """The same PNG with a text that image programs show: the chunk tEXt of the PNG specification; both in Latin-1."""
+    chunk = b"tEXt" + f"{keyword}\0{text}".encode("latin-1")
+    framed = struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    return b"".join([png[:_PNG_HEAD], framed, memoryview(png)[_PNG_HEAD:]])
 
 
 def encode_mask_png(probability: Image, least: int) -> bytes:

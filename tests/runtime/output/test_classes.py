@@ -161,8 +161,9 @@ def test_outlines_have_the_class_and_its_colour() -> None:
     svg = result.encode("svg", classes=["vein", "disc"], colour={"disc": "#123456"}).decode()
     assert svg == (
         '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 4 2" width="4" height="2">'
-        '<path fill="#4db2ff" fill-rule="evenodd" d="M3 0L4 0L4 1L3 1ZM0 1L2 1L2 2L0 2Z"><title>vein</title></path>'
-        '<path fill="#123456" fill-rule="evenodd" d="M2 1L4 1L4 2L2 2Z"><title>disc</title></path></svg>\n'
+        '<path fill="#4db2ff" fill-rule="evenodd" data-threshold="0.4" d="M3 0L4 0L4 1L3 1ZM0 1L2 1L2 2L0 2Z">'
+        "<title>vein</title></path>"
+        '<path fill="#123456" fill-rule="evenodd" data-threshold="0.5" d="M2 1L4 1L4 2L2 2Z"><title>disc</title></path></svg>\n'
     )
     features = json.loads(result.encode("geojson"))["features"]
     assert [feature["properties"] for feature in features] == [
@@ -266,3 +267,9 @@ def test_classes_that_a_manifest_can_not_have(classes: Any, message: str) -> Non
     with pytest.raises(ManifestError) as caught:
         make_manifest(classes=classes)
     assert str(caught.value) == f"test: the manifest is not valid: {message}. Correct it."
+
+
+def test_pictures_tell_the_thresholds_of_what_they_show() -> None:
+    for form in ("mask", "overlay"):
+        png = segment(exclusive=True).encode(form, classes=["artery", "vein"], threshold={"vein": 0.25})  # type: ignore[arg-type]
+        assert Pillow.open(io.BytesIO(png)).info["Threshold"] == "artery:0.5,vein:0.25"

@@ -138,3 +138,10 @@ def test_an_opacity_out_of_range_is_refused(opacity: float) -> None:
 def test_outlines_have_the_colour() -> None:
     probability = np.full((3, 4), 255, np.uint8)
     assert write_as("svg", probability, colour="#33ccff").count(b'fill="#33ccff"') == 1
+
+
+@pytest.mark.parametrize("form", ["mask", "overlay"])
+def test_a_picture_tells_its_threshold(form: OutputFormat) -> None:
+    file = Pillow.open(io.BytesIO(write_as(form, RAMP, threshold=0.35)))
+    file.load()
+    assert file.info["Threshold"] == "0.35"

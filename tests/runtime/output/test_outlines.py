@@ -152,7 +152,7 @@ def test_svg_as_a_file() -> None:
     svg = write_as("svg", probability_of(drawn(".#.\n..."))).decode()
     assert svg.startswith('<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 3 2" width="3" height="2">')
     assert svg.endswith('"/></svg>\n')
-    assert 'fill-rule="evenodd"' in svg
+    assert 'fill-rule="evenodd" data-threshold="0.5"' in svg
     ((*ring,),) = svg_rings(svg)
     assert sorted(ring) == [(1, 0), (1, 1), (2, 0), (2, 1)]
 
