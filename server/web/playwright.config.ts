@@ -38,7 +38,9 @@ export default defineConfig({
   projects: [
     {
       name: "page",
-      testMatch: ["whole", "series", "trouble", "screens", "access", "proxy"].map((name) => `${name}.spec.ts`),
+      testMatch: ["whole", "worklist", "undo", "series", "trouble", "screens", "access", "proxy"].map(
+        (name) => `${name}.spec.ts`,
+      ),
     },
     { name: "classes", testMatch: "classes.spec.ts", use: { baseURL: addressOf(CLASSES) } },
     { name: "exclusive", testMatch: "classes.spec.ts", use: { baseURL: addressOf(EXCLUSIVE) } },

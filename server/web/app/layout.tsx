@@ -7,6 +7,7 @@ import "./globals.css";
 const inter = localFont({
   src: "../node_modules/@fontsource-variable/inter/files/inter-latin-wght-normal.woff2",
   weight: "100 900",
+  fallback: ["system-ui", "sans-serif"], // of letters that it lacks: names are written in any
 });
 
 export const metadata: Metadata = {

@@ -2,7 +2,8 @@ import { type Dispatch, type KeyboardEvent, useEffect, useRef } from "react";
 import { flushSync } from "react-dom";
 
 import type { Photograph, Strip, StripAction } from "@/lib/strip";
-import { duration } from "@/lib/words";
+import { percent } from "@/lib/words";
+import { sharesOf } from "@/lib/worklist";
 
 import styles from "./FilmStrip.module.css";
 
@@ -87,15 +88,22 @@ function warningsOf({ progress }: Photograph): readonly string[] {
   return progress.step === "done" ? progress.result.warnings : [];
 }
 
-function told({ progress }: Photograph): string {
+/** How far it is; once it is done, its density. */
+function told(photograph: Photograph): string {
+  const { progress } = photograph;
   switch (progress.step) {
     case "waiting":
       return "waiting";
     case "working":
       return progress.sent < 1 ? `sending ${Math.round(progress.sent * 100)} %` : "analysing";
     case "done":
-      return progress.result.warnings.length ? "warning" : duration(progress.result.totalTime);
+      return progress.result.warnings.length ? "check" : densityOf(photograph);
     case "failed":
       return "failed";
   }
+}
+
+function densityOf(photograph: Photograph): string {
+  const shares = sharesOf(photograph);
+  return shares ? `${shares.map(percent).join(" · ")} %` : "done";
 }

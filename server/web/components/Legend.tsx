@@ -1,5 +1,5 @@
 import type { Layer } from "@/lib/classes";
-import { type ClassChoice, chosen, type Settings } from "@/lib/settings";
+import { type ClassChoice, chosen, type Settings, type Thresholds } from "@/lib/settings";
 import type { Result } from "@/lib/strip";
 
 import styles from "./Legend.module.css";
@@ -9,25 +9,20 @@ import { Reset, Slider } from "./Slider";
 interface Props {
   readonly result: Result;
   readonly layers: readonly Layer[];
+  readonly thresholds: Thresholds;
+  readonly choose: (thresholds: Thresholds) => void;
   readonly settings: Settings;
   readonly change: (part: Partial<Settings>) => void;
 }
 
 /** The classes that a model tells apart: of each its colour, whether it is shown, and its threshold. */
-export function Legend({ result, layers, settings, change }: Props) {
-  const choose = (name: string, choice: ClassChoice) => change(chosen(settings, name, choice));
-  const own = result.classes.every(({ name }) => settings.classes[name]?.threshold === undefined);
-  const reset = () =>
-    change({
-      classes: Object.fromEntries(
-        Object.entries(settings.classes).map(([name, choice]) => [name, { ...choice, threshold: undefined }]),
-      ),
-    });
+export function Legend({ result, layers, thresholds, choose, settings, change }: Props) {
+  const look = (name: string, choice: ClassChoice) => change(chosen(settings, name, choice));
   return (
     <section className={panel.section}>
       <div className={styles.head}>
         <h2>Thresholds</h2>
-        <Reset own={own} reset={reset} />
+        <Reset own={Object.keys(thresholds).length === 0} reset={() => choose({})} />
       </div>
       {layers.map(({ name, threshold, colour, shown }, number) => (
         <div key={name} className={styles.class} data-shown={shown} role="group" aria-label={name}>
@@ -36,7 +31,7 @@ export function Legend({ result, layers, settings, change }: Props) {
             aria-label={`Colour of ${name}`}
             title={`Colour of ${name}`}
             value={colour}
-            onChange={(event) => choose(name, { colour: event.target.value })}
+            onChange={(event) => look(name, { colour: event.target.value })}
           />
           <Slider
             id={`threshold-${number}`}
@@ -46,14 +41,14 @@ export function Legend({ result, layers, settings, change }: Props) {
             value={threshold}
             told={threshold.toFixed(2)}
             mark={result.classes[number]?.threshold ?? null}
-            onChange={(value) => choose(name, { threshold: value })}
+            onChange={(value) => choose({ ...thresholds, [name]: value })}
           />
           <label className={panel.switch} title={`Show ${name}`}>
             <input
               type="checkbox"
               aria-label={`Show ${name}`}
               checked={shown}
-              onChange={() => choose(name, { hidden: shown })}
+              onChange={() => look(name, { hidden: shown })}
             />
           </label>
         </div>

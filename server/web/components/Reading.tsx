@@ -5,22 +5,18 @@ import { duration } from "@/lib/words";
 
 import styles from "./Panel.module.css";
 
-interface Props {
-  readonly result: Result | null;
+interface DensityProps {
+  readonly result: Result;
   readonly layers: readonly Layer[];
   /** Of each layer, in %; "–" where it is not known. */
   readonly densities: readonly string[];
-  readonly health: Health | null;
 }
 
-/** The quiet corner: how much of the retina is vessel, what found it, and how long it took. */
-export function Reading({ result, layers, densities, health }: Props) {
-  const model = result?.model ?? (health?.model && `${health.model} ${health.model_version}`);
-  const device = result?.device ?? health?.device;
-  const precision = result?.precision ?? health?.precision;
-  const region = result?.region === "image" ? "of the image" : "of the field of view";
+/** How much of the retina is vessel: what is read first. */
+export function Density({ result, layers, densities }: DensityProps) {
+  const region = `of the ${result.region}`;
   return (
-    <section className={styles.reading}>
+    <section className={styles.density}>
       <h2>{layers.length > 1 ? "Density" : "Vessel density"}</h2>
       {layers.map(({ name, colour }, number) => (
         <p key={name}>
@@ -29,16 +25,29 @@ export function Reading({ result, layers, densities, health }: Props) {
               <circle cx="5" cy="5" r="4" fill={colour} />
             </svg>
           )}
-          <strong data-testid="density">{densities[number]}</strong> %{" "}
-          {name ? (
-            <span>
-              {name}, {region}
-            </span>
-          ) : (
-            <span>{region}</span>
-          )}
+          <strong>
+            <span data-testid="density">{densities[number]}</span> %
+          </strong>{" "}
+          <span>{name ? `${name}, ${region}` : region}</span>
         </p>
       ))}
+    </section>
+  );
+}
+
+interface FactsProps {
+  readonly result: Result | null;
+  readonly health: Health | null;
+}
+
+/** The quiet corner: what found it, and how long it took. */
+export function Facts({ result, health }: FactsProps) {
+  const model = result?.model ?? (health?.model && `${health.model} ${health.model_version}`);
+  const device = result?.device ?? health?.device;
+  const precision = result?.precision ?? health?.precision;
+  return (
+    <section className={styles.facts}>
+      <h2 className={styles.hidden}>About this result</h2>
       <dl>
         {model && <Pair name="Model" value={model} />}
         {device && <Pair name="Device" value={`${device}, ${precision}`} title={health?.device_name ?? ""} />}

@@ -17,13 +17,16 @@ interface Props {
   /** A place to come back to, shown below the track; null for none. */
   readonly mark?: number | null;
   readonly large?: boolean;
+  /** Whether it can't act now. */
+  readonly off?: boolean;
   readonly onChange: (value: number) => void;
 }
 
-export function Slider({ id, label, name, value, step, told, mark = null, large = false, onChange }: Props) {
-  const touch = useHorizontalTouch(onChange);
+export function Slider(props: Props) {
+  const { id, label, name, value, step, told, mark = null, large = false, off = false, onChange } = props;
+  const touch = useHorizontalTouch((value) => off || onChange(value));
   return (
-    <div className={styles.slider} data-large={large}>
+    <div className={styles.slider} data-large={large} data-off={off}>
       <label htmlFor={id}>{label}</label>
       <output htmlFor={id}>{told}</output>
       <div className={styles.rail}>
@@ -36,6 +39,7 @@ export function Slider({ id, label, name, value, step, told, mark = null, large 
           value={value}
           aria-label={name}
           aria-valuetext={told}
+          aria-disabled={off}
           style={{ "--at": value } as CSSProperties}
           {...touch}
         />

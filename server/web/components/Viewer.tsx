@@ -16,7 +16,7 @@ import type { Settings } from "@/lib/settings";
 import styles from "./Viewer.module.css";
 import { Wiper } from "./Wiper";
 
-const WORD = { overlay: "Overlay", original: "Original", mask: "Mask" } as const;
+const WORD = { overlay: "Vessels", original: "Original", mask: "Mask" } as const;
 const NOT_YET = { width: 1, height: 1 }; // px: a canvas that has not been laid out
 const STEP = 60; // CSS px that an arrow key moves the picture
 const SAMPLES = 6; // a photograph of 12 megapixels shrinks to a third on a usual screen
@@ -79,7 +79,7 @@ function Stage({
   const move = (event: KeyboardEvent) => {
     const step = STEP * devicePixelRatio;
     const way = { ArrowLeft: [step, 0], ArrowRight: [-step, 0], ArrowUp: [0, step], ArrowDown: [0, -step] }[event.key];
-    if (!way) return;
+    if (!way || view.fitted) return; // of a whole picture nothing can be moved
     event.preventDefault();
     panBy(way[0]!, way[1]!);
   };

@@ -1,6 +1,6 @@
 "use client";
 
-import { useCallback, useEffect, useMemo, useRef, useState } from "react";
+import { type KeyboardEvent, useCallback, useEffect, useMemo, useRef, useState } from "react";
 
 import sample from "@/assets/sample.jpg";
 import { useDensities } from "@/hooks/useDensities";
@@ -8,26 +8,26 @@ import { useDownload } from "@/hooks/useDownload";
 import { useFilmStrip } from "@/hooks/useFilmStrip";
 import { useHealth } from "@/hooks/useHealth";
 import { useIncoming } from "@/hooks/useIncoming";
+import { useLeaveWarning } from "@/hooks/useLeaveWarning";
 import { usePicture } from "@/hooks/usePicture";
 import { useSettings } from "@/hooks/useSettings";
 import { useShortcuts } from "@/hooks/useShortcuts";
 import type { Layer } from "@/lib/classes";
 import { compared, hundredths, layersOf, moved, seen } from "@/lib/settings";
-import { selectedOf, troubleOf } from "@/lib/strip";
+import { selectedOf, troubleOf, worthKeeping } from "@/lib/strip";
 
-import { Invitation, Picker } from "./Adding";
+import { Invitation } from "./Adding";
 import { Announcement } from "./Announcement";
-import { OverlayControl, ThresholdControl, ViewControl } from "./Controls";
-import { Downloads } from "./Downloads";
 import { FilmStrip } from "./FilmStrip";
+import { Header } from "./Header";
 import { Help } from "./Help";
-import { Legend } from "./Legend";
 import { Notice } from "./Notice";
+import { Panel } from "./Panel";
 import { PrintSheet } from "./PrintSheet";
-import { Reading } from "./Reading";
+import { Undo } from "./Undo";
 import { Viewer } from "./Viewer";
-import { Warnings } from "./Warnings";
 import styles from "./Workbench.module.css";
+import { Worklist } from "./Worklist";
 
 /** The whole page: the photographs, how they are looked at, and what is told of them. */
 export function Workbench() {
@@ -38,6 +38,7 @@ export function Workbench() {
   const input = useRef<HTMLInputElement>(null);
   const stage = useRef<HTMLElement>(null);
   const health = useHealth();
+  useLeaveWarning(worthKeeping(strip));
 
   const add = useCallback((files: File[]) => files.length && dispatch({ type: "add", files }), [dispatch]);
   const dragging = useIncoming(add);
@@ -46,14 +47,18 @@ export function Workbench() {
     add([new File([await answer.blob()], "sample.jpg", { type: "image/jpeg" })]);
   };
 
-  const selected = selectedOf(strip);
+  const screen = strip.photographs.length ? strip.screen : "empty";
+  const selected = screen === "viewer" ? selectedOf(strip) : undefined;
   const picture = usePicture(selected);
   const result = selected?.progress.step === "done" ? selected.progress.result : null;
-  const layers = useMemo(() => layersOf(result, settings), [result, settings]);
-  const several = layers.length > 1;
+  const layers = useMemo(() => layersOf(result, selected?.thresholds ?? {}, settings), [result, selected, settings]);
   const densities = useDensities(result, picture, layers);
   const download = useDownload(selected?.file, { layers, opacity: settings.opacity });
-  const move = (by: number | null) => change(moved(settings, layers, by));
+  const close = () => dispatch({ type: "close" });
+  const move = (by: number | null) => {
+    if (!selected || !result) return;
+    dispatch({ type: "thresholds", id: selected.id, thresholds: moved(selected.thresholds, layers, by) });
+  };
   const wipe = (by: number) => settings.wiper !== null && change({ wiper: hundredths(settings.wiper + by) });
 
   useShortcuts(
@@ -71,52 +76,38 @@ export function Workbench() {
       ">": () => wipe(0.02),
       j: () => dispatch({ type: "move", by: 1 }),
       k: () => dispatch({ type: "move", by: -1 }),
-      u: () => input.current?.click(),
       s: () => result && void download.start("mask"),
-      "?": () => help.current?.showModal(),
     },
-    shortcuts,
+    shortcuts && screen === "viewer",
   );
+  useShortcuts({ u: () => input.current?.click(), "?": () => help.current?.showModal() }, shortcuts);
+  useShortcuts({ Escape: close }, screen === "viewer");
 
-  // The button by which the first photographs were chosen is gone, and its focus with it.
-  const begun = selected !== undefined;
+  // What was pressed to come here, such as the button by which the first photographs were chosen, is gone.
   useEffect(() => {
-    if (begun && document.activeElement === document.body) stage.current?.focus({ preventScroll: true });
-  }, [begun]);
+    if (screen === "viewer" && document.activeElement === document.body) stage.current?.focus({ preventScroll: true });
+  }, [screen]);
+  const goOn = (event: KeyboardEvent) => {
+    const by = ({ ArrowLeft: -1, ArrowRight: 1 } as const)[event.key as "ArrowLeft"];
+    const own = event.defaultPrevented || (event.target as Element).closest("input, [role=slider]");
+    if (!by || own || screen !== "viewer") return;
+    event.preventDefault();
+    dispatch({ type: "move", by });
+  };
 
-  const Title = selected ? "h1" : "p"; // the invitation brings a heading of its own
-  const controls = { settings, change };
   return (
     <>
-      <div className={styles.page} data-empty={!selected}>
-        <header className={styles.header}>
-          <Title className={styles.name}>
-            <Mark />
-            vesselrt
-          </Title>
-          {selected && (
-            <p className={styles.title}>
-              <bdi>{selected.file.name}</bdi>
-              {strip.photographs.length > 1 && (
-                <small>
-                  {strip.photographs.indexOf(selected) + 1} of {strip.photographs.length}
-                </small>
-              )}
-            </p>
+      <div className={styles.page} data-screen={screen}>
+        <Header strip={strip} input={input} add={add} close={close} help={() => help.current?.showModal()} />
+        <main ref={stage} className={styles.stage} data-dragging={dragging} tabIndex={-1} onKeyDown={goOn}>
+          {screen === "empty" && <Invitation add={add} addSample={() => void addSample()} />}
+          {screen === "worklist" && (
+            <Worklist strip={strip} dispatch={dispatch} settings={settings} onEmpty={() => input.current?.focus()} />
           )}
-          <Picker add={add} input={input} className={styles.add}>
-            Add photographs
-          </Picker>
-          <button type="button" className={styles.round} aria-label="Help" onClick={() => help.current?.showModal()}>
-            ?
-          </button>
-        </header>
-        <main ref={stage} className={styles.stage} data-dragging={dragging} tabIndex={-1}>
-          {!selected && <Invitation add={add} addSample={() => void addSample()} />}
           {selected && picture && (
             <Viewer
               picture={picture}
-              label={`${selected.file.name}: ${settings.view}. The arrow keys move it.`}
+              label={`${selected.file.name}: ${settings.view === "overlay" ? "vessels" : settings.view}.`}
               layers={layers}
               settings={settings}
               shortcuts={shortcuts}
@@ -132,6 +123,7 @@ export function Workbench() {
             />
           )}
           {dragging && <p className={styles.drop}>Drop to add</p>}
+          <Undo undo={strip.undo} dispatch={dispatch} onPressed={() => stage.current?.focus({ preventScroll: true })} />
         </main>
         {selected && (
           <nav className={styles.strip} aria-label="Film strip">
@@ -140,20 +132,7 @@ export function Workbench() {
         )}
         {selected && (
           <aside className={styles.panel} aria-label="Result">
-            {result && result.warnings.length > 0 && <Warnings warnings={result.warnings} />}
-            {result && several ? (
-              <Legend {...controls} result={result} layers={layers} />
-            ) : (
-              <ThresholdControl
-                change={change}
-                threshold={layers[0]!.threshold}
-                modelThreshold={result?.threshold ?? null}
-              />
-            )}
-            <ViewControl {...controls} />
-            <OverlayControl {...controls} coloured={!several} />
-            {result && <Downloads download={download} layers={layers} />}
-            <Reading result={result} layers={layers} densities={densities} health={health} />
+            <Panel {...{ strip, dispatch, selected, result, layers, densities, settings, change, download, health }} />
             <Announcement text={announced(layers, densities)} />
           </aside>
         )}
@@ -183,13 +162,4 @@ function announced(layers: readonly Layer[], densities: readonly string[]): stri
     shown ? `${name || "vessels"} ${densities[number]} %` : [],
   );
   return densities.includes("–") ? "" : `Density: ${parts.join(", ")}`;
-}
-
-function Mark() {
-  return (
-    <svg className={styles.mark} viewBox="0 0 24 24" aria-hidden="true">
-      <circle cx="12" cy="12" r="10" />
-      <path d="M3 15c5-1 6-2 9-3s5-4 7-7M12 12c3 1 5 3 6 7M8 13.500c1-3 2-5 2-9" />
-    </svg>
-  );
 }

@@ -28,6 +28,18 @@ export async function openSample(page: Page, button = /Mask PNG/): Promise<void>
   await expect(page.getByRole("button", { name: button })).toBeVisible();
 }
 
+/** Chooses files on the page that has none yet. */
+export async function addPhotographs(page: Page, files: readonly { name: string; buffer: Buffer }[]): Promise<void> {
+  const photographs = files.map((file) => ({ ...file, mimeType: "" }));
+  await page.locator("main input[type=file]").first().setInputFiles(photographs);
+}
+
+/** Opens the first photograph of the worklist. */
+export async function openFirst(page: Page): Promise<void> {
+  await page.locator("main ol button").first().click();
+  await expect(page.getByRole("list", { name: "Photographs" }).locator("[aria-current=true]")).toBeVisible();
+}
+
 /** What the API answers for the sample. */
 export async function fromApi(
   page: Page,

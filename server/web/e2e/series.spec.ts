@@ -2,7 +2,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 
 import { expect, type JSHandle, test } from "@playwright/test";
 
-import { JPEG, smallTiff } from "./page";
+import { JPEG, openFirst, smallTiff } from "./page";
 
 test("in a series the zoom stays, the focus is never lost, and the chosen frame is in view", async ({ page }) => {
   await page.goto("/");
@@ -12,6 +12,7 @@ test("in a series the zoom stays, the focus is never lost, and the chosen frame 
     buffer: JPEG,
   }));
   await page.locator("main input[type=file]").first().setInputFiles(photographs);
+  await openFirst(page);
   await expect(page.getByRole("button", { name: /Mask PNG/ })).toBeVisible();
   const canvas = page.locator("main canvas");
   await canvas.focus();

@@ -5,6 +5,7 @@ import { insideOf, type Outline } from "@/lib/field";
 import { density } from "@/lib/probability";
 import type { Picture } from "@/lib/renderer";
 import type { Result } from "@/lib/strip";
+import { percent } from "@/lib/words";
 
 const NONE: readonly Outline[] = [];
 const MOMENT = 60; // ms that thresholds rest before pixels are counted
@@ -26,11 +27,7 @@ export function useDensities(result: Result | null, picture: Picture | null, lay
   }, [picture, layers, inside]);
 
   const [first] = layers;
-  if (result?.counts && first) return [inPercent(density(result.counts, first.threshold))];
+  if (result?.counts && first) return [percent(density(result.counts, first.threshold))];
   const shares = inside && counted?.picture === picture ? counted?.shares : undefined;
-  return layers.map((_, number) => inPercent(shares?.[number]));
-}
-
-function inPercent(share: number | undefined): string {
-  return share === undefined ? "–" : (100 * share).toFixed(1);
+  return layers.map((_, number) => percent(shares?.[number]));
 }

@@ -8,9 +8,9 @@ import { EMPTY, nextToSend, type Photograph, reduceStrip, type Strip, type Strip
 /** The photographs; whatever waits is sent to the server, one at a time. */
 export function useFilmStrip(): [Strip, Dispatch<StripAction>] {
   const [strip, dispatch] = useReducer(reduceStrip, EMPTY);
-  const { photographs } = strip;
+  const { photographs, undo } = strip;
   const running = useRef<{ id: number; controller: AbortController } | null>(null);
-  const before = useRef(photographs);
+  const before = useRef<readonly Photograph[]>([]);
 
   useEffect(() => {
     const { current } = running;
@@ -42,17 +42,19 @@ export function useFilmStrip(): [Strip, Dispatch<StripAction>] {
     };
   }, [id, file]);
 
-  // Nothing stays in memory of a photograph that was removed.
+  // Nothing stays in memory of a photograph that was removed, once that can't be undone any more.
   useEffect(() => {
-    for (const one of before.current) if (!photographs.some(({ id }) => id === one.id)) letGo(one);
-    before.current = photographs;
-  }, [photographs]);
+    const kept = [...photographs, ...undo.flatMap((one) => (one.type === "removed" ? one.photograph : []))];
+    for (const one of before.current) if (!kept.some(({ id }) => id === one.id)) letGo(one);
+    before.current = kept;
+  }, [photographs, undo]);
 
   return [strip, dispatch];
 }
 
-function letGo({ file, thumbnail, progress }: Photograph): void {
+function letGo({ file, thumbnail, cover, progress }: Photograph): void {
   if (thumbnail) URL.revokeObjectURL(thumbnail);
+  for (const mask of cover?.masks ?? []) URL.revokeObjectURL(mask);
   forget(file);
   if (progress.step !== "done") return;
   forget(progress.result.map);

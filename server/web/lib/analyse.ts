@@ -1,5 +1,6 @@
 import { fetchModel, type Prediction, type PredictOptions, predictFile, predictProbability } from "@/lib/api";
 import type { ModelClass } from "@/lib/classes";
+import { REDUCED } from "@/lib/cover";
 import { mapOf, photographOf } from "@/lib/decoded";
 import { ApiError } from "@/lib/errors";
 import { COLOURS } from "@/lib/settings";
@@ -80,18 +81,14 @@ async function patiently(file: File, options: PredictOptions): Promise<Predictio
   }
 }
 
-/** A reduced copy as an address for an image; empty where the browser can't show the file. */
+/** A reduced copy of the whole as an address for an image; empty where the browser can't show the file. */
 export async function thumbnail(file: Blob): Promise<string> {
-  const photograph = await createImageBitmap(file).catch(() => null); // not remembered: all of them would not fit
+  // Not remembered: all of them would not fit. Of a large file the browser decodes and reduces it beside the page's work.
+  const options: ImageBitmapOptions = { resizeWidth: REDUCED, resizeQuality: "medium" };
+  const photograph = await createImageBitmap(file, options).catch(() => null);
   if (!photograph) return "";
-  const side = 160;
-  const factor = side / Math.min(photograph.width, photograph.height);
-  const canvas = new OffscreenCanvas(side, side);
-  const context = canvas.getContext("2d")!;
-  const width = photograph.width * factor;
-  const height = photograph.height * factor;
-  context.imageSmoothingQuality = "high";
-  context.drawImage(photograph, (side - width) / 2, (side - height) / 2, width, height);
+  const canvas = new OffscreenCanvas(photograph.width, photograph.height);
+  canvas.getContext("2d")!.drawImage(photograph, 0, 0);
   photograph.close();
-  return URL.createObjectURL(await canvas.convertToBlob({ type: "image/jpeg", quality: 0.8 }));
+  return URL.createObjectURL(await canvas.convertToBlob({ type: "image/jpeg", quality: 0.85 }));
 }

@@ -101,6 +101,21 @@ export function queryOf({ layers, opacity }: Look, only?: string): Record<string
   };
 }
 
+/** Asks for the finished files of several photographs at once: a ZIP file. Rejects with ApiError. */
+export async function predictBatch(photographs: readonly File[], query: Record<string, string>): Promise<Blob> {
+  const form = new FormData();
+  for (const photograph of photographs) form.append("image", photograph);
+  const headers = { Accept: "application/zip", ...keyHeader() };
+  const answer = await fetch(`predict/batch?${new URLSearchParams(query)}`, {
+    method: "POST",
+    body: form,
+    headers,
+  }).catch(async () => Promise.reject(await connectionError()));
+  if (!answer.ok || !answer.headers.get("Content-Type")?.startsWith("application/zip"))
+    throw failure(answer.status, await answer.text(), keyHeader() !== undefined);
+  return answer.blob();
+}
+
 export async function fetchHealth(): Promise<Health> {
   const answer = await fetch("health", { cache: "no-store" });
   return (await answer.json()) as Health;

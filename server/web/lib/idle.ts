@@ -24,3 +24,13 @@ export function whenIdle(tasks: readonly Generator<undefined, void>[]): () => vo
   if (left.length) wait();
   return () => stop();
 }
+
+/** For long work in steps: what it returns, called after each of them, lets the page do what waits every few ms. */
+export function breather(most = 8): () => Promise<void> {
+  let end = performance.now() + most;
+  return async () => {
+    if (performance.now() < end) return;
+    await new Promise((resolve) => setTimeout(resolve));
+    end = performance.now() + most;
+  };
+}

@@ -1,3 +1,5 @@
+import { breather } from "@/lib/idle";
+
 /** One byte a pixel, row by row. */
 export interface Grey {
   readonly width: number;
@@ -25,7 +27,7 @@ export async function decodeGreyPng(file: Blob): Promise<Grey> {
   if (depth !== 8 || colour !== 0 || interlace !== 0) throw new Error("not a plain 8-bit grey PNG");
   const data = await inflate(imageData(bytes, view));
   if (data.length !== height * (width + 1)) throw new Error("a PNG of the wrong length");
-  return { width, height, values: unfilter(data, width, height) };
+  return { width, height, values: await unfilter(data, width, height) };
 }
 
 function imageData(bytes: Uint8Array<ArrayBuffer>, view: DataView): Uint8Array<ArrayBuffer>[] {
@@ -45,7 +47,8 @@ async function inflate(parts: Uint8Array<ArrayBuffer>[]): Promise<Uint8Array> {
 }
 
 /** Undoes the filters of the PNG specification, section 9.2; `data` has the filter's number before each row. */
-function unfilter(data: Uint8Array, width: number, height: number): Uint8Array<ArrayBuffer> {
+async function unfilter(data: Uint8Array, width: number, height: number): Promise<Uint8Array<ArrayBuffer>> {
+  const breathe = breather();
   const values = new Uint8Array(width * height);
   let above = new Uint8Array(width);
   for (let y = 0; y < height; y++) {
@@ -73,6 +76,7 @@ function unfilter(data: Uint8Array, width: number, height: number): Uint8Array<A
         throw new Error("a PNG with an unknown filter");
     }
     above = row;
+    await breathe();
   }
   return values;
 }

@@ -2,10 +2,8 @@ import type { Layer } from "@/lib/classes";
 import type { Colour, View } from "@/lib/renderer";
 import type { Result } from "@/lib/strip";
 
-/** How the result is shown; the same for all photographs. */
+/** How results are shown; the same for all photographs. */
 export interface Settings {
-  /** 0..1; null: the model's own. */
-  readonly threshold: number | null;
   readonly view: View;
   /** "#rrggbb" */
   readonly colour: string;
@@ -18,14 +16,18 @@ export interface Settings {
 
 /** What is not there is the model's. */
 export interface ClassChoice {
-  readonly threshold?: number | undefined;
   readonly colour?: string;
   readonly hidden?: boolean;
 }
 
+/**
+ * What was chosen for one photograph, 0..1, by the names of classes; of a model that tells none apart by "". What is not
+ * there is the model's.
+ */
+export type Thresholds = Readonly<Record<string, number>>;
+
 /** Blue, and more of it than in the server's own overlays: who can't tell green from red sees it on a red retina. */
 export const DEFAULTS: Settings = {
-  threshold: null,
   view: "overlay",
   colour: "#33ccff",
   opacity: 0.75,
@@ -34,15 +36,18 @@ export const DEFAULTS: Settings = {
 };
 
 /** The classes of a result as they are shown; before there is one, a single class. */
-export function layersOf(result: Pick<Result, "classes" | "threshold"> | null, settings: Settings): Layer[] {
-  const { threshold, colour, classes } = settings;
+export function layersOf(
+  result: Pick<Result, "classes" | "threshold"> | null,
+  thresholds: Thresholds,
+  { colour, classes }: Pick<Settings, "colour" | "classes">,
+): Layer[] {
   if (!result?.classes.length)
-    return [{ name: "", threshold: threshold ?? result?.threshold ?? 0.5, colour, shown: true }];
+    return [{ name: "", threshold: thresholds[""] ?? result?.threshold ?? 0.5, colour, shown: true }];
   return result.classes.map((own) => {
     const chosen = classes[own.name];
     return {
       name: own.name,
-      threshold: chosen?.threshold ?? own.threshold,
+      threshold: thresholds[own.name] ?? own.threshold,
       colour: chosen?.colour ?? own.colour,
       shown: !chosen?.hidden,
     };
@@ -55,13 +60,20 @@ export function chosen({ classes }: Settings, name: string, choice: ClassChoice)
 }
 
 /** The thresholds of all classes that are shown moved by so much; null: back to the model's. */
-export function moved(settings: Settings, layers: readonly Layer[], by: number | null): Partial<Settings> {
-  const [first] = layers;
-  const to = ({ threshold }: Layer) => (by === null ? undefined : hundredths(threshold + by));
-  if (!first?.name) return { threshold: (first && to(first)) ?? null };
-  const classes = { ...settings.classes };
-  for (const one of layers) if (one.shown) classes[one.name] = { ...classes[one.name], threshold: to(one) };
-  return { classes };
+export function moved(thresholds: Thresholds, layers: readonly Layer[], by: number | null): Thresholds {
+  const others = Object.entries(thresholds).filter(([name]) => !layers.some((one) => one.shown && one.name === name));
+  if (by === null) return Object.fromEntries(others);
+  const shown = layers.filter((one) => one.shown);
+  return {
+    ...Object.fromEntries(others),
+    ...Object.fromEntries(shown.map(({ name, threshold }) => [name, hundredths(threshold + by)])),
+  };
+}
+
+/** Whether two choices are the same. */
+export function sameThresholds(one: Thresholds, other: Thresholds): boolean {
+  const names = new Set([...Object.keys(one), ...Object.keys(other)]);
+  return [...names].every((name) => one[name] === other[name]);
 }
 
 /** Another view. The original is not compared with itself. */

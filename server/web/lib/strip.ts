@@ -2,6 +2,8 @@ import type { ModelClass } from "@/lib/classes";
 import type { Trouble } from "@/lib/errors";
 import type { Outline } from "@/lib/field";
 import type { Histogram } from "@/lib/probability";
+import type { Thresholds } from "@/lib/settings";
+import { type Sort, sortedBy } from "@/lib/worklist";
 
 /** What is known of a photograph once the server has answered. The map stays compressed; one at a time is decoded. */
 export interface Result {
@@ -45,25 +47,63 @@ export interface Photograph {
   /** A reduced copy to show; null until it is made, empty where the browser can't show the file. */
   readonly thumbnail: string | null;
   readonly progress: Progress;
+  readonly thresholds: Thresholds;
+  /** What the worklist lays over the reduced copy; null before it is made. */
+  readonly cover: Cover | null;
 }
 
-/** The photographs in the order in which they came, and the one that is looked at. */
+/** The vessels of a result at some thresholds, reduced. */
+export interface Cover {
+  /** The thresholds, as `thresholdsKey` tells them. */
+  readonly of: string;
+  /** Of each class an image whose opacity is the share of vessel, as an address. */
+  readonly masks: readonly string[];
+  /** Of several classes their shares of the field of view, 0..1; null where `counts` tell it, or nothing does. */
+  readonly shares: readonly number[] | null;
+}
+
+/** What can be undone: a photograph was removed from a place, or thresholds were given to all. */
+export type Undoable =
+  | { readonly type: "removed"; readonly photograph: Photograph; readonly index: number }
+  | { readonly type: "applied"; readonly before: ReadonlyMap<number, Thresholds> };
+
+/** The photographs in the order in which they are shown, and the one that is looked at, or was. */
 export interface Strip {
   readonly photographs: readonly Photograph[];
   readonly selected: number | null;
   readonly nextId: number;
+  /** All of them, or the selected one. */
+  readonly screen: "worklist" | "viewer";
+  readonly sort: Sort;
+  /** The last one is undone first. */
+  readonly undo: readonly Undoable[];
 }
 
 export type StripAction =
   | { readonly type: "add"; readonly files: readonly File[] }
   | { readonly type: "thumbnail"; readonly id: number; readonly url: string }
+  | { readonly type: "cover"; readonly id: number; readonly cover: Cover }
   | { readonly type: "progress"; readonly id: number; readonly progress: Progress }
   | { readonly type: "select"; readonly id: number }
   | { readonly type: "move"; readonly by: 1 | -1 }
+  | { readonly type: "open"; readonly id: number }
+  | { readonly type: "close" }
+  | { readonly type: "sort"; readonly by: Sort }
+  | { readonly type: "thresholds"; readonly id: number; readonly thresholds: Thresholds }
+  | { readonly type: "apply"; readonly thresholds: Thresholds }
   | { readonly type: "again"; readonly remedy: NonNullable<Trouble["remedy"]> }
-  | { readonly type: "remove"; readonly id: number };
+  | { readonly type: "remove"; readonly id: number }
+  | { readonly type: "undo" }
+  | { readonly type: "forget" };
 
-export const EMPTY: Strip = { photographs: [], selected: null, nextId: 1 };
+export const EMPTY: Strip = {
+  photographs: [],
+  selected: null,
+  nextId: 1,
+  screen: "viewer",
+  sort: "name",
+  undo: [],
+};
 
 export function reduceStrip(strip: Strip, action: StripAction): Strip {
   switch (action.type) {
@@ -71,8 +111,10 @@ export function reduceStrip(strip: Strip, action: StripAction): Strip {
       return added(strip, action.files);
     case "thumbnail":
       return changed(strip, action.id, { thumbnail: action.url });
+    case "cover":
+      return arranged(changed(strip, action.id, { cover: action.cover }));
     case "progress":
-      return changed(strip, action.id, { progress: action.progress });
+      return progressed(strip, action.id, action.progress);
     case "again":
       return { ...strip, photographs: strip.photographs.map((one) => waiting(one, action.remedy)) };
     case "select":
@@ -81,13 +123,32 @@ export function reduceStrip(strip: Strip, action: StripAction): Strip {
       const index = strip.photographs.findIndex(({ id }) => id === strip.selected) + action.by;
       return { ...strip, selected: strip.photographs[index]?.id ?? strip.selected };
     }
+    case "open":
+      return { ...strip, selected: action.id, screen: "viewer" };
+    case "close":
+      return arranged({ ...strip, screen: strip.photographs.length > 1 ? "worklist" : strip.screen });
+    case "sort":
+      return arranged({ ...strip, sort: action.by });
+    case "thresholds":
+      return changed(strip, action.id, { thresholds: action.thresholds });
+    case "apply":
+      return applied(strip, action.thresholds);
     case "remove":
       return removed(strip, action.id);
+    case "undo":
+      return undone(strip);
+    case "forget":
+      return { ...strip, undo: [] };
   }
 }
 
 export function selectedOf({ photographs, selected }: Strip): Photograph | undefined {
   return photographs.find(({ id }) => id === selected);
+}
+
+/** Whether it takes more than a moment to have the same again: a series, or a threshold that was chosen. */
+export function worthKeeping({ photographs }: Strip): boolean {
+  return photographs.length > 1 || photographs.some(({ thresholds }) => Object.keys(thresholds).length > 0);
 }
 
 /** What keeps a photograph from being analysed: its own failure, or a key that another one was refused for. */
@@ -110,25 +171,43 @@ export function nextToSend({ photographs, selected }: Strip): Photograph | undef
   return waiting.find(({ id }) => id === selected) ?? waiting[0];
 }
 
-/** The first of the new photographs is shown. */
+/** The first of the new photographs is looked at: one alone in the viewer, several among all. */
 function added(strip: Strip, files: readonly File[]): Strip {
+  if (!files.length) return strip;
   const photographs = files.map(
     (file, index): Photograph => ({
       id: strip.nextId + index,
       file,
       thumbnail: null,
       progress: { step: "waiting" },
+      thresholds: {},
+      cover: null,
     }),
   );
-  return {
-    photographs: [...strip.photographs, ...photographs],
-    selected: photographs[0]?.id ?? strip.selected,
-    nextId: strip.nextId + files.length,
-  };
+  const screen = files.length > 1 ? "worklist" : strip.screen;
+  const all = inOrder({ ...strip, photographs: [...strip.photographs, ...photographs], screen });
+  const first = all.photographs.find(({ id }) => id >= strip.nextId);
+  return { ...all, selected: first!.id, nextId: strip.nextId + files.length };
+}
+
+/** In the viewer the order stays: what is next must not change while one is looked at. */
+function arranged(strip: Strip): Strip {
+  return strip.screen === "worklist" ? inOrder(strip) : strip;
+}
+
+function inOrder(strip: Strip): Strip {
+  return { ...strip, photographs: sortedBy(strip.sort, strip.photographs) };
 }
 
 function changed(strip: Strip, id: number, change: Partial<Photograph>): Strip {
   return { ...strip, photographs: strip.photographs.map((one) => (one.id === id ? { ...one, ...change } : one)) };
+}
+
+/** Where a key is asked for nothing goes on before it is entered: that photograph is opened. */
+function progressed(strip: Strip, id: number, progress: Progress): Strip {
+  const after = arranged(changed(strip, id, { progress }));
+  const locked = progress.step === "failed" && progress.trouble.remedy === "key";
+  return locked ? { ...after, screen: "viewer", selected: id } : after;
 }
 
 /** What failed, and may pass with this remedy, waits again: a server that was away was so for all of them. */
@@ -138,10 +217,48 @@ function waiting(photograph: Photograph, remedy: Trouble["remedy"]): Photograph 
   return helped ? { ...photograph, progress: { step: "waiting" } } : photograph;
 }
 
+/** The same thresholds for all photographs. */
+function applied(strip: Strip, thresholds: Thresholds): Strip {
+  const before = new Map(strip.photographs.map(({ id, thresholds }) => [id, thresholds]));
+  return {
+    ...strip,
+    photographs: strip.photographs.map((one) => ({ ...one, thresholds })),
+    undo: [...strip.undo, { type: "applied", before }],
+  };
+}
+
 /** Its neighbour, the right one first, is looked at next. */
 function removed(strip: Strip, id: number): Strip {
   const index = strip.photographs.findIndex((one) => one.id === id);
+  const photograph = strip.photographs[index];
+  if (!photograph) return strip;
   const photographs = strip.photographs.filter((one) => one.id !== id);
   const neighbour = photographs[Math.min(index, photographs.length - 1)]?.id ?? null;
-  return { ...strip, photographs, selected: strip.selected === id ? neighbour : strip.selected };
+  return {
+    ...strip,
+    photographs,
+    selected: strip.selected === id ? neighbour : strip.selected,
+    undo: [...strip.undo, { type: "removed", photograph: stopped(photograph), index }],
+  };
+}
+
+/** What was under way when it was removed has to be sent again. */
+function stopped(photograph: Photograph): Photograph {
+  return photograph.progress.step === "working" ? { ...photograph, progress: { step: "waiting" } } : photograph;
+}
+
+/** What is back is looked at. */
+function undone(strip: Strip): Strip {
+  const last = strip.undo.at(-1);
+  const undo = strip.undo.slice(0, -1);
+  if (!last) return strip;
+  if (last.type === "removed") {
+    const photographs = strip.photographs.toSpliced(last.index, 0, last.photograph);
+    return arranged({ ...strip, photographs, selected: last.photograph.id, undo });
+  }
+  const photographs = strip.photographs.map((one) => ({
+    ...one,
+    thresholds: last.before.get(one.id) ?? one.thresholds,
+  }));
+  return { ...strip, photographs, undo };
 }

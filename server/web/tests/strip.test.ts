@@ -1,7 +1,16 @@
 import { expect, test } from "vitest";
 
 import type { Trouble } from "@/lib/errors";
-import { EMPTY, nextToSend, reduceStrip, type Strip, type StripAction, selectedOf, troubleOf } from "@/lib/strip";
+import {
+  EMPTY,
+  nextToSend,
+  reduceStrip,
+  type Strip,
+  type StripAction,
+  selectedOf,
+  troubleOf,
+  worthKeeping,
+} from "@/lib/strip";
 
 const TROUBLE: Trouble = { title: "", advice: "", detail: "", remedy: "retry" };
 
@@ -86,4 +95,49 @@ test("what was refused for want of a key holds the others back, and is told of t
   const entered = reduceStrip(strip, { type: "again", remedy: "key" });
   expect(nextToSend(entered)?.file.name).toBe("a");
   expect(troubleOf(entered.photographs, entered.photographs[1]!)).toBeNull();
+});
+
+test("several photographs come among all, one alone in the viewer, and one of them is opened and closed again", () => {
+  expect(after(add("a")).screen).toBe("viewer");
+  const list = after(add("b", "a"));
+  expect([list.screen, seen(list)]).toEqual(["worklist", "a"]);
+  const opened = reduceStrip(list, { type: "open", id: 1 });
+  expect([opened.screen, seen(opened)]).toEqual(["viewer", "b"]);
+  expect(reduceStrip(opened, { type: "close" }).screen).toBe("worklist");
+  expect(after(add("a"), { type: "close" }).screen).toBe("viewer");
+});
+
+test("where a key is asked for, that photograph is opened", () => {
+  const locked: Trouble = { ...TROUBLE, remedy: "key" };
+  const strip = after(add("a", "b"), { type: "progress", id: 2, progress: { step: "failed", trouble: locked } });
+  expect([strip.screen, seen(strip)]).toEqual(["viewer", "b"]);
+});
+
+test("what was removed comes back to its place, the last one first, as long as it is not forgotten", () => {
+  const gone = after(add("a", "b", "c"), step(2, "working"), { type: "remove", id: 2 }, { type: "remove", id: 3 });
+  const names = ({ photographs }: Strip) => photographs.map(({ file }) => file.name);
+  expect(names(gone)).toEqual(["a"]);
+  const one = reduceStrip(gone, { type: "undo" });
+  expect([names(one), seen(one)]).toEqual([["a", "c"], "c"]);
+  const both = reduceStrip(one, { type: "undo" });
+  expect(names(both)).toEqual(["a", "b", "c"]);
+  expect(both.photographs[1]!.progress).toEqual({ step: "waiting" }); // it is sent again
+  expect(reduceStrip(both, { type: "undo" })).toEqual(both);
+  expect(reduceStrip(reduceStrip(gone, { type: "forget" }), { type: "undo" }).photographs).toHaveLength(1);
+});
+
+test("thresholds are each photograph's own, given to all at a word, and taken back", () => {
+  const chosen = after(add("a", "b"), { type: "thresholds", id: 1, thresholds: { "": 0.3 } });
+  const thresholds = (strip: Strip) => strip.photographs.map((one) => one.thresholds[""]);
+  expect(thresholds(chosen)).toEqual([0.3, undefined]);
+  const all = reduceStrip(chosen, { type: "apply", thresholds: { "": 0.3 } });
+  expect(thresholds(all)).toEqual([0.3, 0.3]);
+  expect(thresholds(reduceStrip(all, { type: "undo" }))).toEqual([0.3, undefined]);
+});
+
+test("only what takes time to have again is worth a question", () => {
+  expect(worthKeeping(EMPTY)).toBe(false);
+  expect(worthKeeping(after(add("a")))).toBe(false);
+  expect(worthKeeping(after(add("a"), { type: "thresholds", id: 1, thresholds: { "": 0.3 } }))).toBe(true);
+  expect(worthKeeping(after(add("a", "b")))).toBe(true);
 });

@@ -1,0 +1,94 @@
+import type { CSSProperties, RefObject } from "react";
+
+import { layersOf, type Settings } from "@/lib/settings";
+import type { Photograph } from "@/lib/strip";
+import { percent } from "@/lib/words";
+import { sharesOf, stateOf } from "@/lib/worklist";
+
+import styles from "./Worklist.module.css";
+
+const WORDS = { done: "done", check: "check", failed: "failed", waiting: "waiting", working: "analysing" } as const;
+
+interface Props {
+  readonly photograph: Photograph;
+  readonly settings: Settings;
+  /** Whether it is the one that Tab reaches. */
+  readonly current: boolean;
+  readonly button: RefObject<HTMLButtonElement | null> | null;
+  readonly open: () => void;
+  readonly remove: () => void;
+}
+
+/** A photograph in the worklist: all of it with its vessels, its whole name, its density, and how far it is. */
+export function Card({ photograph, settings, current, button, open, remove }: Props) {
+  const { file, progress, thumbnail } = photograph;
+  const state = stateOf(photograph);
+  const why = progress.step === "done" ? progress.result.warnings.join(" ") : "";
+  const note = progress.step === "failed" ? progress.trouble.title : why;
+  return (
+    <li className={styles.card} data-state={state}>
+      <button
+        ref={button}
+        type="button"
+        className={styles.open}
+        tabIndex={current ? 0 : -1}
+        aria-current={current}
+        onClick={open}
+      >
+        <span className={styles.picture}>
+          {thumbnail && <img src={thumbnail} alt="" />}
+          <Vessels photograph={photograph} settings={settings} />
+          {progress.step === "working" && (
+            <progress aria-hidden="true" {...(progress.sent < 1 ? { value: progress.sent } : {})} />
+          )}
+        </span>
+        <span className={styles.name}>
+          <bdi>{file.name}</bdi>
+        </span>{" "}
+        <span className={styles.figures}>
+          <Density photograph={photograph} settings={settings} /> <span className={styles.state}>{WORDS[state]}</span>
+        </span>
+        {note && (
+          <>
+            {" "}
+            <span className={styles.note}>{note}</span>
+          </>
+        )}
+      </button>
+      <button
+        type="button"
+        className={styles.remove}
+        tabIndex={current ? 0 : -1}
+        aria-label={`Remove ${file.name}`}
+        onClick={remove}
+      >
+        ×
+      </button>
+    </li>
+  );
+}
+
+type Shown = Pick<Props, "photograph" | "settings">;
+
+/** The colours of the vessels through masks, so that another colour or opacity costs nothing. */
+function Vessels({ photograph: { progress, cover, thresholds }, settings }: Shown) {
+  if (progress.step !== "done" || !cover) return null;
+  return layersOf(progress.result, thresholds, settings).map(({ name, colour, shown }, number) => {
+    const mask = cover.masks[number];
+    if (!shown || !mask) return null;
+    const look = { backgroundColor: colour, opacity: settings.opacity, "--mask": `url("${mask}")` } as CSSProperties;
+    return <span key={name} className={styles.vessels} style={look} />;
+  });
+}
+
+function Density({ photograph, settings }: Shown) {
+  const { progress, thresholds } = photograph;
+  if (progress.step !== "done") return null;
+  const shares = sharesOf(photograph);
+  const layers = layersOf(progress.result, thresholds, settings);
+  return (
+    <span className={styles.density}>
+      {layers.map(({ name }, number) => `${percent(shares?.[number])} %${name && ` ${name}`}`).join(", ")}
+    </span>
+  );
+}

@@ -1,0 +1,65 @@
+import type { Dispatch } from "react";
+
+import type { Download } from "@/hooks/useDownload";
+import type { Health } from "@/lib/api";
+import type { Layer } from "@/lib/classes";
+import { type Settings, sameThresholds, type Thresholds } from "@/lib/settings";
+import type { Photograph, Result, Strip, StripAction } from "@/lib/strip";
+
+import { ApplyToAll, OverlayControl, ThresholdControl, ViewControl } from "./Controls";
+import { Downloads } from "./Downloads";
+import { Legend } from "./Legend";
+import { Density, Facts } from "./Reading";
+import { Warnings } from "./Warnings";
+
+interface Props {
+  readonly strip: Strip;
+  readonly dispatch: Dispatch<StripAction>;
+  readonly selected: Photograph;
+  /** Null before there is one, when nothing here can act. */
+  readonly result: Result | null;
+  readonly layers: readonly Layer[];
+  /** Of each layer, in %; "–" where it is not known. */
+  readonly densities: readonly string[];
+  readonly settings: Settings;
+  readonly change: (part: Partial<Settings>) => void;
+  readonly download: Download;
+  readonly health: Health | null;
+}
+
+/** What was found in the photograph, how it is looked at, and what is saved of it. */
+export function Panel(props: Props) {
+  const { strip, dispatch, selected, result, layers, densities, settings, change, download, health } = props;
+  const { photographs } = strip;
+  const { thresholds } = selected;
+  const several = layers.length > 1;
+  const choose = (thresholds: Thresholds) => dispatch({ type: "thresholds", id: selected.id, thresholds });
+  const controls = { settings, change, off: !result };
+  return (
+    <>
+      {result && <Density result={result} layers={layers} densities={densities} />}
+      {result && result.warnings.length > 0 && <Warnings warnings={result.warnings} />}
+      {result && several ? (
+        <Legend {...controls} result={result} layers={layers} thresholds={thresholds} choose={choose} />
+      ) : (
+        <ThresholdControl
+          choose={choose}
+          off={!result}
+          threshold={layers[0]!.threshold}
+          modelThreshold={result?.threshold ?? null}
+        />
+      )}
+      {photographs.length > 1 && (
+        <ApplyToAll
+          count={photographs.length}
+          off={!result || photographs.every((one) => sameThresholds(one.thresholds, thresholds))}
+          apply={() => dispatch({ type: "apply", thresholds })}
+        />
+      )}
+      <ViewControl {...controls} />
+      <OverlayControl {...controls} coloured={!several} />
+      {result && <Downloads download={download} layers={layers} />}
+      <Facts result={result} health={health} />
+    </>
+  );
+}

@@ -1,0 +1,59 @@
+import { type Dispatch, useEffect } from "react";
+
+import type { Strip, StripAction, Undoable } from "@/lib/strip";
+
+import styles from "./Undo.module.css";
+
+interface Props {
+  readonly undo: Strip["undo"];
+  readonly dispatch: Dispatch<StripAction>;
+  /** Called after a press of a button here: it is gone, and its focus with it. */
+  readonly onPressed: () => void;
+}
+
+/** What was done last and can be undone: it stays until it is undone or forgotten, for who reads slowly too. */
+export function Undo({ undo, dispatch, onPressed }: Props) {
+  const last = undo.at(-1);
+  const some = last !== undefined;
+  useEffect(() => {
+    const press = (event: KeyboardEvent) => {
+      const letters = (event.target as Element).closest(
+        "input:not([type=range], [type=radio], [type=checkbox], [type=file], [type=color])",
+      );
+      if (event.key.toLowerCase() !== "z" || event.shiftKey || !(event.ctrlKey || event.metaKey) || letters) return;
+      event.preventDefault();
+      dispatch({ type: "undo" });
+    };
+    if (some) window.addEventListener("keydown", press);
+    return () => window.removeEventListener("keydown", press);
+  }, [some, dispatch]);
+
+  const act = (type: "undo" | "forget") => {
+    dispatch({ type });
+    onPressed();
+  };
+  return (
+    <div className={styles.undo} data-empty={!last} role="status">
+      {last && (
+        <>
+          <p>{wordsOf(last)}</p>
+          <button type="button" onClick={() => act("undo")}>
+            Undo
+          </button>
+          <button type="button" aria-label="Dismiss" title="Forget what was removed" onClick={() => act("forget")}>
+            ×
+          </button>
+        </>
+      )}
+    </div>
+  );
+}
+
+function wordsOf(last: Undoable) {
+  if (last.type === "applied") return `The threshold of ${last.before.size} photographs was changed.`;
+  return (
+    <>
+      <bdi>{last.photograph.file.name}</bdi> removed.
+    </>
+  );
+}

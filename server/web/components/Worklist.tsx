@@ -1,0 +1,126 @@
+import { type Dispatch, type KeyboardEvent, useEffect, useRef } from "react";
+import { flushSync } from "react-dom";
+
+import { useCovers } from "@/hooks/useCovers";
+import { useSaveAll } from "@/hooks/useSaveAll";
+import type { Settings } from "@/lib/settings";
+import type { Photograph, Strip, StripAction } from "@/lib/strip";
+import { type Sort, tallyOf } from "@/lib/worklist";
+
+import { Announcement } from "./Announcement";
+import { Card } from "./Card";
+import { SaveMenu } from "./SaveMenu";
+import styles from "./Worklist.module.css";
+
+const SORTS: readonly (readonly [Sort, string])[] = [
+  ["name", "Name"],
+  ["density", "Density"],
+  ["state", "State"],
+];
+
+interface Props {
+  readonly strip: Strip;
+  readonly dispatch: Dispatch<StripAction>;
+  readonly settings: Settings;
+  /** Called when the last photograph was removed: the focus has no place here any more. */
+  readonly onEmpty: () => void;
+}
+
+/** All photographs side by side, under what is told and saved of all of them. */
+export function Worklist({ strip, dispatch, settings, onEmpty }: Props) {
+  const { photographs, sort } = strip;
+  const saving = useSaveAll(photographs, settings);
+  const { all, done, attention } = tallyOf(photographs);
+  const need = attention === 1 ? "1 needs attention" : `${attention} need attention`;
+  return (
+    <div className={styles.worklist}>
+      <div className={styles.bar}>
+        <p className={styles.tally}>
+          <strong>
+            {done} of {all}
+          </strong>{" "}
+          done
+          {attention > 0 && <span className={styles.attention}> · {need}</span>}
+        </p>
+        {photographs.some(mayPass) && (
+          <button type="button" className={styles.again} onClick={() => dispatch({ type: "again", remedy: "retry" })}>
+            Try again
+          </button>
+        )}
+        <p className={styles.said} role="status">
+          {saving.said}
+        </p>
+        <label className={styles.sort}>
+          Sort by
+          <select value={sort} onChange={({ target }) => dispatch({ type: "sort", by: target.value as Sort })}>
+            {SORTS.map(([by, name]) => (
+              <option key={by} value={by}>
+                {name}
+              </option>
+            ))}
+          </select>
+        </label>
+        <SaveMenu saving={saving} off={done === 0} />
+        <Announcement text={`${done} of ${all} done${attention ? `, ${need}` : ""}`} />
+      </div>
+      <Grid strip={strip} dispatch={dispatch} settings={settings} onEmpty={onEmpty} />
+    </div>
+  );
+}
+
+/** Whether another try may help. */
+function mayPass({ progress }: Photograph): boolean {
+  return progress.step === "failed" && progress.trouble.remedy === "retry";
+}
+
+/** One card is reached by Tab, the others from there by arrow keys. */
+function Grid({ strip, dispatch, settings, onEmpty }: Props) {
+  const { photographs, selected } = strip;
+  const grid = useRef<HTMLOListElement>(null);
+  const current = useRef<HTMLButtonElement>(null);
+  useCovers(strip, dispatch);
+
+  // Whatever had the focus before this came is gone: a button of the viewer, or of the invitation.
+  useEffect(() => {
+    if (document.activeElement === document.body) current.current?.focus();
+  }, []);
+
+  /** After what takes a card away, or chooses another one, the focus is on the chosen one. */
+  const act = (action: StripAction) => {
+    flushSync(() => dispatch(action));
+    if (current.current) current.current.focus();
+    else onEmpty();
+  };
+  const press = (event: KeyboardEvent) => {
+    const at = photographs.findIndex(({ id }) => id === selected);
+    const next = { ...steps(grid.current!, at), Home: 0, End: photographs.length - 1 }[event.key];
+    const target = photographs[next ?? -1];
+    if (target) act({ type: "select", id: target.id });
+    else if (event.key === "Delete" && selected !== null) act({ type: "remove", id: selected });
+    else if (next === undefined) return;
+    event.preventDefault();
+  };
+
+  return (
+    <ol ref={grid} className={styles.grid} aria-label="Photographs" onKeyDown={press}>
+      {photographs.map((one) => (
+        <Card
+          key={one.id}
+          photograph={one}
+          settings={settings}
+          current={one.id === selected}
+          button={one.id === selected ? current : null}
+          open={() => dispatch({ type: "open", id: one.id })}
+          remove={() => act({ type: "remove", id: one.id })}
+        />
+      ))}
+    </ol>
+  );
+}
+
+/** Which card an arrow key goes to from one, as the cards lie in lines now. */
+function steps(grid: HTMLElement, at: number): Record<string, number> {
+  const cards = [...grid.children] as HTMLElement[];
+  const columns = cards.filter(({ offsetTop }) => offsetTop === cards[0]?.offsetTop).length;
+  return { ArrowLeft: at - 1, ArrowRight: at + 1, ArrowUp: at - columns, ArrowDown: at + columns };
+}

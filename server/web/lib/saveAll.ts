@@ -1,0 +1,102 @@
+import { type Format, predictBatch, queryOf } from "@/lib/api";
+import { layersOf, type Settings } from "@/lib/settings";
+import type { Photograph } from "@/lib/strip";
+import { type ZipEntry, zipEntries, zipOf } from "@/lib/zip";
+
+// What one request holds: what proxies and servers let pass as it is for one large photograph.
+const MOST_FILES = 16;
+const MOST_BYTES = 32 * 2 ** 20;
+const MOST_ZIP_BYTES = 2 ** 31; // of one file to save
+
+export interface Saved {
+  /** More than one where one would be too large. */
+  readonly zips: readonly Blob[];
+  /** The names of photographs of which the server made no file. */
+  readonly failed: readonly string[];
+}
+
+/**
+ * The files of a format of all photographs that have a result, each at its thresholds, as the server writes them. Few requests
+ * are made, of several photographs each. `onDone` is called with how many are there. Rejects with ApiError.
+ */
+export async function filesOfAll(
+  photographs: readonly Photograph[],
+  format: Format,
+  settings: Settings,
+  onDone: (count: number) => void,
+): Promise<Saved> {
+  const found = new Map<number, ZipEntry>();
+  const done = photographs.filter(({ progress }) => progress.step === "done");
+  let count = 0;
+  for (const { query, members } of requestsFor(done, settings)) {
+    const zip = await predictBatch(
+      members.map(({ file }) => file),
+      { format, ...query },
+    );
+    for (const entry of await zipEntries(zip)) {
+      const [, number, name] = /^(\d+)-(.*)$/s.exec(entry.name)!;
+      const photograph = members[Number(number)];
+      // Beside the files there are warnings, which the page shows, and errors.
+      if (photograph && !name!.endsWith(".json")) found.set(photograph.id, { ...entry, name: name! });
+    }
+    count += members.length;
+    onDone(count);
+  }
+  const entries = done.flatMap(({ id }) => found.get(id) ?? []);
+  return {
+    zips: portions(distinct(entries)).map((some) => zipOf(some)),
+    failed: done.filter(({ id }) => !found.has(id)).map(({ file }) => file.name),
+  };
+}
+
+interface BatchRequest {
+  readonly query: Record<string, string>;
+  readonly members: Photograph[];
+}
+
+/** Photographs of the same thresholds go together, as many as one request may hold. */
+export function requestsFor(photographs: readonly Photograph[], settings: Settings): BatchRequest[] {
+  const open = new Map<string, BatchRequest & { bytes: number }>();
+  const requests: BatchRequest[] = [];
+  for (const photograph of photographs) {
+    const { progress, thresholds, file } = photograph;
+    if (progress.step !== "done") continue;
+    const query = queryOf({ layers: layersOf(progress.result, thresholds, settings), opacity: settings.opacity });
+    const key = JSON.stringify(query);
+    let request = open.get(key);
+    if (!request || request.members.length === MOST_FILES || request.bytes + file.size > MOST_BYTES) {
+      request = { query, members: [], bytes: 0 };
+      open.set(key, request);
+      requests.push(request);
+    }
+    request.members.push(photograph);
+    request.bytes += file.size;
+  }
+  return requests;
+}
+
+/** The same with names that no file system takes for one: of photographs of one name the second becomes "name (2)". */
+export function distinct(entries: readonly ZipEntry[]): ZipEntry[] {
+  const taken = new Set<string>();
+  return entries.map((entry) => {
+    let { name } = entry;
+    for (let number = 2; taken.has(name.toLowerCase()); number++)
+      name = entry.name.replace(/(\.[^.]*)?$/, ` (${number})$1`);
+    taken.add(name.toLowerCase());
+    return { ...entry, name };
+  });
+}
+
+function portions(entries: readonly ZipEntry[]): ZipEntry[][] {
+  const all: ZipEntry[][] = [];
+  let bytes = Number.POSITIVE_INFINITY;
+  for (const entry of entries) {
+    bytes += entry.content.size;
+    if (bytes > MOST_ZIP_BYTES) {
+      all.push([]);
+      bytes = entry.content.size;
+    }
+    all.at(-1)!.push(entry);
+  }
+  return all;
+}
