@@ -1,7 +1,7 @@
-import type { CSSProperties, RefObject } from "react";
+import { type CSSProperties, memo, type RefObject } from "react";
 
 import { layersOf, type Settings } from "@/lib/settings";
-import type { Photograph } from "@/lib/strip";
+import type { Photograph, StripAction } from "@/lib/strip";
 import { percent } from "@/lib/words";
 import { sharesOf, stateOf } from "@/lib/worklist";
 
@@ -15,13 +15,14 @@ interface Props {
   /** Whether it is the one that Tab reaches. */
   readonly current: boolean;
   readonly button: RefObject<HTMLButtonElement | null> | null;
-  readonly open: () => void;
-  readonly remove: () => void;
+  readonly dispatch: (action: StripAction) => void;
+  /** The same for what takes the card away: it puts the focus on another one. */
+  readonly act: (action: StripAction) => void;
 }
 
 /** A photograph in the worklist: all of it with its vessels, its whole name, its density, and how far it is. */
-export function Card({ photograph, settings, current, button, open, remove }: Props) {
-  const { file, progress, thumbnail } = photograph;
+export const Card = memo(function Card({ photograph, settings, current, button, dispatch, act }: Props) {
+  const { id, file, progress, thumbnail } = photograph;
   const state = stateOf(photograph);
   const why = progress.step === "done" ? progress.result.warnings.join(" ") : "";
   const note = progress.step === "failed" ? progress.trouble.title : why;
@@ -33,7 +34,7 @@ export function Card({ photograph, settings, current, button, open, remove }: Pr
         className={styles.open}
         tabIndex={current ? 0 : -1}
         aria-current={current}
-        onClick={open}
+        onClick={() => dispatch({ type: "open", id })}
       >
         <span className={styles.picture}>
           {thumbnail && <img src={thumbnail} alt="" />}
@@ -60,13 +61,13 @@ export function Card({ photograph, settings, current, button, open, remove }: Pr
         className={styles.remove}
         tabIndex={current ? 0 : -1}
         aria-label={`Remove ${file.name}`}
-        onClick={remove}
+        onClick={() => act({ type: "remove", id })}
       >
         ×
       </button>
     </li>
   );
-}
+}); // of many cards one changes at a time
 
 type Shown = Pick<Props, "photograph" | "settings">;
 

@@ -55,8 +55,8 @@ function Stage({
   const still = useStill(viewport);
   const samples = still ? SAMPLES : HASTY;
   const scene = useMemo(
-    () => sceneOf(picture, layers, settings, viewport, samples),
-    [picture, layers, settings, viewport, samples],
+    () => sceneOf(picture, layers, settings, viewport, samples, !still),
+    [picture, layers, settings, viewport, samples, still],
   );
   useRenderer(canvas, renderer, picture, scene, size);
   useGestures(canvas, view);

@@ -42,6 +42,7 @@ export function Workbench() {
 
   const add = useCallback((files: File[]) => files.length && dispatch({ type: "add", files }), [dispatch]);
   const dragging = useIncoming(add);
+  const toInput = useCallback(() => input.current?.focus(), []);
   const addSample = async () => {
     const answer = await fetch(sample.src);
     add([new File([await answer.blob()], "sample.jpg", { type: "image/jpeg" })]);
@@ -102,7 +103,7 @@ export function Workbench() {
         <main ref={stage} className={styles.stage} data-dragging={dragging} tabIndex={-1} onKeyDown={goOn}>
           {screen === "empty" && <Invitation add={add} addSample={() => void addSample()} />}
           {screen === "worklist" && (
-            <Worklist strip={strip} dispatch={dispatch} settings={settings} onEmpty={() => input.current?.focus()} />
+            <Worklist strip={strip} dispatch={dispatch} settings={settings} onEmpty={toInput} />
           )}
           {selected && picture && (
             <Viewer
@@ -127,7 +128,7 @@ export function Workbench() {
         </main>
         {selected && (
           <nav className={styles.strip} aria-label="Film strip">
-            <FilmStrip strip={strip} dispatch={dispatch} onEmpty={() => input.current?.focus()} />
+            <FilmStrip strip={strip} dispatch={dispatch} onEmpty={toInput} />
           </nav>
         )}
         {selected && (

@@ -1,4 +1,4 @@
-import { type Dispatch, type KeyboardEvent, useEffect, useRef } from "react";
+import { type Dispatch, type KeyboardEvent, useCallback, useEffect, useRef } from "react";
 import { flushSync } from "react-dom";
 
 import { useCovers } from "@/hooks/useCovers";
@@ -86,11 +86,14 @@ function Grid({ strip, dispatch, settings, onEmpty }: Props) {
   }, []);
 
   /** After what takes a card away, or chooses another one, the focus is on the chosen one. */
-  const act = (action: StripAction) => {
-    flushSync(() => dispatch(action));
-    if (current.current) current.current.focus();
-    else onEmpty();
-  };
+  const act = useCallback(
+    (action: StripAction) => {
+      flushSync(() => dispatch(action));
+      if (current.current) current.current.focus();
+      else onEmpty();
+    },
+    [dispatch, onEmpty],
+  );
   const press = (event: KeyboardEvent) => {
     const at = photographs.findIndex(({ id }) => id === selected);
     const next = { ...steps(grid.current!, at), Home: 0, End: photographs.length - 1 }[event.key];
@@ -110,8 +113,8 @@ function Grid({ strip, dispatch, settings, onEmpty }: Props) {
           settings={settings}
           current={one.id === selected}
           button={one.id === selected ? current : null}
-          open={() => dispatch({ type: "open", id: one.id })}
-          remove={() => act({ type: "remove", id: one.id })}
+          act={act}
+          dispatch={dispatch}
         />
       ))}
     </ol>

@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 
 import { expect, test } from "@playwright/test";
 
-import { expectAccessible, expectMaskOnScreen, fromApi, openSample } from "./page";
+import { addPhotographs, expectAccessible, expectMaskOnScreen, fromApi, JPEG, openSample } from "./page";
 
 test("each class has its colour, switch, threshold and density, and is saved as it is seen", async ({ page }) => {
   await openSample(page, /Label map PNG/);
@@ -50,6 +50,32 @@ test("the classes on the screen are those of the label map", async ({ page }) =>
   for (const threshold of ["0.6", "0.2", "0.33"]) await page.getByRole("slider", { name: /artery/ }).fill(threshold);
   await page.getByRole("slider", { name: /vein/ }).fill("0.25");
   await expectMaskOnScreen(page, "artery:0.33,vein:0.25", { 1: [255, 0, 0], 2: [0, 255, 0] });
+});
+
+test("in the worklist each class has its colour and density, at the photograph's thresholds", async ({ page }) => {
+  await page.goto("/");
+  await addPhotographs(
+    page,
+    ["a.jpg", "b.jpg"].map((name) => ({ name, buffer: JPEG })),
+  );
+  const shown = async (threshold: string) => {
+    const { classes } = JSON.parse(String(await fromApi(page, "json", threshold)));
+    const densities = classes.map(
+      ({ name, statistics }: { name: string; statistics: { density: number } }) =>
+        `${(100 * statistics.density).toFixed(1)} % ${name}`,
+    );
+    return densities.join(", ");
+  };
+  const first = page.locator("main ol li").first();
+  await expect(first).toContainText(await shown("artery:0.5,vein:0.4"));
+  await expect(first.locator("[style*=mask]")).toHaveCount(2);
+  await first.getByRole("button").first().click();
+  await page.getByRole("slider", { name: "vein: threshold" }).fill("0.3");
+  await page.getByRole("checkbox", { name: "Show artery" }).uncheck();
+  await page.keyboard.press("Escape");
+  await expect(first).toContainText(await shown("artery:0.5,vein:0.3"));
+  await expect(first.locator("[style*=mask]")).toHaveCount(1);
+  await expect(page.locator("main ol li").nth(1)).toContainText(await shown("artery:0.5,vein:0.4"));
 });
 
 test("a phone has room for them", async ({ page }) => {

@@ -100,6 +100,40 @@ test("a press that moves by a pixel leaves the whole picture, which follows the 
   expect((await canvas.boundingBox())!.height).toBeLessThan(500);
 });
 
+test("while a picture is dragged it is, pixel by pixel, what is drawn when it rests", async ({ page }) => {
+  await openSample(page);
+  await page.setViewportSize({ width: 900, height: 500 });
+  await page.keyboard.press("1");
+  const canvas = page.locator("main canvas").first();
+  await expect(canvas).toHaveAttribute("data-fitted", "false");
+  await page.waitForTimeout(500);
+  const differing = await canvas.evaluate(async (element: HTMLCanvasElement) => {
+    const { left, top } = element.getBoundingClientRect();
+    const send = (type: string, x: number, y: number) =>
+      element.dispatchEvent(
+        new PointerEvent(type, { pointerId: 1, button: 0, clientX: left + x, clientY: top + y, bubbles: true }),
+      );
+    const frame = () => new Promise(requestAnimationFrame);
+    const pixels = () => element.getContext("2d")!.getImageData(0, 0, element.width, element.height).data;
+    const differences = (one: Uint8ClampedArray, other: Uint8ClampedArray) =>
+      one.reduce((count, value, place) => count + Number(value !== other[place]), 0);
+    element.setPointerCapture = () => {}; // which takes real pointers only
+    const start = pixels();
+    send("pointerdown", 200, 200);
+    for (let step = 1; step <= 20; step++) {
+      const way = Math.min(step, 7); // held at the end, until the last step is drawn
+      send("pointermove", 200 - 13 * way, 200 + 9 * way);
+      await frame();
+    }
+    const dragged = pixels();
+    send("pointerup", 109, 263);
+    await new Promise((resolve) => setTimeout(resolve, 1500));
+    return [differences(dragged, pixels()), differences(dragged, start)];
+  });
+  expect(differing[0]).toBe(0);
+  expect(differing[1]).toBeGreaterThan(10_000);
+});
+
 test("what a key saves is told, and only of the photograph and threshold that it was", async ({ page }) => {
   await openSample(page);
   const said = page.locator("aside section p[role=status]");

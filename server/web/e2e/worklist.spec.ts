@@ -180,3 +180,29 @@ test("the menu of Save all is one: arrows, Escape, and nothing to save is told",
   await page.getByRole("menuitem", { name: /Masks/ }).click();
   await expect(page.getByText("The server could not be reached")).toBeVisible();
 });
+
+for (const [where, viewport, media] of [
+  ["on a phone", { width: 390, height: 844 }, {}],
+  ["enlarged to 400 %", { width: 320, height: 256 }, {}],
+  ["on a 4K screen", { width: 3840, height: 2160 }, {}],
+  ["with forced colours", { width: 1280, height: 800 }, { forcedColors: "active" }],
+  ["in the dark", { width: 1280, height: 800 }, { colorScheme: "dark" }],
+] as const) {
+  test(`${where} the worklist is all there, and axe finds nothing`, async ({ page }) => {
+    await page.setViewportSize(viewport);
+    await page.emulateMedia(media);
+    await openThree(page);
+    expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBe(viewport.width);
+    const name = page.getByText("eye-10.jpg", { exact: true });
+    await name.scrollIntoViewIfNeeded();
+    await expect(name).toBeInViewport();
+    const picture = (await cards(page).nth(1).locator("img").boundingBox())!;
+    expect(picture.width).toBeGreaterThan(130);
+    const vessels = cards(page).nth(1).locator("[style*=mask]");
+    await expect(vessels).toHaveCSS("background-color", "rgb(51, 204, 255)");
+    await page.getByRole("button", { name: "Save all" }).click();
+    await expect(page.getByRole("menuitem", { name: /Table/ })).toBeAttached();
+    expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBe(viewport.width);
+    await expectAccessible(page);
+  });
+}

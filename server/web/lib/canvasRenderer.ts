@@ -1,12 +1,12 @@
 import { Coverage, countExclusive, type Rows } from "@/lib/coverage";
 import { whenIdle } from "@/lib/idle";
 import { type Colour, inkOf, NO_PICTURE, type Picture, type Renderer, type Scene } from "@/lib/renderer";
-import { origin, type Viewport } from "@/lib/viewport";
+import { deviceOrigin, origin, type Point, type Size, type Viewport } from "@/lib/viewport";
 
 /** Draws without a graphics card: what has not changed since the last frame is not computed again. */
 export class CanvasRenderer implements Renderer {
   readonly name = "canvas";
-  private readonly context: CanvasRenderingContext2D;
+  private readonly context: CanvasRenderingContext2D | OffscreenCanvasRenderingContext2D;
   private readonly photograph = layer();
   private picture: Picture = NO_PICTURE;
   private vessels: readonly Vessels[] = [];
@@ -15,17 +15,54 @@ export class CanvasRenderer implements Renderer {
   /** What `countExclusive` has counted; empty where each class counts for itself. */
   private counted = "";
   private stopPreparing = () => {};
+  /** All but the place of what is on the canvas, and that place in device pixels. */
+  private shown = "";
+  private corner: Point = { x: 0, y: 0 };
 
-  constructor(private readonly canvas: HTMLCanvasElement) {
-    this.context = canvas.getContext("2d")!;
+  constructor(private readonly canvas: HTMLCanvasElement | OffscreenCanvas) {
+    this.context = canvas.getContext("2d") as CanvasRenderingContext2D;
   }
 
   setPicture(picture: Picture): void {
     this.picture = picture;
-    this.laidOut = "";
+    this.laidOut = this.shown = "";
   }
 
   draw(scene: Scene): void {
+    const corner = deviceOrigin(scene.viewport, this.canvas);
+    const { viewport, samples, moving, ...look } = scene;
+    const shown = JSON.stringify([this.canvas.width, this.canvas.height, viewport.scale, look]);
+    if (moving && shown === this.shown && scene.wiper === 0) this.shift(scene, corner);
+    else this.drawAll(scene);
+    this.shown = shown;
+    this.corner = corner;
+  }
+
+  /**
+   * Moves what is drawn, and draws what comes into view at the edges: while a picture is dragged a frame costs what is new
+   * in it. All is drawn once it rests.
+   */
+  private shift(scene: Scene, corner: Point): void {
+    const { canvas, context, picture } = this;
+    const { width, height } = canvas;
+    const [dx, dy] = [this.corner.x - corner.x, this.corner.y - corner.y];
+    if (!dx && !dy) return;
+    this.laidOut = ""; // what is kept for the next step of the threshold is of another place
+    context.globalCompositeOperation = "copy";
+    context.drawImage(canvas, dx, dy);
+    context.globalCompositeOperation = "source-over";
+    for (const { x, y, ...size } of uncovered({ width, height }, dx, dy)) {
+      const { scale } = scene.viewport;
+      const centre = { x: (corner.x + x + size.width / 2) / scale, y: (corner.y + y + size.height / 2) / scale };
+      const part = new CanvasRenderer(new OffscreenCanvas(size.width, size.height));
+      part.setPicture(picture);
+      part.drawAll({ ...scene, viewport: { scale, centre } });
+      context.drawImage(part.canvas, x, y);
+      part.close();
+    }
+  }
+
+  private drawAll(scene: Scene): void {
     const { canvas, picture } = this;
     const { viewport, view, opacity, wiper, samples } = scene;
     const layout = [canvas.width, canvas.height, viewport.scale, viewport.centre.x, viewport.centre.y, samples].join();
@@ -107,6 +144,14 @@ export class CanvasRenderer implements Renderer {
     });
     context.restore();
   }
+}
+
+/** The parts of a canvas that are new when what is on it has moved: at most a column and, beside it, a row. */
+export function uncovered({ width, height }: Size, dx: number, dy: number): (Point & Size)[] {
+  const [across, along] = [Math.min(Math.abs(dx), width), Math.min(Math.abs(dy), height)];
+  const column = { x: dx > 0 ? 0 : width - across, y: 0, width: across, height };
+  const row = { x: dx > 0 ? across : 0, y: dy > 0 ? 0 : height - along, width: width - across, height: along };
+  return [column, row].filter((part) => part.width > 0 && part.height > 0);
 }
 
 const NOTHING: Rows = { top: 0, bottom: 0 };

@@ -67,9 +67,7 @@ export async function vesselShares(
 async function maskImage(values: Uint8Array, { width, height }: Size): Promise<Blob> {
   const canvas = new OffscreenCanvas(width, height);
   const image = new ImageData(width, height);
-  values.forEach((value, place) => {
-    image.data[4 * place + 3] = value;
-  });
+  for (let place = 0; place < values.length; place++) image.data[4 * place + 3] = values[place]!;
   canvas.getContext("2d")!.putImageData(image, 0, 0);
   return canvas.convertToBlob({ type: "image/png" });
 }

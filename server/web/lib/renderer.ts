@@ -30,6 +30,8 @@ export interface Scene {
   readonly wiper: number;
   /** Where pixels of the image are smaller than the canvas's: at most this many are looked at, squared, for each. */
   readonly samples: number;
+  /** Whether the picture is being moved: another frame comes at once, and a last one when it rests. */
+  readonly moving: boolean;
 }
 
 /** A decoded photograph and its maps, of the same size; either may be missing, as maps are before the server answers. */

@@ -5,13 +5,14 @@ import type { Viewport } from "@/lib/viewport";
 
 type Look = Pick<Settings, "view" | "opacity" | "wiper">;
 
-/** A frame of a picture with the classes of `layers`. `samples`: see Scene. */
+/** A frame of a picture with the classes of `layers`. `samples` and `moving`: see Scene. */
 export function sceneOf(
   { exclusive }: Pick<Picture, "exclusive">,
   layers: readonly Layer[],
   { view, opacity, wiper }: Look,
   viewport: Viewport,
   samples: number,
+  moving = false,
 ): Scene {
   const cuts = cutsOf(layers, exclusive);
   return {
@@ -22,5 +23,6 @@ export function sceneOf(
     opacity,
     wiper: wiper ?? 0,
     samples,
+    moving,
   };
 }

@@ -52,11 +52,14 @@ export function toImage({ scale, centre }: Viewport, at: Point, canvas: Size): P
 }
 
 /** The image's point at the canvas's upper left corner, on the grid of device pixels: at 100 % a pixel is then a pixel. */
-export function origin({ scale, centre }: Viewport, canvas: Size): Point {
-  return {
-    x: Math.round(centre.x * scale - canvas.width / 2) / scale,
-    y: Math.round(centre.y * scale - canvas.height / 2) / scale,
-  };
+export function origin(view: Viewport, canvas: Size): Point {
+  const { x, y } = deviceOrigin(view, canvas);
+  return { x: x / view.scale, y: y / view.scale };
+}
+
+/** The same in device pixels, from the image's own corner. */
+export function deviceOrigin({ scale, centre }: Viewport, canvas: Size): Point {
+  return { x: Math.round(centre.x * scale - canvas.width / 2), y: Math.round(centre.y * scale - canvas.height / 2) };
 }
 
 /** An image that is smaller than the canvas stays in the middle; of a larger one no edge comes off the canvas's. */

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-
+import { uncovered } from "@/lib/canvasRenderer";
 import { fit, isFit, origin, pan, toImage, zoom } from "@/lib/viewport";
 
 const CANVAS = { width: 1000, height: 800 };
@@ -53,4 +53,19 @@ test("at 100 % the corner lies on whole pixels, whatever the sizes", () => {
     const corner = origin({ scale: 1, centre: { x: 450.3, y: 450.5 } }, { width, height: 801 });
     expect(Number.isInteger(corner.x) && Number.isInteger(corner.y)).toBe(true);
   }
+});
+
+test("what comes into view when a picture moves is a column and a row, which do not overlap", () => {
+  const canvas = { width: 10, height: 6 };
+  expect(uncovered(canvas, 0, 0)).toEqual([]);
+  expect(uncovered(canvas, 2, 0)).toEqual([{ x: 0, y: 0, width: 2, height: 6 }]);
+  expect(uncovered(canvas, -2, 3)).toEqual([
+    { x: 8, y: 0, width: 2, height: 6 },
+    { x: 0, y: 0, width: 8, height: 3 },
+  ]);
+  expect(uncovered(canvas, 1, -2)).toEqual([
+    { x: 0, y: 0, width: 1, height: 6 },
+    { x: 1, y: 4, width: 9, height: 2 },
+  ]);
+  expect(uncovered(canvas, 40, -40)).toEqual([{ x: 0, y: 0, width: 10, height: 6 }]);
 });
