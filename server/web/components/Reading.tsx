@@ -3,7 +3,8 @@ import type { Layer } from "@/lib/classes";
 import type { Result } from "@/lib/strip";
 import { duration } from "@/lib/words";
 
-import styles from "./Panel.module.css";
+import panel from "./Panel.module.css";
+import styles from "./Reading.module.css";
 
 interface DensityProps {
   readonly result: Result;
@@ -47,7 +48,7 @@ export function Facts({ result, health }: FactsProps) {
   const precision = result?.precision ?? health?.precision;
   return (
     <section className={styles.facts}>
-      <h2 className={styles.hidden}>About this result</h2>
+      <h2 className={panel.hidden}>About this result</h2>
       <dl>
         {model && <Pair name="Model" value={model} />}
         {device && <Pair name="Device" value={`${device}, ${precision}`} title={health?.device_name ?? ""} />}

@@ -2,7 +2,7 @@ import { type FocusEvent, type KeyboardEvent, useEffect, useRef, useState } from
 
 import type { SaveAll, Saving } from "@/hooks/useSaveAll";
 
-import styles from "./Worklist.module.css";
+import styles from "./SaveMenu.module.css";
 
 const WAYS: readonly (readonly [Saving, string, string])[] = [
   ["mask", "Masks", "ZIP of PNG"],

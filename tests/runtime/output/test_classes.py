@@ -163,7 +163,8 @@ def test_outlines_have_the_class_and_its_colour() -> None:
         '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 4 2" width="4" height="2">'
         '<path fill="#4db2ff" fill-rule="evenodd" data-threshold="0.4" d="M3 0L4 0L4 1L3 1ZM0 1L2 1L2 2L0 2Z">'
         "<title>vein</title></path>"
-        '<path fill="#123456" fill-rule="evenodd" data-threshold="0.5" d="M2 1L4 1L4 2L2 2Z"><title>disc</title></path></svg>\n'
+        '<path fill="#123456" fill-rule="evenodd" data-threshold="0.5" d="M2 1L4 1L4 2L2 2Z">'
+        "<title>disc</title></path></svg>\n"
     )
     features = json.loads(result.encode("geojson"))["features"]
     assert [feature["properties"] for feature in features] == [
