@@ -272,5 +272,5 @@ def test_classes_that_a_manifest_can_not_have(classes: Any, message: str) -> Non
 
 def test_pictures_tell_the_thresholds_of_what_they_show() -> None:
     for form in ("mask", "overlay"):
-        png = segment(exclusive=True).encode(form, classes=["artery", "vein"], threshold={"vein": 0.25})  # type: ignore[arg-type]
+        png = segment(exclusive=True).encode(form, classes=["artery", "vein"], threshold={"vein": 0.25})
         assert Pillow.open(io.BytesIO(png)).info["Threshold"] == "artery:0.5,vein:0.25"
