@@ -6,11 +6,13 @@ import warnings
 from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import onnx
 import torch
 from torch import nn
 from torch.export import Dim
+from torch.overrides import TorchFunctionMode
 
 from vesselrt.export.head import Head
 from vesselrt.export.parity import WindowError, network_answer
@@ -94,7 +96,7 @@ def onnx_from_module(module: nn.Module, manifest: Manifest) -> onnx.ModelProto:
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     try:
         # torch prints every graph that it gave up
-        with redirect_stdout(StringIO()), redirect_stderr(StringIO()), warnings.catch_warnings():
+        with _DataAsDetached(), redirect_stdout(StringIO()), redirect_stderr(StringIO()), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # deprecations inside torch's exporter, of no use to its caller
             program = torch.onnx.export(
                 module,
@@ -106,14 +108,27 @@ def onnx_from_module(module: nn.Module, manifest: Manifest) -> onnx.ModelProto:
                 dynamic_shapes={"image": dynamic},
                 verbose=False,
             )
+            traced = None if program is None else program.model_proto
     except Exception as error:
         cause = _cause(error)
         if isinstance(cause, ExportError):
             raise cause from None
         raise WindowError(f"torch can't export this network: {_reason(cause)}.") from error
-    if program is None:
+    if traced is None:
         raise ExportError("torch exported nothing.")
-    return _tidy(program.model_proto)
+    return _tidy(traced)
+
+
+class _DataAsDetached(TorchFunctionMode):
+    """`tensor.data` means `tensor.detach()`: of what lies behind `data` the exporter sees nothing, and would write the
+    example's values as a constant.
+    """
+
+    def __torch_function__(self, call: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return args[0].detach() if call == _READS_DATA else call(*args, **(kwargs or {}))
+
+
+_READS_DATA = torch.Tensor.data.__get__  # type: ignore[attr-defined]
 
 
 def _cause(error: BaseException) -> BaseException:

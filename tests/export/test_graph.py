@@ -215,6 +215,26 @@ def test_a_monai_network(tmp_path: Path, fundus_photo: Callable[[int, int, int],
         assert segmenter.segment(photograph).probability.shape == (80, 70)
 
 
+class Padded(nn.Module):
+    """Reads `.data`, as the shortcuts of ResNets do that have no weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.look = thin()
+
+    def forward(self, x: Tensor) -> Tensor:
+        seen = self.look(x)
+        answer: Tensor = torch.cat([seen.data, seen], dim=1).sum(1, keepdim=True)
+        return answer
+
+
+def test_a_network_that_reads_the_data_of_a_tensor(tmp_path: Path) -> None:
+    network, manifest = Padded(), manifest_of("rgb")
+    export_model(network, manifest, tmp_path / "padded.onnx", [])
+    pixels = noise(1, 3, 8, 12)
+    assert infer(tmp_path / "padded.onnx", pixels) == pytest.approx(reference(network, manifest, pixels), abs=1e-5)
+
+
 def deep_unet(norm: str) -> nn.Module:
     nets = pytest.importorskip("monai.networks.nets.unet")
     torch.manual_seed(0)

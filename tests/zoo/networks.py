@@ -23,9 +23,6 @@ class ZooNetwork:
     arguments: dict[str, Any] = field(default_factory=dict)
     size: int = 64
     """Side of the tile in pixels."""
-    multiple: int = 32
-    fixed: bool = False
-    """Takes windows of one size alone."""
     output: Output = "logits"
     pick: str | None = None
     limits: dict[str, str] = field(default_factory=dict)
@@ -68,18 +65,18 @@ def _smp_networks() -> Iterator[ZooNetwork]:
     yield from (_smp("UPerNet", encoder) for encoder in ("mit_b0", "tu-convnext_atto"))
     yield _smp("Segformer", "mit_b0")
     yield _smp("PSPNet", "resnet18")
-    yield _smp("PAN", "resnet18", size=128, multiple=128)
+    yield _smp("PAN", "resnet18", size=128)
     yield _smp("DeepLabV3", "mobilenet_v2")
     yield _smp("DeepLabV3Plus", "mobilenet_v2")
     yield _smp("DeepLabV3Plus", "tu-tf_efficientnetv2_b0")
     small = {"decoder_intermediate_channels": (16, 32, 32, 32), "decoder_fusion_channels": 16}
-    yield _smp("DPT", "tu-vit_tiny_patch16_224", fixed=True, dynamic_img_size=True, **small)
+    yield _smp("DPT", "tu-vit_tiny_patch16_224", dynamic_img_size=True, **small)
 
 
 def _monai(name: str, kind: str, **fields: Any) -> ZooNetwork:
-    own = {key: fields.pop(key) for key in ("size", "multiple", "fixed", "pick", "limits") if key in fields}
+    own = {key: fields.pop(key) for key in ("pick", "limits") if key in fields}
     arguments = {"spatial_dims": 2, "in_channels": 3, "out_channels": 1, **fields}
-    return ZooNetwork("MONAI", name, f"monai.networks.nets:{kind}", arguments, **{"multiple": 16, **own})
+    return ZooNetwork("MONAI", name, f"monai.networks.nets:{kind}", arguments, **own)
 
 
 def _monai_networks() -> Iterator[ZooNetwork]:
@@ -92,7 +89,7 @@ def _monai_networks() -> Iterator[ZooNetwork]:
     yield _monai("BasicUNetPlusPlus", "BasicUNetPlusPlus", features=features, deep_supervision=True, pick="-1")
     decoder = (32, 16, 8, 8, 8)
     for backbone in ("efficientnet-b0", "resnet18"):
-        options = {"backbone": backbone, "decoder_channels": decoder, "is_pad": False, "multiple": 32}
+        options = {"backbone": backbone, "decoder_channels": decoder, "is_pad": False}
         yield _monai(f"FlexibleUNet {backbone}", "FlexibleUNet", **options)
     computed = {"int8": "as OpenVINO computes it here"}
     yield _monai("SegResNet", "SegResNet", init_filters=8, limits=computed)
@@ -101,8 +98,8 @@ def _monai_networks() -> Iterator[ZooNetwork]:
     yield _monai("DynUNet", "DynUNet", filters=(8, 16, 32, 64), res_block=True, **levels)
     yield _monai("MedNeXt", "MedNeXt", init_filters=8, blocks_down=(1, 1, 1, 1), blocks_up=(1, 1, 1, 1))
     attention = {"hidden_size": 48, "mlp_dim": 96, "num_heads": 4, "feature_size": 8}
-    yield _monai("UNETR", "UNETR", img_size=(64, 64), fixed=True, **attention)
-    yield _monai("SwinUNETR", "SwinUNETR", feature_size=12, depths=(1, 1, 1, 1), fixed=True)
+    yield _monai("UNETR", "UNETR", img_size=(64, 64), **attention)
+    yield _monai("SwinUNETR", "SwinUNETR", feature_size=12, depths=(1, 1, 1, 1))
 
 
 def _torchvision_networks() -> Iterator[ZooNetwork]:
@@ -127,7 +124,7 @@ def _nnunet_networks() -> Iterator[ZooNetwork]:
         "nonlin": nn.LeakyReLU,
         "nonlin_kwargs": {"inplace": True},
     }
-    own: dict[str, Any] = {"multiple": 16, "output": "softmax"}
+    own: dict[str, Any] = {"output": "softmax"}
     plain = {**plan, "n_conv_per_stage": 2}
     yield ZooNetwork("nnU-Net", "PlainConvUNet", f"{NNUNET}:PlainConvUNet", plain, **own)
     deep = {**plain, "deep_supervision": True}
@@ -137,9 +134,9 @@ def _nnunet_networks() -> Iterator[ZooNetwork]:
 
 
 def _hugging_face_networks() -> Iterator[ZooNetwork]:
-    def network(name: str, fixed: bool = False, **fields: Any) -> ZooNetwork:
+    def network(name: str, **fields: Any) -> ZooNetwork:
         here = "zoo.networks:hugging_face"
-        return ZooNetwork("transformers", name, here, fields, fixed=fixed, output="softmax", pick="logits")
+        return ZooNetwork("transformers", name, here, fields, output="softmax", pick="logits")
 
     sizes: dict[str, Any] = {"depths": [1, 1, 1, 1], "hidden_sizes": [16, 32, 64, 96]}
     yield network("Segformer", kind="Segformer", decoder_hidden_size=32, **sizes)
@@ -147,16 +144,16 @@ def _hugging_face_networks() -> Iterator[ZooNetwork]:
     head: dict[str, Any] = {"hidden_size": 32, "use_auxiliary_head": False, "kind": "UperNet"}
     yield network("UperNet ConvNext", backbone="ConvNext", backbone_config={**sizes, **stages}, **head)
     swin = {"embed_dim": 24, "depths": [1, 1, 1, 1], "num_heads": [2, 2, 4, 4], "window_size": 4, **stages}
-    yield network("UperNet Swin", True, backbone="Swin", backbone_config=swin, **head)
+    yield network("UperNet Swin", backbone="Swin", backbone_config=swin, **head)
     vit = {"hidden_size": 48, "num_hidden_layers": 4, "num_attention_heads": 4, "intermediate_size": 96}
     dpt = {"image_size": 64, "backbone_out_indices": [0, 1, 2, 3], "neck_hidden_sizes": [16, 16, 32, 32]}
     dpt |= {"fusion_hidden_size": 16, "is_hybrid": False, "use_auxiliary_head": False}
-    yield network("DPT", True, kind="DPT", **vit, **dpt)
+    yield network("DPT", kind="DPT", **vit, **dpt)
     beit = {"image_size": 64, "out_indices": [1, 2, 3, 4], "use_auxiliary_head": False}
-    yield network("BEiT", True, kind="Beit", use_relative_position_bias=True, **vit, **beit)
+    yield network("BEiT", kind="Beit", use_relative_position_bias=True, **vit, **beit)
     yield network("MobileNetV2", kind="MobileNetV2", depth_multiplier=0.5)
     widths = {"hidden_sizes": [32, 48, 64], "neck_hidden_sizes": [16, 16, 24, 32, 48, 64, 80]}
-    yield network("MobileViT", True, kind="MobileViT", **widths)
+    yield network("MobileViT", kind="MobileViT", **widths)
 
 
 def _retina_networks() -> Iterator[ZooNetwork]:
@@ -168,7 +165,7 @@ def _retina_networks() -> Iterator[ZooNetwork]:
         ("FR-UNet", "FRUNet", {}),
         ("M2U-Net", "M2UNet", {}),
     ):
-        yield ZooNetwork("retina", name, f"zoo.retina:{kind}", multiple=16, **fields)
+        yield ZooNetwork("retina", name, f"zoo.retina:{kind}", **fields)
 
 
 NETWORKS = (

@@ -23,6 +23,8 @@ from vesselrt.export.head import Head
 from vesselrt.export.parity import MOST_FLIPPED
 from vesselrt.export.precision import convert_model
 from vesselrt.export.reference import pick_tensor
+from vesselrt.export.sources.source import with_whole_tile
+from vesselrt.export.tiles import Draft
 from vesselrt.export.windows import photograph_windows
 from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.errors import VesselrtError, first_line
@@ -92,11 +94,9 @@ def trained(network: ZooNetwork, manifest: Manifest, photograph: Image) -> tuple
     return module, Head(network.output, shift=-float(vessel.quantile(1 - VESSEL)))
 
 
-def manifest_of(network: ZooNetwork) -> Manifest:
-    """Of an eye of 128 px and ImageNet's colours."""
+def draft_of(network: ZooNetwork) -> Draft:
+    """Of an eye of 128 px and ImageNet's colours. Of the tile it says the size alone, as a user would."""
     name = "".join(letter if letter.isalnum() else "-" for letter in network.title.lower())
-    margin = network.multiple if network.size > 2 * network.multiple else 0
-    tile = {"size": network.size, "multiple": network.multiple, "margin": margin, "fixed": network.fixed}
     fields = {
         "name": name,
         "version": "0",
@@ -104,9 +104,10 @@ def manifest_of(network: ZooNetwork) -> Manifest:
         "description": "Hardly trained.",
         "preparation": {"channels": "rgb", "field_of_view": 128},
         "input": {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]},
-        "tile": {**tile, "blend": "gaussian"},
+        "tile": {"size": network.size},
     }
-    return Manifest.from_fields(fields, source=network.title)
+    fields, untold = with_whole_tile(fields)
+    return Draft(Manifest.from_fields(fields, source=network.title), untold)
 
 
 @dataclass(frozen=True)
@@ -119,12 +120,15 @@ class Course:
 
     def f32(self) -> Row:
         """PyTorch → model file, compared."""
-        manifest = manifest_of(self.network)
-        module, head = trained(self.network, manifest, self.photograph)
-        written = export_model(module, manifest, self.folder / "f32.onnx", [self.photograph], head)
-        parity = written.provenance.parity["f32"]
-        parameters = sum(part.numel() for part in module.parameters())
-        return {"difference": parity["largest_difference"], "parameters": parameters, "fixed": written.tile.fixed}
+        draft = draft_of(self.network)
+        module, head = trained(self.network, draft.manifest, self.photograph)
+        path, photographs = self.folder / "f32.onnx", [self.photograph]
+        written = export_model(module, draft.manifest, path, photographs, head, draft.untold)
+        return {
+            "difference": written.provenance.parity["f32"]["largest_difference"],
+            "parameters": sum(part.numel() for part in module.parameters()),
+            **written.tile.model_dump(include={"multiple", "margin", "blend", "fixed"}),
+        }
 
     def fp16(self) -> Row:
         """The same in FP16."""
