@@ -109,6 +109,39 @@ def test_a_difference_over_the_tolerance_writes_nothing(tmp_path: Path) -> None:
     assert out.read_bytes() == b"an older file"
 
 
+def rounded_where_bright() -> onnx.ModelProto:
+    """Sigmoid of 1.42; in FP16, where 120 × pixel + 7 loses its last digits, of anything from 1 to 2."""
+    return model_of(
+        [
+            node("Conv", ["value", "large"], ["big"], "big"),
+            node("Add", ["big", "seven"], ["more"], "more"),
+            node("Sub", ["more", "big"], ["rest"], "rest"),
+            node("Conv", ["rest", "small", "one"], ["logits"], "last"),
+            node("Sigmoid", ["logits"], ["probability"], "sigmoid"),
+        ],
+        large=np.full((1, 1, 1, 1), 120, np.float32),
+        seven=np.float32(7),
+        small=np.full((1, 1, 1, 1), 0.06, np.float32),
+        one=np.ones(1, np.float32),
+    )
+
+
+@pytest.mark.parametrize(("brightness", "passes"), [([8], True), ([], False), ([255], False)])
+def test_photographs_decide_over_noise_in_fp16_too(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, brightness: list[int], *, passes: bool
+) -> None:
+    source, out = saved(rounded_where_bright(), tmp_path / "f32.onnx"), tmp_path / "fp16.onnx"
+    photographs = [np.full((40, 36, 3), level, np.uint8) for level in brightness]
+    if not passes:
+        with pytest.raises(ExportError, match=r"^fp16: the model file differs .* flip\. Nothing was written\.$"):
+            convert_model(source, out, "fp16", photographs)
+        return
+    figures = convert_model(source, out, "fp16", photographs).provenance.parity["fp16"]
+    assert figures["largest_difference"] > 0.05  # of the noise, and told
+    assert "On the photographs the file is exact enough; on noise: fp16: the model file differs" in caplog.text
+    assert "Nothing was written" not in caplog.text
+
+
 def test_a_file_that_is_fp16_already(tmp_path: Path) -> None:
     convert_model(saved(ramp(0.01), tmp_path / "f32.onnx"), tmp_path / "fp16.onnx", "fp16", [])
     with pytest.raises(OptionError, match=r"its graph is fp16 already\. Name the f32 model file\.$"):
