@@ -42,11 +42,13 @@ def int8_from_f32(
     calibration: list[Image],
     judged: list[Image],
     expected: list[NDArray[np.float32]],
+    most_flipped: float = MOST_FLIPPED,
 ) -> ModelProto:
     """The same network in INT8; the types of its inputs and outputs are the same.
 
     `calibration` and `judged` are windows (1, C, h, w) uint8. The first give the ranges of values; the second
-    tell which operations lose too much: `expected` is what the f32 graph gives for each.
+    tell which operations lose too much: `expected` is what the f32 graph gives for each, and of their pixels a share
+    of `most_flipped` may move over the threshold.
 
     Raises MissingExtraError without NNCF, ExportError when NNCF can't quantize the graph.
     """
@@ -65,7 +67,7 @@ def int8_from_f32(
                 nncf.Dataset(calibration, lambda window: {name: window}),
                 nncf.Dataset(range(len(judged)), lambda i: {name: judged[i]}),
                 _Agreement(manifest, judged, expected),
-                max_drop=MOST_FLIPPED,
+                max_drop=most_flipped,
                 preset=nncf.QuantizationPreset.MIXED,
                 advanced_quantization_parameters=nncf.AdvancedQuantizationParameters(
                     overflow_fix=nncf.OverflowFix.ENABLE

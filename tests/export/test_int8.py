@@ -111,6 +111,38 @@ def test_a_library_that_computes_otherwise_than_is_written_is_named(monkeypatch:
         parity.check_int8(expected, model, manifest_of(), shown)
 
 
+def test_where_the_shipped_library_flips_a_little_more_the_graph_is_given_less_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, asked = tmp_path / "tiny.onnx", []
+    write_model_file(three_convolutions(), manifest_of(), source)
+
+    def quantize(model: ModelProto, *others: object) -> ModelProto:
+        asked.append(others[-1])
+        return model
+
+    def check(*_: object) -> dict[str, float]:
+        if len(asked) == 1:
+            raise parity.ShippedDiffersError("as OpenVINO computes it here")
+        return {"flipped": 0.0}
+
+    monkeypatch.setattr("vesselrt.export.precision.int8_from_f32", quantize)
+    monkeypatch.setattr("vesselrt.export.precision.check_int8", check)
+    written = convert_model(source, tmp_path / "tiny.int8.onnx", "int8", [photograph(0)])
+    assert asked == [parity.MOST_FLIPPED, parity.MOST_FLIPPED / 2]
+    assert written.provenance.parity["int8"]["flipped"] == 0
+
+
+def test_a_library_that_differs_in_any_room_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = tmp_path / "tiny.onnx"
+    write_model_file(three_convolutions(), manifest_of(), source)
+    monkeypatch.setattr("vesselrt.export.precision.int8_from_f32", lambda model, *_: model)
+    monkeypatch.setattr(parity, "_shipped_answers", lambda _path, _precision, shown: [np.ones_like(w) for w in shown])
+    with pytest.raises(ExportError, match="as OpenVINO computes it here"):
+        convert_model(source, tmp_path / "tiny.int8.onnx", "int8", [photograph(0)])
+    assert not (tmp_path / "tiny.int8.onnx").exists()
+
+
 def joined() -> ModelProto:
     """Values of both signs, pooled and joined before a convolution: a U-Net in small."""
     random = np.random.default_rng(1)
