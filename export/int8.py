@@ -79,7 +79,10 @@ def int8_from_f32(
             f"NNCF {nncf.__version__} can't quantize the network: {first_line(error)}. Keep this model in f32."
         ) from error
     if not any(node.op_type == "QuantizeLinear" for node in quantized.graph.node):
-        raise ExportError("nothing of the network can be INT8 without loss. Keep this model in f32.")
+        raise ExportError(
+            f"int8: 8 bits are too few for this network: whatever part of it is INT8, more than {most_flipped:.2%} of the "
+            "pixels flip. Keep this model in f32."
+        )
     unsigned = _unsigned(quantized)
     onnx.checker.check_model(unsigned, full_check=True)
     return unsigned

@@ -237,7 +237,8 @@ def check_int8(
     if written <= MOST_FLIPPED < worst["flipped"]:
         raise ShippedDiffersError(
             f"int8: as it is written the graph flips {written:.2%} of the pixels against the f32 model file, and as "
-            f"OpenVINO computes it here {worst['flipped']:.2%} (at most {MOST_FLIPPED:.2%} may). Keep it in f32."
+            f"OpenVINO computes it here {worst['flipped']:.2%} (at most {MOST_FLIPPED:.2%} may): that is a limit of "
+            "OpenVINO. Keep this model in f32."
         )
     if worst["flipped"] > MOST_FLIPPED:
         raise ExportError(

@@ -239,6 +239,16 @@ def test_a_graph_that_nncf_cannot_take_is_refused_in_one_sentence(monkeypatch: p
         int8.int8_from_f32(three_convolutions(), manifest_of(), windows(1), windows(1), [])
 
 
+def test_a_network_for_which_8_bits_are_too_few_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    import nncf
+
+    monkeypatch.setattr(nncf, "quantize_with_accuracy_control", lambda model, *_, **__: model)
+    with pytest.raises(
+        ExportError, match=r"^int8: 8 bits are too few for this network: .* more than 0\.50% of the pix"
+    ):
+        int8.int8_from_f32(three_convolutions(), manifest_of(), windows(1), windows(1), [])
+
+
 @pytest.mark.parametrize(
     ("gains", "asked", "taken"),
     [(True, "auto", "int8"), (False, "auto", "f32"), (True, "f32", "f32"), (False, "int8", "int8")],

@@ -32,6 +32,11 @@ class ZooNetwork:
     def title(self) -> str:
         return f"{self.library} {self.name}"
 
+    @property
+    def needed(self) -> str:
+        """The package that builds it."""
+        return "transformers" if self.library == "transformers" else self.factory.partition(":")[0].partition(".")[0]
+
     def build(self) -> nn.Module:
         """The network itself. Raises ImportError where its library is missing."""
         module, _, function = self.factory.partition(":")
@@ -176,3 +181,9 @@ NETWORKS = (
     *_hugging_face_networks(),
     *_smp_networks(),
 )
+
+SAMPLE = frozenset(
+    {"retina W-Net", "MONAI UNETR", "nnU-Net PlainConvUNet", "torchvision lraspp_mobilenet_v3_large"}
+    | {"transformers Segformer", "smp Unet mobilenet_v2"}
+)
+"""Titles of one network of each kind, for the tests; `python -m zoo` runs all."""

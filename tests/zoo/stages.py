@@ -189,3 +189,21 @@ def run_network(network: ZooNetwork, photograph: Image, folder: Path) -> Row:
             row[stage] = {"failed": f"{type(error).__name__}: {first_line(error)}"}
         row[stage]["seconds"] = round(time.process_time() - started, 1)
     return row
+
+
+def passed(row: Row, stage: str) -> bool:
+    """Whether the stage was reached and done."""
+    return stage in row and not {"refused", "failed"} & row[stage].keys()
+
+
+def unexpected(row: Row, network: ZooNetwork) -> list[str]:
+    """A sentence for each stage that failed, or was refused without the words of a known limit, or has a limit that is
+    none.
+    """
+    found = []
+    for stage in (stage for stage in STAGES if stage in row):
+        limit = network.limits.get(stage)
+        told = row[stage].get("refused") or row[stage].get("failed", "passes, and a limit is listed")
+        if passed(row, stage) != (limit is None) or (limit is not None and limit not in told):
+            found.append(f"{network.title}, {stage}: {told}")
+    return found

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from zoo.stages import NEEDS, STAGES, Row
+from zoo.networks import NETWORKS
+from zoo.stages import NEEDS, STAGES, Row, passed
 
 BEGIN, END = "<!-- python -m zoo -->", "<!-- end -->"
 _HEADS = ("network", "parameters", "f32", "FP16", "INT8", "engine sm75", "predict")
@@ -15,32 +16,36 @@ def write_table(results: Path, page: Path) -> None:
     """Replaces what stands between the marks of the page."""
     before, _, rest = page.read_text("utf-8").partition(BEGIN)
     _, _, after = rest.partition(END)
-    rows = json.loads(results.read_text("utf-8"))["networks"]
-    page.write_text(f"{before}{BEGIN}\n\n{table_from_rows(rows)}\n{END}{after}", "utf-8")
+    page.write_text(
+        f"{before}{BEGIN}\n\n{table_from_report(json.loads(results.read_text('utf-8')))}\n{END}{after}", "utf-8"
+    )
 
 
-def table_from_rows(rows: list[Row]) -> str:
+def table_from_report(report: dict[str, Any]) -> str:
     """As Markdown: a summary, a row for each network, and a sentence for each stage that is refused."""
+    rows: list[Row] = report["networks"]
     notes: list[str] = []
-    lines = [*_summary(rows), "", f"| {' | '.join(_HEADS)} |", "|---" + "|---:" * (len(_HEADS) - 1) + "|"]
+    lines = [*_summary(report), "", f"| {' | '.join(_HEADS)} |", "|---" + "|---:" * (len(_HEADS) - 1) + "|"]
     for row in rows:
         cells = [_cell(row, stage, notes) for stage in STAGES]
-        parameters = f"{row['f32'].get('parameters', 0) / 1e6:.2f} M"
+        parameters = f"{row['f32']['parameters'] / 1e6:.2f} M" if passed(row, "f32") else ""
         lines.append(f"| {row['library']} {row['network']} | {parameters} | {' | '.join(cells)} |")
     lines += [""] + [f"{number}. {note}" for number, note in enumerate(notes, 1)]
     return "\n".join(lines) + "\n"
 
 
-def passed(row: Row, stage: str) -> bool:
-    """Whether the stage was reached and done."""
-    return stage in row and not {"refused", "failed"} & row[stage].keys()
-
-
-def _summary(rows: list[Row]) -> Iterator[str]:
+def _summary(report: dict[str, Any]) -> Iterator[str]:
+    rows, machine = report["networks"], report["machine"]
+    measured = {f"{row['library']} {row['network']}" for row in rows}
+    waiting = [network.title for network in NETWORKS if network.title not in measured]
+    where = f"{machine['cores']} cores of an {machine['processor']}"
+    yield f"Measured: {len(rows)} of {len(NETWORKS)} networks, on {where}."
+    if waiting:
+        yield f"Not yet: {', '.join(waiting)}."
+    yield ""
     for stage in STAGES:
-        reached = [row for row in rows if stage in row]
-        done = [row for row in reached if passed(row, stage)]
-        yield f"- {_HEADS[STAGES.index(stage) + 2]}: {len(done)} of {len(rows)}"
+        done = sum(passed(row, stage) for row in rows)
+        yield f"- {_HEADS[STAGES.index(stage) + 2]}: {done} of {len(rows)} pass"
 
 
 def _cell(row: Row, stage: str, notes: list[str]) -> str:
