@@ -80,8 +80,8 @@ def int8_from_f32(
         ) from error
     if not any(node.op_type == "QuantizeLinear" for node in quantized.graph.node):
         raise ExportError(
-            f"int8: 8 bits are too few for this network: whatever part of it is INT8, more than {most_flipped:.2%} of the "
-            "pixels flip. Keep this model in f32."
+            f"int8: 8 bits are too few for this network: whatever part of it is INT8, more than {most_flipped:.2%} of "
+            "the pixels flip. Keep this model in f32."
         )
     unsigned = _unsigned(quantized)
     onnx.checker.check_model(unsigned, full_check=True)
