@@ -9,6 +9,7 @@ from zoo.networks import NETWORKS
 from zoo.stages import NEEDS, STAGES, Row, passed
 
 BEGIN, END = "<!-- python -m zoo -->", "<!-- end -->"
+_UNSOLVED = {(network.title, stage) for network in NETWORKS for stage in network.unsolved}
 _HEADS = ("network", "parameters", "f32", "FP16", "INT8", "engine sm75", "predict")
 
 
@@ -38,8 +39,8 @@ def _summary(report: dict[str, Any]) -> Iterator[str]:
     rows, machine = report["networks"], report["machine"]
     measured = {f"{row['library']} {row['network']}" for row in rows}
     waiting = [network.title for network in NETWORKS if network.title not in measured]
-    where = f"{machine['cores']} cores of an {machine['processor']}"
-    yield f"Measured: {len(rows)} of {len(NETWORKS)} networks, on {where}."
+    where = f"{machine['processor']}, {machine['cores']} cores"
+    yield f"Measured: {len(rows)} of {len(NETWORKS)} networks ({where})."
     if waiting:
         yield f"Not yet: {', '.join(waiting)}."
     yield ""
@@ -54,7 +55,9 @@ def _cell(row: Row, stage: str, notes: list[str]) -> str:
     found: dict[str, Any] = row[stage]
     for outcome in ("refused", "failed"):
         if outcome in found:
-            notes.append(f"{row['library']} {row['network']}: {found[outcome]}")
+            title = f"{row['library']} {row['network']}"
+            unsolved = " The cause is not known yet." if (title, stage) in _UNSOLVED else ""
+            notes.append(f"{title}: {found[outcome]}{unsolved}")
             return f"{outcome} ({len(notes)})"
     if stage == "engine":
         return f"{found['bytes'] / 1e6:.1f} MB"
