@@ -103,46 +103,6 @@ def test_int8_is_calibrated_at_the_sides_of_a_photograph_too(tmp_path: Path) -> 
     assert (masks[0] != masks[1]).mean() <= 2 * parity.MOST_FLIPPED
 
 
-def test_a_library_that_computes_otherwise_than_is_written_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    model, shown = three_convolutions(), windows(2)
-    expected = answers_of(model, shown)
-    monkeypatch.setattr(parity, "_shipped_answers", lambda *_: [1 - answer for answer in expected])
-    with pytest.raises(ExportError, match=r"as it is written .* flips 0\.00% .* as OpenVINO computes it here \d"):
-        parity.check_int8(expected, model, manifest_of(), shown)
-
-
-def test_where_the_shipped_library_flips_a_little_more_the_graph_is_given_less_room(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    source, asked = tmp_path / "tiny.onnx", []
-    write_model_file(three_convolutions(), manifest_of(), source)
-
-    def quantize(model: ModelProto, *others: object) -> ModelProto:
-        asked.append(others[-1])
-        return model
-
-    def check(*_: object) -> dict[str, float]:
-        if len(asked) == 1:
-            raise parity.ShippedDiffersError("as OpenVINO computes it here")
-        return {"flipped": 0.0}
-
-    monkeypatch.setattr("vesselrt.export.precision.int8_from_f32", quantize)
-    monkeypatch.setattr("vesselrt.export.precision.check_int8", check)
-    written = convert_model(source, tmp_path / "tiny.int8.onnx", "int8", [photograph(0)])
-    assert asked == [parity.MOST_FLIPPED, parity.MOST_FLIPPED / 2]
-    assert written.provenance.parity["int8"]["flipped"] == 0
-
-
-def test_a_library_that_differs_in_any_room_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = tmp_path / "tiny.onnx"
-    write_model_file(three_convolutions(), manifest_of(), source)
-    monkeypatch.setattr("vesselrt.export.precision.int8_from_f32", lambda model, *_: model)
-    monkeypatch.setattr(parity, "_shipped_answers", lambda _path, _precision, shown: [np.ones_like(w) for w in shown])
-    with pytest.raises(ExportError, match="as OpenVINO computes it here"):
-        convert_model(source, tmp_path / "tiny.int8.onnx", "int8", [photograph(0)])
-    assert not (tmp_path / "tiny.int8.onnx").exists()
-
-
 def joined() -> ModelProto:
     """Values of both signs, pooled and joined before a convolution: a U-Net in small."""
     random = np.random.default_rng(1)
@@ -226,27 +186,6 @@ def test_int8_needs_photographs_and_nncf(monkeypatch: pytest.MonkeyPatch, files:
     monkeypatch.setitem(__import__("sys").modules, "nncf", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'vesselrt\[int8\]'$"):
         int8_from_f32(three_convolutions(), manifest_of(), windows(1), windows(1), [])
-
-
-def test_a_graph_that_nncf_cannot_take_is_refused_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    import nncf
-
-    def fail(*_: object, **__: object) -> None:
-        raise RuntimeError("no such pattern\nand pages more")
-
-    monkeypatch.setattr(nncf, "quantize_with_accuracy_control", fail)
-    with pytest.raises(ExportError, match=r"can't quantize the network: no such pattern\. Keep this model in f32\.$"):
-        int8.int8_from_f32(three_convolutions(), manifest_of(), windows(1), windows(1), [])
-
-
-def test_a_network_for_which_8_bits_are_too_few_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    import nncf
-
-    monkeypatch.setattr(nncf, "quantize_with_accuracy_control", lambda model, *_, **__: model)
-    with pytest.raises(
-        ExportError, match=r"^int8: 8 bits are too few for this network: .* more than 0\.50% of the pix"
-    ):
-        int8.int8_from_f32(three_convolutions(), manifest_of(), windows(1), windows(1), [])
 
 
 @pytest.mark.parametrize(
