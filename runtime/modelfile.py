@@ -119,6 +119,15 @@ def _lasting(manifest: Manifest) -> Manifest:
     return manifest.model_copy(update=changed)
 
 
+def has_manifest(path: Path) -> bool:
+    """Whether a file is an ONNX model with a manifest in it, whole or not; ModelError where it can't be read."""
+    try:
+        find_metadata(_read_content(path), METADATA_KEY)
+    except ValueError:
+        return False
+    return True
+
+
 def read_manifest(path: Path) -> Manifest:
     """Reads the manifest of a model file and checks the file's hash.
 

@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 _INT, _EIGHT_BYTES, _BYTES, _FOUR_BYTES = 0, 1, 2, 5  # how a field's value is written
 _MAX_INT_BYTES = 10
-_MODEL_GRAPH, _MODEL_METADATA = 7, 14
+_MODEL_GRAPH, _MODEL_OPSET, _MODEL_METADATA = 7, 8, 14
+_OPSET_DOMAIN, _OPSET_VERSION = 1, 2
 _ENTRY_KEY, _ENTRY_VALUE = 1, 2
 _GRAPH_WEIGHT, _GRAPH_INPUT, _GRAPH_OUTPUT = 5, 11, 12
 _WEIGHT_NAME = 8
@@ -52,6 +53,8 @@ class ModelHead(NamedTuple):
     metadata: dict[str, str]
     values: tuple[GraphValue, ...]
     """The inputs, then the outputs; weights are no inputs."""
+    opset: int = 0
+    """Version of the standard operations; 0: not said."""
 
 
 def read_model_head(content: bytes) -> ModelHead:
@@ -60,10 +63,13 @@ def read_model_head(content: bytes) -> ModelHead:
     weights: list[Field] = []
     inputs: list[GraphValue] = []
     outputs: list[GraphValue] = []
+    opset = 0
     for part in read_fields(content, 0, len(content)):
         if part.number == _MODEL_METADATA:
             key, value = _read_entry(content, part)
             metadata[key] = value
+        elif part.number == _MODEL_OPSET:
+            opset = max(opset, _read_standard_opset(content, part))
         elif part.number == _MODEL_GRAPH:
             for field in _read_message(content, part):
                 if field.number == _GRAPH_WEIGHT:
@@ -77,7 +83,7 @@ def read_model_head(content: bytes) -> ModelHead:
     if len(inputs) > 1:  # old files list the weights among the inputs
         named = {_read_weight_name(content, weight) for weight in weights}
         inputs = [value for value in inputs if value.name not in named]
-    return ModelHead(metadata, (*inputs, *outputs))
+    return ModelHead(metadata, (*inputs, *outputs), opset)
 
 
 def find_metadata(content: bytes, key: str) -> Field:
@@ -124,6 +130,17 @@ def _read_entry(content: bytes, entry: Field) -> tuple[str, str]:
         elif field.number == _ENTRY_VALUE:
             value = _read_text(content, field)
     return key, value
+
+
+def _read_standard_opset(content: bytes, entry: Field) -> int:
+    """0 where the entry is of other operations."""
+    domain, version = "", 0
+    for field in _read_message(content, entry):
+        if field.number == _OPSET_DOMAIN:
+            domain = _read_text(content, field)
+        elif field.number == _OPSET_VERSION and field.end < 0:
+            version = field.value
+    return version if domain in ("", "ai.onnx") else 0
 
 
 def _read_weight_name(content: bytes, weight: Field) -> str:

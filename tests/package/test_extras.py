@@ -1,16 +1,18 @@
 """A missing extra is one line that installs it, and nothing asks for more than it needs."""
 
+import json
 import re
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
+import onnx
 import pytest
 from commands import CPU, REPOSITORY, levels, save
 
 from vesselrt import cli
-from vesselrt.runtime.modelfile import read_manifest
+from vesselrt.runtime.modelfile import find_model_file, read_manifest
 
 # What isn't installed
 
@@ -47,6 +49,24 @@ def test_a_missing_extra_is_one_line_that_installs_it(
     assert done.stderr == (
         f"error: vesselrt {doing} needs packages that are not installed. Run: pip install 'vesselrt[{extra}]'\n"
     )
+
+
+def test_what_a_model_file_is_needs_no_extra(tmp_path: Path) -> None:
+    def info(names: list[str], file: str) -> subprocess.CompletedProcess[str]:
+        code = BLOCKED.format(names=names, arguments=["info", file, "--json"])
+        return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False)
+
+    done = info(["torch", "onnx", "yaml"], "fundus")
+    assert (done.returncode, done.stderr) == (0, "")
+    told = json.loads(done.stdout)
+    model = onnx.load(find_model_file("fundus"))
+    assert (told["kind"], told["opset"]) == ("model", model.opset_import[0].version)
+    assert told["inputs"][0]["name"] == model.graph.input[0].name
+    model.ClearField("metadata_props")
+    onnx.save(model, tmp_path / "foreign.onnx")
+    done = info(["onnx"], "foreign.onnx")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.endswith("Run: pip install 'vesselrt[engines]'\n")
 
 
 def test_figures_are_recorded_without_torch(mirror: Path, measured: Path, tmp_path: Path) -> None:

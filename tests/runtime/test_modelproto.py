@@ -29,7 +29,7 @@ def make_model(**metadata: str) -> onnx.ModelProto:
         ],
         [helper.make_tensor("weight", TensorProto.FLOAT, [1], [2.0])],
     )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20), helper.make_opsetid("other", 99)])
     helper.set_model_props(model, metadata)
     return model
 
@@ -40,6 +40,7 @@ CONTENT = make_model(a="1", größe="≥ 1 µm", empty="").SerializeToString()
 def test_the_head_is_what_was_written() -> None:
     head = read_model_head(CONTENT)
     assert head.metadata == {"a": "1", "größe": "≥ 1 µm", "empty": ""}
+    assert head.opset == 20
     assert head.values == (
         GraphValue("image", "tensor(float)", ("batch", 3, None, 2**40)),
         GraphValue("sum", "tensor(float)", ()),

@@ -11,10 +11,9 @@ from vesselrt.cli.console import needs_extra
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from onnx import ModelProto
-
     from vesselrt.runtime.engines.enginefile import Engine
     from vesselrt.runtime.manifest import Manifest, Preparation
+    from vesselrt.runtime.modelproto import GraphValue
 
 
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, for programs.")]
@@ -37,15 +36,15 @@ def info(
 ) -> None:
     """Say what a file is, what it takes and gives, and what to do with it next."""
     from vesselrt.runtime.engines.enginefile import is_engine
-    from vesselrt.runtime.modelfile import find_model_file
+    from vesselrt.runtime.modelfile import find_model_file, has_manifest
 
     path = find_model_file(file)
     if is_engine(path):
         facts, text = _engine_facts(path)
+    elif has_manifest(path):
+        facts, text = _model_facts(path, file)
     else:
-        with needs_extra("vesselrt info", "engines"):
-            from vesselrt.export.sources.onnxfile import read_graph
-        facts, text = _graph_facts(path, file, read_graph(path))
+        facts, text = _graph_facts(path)
     if as_json:
         typer.echo(json.dumps(facts, indent=2))
         return
@@ -76,34 +75,49 @@ def _engine_facts(path: Path) -> tuple[dict[str, Any], str]:
     return facts, f"{describe_engine(engine)}\n{_describe_obstacles(obstacles)}"
 
 
-def _graph_facts(path: Path, named: str, model: "ModelProto") -> tuple[dict[str, Any], str]:
-    """Of a model file, or of an ONNX file without a manifest."""
-    from vesselrt.export.sources.onnxfile import graph_ends, opset_of
-    from vesselrt.runtime.manifest import METADATA_KEY
+def _model_facts(path: Path, named: str) -> tuple[dict[str, Any], str]:
+    """Of a model file. Needs no library of ONNX."""
     from vesselrt.runtime.modelfile import read_manifest
+    from vesselrt.runtime.modelproto import read_model_head
 
-    own = any(entry.key == METADATA_KEY for entry in model.metadata_props)
+    manifest, head = read_manifest(path), read_model_head(path.read_bytes())
+    inputs, outputs = ([_described(value)] for value in head.values)
+    facts = _file_facts("model", path) | {"opset": head.opset, "inputs": inputs, "outputs": outputs}
+    facts |= {"precision": manifest.precision, "manifest": manifest.model_dump(mode="json")}
+    facts["next"] = [f"vesselrt predict photo.jpg --model {named}"]
+    if manifest.precision == "f32":
+        facts["next"].append(f"vesselrt convert {named} --photos photo.jpg -o {path.stem}-fp16.onnx")
+    return facts, "\n".join([describe_model(manifest), *_describe_ends(facts)])
+
+
+def _described(value: "GraphValue") -> dict[str, Any]:
+    """As `graph_ends` describes an input or output."""
+    shape = ["?" if axis is None else axis for axis in value.axes]
+    return {"name": value.name, "type": value.type.removeprefix("tensor(").removesuffix(")"), "shape": shape}
+
+
+def _graph_facts(path: Path) -> tuple[dict[str, Any], str]:
+    """Of an ONNX file without a manifest."""
+    with needs_extra("vesselrt info of a foreign ONNX file", "engines"):
+        from vesselrt.export.sources.onnxfile import graph_ends, opset_of, read_graph
+
+    model = read_graph(path)
     inputs, outputs = graph_ends(model)
-    facts = _file_facts("model" if own else "onnx", path)
-    facts |= {"opset": opset_of(model), "inputs": inputs, "outputs": outputs}
-    ends = [
-        f"  {kind:<10} {end['name']} {end['type']} ({', '.join(map(str, end['shape']))})"
-        for kind, group in (("takes", inputs), ("gives", outputs))
-        for end in group
-    ]
-    if own:
-        manifest = read_manifest(path)
-        facts |= {"precision": manifest.precision, "manifest": manifest.model_dump(mode="json")}
-        facts["next"] = [f"vesselrt predict photo.jpg --model {named}"]
-        if manifest.precision == "f32":
-            facts["next"].append(f"vesselrt convert {named} --photos photo.jpg -o {path.stem}-fp16.onnx")
-        return facts, "\n".join([describe_model(manifest), *ends, f"  opset      {facts['opset']}"])
+    facts = _file_facts("onnx", path) | {"opset": opset_of(model), "inputs": inputs, "outputs": outputs}
     picked = f" --pick {outputs[0]['name']}" if len(outputs) > 1 else ""
     facts["next"] = [f"vesselrt export {path} -m manifest.yaml{picked} -o {path.stem}-model.onnx"]
     maker = f" of {model.producer_name} {model.producer_version}".rstrip() if model.producer_name else ""
-    return facts, "\n".join(
-        [f"{path}: an ONNX file{maker}, without a manifest", *ends, f"  opset      {facts['opset']}"]
-    )
+    return facts, "\n".join([f"{path}: an ONNX file{maker}, without a manifest", *_describe_ends(facts)])
+
+
+def _describe_ends(facts: dict[str, Any]) -> list[str]:
+    """What a graph takes and gives."""
+    ends = [
+        f"  {kind:<10} {end['name']} {end['type']} ({', '.join(map(str, end['shape']))})"
+        for kind, group in (("takes", facts["inputs"]), ("gives", facts["outputs"]))
+        for end in group
+    ]
+    return [*ends, f"  opset      {facts['opset']}"]
 
 
 def engine_info(file: Annotated[Path, typer.Argument(help="Engine file.")]) -> None:
