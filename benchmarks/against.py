@@ -66,6 +66,11 @@ def check_same_work(
             f"the older figures are in {old.info.precision}, these in {info.precision}. "
             f"Measure with --precision {old.info.precision}."
         )
+    if old.info.members != info.members:
+        raise DataError(
+            f"the older figures are of {old.info.members} map(s) of each photograph, these of {info.members}. Measure "
+            "with the same --tta."
+        )
     if old.model["sha256"] != model["sha256"]:
         raise DataError(
             f"the older figures are of another model file: {_describe_model(old.model)}, this is "

@@ -44,6 +44,7 @@ def bench_command(  # noqa: PLR0913, PLR0917 - a command's options are its param
     starts: options.Starts = 3,
     concurrency: options.Concurrency = 1,
     batch: options.Batch = None,
+    tta: options.TestTimeAugmentation = "none",
     compare: options.Compare = False,
     mixed: options.Mixed = False,
     data: options.DataFolder = None,
@@ -67,7 +68,7 @@ def bench_command(  # noqa: PLR0913, PLR0917 - a command's options are its param
         _give(read_bench_report(source), json, plot, old, limit)
         return
     scored = {name: s[:images] for name, s in held_out(data).items()} if compare and data is not None else {}
-    photos, load = choose_photos(size, photo, data, SIZES), LoadOptions(model, device, precision, threads)
+    photos, load = choose_photos(size, photo, data, SIZES), LoadOptions(model, device, precision, threads, tta)
     report = run_bench(BenchPlan(load, photos, effort, starts, compare, scored, mixed, old))
     whole = len(report.photos) == len(photos) and len(report.scores) == len(scored)
     _give(report, json, plot, old, limit if whole else None)

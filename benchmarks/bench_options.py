@@ -8,6 +8,7 @@ import typer
 
 from vesselrt.benchmarks.bench_report import Effort
 from vesselrt.benchmarks.photos import SIZES
+from vesselrt.runtime.symmetry import Tta
 
 Sizes = Annotated[
     list[str] | None,
@@ -45,6 +46,9 @@ Batch = Annotated[
         max=64,
         help="Windows of a photograph that the network is given at once; default: what suits the device.",
     ),
+]
+TestTimeAugmentation = Annotated[
+    Tta, typer.Option("--tta", help="Measure with flips (4 maps of each photograph) or d4 (8 maps), as of predict.")
 ]
 Compare = Annotated[
     bool,

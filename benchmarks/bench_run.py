@@ -90,6 +90,8 @@ def run_bench(plan: BenchPlan) -> BenchReport:
     path = find_model_file(plan.load.model)
     if plan.compare and is_engine(path):
         raise OptionError(f"{path} is an engine: --compare needs the model file, with --device cuda.")
+    if plan.compare and plan.load.tta != "none":
+        raise OptionError("--compare is of one map: the others neither flip nor turn. Leave out --tta or --compare.")
     with plan.load.load() as segmenter:
         manifest, info = segmenter.manifest, segmenter.info
         versions = {"numpy": np.__version__, "opencv": cv2.__version__, info.backend: info.version}

@@ -24,6 +24,7 @@ from vesselrt.runtime.devices import AnyPrecision, Device
 from vesselrt.runtime.errors import VesselrtError
 from vesselrt.runtime.manifest import Precision
 from vesselrt.runtime.segmenter import Segmenter, load
+from vesselrt.runtime.symmetry import Tta
 
 Column = Callable[[bytes], bytes]
 """Photograph as encoded bytes → mask as PNG bytes."""
@@ -282,15 +283,16 @@ class LoadOptions:
     device: str
     precision: str
     threads: int | None
+    tta: Tta = "none"
 
     def load(self) -> Segmenter:
         """Raises what `vesselrt.load` does."""
         device, precision = cast(Device, self.device), cast(AnyPrecision, self.precision)  # load checks them
-        return load(self.model, device=device, precision=precision, threads=self.threads)
+        return load(self.model, device=device, precision=precision, threads=self.threads, tta=self.tta)
 
     def arguments(self) -> list[str]:
         """As options of the command line."""
-        given = {"model": self.model, "device": self.device, "precision": self.precision, "threads": self.threads}
+        given = {**asdict(self), "tta": None if self.tta == "none" else self.tta}
         return [text for name, value in given.items() if value is not None for text in (f"--{name}", str(value))]
 
 

@@ -125,6 +125,10 @@ def test_a_slower_stage_alone_does_not_fail(tmp_path: Path) -> None:
             "are in f32, these in int8. Measure with --precision f32",
         ),
         (
+            replace(OLD, info=replace(OLD.info, members=4)),
+            "are of 1 map(s) of each photograph, these of 4. Measure with the same --tta.",
+        ),
+        (
             make_report(make_photo("80x96", STEADY)),
             "have no 80x96 (synthetic, 80 × 96). They have: 96x80 (synthetic, 96 × 80)",
         ),

@@ -220,6 +220,7 @@ def test_command_measures_files_as_they_are(noise: Photo, tmp_path: Path) -> Non
         (["--size", "big"], "size 'big'. Expected width x height in pixels, like 565x584."),
         (["--size", "9x9"], "size '9x9'. Expected"),
         (["--size", "96x80", "--photo", "eye.jpg"], "--size and --photo exclude each other"),
+        (["--size", "96x80", "--tta", "d4", "--compare"], "neither flip nor turn. Leave out --tta or --compare."),
         (["--size", "96x80", "--device", "abacus"], "unknown device 'abacus'"),
         (
             ["--size", "96x80", "--data", "nowhere"],
@@ -259,6 +260,19 @@ def test_a_fresh_process_that_fails_says_why() -> None:
 
 def test_options_as_arguments() -> None:
     assert LoadOptions(None, "cpu", "f32", 2).arguments() == ["--device", "cpu", "--precision", "f32", "--threads", "2"]
+    assert LoadOptions(None, "cpu", "f32", None, "d4").arguments()[-2:] == ["--tta", "d4"]
+
+
+def test_flips_are_measured_as_the_maps_that_they_are(noise: Photo, tmp_path: Path) -> None:
+    (tmp_path / "eye.png").write_bytes(noise.data)
+    target, photo = tmp_path / "bench.json", str(tmp_path / "eye.png")
+    arguments = ["--photo", photo, "--tta", "flips", "--runs", "3", "--warm-up", "0", "--starts", "0"]
+    done = CliRunner().invoke(app, ["bench", *arguments, "--json", str(target)])
+    assert done.exit_code == 0, done.output
+    report = json.loads(target.read_text("utf-8"))
+    assert report["info"]["members"] == 4
+    assert sum(batch for batch, *_ in report["photos"][0]["windows"]) == 4
+    assert "mean of 4 maps" in done.output
 
 
 def test_peak_memory_is_of_this_process_alone() -> None:
