@@ -119,10 +119,12 @@ class Tile(Facts):
     """Pixels at an inner window edge that are not used. At or above the network's receptive-field
     radius the tiled result equals the whole-image result."""
     fixed: bool = False
-    """True for a network that takes windows of `size` and no other (a positional embedding, say)."""
+    """True for a network that takes windows of `size` and no other (a positional embedding, say), or was trained in
+    them alone. A smaller image lies in the middle of one, among zeros."""
     blend: Literal["exact", "gaussian"] = "exact"
     """`exact`: each pixel comes from one window, margins dropped. `gaussian`: overlapping windows are
-    averaged with Gaussian weights, for networks with operations that see the whole window."""
+    averaged with Gaussian weights, for networks with operations that see the whole window. They are
+    evenly spaced, by half of `size` at most."""
 
     @model_validator(mode="after")
     def _leaves_room(self) -> "Tile":

@@ -3,7 +3,8 @@
 Windows are shifted inside at the borders, their origins lie on the network's multiple. With `exact` each
 pixel is taken from one window and the margins are dropped, so for a purely convolutional network whose
 receptive-field radius is within the margin the result equals that of the whole image. With `gaussian`
-overlapping windows are averaged. Only one batch of windows is in memory at a time.
+overlapping windows, evenly spaced, are averaged. An image that is smaller than a fixed window lies in its middle.
+Only one batch of windows is in memory at a time.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -45,17 +46,34 @@ def window_spans(length: int, size: int, margin: int, multiple: int) -> list[Spa
     return [Span(o, a, b) for o, a, b in zip(origins, cuts[:-1], cuts[1:], strict=True) if a < b]
 
 
+def blended_spans(length: int, tile: Tile) -> list[Span]:
+    """Windows that are averaged: they overlap by half, or by two margins where that is more, and are evenly spaced."""
+    if length <= tile.size:
+        return [Span(0, 0, length)]
+    multiple = tile.multiple
+    margin = max(tile.margin, tile.size // 4 // multiple * multiple)
+    last, step = -(-length // multiple) - tile.size // multiple, (tile.size - 2 * margin) // multiple  # in multiples
+    count = -(-last // step)
+    origins = [round(last * number / count) * multiple for number in range(count + 1)]
+    return [Span(origin, origin, min(origin + tile.size, length)) for origin in origins]
+
+
 def infer_tiles(pixels: Image, tile: Tile, infer: Infer, batch: int = 1, classes: int = 1) -> Image:
     """The probabilities of every pixel: (h, w, C) uint8 → (classes, h, w) uint8, by windows of at most `tile.size`.
 
     `infer` is given up to `batch` windows of one shape at once, in an array that is reused for the next ones.
     """
     height, width, channels = pixels.shape
+    if tile.fixed and min(height, width) < tile.size:
+        padded, place = _centred(pixels, tile.size)
+        return np.ascontiguousarray([place.cut(found) for found in infer_tiles(padded, tile, infer, batch, classes)])
     result = np.empty((classes, height, width), np.uint8)
-    # Averaging needs overlap: half a window, or what the margin asks for.
-    margin = tile.margin if tile.blend == "exact" else max(tile.margin, tile.size // 4 // tile.multiple * tile.multiple)
-    rows = window_spans(height, tile.size, margin, tile.multiple)
-    columns = window_spans(width, tile.size, margin, tile.multiple)
+    rows, columns = (
+        blended_spans(length, tile)
+        if tile.blend == "gaussian"
+        else window_spans(length, tile.size, tile.margin, tile.multiple)
+        for length in (height, width)
+    )
     window = (window_side(height, tile), window_side(width, tile))
     windows = [(row, column) for row in rows for column in columns]
     groups = [windows[first : first + batch] for first in range(0, len(windows), batch)]
@@ -101,6 +119,16 @@ def _round_down(place: int, multiple: int) -> int:
 def window_side(length: int, tile: Tile) -> int:
     """Side in pixels of the windows along an axis of `length` pixels."""
     return tile.size if tile.fixed else min(tile.size, -(-length // tile.multiple) * tile.multiple)
+
+
+def _centred(pixels: Image, side: int) -> tuple[Image, Box]:
+    """The image (h, w, C) among zeros, at least `side` high and wide, and where it lies in them."""
+    height, width, channels = pixels.shape
+    top, left = (max(0, side - length) // 2 for length in (height, width))
+    place = Box(top, left, top + height, left + width)
+    padded = np.zeros((max(height, side), max(width, side), channels), np.uint8)
+    place.cut(padded)[:] = pixels
+    return padded, place
 
 
 def _copy_window(pixels: Image, top: int, left: int, slot: Image) -> None:

@@ -252,28 +252,23 @@ def _facts(trained: _Trained) -> dict[str, Any]:
         preparation["channels"] = "rgb"
     elif first == ["g"] and trained.channel_names[0].strip().lower() in ("g", "green"):
         preparation["channels"] = "green"
-    size, multiple = _tile_sides(trained.configuration)
-    quarter = -(-size // 4 // multiple) * multiple
+    size = _tile_side(trained.configuration)
     return {
         "name": model_name(trained.title),
         "preparation": preparation,
         "input": {"mean": [0.0] * count, "std": [_FIXED.get(scheme, 1.0)] * count},
-        # Instance norm sees the whole window. nnU-Net, too, shifts its windows by half of one.
-        "tile": {
-            "size": size,
-            "multiple": multiple,
-            "margin": quarter if 2 * quarter < size else 0,
-            "blend": "gaussian",
-        },
+        # Instance norm sees the whole window. So its windows are those of nnU-Net: of one size, at any pixel, all of
+        # them inside the photograph, half a window apart at most.
+        "tile": {"size": size, "multiple": 1, "margin": size // 4, "blend": "gaussian", "fixed": True},
         "classes": trained.labels,
     }
 
 
-def _tile_sides(configuration: dict[str, Any]) -> tuple[int, int]:
-    """Size and multiple of a square tile, which has the longer side of the patch."""
+def _tile_side(configuration: dict[str, Any]) -> int:
+    """Pixels of a square tile, which has the longer side of the patch."""
     strides = _architecture(configuration)[1]["strides"]
     multiple = lcm(*(prod(_pair(stride)[axis] for stride in strides) for axis in (0, 1)))
-    return -(-max(configuration["patch_size"]) // multiple) * multiple, multiple
+    return int(-(-max(configuration["patch_size"]) // multiple) * multiple)
 
 
 def _pair(value: Any) -> list[int]:

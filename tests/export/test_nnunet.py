@@ -124,7 +124,7 @@ def test_a_folder_tells_what_its_network_is(write: Write) -> None:
         "name": "dataset501_eyes-2d",
         "preparation": {"normalise": "zscore", "channels": "rgb"},
         "input": {"mean": [0.0] * 3, "std": [1.0] * 3},
-        "tile": {"size": 64, "multiple": 4, "margin": 16, "blend": "gaussian"},
+        "tile": {"size": 64, "multiple": 1, "margin": 16, "blend": "gaussian", "fixed": True},
         "classes": ["vessel"],
         "provenance": {"recipe": "nnU-Net v2 Dataset501_Eyes 2d, fold_0 (final), fold_1 (final)"},
     }
@@ -267,7 +267,7 @@ def test_a_fold_belongs_to_no_other_source(write: Write, tmp_path: Path) -> None
     (tmp_path / "m.yaml").write_text(json.dumps({"version": "1", "licence": "none", "description": "Eyes."}))
     source = find_source(str(write()), manifest=tmp_path / "m.yaml", fold="0")
     assert (source.manifest.preparation.normalise, source.manifest.class_names) == ("zscore", ("vessel",))
-    assert (source.manifest.tile.multiple, source.manifest.tile.margin) == (4, 16)
+    assert (source.manifest.tile.fixed, source.manifest.tile.margin) == (True, 16)
     with pytest.raises(OptionError, match=r"a.b:c is no folder of nnU-Net, and --fold does not belong to it"):
         find_source("a.b:c", fold="0")
 

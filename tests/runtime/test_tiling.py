@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.backends.fake import FakeBackend, identity
 from vesselrt.runtime.manifest import Tile
-from vesselrt.runtime.tiling import infer_tiles, window_side, window_spans
+from vesselrt.runtime.tiling import blended_spans, infer_tiles, window_side, window_spans
 
 Blend = Literal["exact", "gaussian"]
 
@@ -104,6 +104,42 @@ def test_spans_of_one_row_by_hand() -> None:
     found = [(s.origin, s.start, s.stop) for s in window_spans(100, 64, 16, 16)]
     assert found == [(0, 0, 48), (32, 48, 80), (48, 80, 100)]
     assert [(s.origin, s.start, s.stop) for s in window_spans(64, 64, 16, 16)] == [(0, 0, 64)]
+
+
+@UNHURRIED
+@given(st.integers(1, 2000), tiles())
+def test_blended_spans_are_evenly_spaced_and_overlap(length: int, tile: Tile) -> None:
+    found = blended_spans(length, tile)
+    overlap = max(2 * tile.margin, tile.size // 2 - 2 * tile.multiple)
+    gaps = [following.origin - span.origin for span, following in pairwise(found)]
+    assert (found[0].origin, found[-1].stop) == (0, length)
+    assert all(0 < gap <= tile.size - overlap for gap in gaps)
+    assert max(gaps, default=0) - min(gaps, default=0) <= tile.multiple
+    assert all(span.origin % tile.multiple == 0 for span in found)
+
+
+@pytest.mark.parametrize("length", [448, 449, 600, 672, 673, 1000, 1999])
+def test_spans_at_any_pixel_are_those_of_nnunet(length: int) -> None:
+    count = int(np.ceil((length - 448) / 224)) + 1  # compute_steps_for_sliding_window of nnU-Net 2.8
+    steps = [int(np.round((length - 448) / max(count - 1, 1) * number)) for number in range(count)]
+    tile = Tile(size=448, multiple=1, margin=112, blend="gaussian", fixed=True)
+    assert [span.origin for span in blended_spans(length, tile)] == steps
+
+
+@pytest.mark.parametrize("blend", BLENDS)
+def test_a_small_image_lies_in_the_middle_of_a_fixed_window(blend: Blend) -> None:
+    seen: list[Image] = []
+
+    def function(pixels: Image) -> NDArray[np.float32]:
+        seen.append(pixels.copy())
+        return identity(pixels)
+
+    tile = Tile(size=32, multiple=1, margin=8, fixed=True, blend=blend)
+    pixels = np.full((20, 27, 1), 255, np.uint8)
+    assert (infer_tiles(pixels, tile, FakeBackend(function).infer) == 255).all()
+    expected = np.zeros((1, 1, 32, 32), np.uint8)
+    expected[..., 6:26, 2:29] = 255
+    np.testing.assert_array_equal(seen, [expected])
 
 
 @pytest.mark.parametrize("radius", [1, 7])
