@@ -169,13 +169,7 @@ def _sizes(told: dict[str, Any], config: dict[str, Any]) -> dict[str, Any]:
     resized = bool(height) and bool(told.get("do_resize", bool(told)))
     return {
         "preparation": {"size": [height, width]} if resized else {},
-        # Attention sees the whole window.
-        "tile": {
-            "size": side,
-            "multiple": _STRIDE,
-            "margin": side // 4 // _STRIDE * _STRIDE,
-            "blend": "gaussian",
-        },
+        "tile": {"size": side},
     }
 
 

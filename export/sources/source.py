@@ -87,12 +87,17 @@ def manifest_fields(manifest: Path) -> Any:
 
 
 def _merged(known: dict[str, Any], said: Any) -> Any:
-    """`said` over `known`, part by part. A scale that is said takes the place of a size that is known."""
+    """`said` over `known`, part by part. A scale that is said takes the place of a size that is known, and a tile's size
+    that of a margin.
+    """
     if not isinstance(said, dict):
         return said
     prepared = said.get("preparation")
     if isinstance(prepared, dict) and prepared.get("field_of_view") is not None and "size" not in prepared:
         known = {**known, "preparation": {k: v for k, v in known.get("preparation", {}).items() if k != "size"}}
+    tile = said.get("tile")
+    if isinstance(tile, dict) and "size" in tile:
+        known = {**known, "tile": {k: v for k, v in known.get("tile", {}).items() if k != "margin"}}
     parts = {
         k: {**known[k], **v} if isinstance(v, dict) and isinstance(known.get(k), dict) else v for k, v in said.items()
     }

@@ -81,7 +81,7 @@ def test_a_folder_tells_what_its_network_is(tmp_path: Path) -> None:
         "name": "eyes",
         "preparation": {"channels": "rgb", "size": [96, 128]},
         "input": {"mean": [0.5, 0.4, 0.3], "std": [0.2, 0.2, 0.1]},
-        "tile": {"size": 128, "multiple": 32, "margin": 32, "blend": "gaussian"},
+        "tile": {"size": 128},
         "classes": ["artery", "vein"],
         "provenance": {"recipe": "transformers SegformerForSemanticSegmentation"},
     }

@@ -265,9 +265,15 @@ def test_the_library_is_an_extra(write: Write, monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.usefixtures("library")
 def test_a_fold_belongs_to_no_other_source(write: Write, tmp_path: Path) -> None:
     (tmp_path / "m.yaml").write_text(json.dumps({"version": "1", "licence": "none", "description": "Eyes."}))
-    source = find_source(str(write()), manifest=tmp_path / "m.yaml", fold="0")
+    folder = str(write())
+    source = find_source(folder, manifest=tmp_path / "m.yaml", fold="0")
     assert (source.manifest.preparation.normalise, source.manifest.class_names) == ("zscore", ("vessel",))
     assert (source.manifest.tile.fixed, source.manifest.tile.margin) == (True, 16)
+    (tmp_path / "m.yaml").write_text(
+        json.dumps({"version": "1", "licence": "none", "description": "Eyes.", "tile": {"size": 32}})
+    )
+    source = find_source(folder, manifest=tmp_path / "m.yaml", fold="0")
+    assert (source.manifest.tile.size, source.untold) == (32, {"margin"})
     with pytest.raises(OptionError, match=r"a.b:c is no folder of nnU-Net, and --fold does not belong to it"):
         find_source("a.b:c", fold="0")
 

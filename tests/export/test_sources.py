@@ -38,21 +38,23 @@ def test_the_examples_run(
             cv2.imwrite(str(tmp_path / "eyes" / kind / f"{i:02}.png"), pixels)
     cv2.imwrite("photo.jpg", fundus_photo(160, 150, 7)[0])
     torch.manual_seed(0)
-    for language, code in re.findall(r"```(\w+)\n(.*?)```", section, re.DOTALL):
+    names = {"__name__": "example"}
+    for language, code in re.findall(r"```(python|sh)\n(.*?)```", section, re.DOTALL):
         if language == "python":
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # deprecations inside torch's exporter
-                exec(compile(code, "networks.md", "exec"), {"__name__": "example"})
+                exec(compile(code, "networks.md", "exec"), names)
             continue
         for line in code.splitlines():
             status, out, err = vesselrt(line)
             assert status == 0, f"{line}: {err}"
             if " evaluate " in line:
                 assert "f1" in out.lower()
-    (made,) = re.findall(r"-o (\w+\.onnx)", section)
-    manifest = read_manifest(tmp_path / made)
-    assert manifest.provenance.parity["f32"]["largest_difference"] < 1e-5
-    assert re.fullmatch("[0-9a-f]{64}", manifest.provenance.weights_sha256)
+    made = re.findall(r"-o (\w+\.onnx)", section)
+    assert made
+    for manifest in (read_manifest(tmp_path / name) for name in made):
+        assert manifest.provenance.parity["f32"]["largest_difference"] < 1e-5
+        assert re.fullmatch("[0-9a-f]{64}", manifest.provenance.weights_sha256)
     pictures = [cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) for path in tmp_path.glob("*.png")]
     assert pictures
     assert all(picture is not None and picture.shape == (160, 150) for picture in pictures)
