@@ -87,8 +87,8 @@ def manifest_fields(manifest: Path) -> Any:
 
 
 def _merged(known: dict[str, Any], said: Any) -> Any:
-    """`said` over `known`, part by part. A scale that is said takes the place of a size that is known, and a tile's size
-    that of a margin.
+    """`said` over `known`, part by part. A scale that is said takes the place of a size that is known, and the size of
+    a tile that of its margin.
     """
     if not isinstance(said, dict):
         return said

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import onnx
 import pytest
@@ -11,12 +12,14 @@ import torch
 from exporting import manifest_of, thin
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
+from serving import png, post, running
 from torch import Tensor, nn
 
 import vesselrt
 from vesselrt.export.foreign import export_onnx
 from vesselrt.export.graph import export_model
 from vesselrt.export.head import Head
+from vesselrt.export.precision import convert_model
 from vesselrt.export.sources.onnxfile import read_onnx
 from vesselrt.runtime.errors import ExportError
 from vesselrt.runtime.manifest import Manifest
@@ -52,6 +55,25 @@ def test_a_tiled_photograph_is_what_the_network_gives_to_the_whole(tmp_path: Pat
     with vesselrt.load(path, device=device, precision="f32") as segmenter:
         found = segmenter.segment(pixels).probability
     assert abs(found - 255 * expected).max() < 0.51
+
+
+def test_it_holds_in_half_precision_with_flips_and_on_a_server(tmp_path: Path) -> None:
+    path, half = tmp_path / "m.onnx", tmp_path / "half.onnx"
+    pixels: NDArray[np.uint8] = np.random.default_rng(1).integers(1, 200, (90, 70, 3), dtype=np.uint8)
+    export_model(Thin(), normalising(), path, [pixels])
+    written = convert_model(path, half, "fp16", [pixels])
+    assert (written.preparation.normalise, written.channel_count) == ("zscore", 9)
+    assert written.provenance.parity["fp16"]["largest_difference"] < 2e-3
+    with vesselrt.load(path, device="cpu:onnxruntime", precision="f32") as segmenter:
+        turned = [segmenter.segment(pixels[::down, ::right]) for down in (1, -1) for right in (1, -1)]
+        backs = [(down, right) for down in (1, -1) for right in (1, -1)]
+        maps = [one.probability[::down, ::right] for one, (down, right) in zip(turned, backs, strict=True)]
+        with running(segmenter) as client:
+            answer = post(client, "multipart", png(pixels), format="probability")
+        served = cv2.imdecode(np.frombuffer(answer.content, np.uint8), cv2.IMREAD_UNCHANGED)
+    np.testing.assert_array_equal(served, maps[0])
+    with vesselrt.load(path, device="cpu:onnxruntime", precision="f32", tta="flips") as segmenter:
+        assert abs(segmenter.segment(pixels).probability - np.mean(maps, axis=0)).max() <= 0.5
 
 
 def test_an_onnx_file_may_ask_for_it_but_not_one_that_takes_bytes(

@@ -25,7 +25,8 @@ from vesselrt.training.evaluation.overlay import draw_errors
 from vesselrt.training.fit.validation import ValidationCase
 
 Entry = dict[str, Any]
-"""A validation: step, loss (mean since the one before), rate, score (mean F1 of the groups), groups (their figures)."""
+"""A validation: step, loss (mean since the one before), rate, score (mean F1 of the groups; of several classes, mean of
+their best F1), groups (their figures)."""
 _SHOWN = 4
 _SHOWN_SIDE = 640  # px of a shown photograph
 

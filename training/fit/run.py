@@ -145,7 +145,9 @@ class _Run:
     def _validate(self, trainer: Trainer, cases: list[ValidationCase], record: RunRecord) -> bool:
         """Judges the weights, keeps them if they are the best so far, and tells; False: no better score is expected."""
         groups = summarise_curves(validate_network(trainer.averaged, cases, self.recipe, self.device))
-        score, loss = float(np.mean([g["f1"] for g in groups.values()])), float(np.mean(trainer.losses))
+        # Of several classes each gets a threshold of its own afterwards: a rare one may have none over 0.5 until then.
+        figure = "f1" if len(self.recipe.classes) == 1 else "best_f1"
+        score, loss = float(np.mean([g[figure] for g in groups.values()])), float(np.mean(trainer.losses))
         if score > record.best:
             state = {"network": trainer.averaged.state_dict(), "step": trainer.step, "score": score}
             write_checkpoint(state, self.folder / trainer.stage.weights_file)

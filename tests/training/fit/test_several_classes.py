@@ -190,6 +190,8 @@ def test_a_network_needs_a_channel_for_each_class_and_the_background() -> None:
 def test_from_a_recipe_to_figures_of_each_class(data: Path, tmp_path: Path, logits: int) -> None:
     with use_one_thread():
         train_recipe(several(logits, schedule={"steps": 2, "validate_every": 2}), data, tmp_path / "run", quiet)
+    (entry,) = json.loads((tmp_path / "run" / "history.json").read_text("utf-8"))
+    assert entry["score"] == pytest.approx(np.mean([group["best_f1"] for group in entry["groups"].values()]))
     assert set(read_thresholds(tmp_path / "run")) == {"artery", "vein"}
     source = source_from_run(tmp_path / "run", None)
     assert source.manifest.class_thresholds == tuple(read_thresholds(tmp_path / "run").values())
