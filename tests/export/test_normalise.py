@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -10,7 +10,6 @@ import onnx
 import pytest
 import torch
 from exporting import manifest_of, thin
-from numpy.typing import NDArray
 from onnx import TensorProto, helper
 from serving import png, post, running
 from torch import Tensor, nn
@@ -21,6 +20,7 @@ from vesselrt.export.graph import export_model
 from vesselrt.export.head import Head
 from vesselrt.export.precision import convert_model
 from vesselrt.export.sources.onnxfile import read_onnx
+from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.errors import ExportError
 from vesselrt.runtime.manifest import Manifest
 
@@ -41,39 +41,51 @@ class Thin(nn.Module):
         return answer
 
 
-@pytest.mark.parametrize("device", ["cpu:onnxruntime", "cpu:openvino"])
-def test_a_tiled_photograph_is_what_the_network_gives_to_the_whole(tmp_path: Path, device: Any) -> None:
-    network, path = Thin(), tmp_path / "m.onnx"
-    pixels: NDArray[np.uint8] = np.random.default_rng(0).integers(1, 256, (150, 100, 3), dtype=np.uint8)
+class Exported(NamedTuple):
+    network: nn.Module
+    path: Path
+    pixels: Image
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    """A photograph that needs several tiles, and the file that was proven on it."""
+    network, path = Thin(), tmp_path_factory.mktemp("normalise") / "m.onnx"
+    pixels: Image = np.random.default_rng(0).integers(1, 256, (150, 100, 3), dtype=np.uint8)
     pixels[:70] //= 3
     written = export_model(network, normalising(), path, [pixels])
     assert written.provenance.parity["f32"]["largest_difference"] < 1e-5
-    values = pixels.astype(np.float32)
+    return Exported(network, path, pixels)
+
+
+@pytest.mark.parametrize("device", ["cpu:onnxruntime", "cpu:openvino"])
+def test_a_tiled_photograph_is_what_the_network_gives_to_the_whole(exported: Exported, device: Any) -> None:
+    values = exported.pixels.astype(np.float32)
     values = (values - values.mean((0, 1), dtype=np.float64)) / values.std((0, 1), dtype=np.float64)
     with torch.inference_mode():
-        expected = network(torch.from_numpy(values.transpose(2, 0, 1)[None]).float()).sigmoid()[0, 0].numpy()
-    with vesselrt.load(path, device=device, precision="f32") as segmenter:
-        found = segmenter.segment(pixels).probability
-    assert abs(found - 255 * expected).max() < 0.51
+        answer = exported.network(torch.from_numpy(values.transpose(2, 0, 1)[None]).float())
+    with vesselrt.load(exported.path, device=device, precision="f32") as segmenter:
+        found = segmenter.segment(exported.pixels).probability
+    assert abs(found - 255 * answer.sigmoid()[0, 0].numpy()).max() < 0.51
 
 
-def test_it_holds_in_half_precision_with_flips_and_on_a_server(tmp_path: Path) -> None:
-    path, half = tmp_path / "m.onnx", tmp_path / "half.onnx"
-    pixels: NDArray[np.uint8] = np.random.default_rng(1).integers(1, 200, (90, 70, 3), dtype=np.uint8)
-    export_model(Thin(), normalising(), path, [pixels])
-    written = convert_model(path, half, "fp16", [pixels])
+def test_it_holds_in_half_precision(exported: Exported, tmp_path: Path) -> None:
+    written = convert_model(exported.path, tmp_path / "half.onnx", "fp16", [exported.pixels])
     assert (written.preparation.normalise, written.channel_count) == ("zscore", 9)
     assert written.provenance.parity["fp16"]["largest_difference"] < 2e-3
-    with vesselrt.load(path, device="cpu:onnxruntime", precision="f32") as segmenter:
-        turned = [segmenter.segment(pixels[::down, ::right]) for down in (1, -1) for right in (1, -1)]
-        backs = [(down, right) for down in (1, -1) for right in (1, -1)]
-        maps = [one.probability[::down, ::right] for one, (down, right) in zip(turned, backs, strict=True)]
+
+
+def test_it_holds_on_a_server_and_with_flips(exported: Exported) -> None:
+    options: Any = {"device": "cpu:onnxruntime", "precision": "f32"}
+    ways = [(down, right) for down in (1, -1) for right in (1, -1)]
+    with vesselrt.load(exported.path, **options) as segmenter:
+        maps = [segmenter.segment(exported.pixels[::d, ::r]).probability[::d, ::r] for d, r in ways]
         with running(segmenter) as client:
-            answer = post(client, "multipart", png(pixels), format="probability")
-        served = cv2.imdecode(np.frombuffer(answer.content, np.uint8), cv2.IMREAD_UNCHANGED)
+            answer = post(client, "multipart", png(exported.pixels), format="probability")
+    served = cv2.imdecode(np.frombuffer(answer.content, np.uint8), cv2.IMREAD_UNCHANGED)
     np.testing.assert_array_equal(served, maps[0])
-    with vesselrt.load(path, device="cpu:onnxruntime", precision="f32", tta="flips") as segmenter:
-        assert abs(segmenter.segment(pixels).probability - np.mean(maps, axis=0)).max() <= 0.5
+    with vesselrt.load(exported.path, tta="flips", **options) as segmenter:
+        assert abs(segmenter.segment(exported.pixels).probability - np.mean(maps, axis=0)).max() <= 0.5
 
 
 def test_an_onnx_file_may_ask_for_it_but_not_one_that_takes_bytes(
