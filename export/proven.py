@@ -8,7 +8,7 @@ from pathlib import Path
 from vesselrt.export.head import Head
 from vesselrt.export.modelfile import write_model_file
 from vesselrt.export.parity import Reference, WindowError, check_parity
-from vesselrt.export.tiles import Draft, choose_tile, settle_tile
+from vesselrt.export.tiles import Draft, choose_tile, settle_tile, with_fixed_tile
 from vesselrt.export.wrapping import NetworkGraph, check_end, wrap_graph
 from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.errors import ExportError
@@ -59,9 +59,8 @@ def write_proven(
         tile = draft.manifest.tile
         if tile.fixed:
             raise
-        fixed = draft.manifest.model_copy(update={"tile": tile.model_copy(update={"fixed": True})})
         try:
-            written = write(replace(draft, manifest=fixed))
+            written = write(with_fixed_tile(draft))
         except WindowError:
             raise error from None  # the size was not what was wrong
         logger.warning("%s The tile is fixed, at %d pixels.", error, tile.size)

@@ -78,7 +78,7 @@ def _with_multiple(manifest: Manifest, multiple: int | None, reference: Referenc
                 f"or say {round_up(tile.margin, multiple)}."
             )
         return tile.model_copy(update={"multiple": multiple})
-    fixed = tile.model_copy(update={"multiple": gcd(tile.size, tile.margin or tile.size, _FIXED_STEP), "fixed": True})
+    fixed = _fixed(tile)
     if not takes_window(reference, channels, tile.size, tile.size):
         for step in (2**power for power in range(1, 8)):
             if takes_window(reference, channels, *[round_up(tile.size, step)] * 2):
@@ -95,6 +95,18 @@ def _with_multiple(manifest: Manifest, multiple: int | None, reference: Referenc
             *[tile.size] * 3,
         )
     return fixed
+
+
+def with_fixed_tile(draft: Draft) -> Draft:
+    """The same for a network whose graph takes windows of one size alone."""
+    tile = draft.manifest.tile
+    tile = _fixed(tile) if "multiple" in draft.untold else tile.model_copy(update={"fixed": True})
+    return replace(draft, manifest=draft.manifest.model_copy(update={"tile": tile}))
+
+
+def _fixed(tile: Tile) -> Tile:
+    """Windows of one size, which may lie anywhere: their origins are multiples of what fits size and margin."""
+    return tile.model_copy(update={"multiple": gcd(tile.size, tile.margin or tile.size, _FIXED_STEP), "fixed": True})
 
 
 def _warn_of_margin(tile: Tile, reach: int | None) -> None:
@@ -137,6 +149,10 @@ def choose_tile(path: Path, draft: Draft, reach: int | None, photographs: list[I
     was measured. `path` is the model file, `photographs` are (H, W, 3) uint8 RGB.
     """
     manifest = draft.manifest
+    if manifest.tile.fixed:  # the whole image can't be run
+        ways = possible_tiles(manifest.tile, draft.untold, reach)
+        tile = next((way for way in ways if reach is not None or way.blend == "gaussian"), manifest.tile)
+        manifest = manifest.model_copy(update={"tile": tile})
     if manifest.tile.fixed or not _is_cut(manifest):
         return _with_figures(manifest, TilingFigures(receptive_field=reach))
     trial = _open_trial(path, manifest, photographs)

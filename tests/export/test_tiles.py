@@ -20,7 +20,7 @@ from vesselrt.export.foreign import FileReference, OnnxNetwork
 from vesselrt.export.receptive import Sight, find_sight
 from vesselrt.export.reference import TorchReference
 from vesselrt.export.sources.onnxfile import read_onnx
-from vesselrt.export.tiles import possible_tiles
+from vesselrt.export.tiles import Draft, choose_tile, possible_tiles, with_fixed_tile
 from vesselrt.runtime.manifest import Manifest, Tile
 from vesselrt.runtime.modelfile import read_manifest
 
@@ -90,6 +90,20 @@ def test_a_place_in_the_window_is_no_reach() -> None:
     manifest = manifest_of(multiple=16, fixed=True)
     assert find_sight(TorchReference(Placed(), manifest, None), manifest, 16, 16) == Sight(16, None)
     assert find_sight(TorchReference(look(padding=1), manifest, None), manifest, 16, 16) == Sight(16, 1)
+
+
+@pytest.mark.parametrize(
+    ("untold", "reach", "margin", "blend"),
+    [(ALL, None, 16, "gaussian"), (ALL, 9, 16, "exact"), (frozenset({"multiple"}), None, 0, "exact")],
+)
+def test_a_fixed_window_that_sees_itself_as_a_whole_is_blended(
+    untold: frozenset[str], reach: int | None, margin: int, blend: str
+) -> None:
+    """The whole image can't be run, so nothing is measured, and the file is not opened."""
+    draft = with_fixed_tile(Draft(manifest_of(size=64, multiple=64, margin=0), untold))
+    assert draft.manifest.tile.multiple == 16
+    tile = choose_tile(Path("none.onnx"), draft, reach, []).tile
+    assert (tile.fixed, tile.margin, tile.blend) == (True, margin, blend)
 
 
 def pooled() -> Nodes:
