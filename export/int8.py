@@ -5,6 +5,7 @@
 - Weights have one scale a channel, and 7 bits: without VNNI, a processor sums two products in 16 bits, where those of
   8 bits saturate. Values between operations have one scale and one zero point (NNCF's preset MIXED), and are unsigned.
 - NNCF reads the ranges of values from photographs, and adds to each bias what rounding takes away on average.
+- A transposed convolution whose windows don't overlap is written as a 1×1 convolution first, see `upsampled_by_points`.
 - Where too many pixels flip, NNCF puts operations back into FP32 until few do: first the one that costs most.
 
 In the file, QuantizeLinear and DequantizeLinear stand around FP32 operations (QDQ), which OpenVINO, ONNX Runtime and
@@ -29,6 +30,7 @@ from vesselrt.export.emulation import answers_of
 from vesselrt.export.flips import flipped_share
 from vesselrt.export.fp16 import MOVING, WEIGHTED
 from vesselrt.export.parity import MOST_FLIPPED
+from vesselrt.export.upsampling import upsampled_by_points
 from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.errors import ExportError, MissingExtraError, first_line
 from vesselrt.runtime.manifest import Manifest
@@ -57,7 +59,7 @@ def int8_from_f32(
     except ImportError:
         raise MissingExtraError.of("INT8", "int8") from None
     logging.getLogger("nncf").setLevel(logging.ERROR)
-    flat = inline_local_functions(model)
+    flat = upsampled_by_points(inline_local_functions(model))
     name = flat.graph.input[0].name
 
     try:
