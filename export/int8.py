@@ -62,20 +62,27 @@ def int8_from_f32(
     flat = upsampled_by_points(inline_local_functions(model))
     name = flat.graph.input[0].name
 
+    def quantize(**chosen: Any) -> ModelProto:
+        quantized: ModelProto = nncf.quantize_with_accuracy_control(
+            flat,
+            nncf.Dataset(calibration, lambda window: {name: window}),
+            nncf.Dataset(range(len(judged)), lambda i: {name: judged[i]}),
+            _Agreement(manifest, judged, expected),
+            max_drop=most_flipped,
+            preset=nncf.QuantizationPreset.MIXED,
+            advanced_quantization_parameters=nncf.AdvancedQuantizationParameters(
+                overflow_fix=nncf.OverflowFix.ENABLE, **chosen
+            ),
+            subset_size=len(calibration),
+        )
+        return quantized
+
     try:
         with contextlib.redirect_stdout(sys.stderr if logger.isEnabledFor(logging.INFO) else io.StringIO()):  # progress
-            quantized: ModelProto = nncf.quantize_with_accuracy_control(
-                flat,
-                nncf.Dataset(calibration, lambda window: {name: window}),
-                nncf.Dataset(range(len(judged)), lambda i: {name: judged[i]}),
-                _Agreement(manifest, judged, expected),
-                max_drop=most_flipped,
-                preset=nncf.QuantizationPreset.MIXED,
-                advanced_quantization_parameters=nncf.AdvancedQuantizationParameters(
-                    overflow_fix=nncf.OverflowFix.ENABLE
-                ),
-                subset_size=len(calibration),
-            )
+            quantized = quantize()
+            if _has_misplaced_scales(quantized):
+                one_scale = nncf.quantization.advanced_parameters.QuantizationParameters(per_channel=False)
+                quantized = quantize(activations_quantization_params=one_scale)
     except Exception as error:
         raise ExportError(
             f"NNCF {nncf.__version__} can't quantize the network: {first_line(error)}. Keep this model in f32."
@@ -103,6 +110,26 @@ class _Agreement:
         answers = zip(places, answers_of(candidate, (self.judged[i] for i in places)), strict=True)
         found = [1 - flipped_share([self.expected[i]], [answer], self.manifest) for i, answer in answers]
         return float(np.mean(found)), found
+
+
+def _has_misplaced_scales(model: ModelProto) -> bool:
+    """Whether values have a scale for each of something else than the channels of a convolution.
+
+    For a depthwise convolution NNCF (3.4) gives values a scale a channel, and puts it before what only moves them. In a
+    transformer that is where tokens stand in place of channels: the file would hold for windows of one size.
+    """
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    readers: dict[str, list[NodeProto]] = {}
+    for node in model.graph.node:
+        for value in node.input:
+            readers.setdefault(value, []).append(node)
+    return any(
+        node.op_type == "DequantizeLinear"
+        and node.input[0] not in constants
+        and max(constants[node.input[1]].dims, default=1) > 1
+        and any(reader.op_type != "Conv" for reader in readers.get(node.output[0], ()))
+        for node in model.graph.node
+    )
 
 
 def _unsigned(model: ModelProto) -> ModelProto:

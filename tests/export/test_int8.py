@@ -10,7 +10,7 @@ import pytest
 from graphs import model_of, three_convolutions
 from manifests import make_manifest
 from numpy.typing import NDArray
-from onnx import ModelProto, helper, numpy_helper
+from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 import vesselrt
 from vesselrt.export import engine, int8, parity
@@ -310,3 +310,20 @@ def test_an_f32_file_with_no_int8_file_beside_it_makes_no_int8_engine(tmp_path: 
     write_model_file(three_convolutions(), manifest_of(), source)
     with pytest.raises(OptionError, match=r"is f32, and int8 was asked for\. Make one: vesselrt convert .*alone\.onnx"):
         engine.build(source, ["sm75"], "int8")
+
+
+@pytest.mark.parametrize(("scales", "moved", "misplaced"), [(4, False, False), (4, True, True), (1, True, False)])
+def test_a_scale_for_each_token_is_not_taken_for_one_of_each_channel(scales: int, moved: bool, misplaced: bool) -> None:
+    scale = numpy_helper.from_array(np.full(scales, 0.1, np.float32), "scale")
+    zero = numpy_helper.from_array(np.zeros(scales, np.uint8), "zero")
+    weight = numpy_helper.from_array(np.ones((4, 1, 3, 3), np.float32), "weight")
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "scale", "zero"], ["q"], axis=1),
+        helper.make_node("DequantizeLinear", ["q", "scale", "zero"], ["d"], axis=1),
+        *([helper.make_node("Transpose", ["d"], ["m"], perm=[0, 2, 1, 3])] if moved else []),
+        helper.make_node("Conv", ["m" if moved else "d", "weight"], ["y"], group=4),
+    ]
+    value = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 4, 4, 8])
+    answer = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
+    graph = helper.make_graph(nodes, "tokens", [value], [answer], [scale, zero, weight])
+    assert int8._has_misplaced_scales(helper.make_model(graph)) == misplaced
