@@ -59,30 +59,12 @@ def int8_from_f32(
     except ImportError:
         raise MissingExtraError.of("INT8", "int8") from None
     logging.getLogger("nncf").setLevel(logging.ERROR)
-    flat = upsampled_by_points(inline_local_functions(model))
-    name = flat.graph.input[0].name
-
-    def quantize(**chosen: Any) -> ModelProto:
-        quantized: ModelProto = nncf.quantize_with_accuracy_control(
-            flat,
-            nncf.Dataset(calibration, lambda window: {name: window}),
-            nncf.Dataset(range(len(judged)), lambda i: {name: judged[i]}),
-            _Agreement(manifest, judged, expected),
-            max_drop=most_flipped,
-            preset=nncf.QuantizationPreset.MIXED,
-            advanced_quantization_parameters=nncf.AdvancedQuantizationParameters(
-                overflow_fix=nncf.OverflowFix.ENABLE, **chosen
-            ),
-            subset_size=len(calibration),
-        )
-        return quantized
-
+    agreement = _Agreement(manifest, judged, expected)
     try:
         with contextlib.redirect_stdout(sys.stderr if logger.isEnabledFor(logging.INFO) else io.StringIO()):  # progress
-            quantized = quantize()
-            if _has_misplaced_scales(quantized):
-                one_scale = nncf.quantization.advanced_parameters.QuantizationParameters(per_channel=False)
-                quantized = quantize(activations_quantization_params=one_scale)
+            quantized = _quantized(
+                upsampled_by_points(inline_local_functions(model)), calibration, agreement, most_flipped
+            )
     except Exception as error:
         raise ExportError(
             f"NNCF {nncf.__version__} can't quantize the network: {first_line(error)}. Keep this model in f32."
@@ -110,6 +92,34 @@ class _Agreement:
         answers = zip(places, answers_of(candidate, (self.judged[i] for i in places)), strict=True)
         found = [1 - flipped_share([self.expected[i]], [answer], self.manifest) for i, answer in answers]
         return float(np.mean(found)), found
+
+
+def _quantized(model: ModelProto, calibration: list[Image], agreement: _Agreement, most_flipped: float) -> ModelProto:
+    """What NNCF makes of it: values have one scale, but those that go into depthwise convolutions one for each channel
+    where NNCF knows the channels.
+    """
+    import nncf
+    from nncf.quantization.advanced_parameters import QuantizationParameters
+
+    name = model.graph.input[0].name
+
+    def quantize(of_values: QuantizationParameters | None = None) -> ModelProto:
+        quantized: ModelProto = nncf.quantize_with_accuracy_control(
+            model,
+            nncf.Dataset(calibration, lambda window: {name: window}),
+            nncf.Dataset(range(len(agreement.judged)), lambda i: {name: agreement.judged[i]}),
+            agreement,
+            max_drop=most_flipped,
+            preset=nncf.QuantizationPreset.MIXED,
+            advanced_quantization_parameters=nncf.AdvancedQuantizationParameters(
+                overflow_fix=nncf.OverflowFix.ENABLE, activations_quantization_params=of_values
+            ),
+            subset_size=len(calibration),
+        )
+        return quantized
+
+    quantized = quantize()
+    return quantize(QuantizationParameters(per_channel=False)) if _has_misplaced_scales(quantized) else quantized
 
 
 def _has_misplaced_scales(model: ModelProto) -> bool:
