@@ -26,7 +26,7 @@ FILES: dict[OutputFormat, str] = {
     "mask": "745b845c62ff1595",
     "probability": "f0a592e97855f698",
     "overlay": "7b7015bd1ce81332",
-    "svg": "29160051c159f89d",
+    "svg": "6387077ffea6d64d",
     "geojson": "370e6439727961b9",
     "json": "00fdd1b1c27f808a",
 }

@@ -49,7 +49,7 @@ def test_settings_by_argument_environment_secret_and_file(tmp_path: Path, monkey
         (
             "FORMATS",
             "jpg",
-            "formats.0 is 'jpg'. Expected 'jpeg', 'png', 'tiff', 'bmp', 'webp', 'gif', 'pnm' or 'avif'.",
+            "formats.0 is 'jpg'. Expected 'jpeg', 'png', 'tiff', 'bmp', 'webp', 'gif', 'pnm', 'avif' or 'dicom'.",
         ),
         ("FORMATS", ",", "formats is []. Expected Tuple should have at least 1 item after validation, not 0."),
         (

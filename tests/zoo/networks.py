@@ -34,11 +34,6 @@ class ZooNetwork:
     def title(self) -> str:
         return f"{self.library} {self.name}"
 
-    @property
-    def needed(self) -> str:
-        """The package that builds it."""
-        return "transformers" if self.library == "transformers" else self.factory.partition(":")[0].partition(".")[0]
-
     def build(self) -> nn.Module:
         """The network itself. Raises ImportError where its library is missing."""
         module, _, function = self.factory.partition(":")

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from dicom_files import SECONDARY, dataset, dicom_file, pydicom, raw_dicom, series_dicom
+from drawn_vessels import vessel
 from photo_files import pillow, saved
 from results import drawn, probability_of
 from serving import picture, segmenter
@@ -88,8 +89,10 @@ def test_each_class_has_a_segment_and_an_empty_one_its_frame(sop_class: str | No
     assert not found[:, :, 1].any()
 
 
-def test_a_report_holds_the_figures_that_there_are(result: Segmentation) -> None:
+def test_a_report_holds_the_figures_that_there_are() -> None:
     pytest.importorskip("skimage")
+    drawn = np.where(vessel([(10, 20), (80, 70)], 5, 96), 200, 40).astype(np.uint8)
+    result = segmenter().segment(Frame(series_dicom([np.dstack([drawn] * 3)] * 2), 2))
     read = highdicom.sr.srread(io.BytesIO(result.encode("dicom-sr")))
     (group,) = read.content.get_image_measurement_groups()
     assert group.finding_type.value == "59820001"
