@@ -11,7 +11,9 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -29,43 +31,53 @@ class Spool:
 
     def __init__(self, folder: Path, most: int) -> None:
         """`most`: bytes of photographs that may wait. Raises OptionError where another process uses the folder."""
-        self._folder, self._most = folder, most
+        self._folder, self._most, self._keeping = folder, most, threading.Lock()
         self._parts = {name: folder / name for name in ("incoming", "outgoing", "failed", "making")}
         for part in (folder, *self._parts.values()):
             part.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock = _lock(folder / "lock")
         shutil.rmtree(self._parts["making"])  # what a kill left half made
         self._parts["making"].mkdir(mode=0o700)
-        for sent in (one for one in self._parts["outgoing"].iterdir() if not any(one.iterdir())):
-            sent.rmdir()
+        for one in self._parts["outgoing"].iterdir():
+            with suppress(OSError):  # its results wait, or somebody else put it there
+                one.rmdir()
 
     def keep(self, uid: str, content: bytes) -> None:
         """Keeps a photograph; when this returns, it stands on the disk. Raises SpoolFullError, OSError."""
-        waiting = sum(file.stat().st_size for file in self._parts["incoming"].iterdir())
-        if waiting + len(content) > self._most:
-            raise SpoolFullError(f"{waiting:,} bytes wait, and the limit is {self._most:,}")
-        target = self._parts["incoming"] / f"{_name_of(uid)}{_SUFFIX}"
-        with tempfile.NamedTemporaryFile(dir=self._parts["making"], delete=False) as file:
-            _write_synced(file, content)
-        Path(file.name).replace(target)
-        _sync_folder(target.parent)
+        with self._keeping:
+            waiting = sum(map(_size_of, self._parts["incoming"].iterdir()))
+            if waiting + len(content) > self._most:
+                raise SpoolFullError(f"{waiting:,} bytes wait, and the limit is {self._most:,}")
+            target = self._parts["incoming"] / f"{_name_of(uid)}{_SUFFIX}"
+            with self._making() as made:
+                _write_synced(made / target.name, content)
+                (made / target.name).replace(target)
+            _sync_folder(target.parent)
 
     def waiting(self) -> list[Path]:
         """The photographs to be worked on, the first that came first."""
-        return sorted(self._parts["incoming"].glob(f"*{_SUFFIX}"), key=lambda file: file.stat().st_mtime_ns)
+        return sorted(self._parts["incoming"].glob(f"*{_SUFFIX}"), key=_age_of)
 
     def finish(self, photo: Path, results: Mapping[str, bytes]) -> None:
         """Keeps what was made of a photograph, name → content, all of it or nothing, and lets the photograph go."""
         target = self._parts["outgoing"] / photo.stem
-        if not target.exists():  # a kill between the two steps: they wait to be sent already
-            made = Path(tempfile.mkdtemp(dir=self._parts["making"]))
-            for name, content in results.items():
-                with (made / f"{name}{_SUFFIX}").open("wb") as file:
-                    _write_synced(file, content)
-            _sync_folder(made)
-            made.replace(target)
+        if results and not target.exists():  # a kill between the two steps: they wait to be sent already
+            with self._making() as made:
+                for name, content in results.items():
+                    _write_synced(made / f"{name}{_SUFFIX}", content)
+                _sync_folder(made)
+                made.replace(target)
             _sync_folder(target.parent)
-        photo.unlink()
+        photo.unlink(missing_ok=True)
+
+    @contextmanager
+    def _making(self) -> Iterator[Path]:
+        """A folder that is gone afterwards, unless it was renamed: what does not fit on a full disk fills no more."""
+        made = Path(tempfile.mkdtemp(dir=self._parts["making"]))
+        try:
+            yield made
+        finally:
+            shutil.rmtree(made, ignore_errors=True)
 
     def is_finished(self, photo: Path) -> bool:
         """Whether results of it wait to be sent."""
@@ -78,13 +90,13 @@ class Spool:
 
     def results(self) -> list[Path]:
         """The files to be sent."""
-        folders = sorted(self._parts["outgoing"].iterdir(), key=lambda folder: folder.stat().st_mtime_ns)
+        folders = sorted(self._parts["outgoing"].glob("*/"), key=_age_of)
         return [file for folder in folders for file in sorted(folder.glob(f"*{_SUFFIX}"))]
 
     def sent(self, result: Path) -> None:
         """Lets a result go that its receiver has."""
-        result.unlink()
-        if not any(result.parent.iterdir()):
+        result.unlink(missing_ok=True)
+        with suppress(OSError):  # others are left in it
             result.parent.rmdir()
 
     def close(self) -> None:
@@ -108,10 +120,25 @@ def _lock(path: Path) -> IO[bytes]:
     return file
 
 
-def _write_synced(file: IO[bytes], content: bytes) -> None:
-    file.write(content)
-    file.flush()
-    os.fsync(file.fileno())
+def _size_of(file: Path) -> int:
+    """Bytes; 0 where it was worked off meanwhile."""
+    with suppress(FileNotFoundError):
+        return file.stat().st_size
+    return 0
+
+
+def _age_of(path: Path) -> int:
+    """When it was made; what is gone meanwhile comes first."""
+    with suppress(FileNotFoundError):
+        return path.stat().st_mtime_ns
+    return 0
+
+
+def _write_synced(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _sync_folder(folder: Path) -> None:

@@ -6,64 +6,35 @@ import socket
 import struct
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from dicom_files import SECRETS, raw_dicom, series_dicom
-from serving import free_port, picture, segmenter
+from dicom_nodes import (
+    MORE,
+    SECONDS,
+    SEGMENTATION,
+    Archive,
+    be_quick,
+    names,
+    net,
+    photo,
+    pydicom,
+    running,
+    send,
+    wait_until_empty,
+)
+from serving import picture, segmenter
 
 from vesselrt.runtime.errors import OptionError
-from vesselrt.runtime.photo import processes
-from vesselrt.server.dicom import node as nodes
-from vesselrt.server.dicom.node import Node, NodeSettings, Receiver, checked_formats
+from vesselrt.server.dicom import sender
+from vesselrt.server.dicom.node import Node, checked_formats
+from vesselrt.server.dicom.sender import Receiver
 from vesselrt.server.dicom.spool import Spool
-
-pydicom = pytest.importorskip("pydicom")
-pytest.importorskip("highdicom", reason="the extra dicom is not installed, or has no build for this Python")
-net = pytest.importorskip("pynetdicom", reason="the extra dicom is not installed")
-SECONDS = 30
-SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
-MORE = 10**9
-
-
-class Archive:
-    """Where results go: keeps what it is sent, or answers `status`."""
-
-    def __init__(self) -> None:
-        self.port, self.status = free_port(), 0x0000
-        self.results = list[Any]()
-        self._server: Any = None
-        self._came = threading.Condition()
-
-    def open(self) -> None:
-        entity = net.AE(ae_title="ARCHIVE")
-        for kind in nodes._RESULT_KINDS:
-            entity.add_supported_context(kind)
-        handlers = [(net.evt.EVT_C_STORE, self._store)]
-        self._server = entity.start_server(("127.0.0.1", self.port), block=False, evt_handlers=handlers)
-
-    def close(self) -> None:
-        if self._server is not None:
-            self._server.shutdown()
-            self._server = None
-
-    def _store(self, event: Any) -> int:
-        with self._came:
-            if self.status == 0:
-                self.results.append(event.dataset)
-            self._came.notify_all()
-        return self.status
-
-    def wait_for(self, count: int) -> list[Any]:
-        with self._came:
-            assert self._came.wait_for(lambda: len(self.results) >= count, SECONDS), len(self.results)
-        return self.results
 
 
 @pytest.fixture
@@ -81,49 +52,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nodes, "_FIRST_PAUSE", 0.05)
-    monkeypatch.setattr(nodes, "_LONGEST_PAUSE", 0.2)
-    monkeypatch.setattr(processes, "SUPPORTED", False)  # a process for decoding takes a second to start
-
-
-@contextmanager
-def running(folder: Path, archive: Archive, most: int = MORE, **more: Any) -> Iterator[Node]:
-    settings = NodeSettings(Receiver("127.0.0.1", archive.port, "ARCHIVE"), port=0, **more)
-    with segmenter() as model, closing(Spool(folder, most)) as spool:
-        node = Node(model, spool, settings)
-        try:
-            yield node
-        finally:
-            node.close()
-
-
-def send(port: int, *files: bytes, title: str = "CAMERA") -> list[int | None]:
-    """The status of each; None: the association ended."""
-    entity = net.AE(ae_title=title)
-    datasets = [pydicom.dcmread(pydicom.filebase.DicomBytesIO(file)) for file in files]
-    for ds in datasets:
-        entity.add_requested_context(ds.SOPClassUID, ds.file_meta.TransferSyntaxUID)
-    association = entity.associate("127.0.0.1", port)
-    if not association.is_established:
-        return [None] * len(files)
-    answers = [association.send_c_store(ds) if association.is_established else {} for ds in datasets]
-    association.release()
-    return [answer.Status if "Status" in answer else None for answer in answers]
-
-
-def photo(number: int = 1, **more: Any) -> bytes:
-    return raw_dicom(picture(seed=number), SOPInstanceUID=f"1.2.3.4.{number}", **more)
-
-
-def names(folder: Path) -> list[str]:
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file() and path.name != "lock")
-
-
-def wait_until_empty(folder: Path) -> None:
-    end = time.monotonic() + SECONDS
-    while names(folder):
-        assert time.monotonic() < end, names(folder)
-        time.sleep(0.02)
+    be_quick(monkeypatch)
 
 
 def test_a_photograph_comes_in_and_its_results_go_out(folder: Path, archive: Archive) -> None:
@@ -265,7 +194,7 @@ def test_a_receiver_that_takes_no_segmentations_lets_them_wait(
 ) -> None:
     archive.close()
     with monkeypatch.context() as patch:
-        patch.setattr(nodes, "_RESULT_KINDS", nodes._RESULT_KINDS[1:])
+        patch.setattr(sender, "RESULT_KINDS", sender.RESULT_KINDS[1:])
         archive.open()
     with running(folder, archive) as node:
         assert send(node.port, photo()) == [0]

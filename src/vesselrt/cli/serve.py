@@ -73,7 +73,8 @@ def receive(
     threads: Threads = None,
 ) -> None:
     """Be a node of a DICOM network: photographs come in by C-STORE, their segmentations and reports go out."""
-    from vesselrt.server.dicom.node import Node, NodeSettings, Receiver, checked_formats
+    from vesselrt.server.dicom.node import Node, NodeSettings, checked_formats
+    from vesselrt.server.dicom.sender import Receiver
     from vesselrt.server.dicom.spool import Spool
 
     settings = NodeSettings(Receiver.from_text(send), checked_formats(format), host, port, title, tuple(caller or ()))
