@@ -22,6 +22,7 @@ from vesselrt.runtime.errors import OptionError
 from vesselrt.server.grpc import inference_pb2 as messages
 from vesselrt.server.settings import ServerSettings
 from vesselrt.server.v2.messages import LENGTH
+from vesselrt.server.work.budget import usual_budget
 
 _SERVICE = "inference.GRPCInferenceService"
 _FORWARDED = frozenset({"x-api-key", "authorization", "x-request-id", "traceparent", "tracestate"})
@@ -97,9 +98,8 @@ def calls_at_once(settings: ServerSettings) -> int:
     A message is read as a whole before anything of it is known, and stands beside the request that is made of it. So
     as many as fit twice into the budget of memory, 16 at most.
     """
-    if settings.max_memory is None:
-        return _MOST_CALLS
-    return max(1, min(_MOST_CALLS, settings.max_memory // (2 * (settings.max_bytes + _BESIDE))))
+    most = settings.max_memory or usual_budget(settings.workers)
+    return max(1, min(_MOST_CALLS, most // (2 * (settings.max_bytes + _BESIDE))))
 
 
 class _Gateway:
@@ -243,7 +243,10 @@ def _body_of(asked: Any) -> tuple[bytes, int]:
     if asked.id:
         head["id"] = asked.id
     if asked.outputs:
-        head["outputs"] = [{"name": one.name, "parameters": _values_of(one.parameters)} for one in asked.outputs]
+        head["outputs"] = [
+            {"name": one.name, "parameters": {**_values_of(one.parameters), "binary_data": True}}
+            for one in asked.outputs
+        ]
     text = json.dumps(head).encode()
     return b"".join([text, *tensors]), len(text)
 

@@ -122,6 +122,13 @@ def test_what_can_not_be_answered_has_the_status_and_words_of_http(client: Any) 
     assert status == "NOT_FOUND"
 
 
+def test_an_output_that_asks_for_json_comes_as_grpc_has_it(client: Any) -> None:
+    mask = triton.InferRequestedOutput("mask")
+    mask._output.parameters["binary_data"].bool_param = False
+    answer = client.infer("test", [image_of(disc(20, 30))], outputs=[mask])
+    assert answer.as_numpy("mask").shape == (20, 30)
+
+
 def test_a_key_is_asked_for() -> None:
     key = "k" * 16
     with client_of(segmenter(), api_key=key) as client:
@@ -152,4 +159,10 @@ def test_a_caller_that_leaves_ends_its_work() -> None:
 def test_calls_at_once_fit_into_the_memory() -> None:
     limits = ServerSettings(max_bytes=2**20, max_memory=8 * 2**20, grpc_port=1)
     assert gateway.calls_at_once(limits) == 3
-    assert gateway.calls_at_once(ServerSettings(grpc_port=1)) == 16
+    assert gateway.calls_at_once(ServerSettings(grpc_port=1, max_bytes=2**20)) == 16
+
+
+def test_calls_at_once_fit_into_a_small_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gateway, "usual_budget", lambda workers: 2**30 // workers)
+    assert gateway.calls_at_once(ServerSettings(grpc_port=1)) == 7
+    assert gateway.calls_at_once(ServerSettings(grpc_port=1, workers=2)) == 3
