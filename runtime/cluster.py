@@ -134,19 +134,27 @@ class Cluster:
                 raise DeviceError(f"device {choice.device!r}: the cluster has no GPU. Use --device cpu.")
             count, needs = gpus, {"num_gpus": 1, "num_cpus": 1}
         else:
-            threads = choice.threads or min(_CORES, *cores)
+            threads = choice.threads or min([_CORES, *cores])
             count, needs = sum(one // threads for one in cores), {"num_cpus": threads}
             choice = replace(choice, threads=threads)
         if not count:
-            raise OptionError(f"threads is {choice.threads}, and no machine of the cluster has as many cores.")
+            asked = f"threads is {threads}, and no machine" if cores else "no machine"
+            raise OptionError(f"{asked} of the cluster has {'as many' if cores else 'any'} cores.")
         make = self._ray.remote(_Worker).options(
             max_restarts=-1, max_task_retries=_RETRIES, max_concurrency=_AT_ONCE, **needs
         )
         return [make.remote(choice.absolute()) for _ in range(count)], 2 * _AT_ONCE
 
     def _ask_facts(self) -> tuple[Manifest, Info]:
-        """What the workers loaded. Raises their error, and OptionError where they would compute in different ways."""
-        answers = self._ray.get([worker.describe.remote() for worker in self._workers])
+        """What the workers loaded. Raises their error, OptionError where they would compute in different ways, and
+        DeviceError where one could not even begin.
+        """
+        try:
+            answers = self._ray.get([worker.describe.remote() for worker in self._workers])
+        except self._ray.exceptions.RayError as error:
+            raise DeviceError(
+                f"a worker could not begin ({first_line(error)}). Is vesselrt on every machine, in the same version?"
+            ) from None
         if errors := [answer for answer in answers if isinstance(answer, Exception)]:
             raise errors[0]
         if len({(info.device, info.precision) for _, info in answers}) > 1:

@@ -95,7 +95,12 @@ def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None
 class _Ray:
     """A cluster of machines that answer as they are told to."""
 
-    def __init__(self, machines: list[dict[str, float]], answers: list[Any]) -> None:
+    class Error(Exception):
+        """Of Ray."""
+
+    exceptions = SimpleNamespace(RayError=Error)
+
+    def __init__(self, machines: list[dict[str, float]], answers: list[Any] | Exception) -> None:
         self._machines, self._answers = machines, answers
         self.options: dict[str, Any] = {}
         self.started = list[ModelChoice]()
@@ -122,6 +127,8 @@ class _Ray:
         return SimpleNamespace(options=options)
 
     def get(self, _: object) -> list[Any]:
+        if isinstance(self._answers, Exception):
+            raise self._answers
         return self._answers
 
 
@@ -218,3 +225,17 @@ def test_the_photographs_of_a_store_are_listed_as_those_of_a_folder(tmp_path: Pa
     assert [(path.name, below) for path, below in found.items()] == [("1.png", Path("a"))]
     with pytest.raises(OptionError, match=r"^nowhere://x: .* Check the address"):
         expand_photos(["nowhere://x"], recursive=False, stores=True)
+
+
+def test_machines_without_cores_are_said_to_have_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", _Ray([{}], []))
+    with pytest.raises(OptionError, match=r"^no machine of the cluster has any cores\."):
+        Cluster("auto", ModelChoice())
+
+
+def test_a_worker_that_can_not_begin_is_an_error_of_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    ray = _Ray([{"CPU": 2.0}], _Ray.Error("No module named 'vesselrt'\nand much more"))
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    with pytest.raises(DeviceError, match=r"could not begin \(No module named 'vesselrt'\)\. Is vesselrt on every"):
+        Cluster("auto", ModelChoice())
+    assert ray.ended
