@@ -29,7 +29,7 @@ _FORWARDED = frozenset({"x-api-key", "authorization", "x-request-id", "tracepare
 _MOST_CALLS = 16
 _BESIDE = 64 * 1024  # bytes of a message beside the photograph
 _AGE_MS, _GRACE_MS = 600_000, 60_000
-"""After which a connection is renewed: a client that begins a message and does not end it holds a call until then."""
+"""After which a connection is renewed."""
 _STATUSES = {
     HTTPStatus.UNAUTHORIZED: grpc.StatusCode.UNAUTHENTICATED,
     HTTPStatus.NOT_FOUND: grpc.StatusCode.NOT_FOUND,
@@ -81,8 +81,8 @@ def make_server(app: ASGIApp, settings: ServerSettings) -> grpc.aio.Server:
     )
     gateway = _Gateway(app)
     handlers = {
-        name: grpc.unary_unary_rpc_method_handler(
-            call,
+        name: grpc.stream_unary_rpc_method_handler(
+            _with_time_limit(call, settings.body_timeout),
             request_deserializer=getattr(messages, f"{name}Request").FromString,
             response_serializer=getattr(messages, f"{name}Response").SerializeToString,
         )
@@ -100,6 +100,23 @@ def calls_at_once(settings: ServerSettings) -> int:
     """
     most = settings.max_memory or usual_budget(settings.workers)
     return max(1, min(_MOST_CALLS, most // (2 * (settings.max_bytes + _BESIDE))))
+
+
+def _with_time_limit(call: _Call, seconds: float) -> _Call:
+    """For the one message of a call, which is read here as if more could follow: else gRPC waits for it for ever."""
+
+    async def answer(asked: AsyncIterator[Any], context: _Context) -> Any:
+        try:
+            async with asyncio.timeout(seconds):
+                message = await anext(asked)
+        except TimeoutError:
+            why = f"the message did not come within {seconds:g} s. Send it faster, or less of it."
+            return await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, why)
+        except StopAsyncIteration:
+            return await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the call has no message.")
+        return await call(message, context)
+
+    return answer
 
 
 class _Gateway:

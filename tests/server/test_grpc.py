@@ -156,6 +156,23 @@ def test_a_caller_that_leaves_ends_its_work() -> None:
         assert client.infer("test", [image_of(disc(20, 30))]).as_numpy("mask").shape == (20, 30)
 
 
+def test_a_message_that_does_not_come_ends_its_call() -> None:
+    limits = {"max_memory": 40 * 2**20, "max_bytes": 2**20, "body_timeout": 0.3}
+    with client_of(segmenter(), **limits) as client:
+        ended, method = threading.Event(), "/inference.GRPCInferenceService/ModelInfer"
+        calls = [client._channel.stream_unary(method).future(_never(ended)) for _ in range(16)]
+        try:
+            assert {call.exception(20).code() for call in calls} == {grpc.StatusCode.DEADLINE_EXCEEDED}
+        finally:
+            ended.set()
+        assert client.infer("test", [image_of(disc(20, 30))]).as_numpy("mask").shape == (20, 30)
+
+
+def _never(ended: threading.Event) -> Iterator[bytes]:
+    ended.wait(20)
+    yield from ()
+
+
 def test_calls_at_once_fit_into_the_memory() -> None:
     limits = ServerSettings(max_bytes=2**20, max_memory=8 * 2**20, grpc_port=1)
     assert gateway.calls_at_once(limits) == 3
