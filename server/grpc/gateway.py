@@ -105,16 +105,17 @@ def calls_at_once(settings: ServerSettings) -> int:
 def _with_time_limit(call: _Call, seconds: float) -> _Call:
     """For the one message of a call, which is read here as if more could follow: else gRPC waits for it for ever."""
 
-    async def answer(asked: AsyncIterator[Any], context: _Context) -> Any:
+    async def answer(_: object, context: _Context) -> Any:
         try:
             async with asyncio.timeout(seconds):
-                message = await anext(asked)
+                read = [await context.read()]
         except TimeoutError:
             why = f"the message did not come within {seconds:g} s. Send it faster, or less of it."
             return await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, why)
-        except StopAsyncIteration:
+        if read[0] is grpc.aio.EOF:
             return await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the call has no message.")
-        return await call(message, context)
+        # Only `call` holds it: gRPC keeps the frames of a call that fails until the garbage collector comes by.
+        return await call(read.pop(), context)
 
     return answer
 
@@ -154,11 +155,14 @@ class _Gateway:
     async def _model_infer(self, asked: Any, context: _Context) -> Any:
         path = f"{_model_path(asked.model_name, asked.model_version)}/infer"
         try:
-            body, length = _body_of(asked)
+            head, tensors = _parts_of(asked)
         except ValueError as error:
             return await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
-        asked.Clear()  # the photograph is in the body now
-        answer = await self._request(context, "POST", path, body, {LENGTH: str(length)})
+        finally:
+            del asked
+        body = [b"".join([head, *tensors])]
+        del tensors  # the photograph is in the body now, which the application alone holds
+        answer = await self._request(context, "POST", path, body, {LENGTH: str(len(head))})
         return _response_of(await _checked(context, answer), int(answer.headers[LENGTH.lower()]))
 
     async def _is_ready(self, context: _Context, path: str) -> bool:
@@ -172,22 +176,27 @@ class _Gateway:
         return bytes(await _checked(context, await self._request(context, "GET", path)))
 
     async def _request(
-        self, context: _Context, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None
+        self,
+        context: _Context,
+        method: str,
+        path: str,
+        body: list[bytes] | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> "_Answer":
-        """What the application answers. A caller that leaves cancels it."""
+        """What the application answers; it takes the body out of `body`. A caller that leaves cancels it."""
+        rest = body or [b""]
         named = {name: value for name, value in context.invocation_metadata() or () if name in _FORWARDED}
         left = context.time_remaining()
         if left is not None and math.isfinite(left):
             named["x-request-timeout"] = f"{max(left, 0.001):.3f}"
-        named |= {**(headers or {}), "content-length": str(len(body))}
+        named |= {**(headers or {}), "content-length": str(len(rest[0]))}
         scope: Scope = {
             "type": "http", "asgi": {"version": "3.0"}, "http_version": "2", "scheme": "http", "method": method,
             "path": unquote(path), "raw_path": path.encode(), "query_string": b"", "root_path": "",
             "headers": [(name.lower().encode(), str(one).encode("latin-1", "replace")) for name, one in named.items()],
             "client": (unquote(context.peer()), 0), "server": ("grpc", 0), "state": {},
         }  # fmt: skip
-        answer, rest = _Answer(), [body]
-        del body
+        answer = _Answer()
 
         async def receive() -> Message:
             if rest:
@@ -237,8 +246,8 @@ def _model_path(name: str, version: str) -> str:
     return f"{path}/versions/{quote(version, safe='')}" if version else path
 
 
-def _body_of(asked: Any) -> tuple[bytes, int]:
-    """JSON with the tensors behind it, as HTTP has them, and the length of the JSON. Raises ValueError."""
+def _parts_of(asked: Any) -> tuple[bytes, list[bytes]]:
+    """JSON, and the tensors that stand behind it, as HTTP has them. Raises ValueError."""
     raw = list(asked.raw_input_contents)
     if raw and len(raw) != len(asked.inputs):
         raise ValueError(
@@ -264,8 +273,7 @@ def _body_of(asked: Any) -> tuple[bytes, int]:
             {"name": one.name, "parameters": {**_values_of(one.parameters), "binary_data": True}}
             for one in asked.outputs
         ]
-    text = json.dumps(head).encode()
-    return b"".join([text, *tensors]), len(text)
+    return json.dumps(head).encode(), tensors
 
 
 def _raw_from(tensor: Any) -> bytes:

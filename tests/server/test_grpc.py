@@ -1,7 +1,9 @@
 """The Open Inference Protocol over gRPC, spoken by an unchanged client of Triton."""
 
 import asyncio
+import gc
 import threading
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -171,6 +173,21 @@ def test_a_message_that_does_not_come_ends_its_call() -> None:
 def _never(ended: threading.Event) -> Iterator[bytes]:
     ended.wait(20)
     yield from ()
+
+
+def test_a_call_that_fails_leaves_no_photograph_in_memory() -> None:
+    black = image_of(np.zeros((1000, 1000, 3), np.uint8))
+    with client_of(segmenter()) as client:
+        refused(client, "test", [black])
+        gc.disable()  # a busy server's may not come by for a while
+        tracemalloc.start()
+        try:
+            for _ in range(4):
+                refused(client, "test", [black])
+            assert tracemalloc.get_traced_memory()[0] < 3_000_000
+        finally:
+            tracemalloc.stop()
+            gc.enable()
 
 
 def test_calls_at_once_fit_into_the_memory() -> None:
