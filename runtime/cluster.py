@@ -138,8 +138,9 @@ class Cluster:
             count, needs = sum(one // threads for one in cores), {"num_cpus": threads}
             choice = replace(choice, threads=threads)
         if not count:
-            asked = f"threads is {threads}, and no machine" if cores else "no machine"
-            raise OptionError(f"{asked} of the cluster has {'as many' if cores else 'any'} cores.")
+            if not cores:
+                raise OptionError("no machine of the cluster has any cores.")
+            raise OptionError(f"threads is {choice.threads}, and no machine of the cluster has as many cores.")
         make = self._ray.remote(_Worker).options(
             max_restarts=-1, max_task_retries=_RETRIES, max_concurrency=_AT_ONCE, **needs
         )

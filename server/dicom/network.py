@@ -51,11 +51,12 @@ def limit_units(event: Any) -> None:
                 connection.socket.settimeout(max(end - time.monotonic(), 0.001))
                 piece = connection.socket.recv(min(count - len(received), _PIECE))
                 if not piece:
-                    break
+                    _close(connection)
+                    return received
                 received += piece
             connection.socket.settimeout(SECONDS)  # for what is sent
         except OSError:
-            hang_up(event.assoc)  # pynetdicom would leave it open
+            _close(connection)
             raise
         return received
 
@@ -68,6 +69,14 @@ def limit_message(event: Any, most: int) -> None:
     if message is not None and message.data_set.tell() + message.encoded_command_set.tell() > most:
         _log.error("a photograph was refused: it has more than %s bytes", f"{most:,}")
         event.assoc.abort()
+
+
+def _close(connection: Any) -> None:
+    """What pynetdicom leaves open, after an error or where the other side has closed."""
+    with suppress(OSError):
+        connection.socket.shutdown(socket.SHUT_RDWR)
+    connection.socket.close()
+    connection._is_connected = False  # noqa: SLF001 - it would ask the socket for more
 
 
 def hang_up(association: Any) -> None:

@@ -18,9 +18,6 @@ from serving import wait_until
 from vesselrt.server.dicom import network, sender, spool
 from vesselrt.server.dicom.spool import Spool
 
-# pynetdicom leaves the sockets of connections that end so to the garbage collector.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-
 
 @pytest.fixture
 def archive() -> Iterator[Archive]:
