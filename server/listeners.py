@@ -26,12 +26,14 @@ def open_listeners(settings: ServerSettings) -> Iterator[list[socket.socket]]:
             found = [stack.enter_context(listen_unix(settings.socket))]
             stack.callback(settings.socket.unlink, missing_ok=True)
         if settings.admin_port is not None:
-            found.append(stack.enter_context(listen(settings.host, settings.admin_port)))
+            found.append(stack.enter_context(listen(settings.host, settings.admin_port, "VESSELRT_ADMIN_PORT")))
         yield found
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A listening TCP socket; exits the process with status 1 and a message when it can't listen there."""
+def listen(host: str, port: int, setting: str = "--port") -> socket.socket:
+    """A listening TCP socket; exits the process with status 1 and a message when it can't listen there, which names the
+    `setting` of the port.
+    """
     try:
         # With the protocol named, unlike socket.create_server does it: asyncio sets TCP_NODELAY only on sockets that
         # say so, and without it every answer waits 40 ms for the client's acknowledgement.
@@ -52,8 +54,8 @@ def listen(host: str, port: int) -> socket.socket:
             raise
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            sys.exit(f"Port {port} of {host} is in use. Stop what is using it, or choose another with --port.")
-        sys.exit(f"Can't listen on {host}, port {port}: {error.strerror}. Check --host and --port.")
+            sys.exit(f"Port {port} of {host} is in use. Stop what is using it, or choose another with {setting}.")
+        sys.exit(f"Can't listen on {host}, port {port}: {error.strerror}. Check --host and {setting}.")
     return listener
 
 

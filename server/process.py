@@ -20,7 +20,7 @@ from vesselrt.runtime.errors import MissingExtraError
 from vesselrt.runtime.segmenter import Segmenter
 from vesselrt.server.admin import add_admin
 from vesselrt.server.http.protocol import LimitedProtocol
-from vesselrt.server.listeners import accept_backlog, address_of, fit_connections, open_listeners
+from vesselrt.server.listeners import accept_backlog, address_of, fit_connections, listen, open_listeners
 from vesselrt.server.metrics import SHARED_FOLDER
 from vesselrt.server.settings import ServerSettings
 from vesselrt.server.work.models import ServedModel, models_from_settings
@@ -37,6 +37,7 @@ def serve(settings: ServerSettings | None = None, segmenter: Segmenter | None = 
     settings = fit_connections(settings or ServerSettings())
     if settings.grpc_port is not None:
         _import_gateway()
+        listen(settings.host, settings.grpc_port, "VESSELRT_GRPC_PORT").close()  # gRPC would say it by a traceback
     with _exit_statuses(), open_listeners(settings) as listeners:
         if settings.workers > 1:
             _serve_by_workers(settings, listeners)

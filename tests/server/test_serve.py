@@ -24,13 +24,16 @@ def test_importing_the_package_loads_no_web_framework() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_port_in_use_is_one_message() -> None:
+@pytest.mark.parametrize(("field", "setting"), [("port", "--port"), ("grpc_port", "VESSELRT_GRPC_PORT")])
+def test_port_in_use_is_one_message(field: str, setting: str) -> None:
+    if field == "grpc_port":
+        pytest.importorskip("grpc", reason="needs the extra grpc")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(SystemExit) as stopped:
-            serve(ServerSettings(port=port), segmenter())
+            serve(ServerSettings(**{"port": 0, field: port}), segmenter())
     # Python prints a text and exits with status 1.
-    expected = f"Port {port} of 127.0.0.1 is in use. Stop what is using it, or choose another with --port."
+    expected = f"Port {port} of 127.0.0.1 is in use. Stop what is using it, or choose another with {setting}."
     assert stopped.value.code == expected
 
 
