@@ -207,7 +207,10 @@ class _Worker:
             with segmenter.working():
                 source = place if isinstance(place, Path | Frame) else _fetch_photo(place, segmenter.limits)
                 return then(photo, segmenter.segment(source, scale=scale, quality=quality))
-        except (VesselrtError, OSError) as error:
+        except VesselrtError as error:
+            there, named = (str(one.path if isinstance(one, Frame) else one) for one in (place, photo))
+            return type(error)(str(error).replace(there, named))
+        except OSError as error:
             return error.with_traceback(None)
 
 

@@ -207,6 +207,13 @@ def test_a_photograph_of_a_store_that_fails_is_an_error_of_its_own() -> None:
         cluster._fetch_photo(Address(), Limits())
 
 
+def test_an_error_names_the_photograph_as_the_caller_does() -> None:
+    worker = cluster._Worker(ModelChoice(device="cpu:onnxruntime", threads=1))
+    photo = Path("none.jpg")
+    error = worker.segment(photo, photo.absolute(), mean_of, None, quality=True)
+    assert str(error) == "none.jpg: can't be read (No such file or directory). Check the path."
+
+
 def test_addresses_are_for_clusters(end_of: Callable[..., tuple[object, str]]) -> None:
     from vesselrt.cli import main
 
