@@ -251,7 +251,10 @@ def test_instance_norm_in_blended_windows(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("norm", "multiple", "reason"),
-    [("batch", 4, "Sizes of tensors must match"), ("instance", 8, "more than 1 spatial")],
+    [
+        ("batch", 4, "Sizes of tensors must match"),
+        pytest.param("instance", 8, "more than 1 spatial", marks=pytest.mark.slow),
+    ],
 )
 def test_a_multiple_that_the_network_cannot_take(tmp_path: Path, norm: str, multiple: int, reason: str) -> None:
     message = (

@@ -80,7 +80,11 @@ def leave_out_repeated_blocks(network: EfficientUNet) -> None:
 @pytest.mark.parametrize(
     ("factory", "arguments", "tile", "shapes"),
     [
-        (f"{HERE}:EfficientUNet", B0, {"size": 128, "multiple": 32, "margin": 32}, [(1, 3, 32, 160), (3, 3, 96, 64)]),
+        pytest.param(
+            *(f"{HERE}:EfficientUNet", B0, {"size": 128, "multiple": 32, "margin": 32}),
+            [(1, 3, 32, 160), (3, 3, 96, 64)],
+            marks=pytest.mark.slow,
+        ),
         (f"{HERE}:TransUNet", TINY, {"size": 64, "multiple": 16, "fixed": True}, [(1, 1, 64, 64), (3, 1, 64, 64)]),
         ("monai.networks.nets:BasicUNet", PLAIN, {"size": 64, "multiple": 16}, [(1, 3, 16, 48), (3, 3, 32, 16)]),
     ],

@@ -82,7 +82,7 @@ def test_a_run_is_kept_between_validations_too(
     assert same(tmp_path, whole)
 
 
-@pytest.mark.parametrize("last", [1, 2])
+@pytest.mark.parametrize("last", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_final_stages_go_on_from_the_best_weights_and_survive_a_cut(
     data: Path, whole: Path, tmp_path: Path, last: int
 ) -> None:
