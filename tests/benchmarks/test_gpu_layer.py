@@ -51,7 +51,10 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gpu_layer, "MIN_OVERLAP", 0)  # threads of Python do not compute beside each other
 
 
-def test_all_holds_where_all_works() -> None:
+def test_all_holds_where_all_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    timed = gpu_layer._milliseconds
+    # What is timed runs, and takes as long with a graph as without: on a processor with other work anything else may be.
+    monkeypatch.setattr(gpu_layer, "_milliseconds", lambda *given, **more: timed(*given, **more) * 0 + 1)
     bench = bench_of()
     threads, graphs, overlap, memory, torch = run_checks(bench)
     assert [check.reason for check in (threads, overlap, memory) if not check.holds] == []
