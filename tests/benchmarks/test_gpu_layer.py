@@ -53,7 +53,7 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_all_holds_where_all_works(monkeypatch: pytest.MonkeyPatch) -> None:
     timed = gpu_layer._milliseconds
-    # What is timed runs, and takes as long with a graph as without: on a processor with other work anything else may be.
+    # What is timed runs, and takes as long with a graph as without: a processor with other work may say anything.
     monkeypatch.setattr(gpu_layer, "_milliseconds", lambda *given, **more: timed(*given, **more) * 0 + 1)
     bench = bench_of()
     threads, graphs, overlap, memory, torch = run_checks(bench)
