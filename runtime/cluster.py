@@ -33,6 +33,7 @@ P = TypeVar("P", bound=Path | Frame)
 
 _CORES = 4  # of a worker at most, where nothing is said: two with four cores each do more than one with eight
 _AT_ONCE = 4  # photographs that a worker works on: decoding one and encoding another overlap with the network
+_GIVEN = 2 * _AT_ONCE  # photographs that a worker has at most: the next ones are there when it is done with these
 _RETRIES = 3  # times that a photograph is tried again whose worker ended: by then it is likely that it ends them
 
 
@@ -89,7 +90,7 @@ class Cluster:
                 f"no cluster of Ray at {address} ({first_line(error)}). Expected local, auto or HOST:PORT of one."
             ) from None
         try:
-            self._workers, self._slots = self._start_workers(choice)
+            self._workers = self._start_workers(choice)
             self.manifest, self.info = self._ask_facts()
         except BaseException:
             self.close()
@@ -109,7 +110,7 @@ class Cluster:
         killed, its photographs are given to another. DeviceError stands for one whose workers ended each time.
         """
         shared, source = self._ray.put(then), iter(photos)
-        idle = deque(self._workers * self._slots)
+        idle = deque(self._workers * _GIVEN)
         begun: deque[tuple[Any, Any]] = deque()
         while True:
             while idle and (photo := next(source, None)) is not None:
@@ -124,8 +125,8 @@ class Cluster:
                 yield DeviceError(f"the workers that segmented it ended, {_RETRIES + 1} times. See the logs of Ray.")
             idle.append(worker)
 
-    def _start_workers(self, choice: ModelChoice) -> tuple[list[Any], int]:
-        """A worker for each GPU or group of cores, and the photographs that each is given ahead."""
+    def _start_workers(self, choice: ModelChoice) -> list[Any]:
+        """A worker for each GPU or group of cores."""
         machines = [machine["Resources"] for machine in self._ray.nodes() if machine["Alive"]]
         cores = [int(machine.get("CPU", 0)) for machine in machines if machine.get("CPU", 0) >= 1]
         gpus = sum(int(machine.get("GPU", 0)) for machine in machines)
@@ -144,7 +145,7 @@ class Cluster:
         make = self._ray.remote(_Worker).options(
             max_restarts=-1, max_task_retries=_RETRIES, max_concurrency=_AT_ONCE, **needs
         )
-        return [make.remote(choice.absolute()) for _ in range(count)], 2 * _AT_ONCE
+        return [make.remote(choice.absolute()) for _ in range(count)]
 
     def _ask_facts(self) -> tuple[Manifest, Info]:
         """What the workers loaded. Raises their error, OptionError where they would compute in different ways, and
