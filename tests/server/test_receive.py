@@ -7,7 +7,6 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -19,7 +18,6 @@ from dicom_nodes import (
     SECONDS,
     SEGMENTATION,
     Archive,
-    be_quick,
     names,
     net,
     photo,
@@ -36,23 +34,7 @@ from vesselrt.server.dicom.node import Node, checked_formats
 from vesselrt.server.dicom.sender import Receiver
 from vesselrt.server.dicom.spool import Spool
 
-
-@pytest.fixture
-def archive() -> Iterator[Archive]:
-    found = Archive()
-    found.open()
-    yield found
-    found.close()
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "queue"
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    be_quick(monkeypatch)
+pytestmark = pytest.mark.usefixtures("_quick_node")
 
 
 def test_a_photograph_comes_in_and_its_results_go_out(folder: Path, archive: Archive) -> None:

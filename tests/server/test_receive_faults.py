@@ -4,7 +4,6 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
@@ -12,29 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 from dicom_files import raw_dicom
-from dicom_nodes import MORE, SECONDS, Archive, be_quick, names, photo, running, send, wait_until_empty
+from dicom_nodes import MORE, SECONDS, Archive, names, photo, running, send, wait_until_empty
 from serving import wait_until
 
 from vesselrt.server.dicom import network, sender, spool
 from vesselrt.server.dicom.spool import Spool
 
-
-@pytest.fixture
-def archive() -> Iterator[Archive]:
-    found = Archive()
-    found.open()
-    yield found
-    found.close()
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "queue"
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    be_quick(monkeypatch)
+pytestmark = pytest.mark.usefixtures("_quick_node")
 
 
 def test_senders_that_stop_in_the_middle_of_a_unit_hold_no_place(
