@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from serving import ServerProcess, children, encoded, figure, picture, server_process, wait_until
+from serving import ServerProcess, children, command_line, encoded, figure, picture, server_process, wait_until
 
 from vesselrt.runtime.photo import processes
 
@@ -64,7 +64,7 @@ def test_time_of_the_processor_and_deadlines_hold_in_the_middle_of_decoding(tmp_
 def test_the_server_stops_in_the_middle_of_decoding(tmp_path: Path) -> None:
     with served(tmp_path, decode_seconds=600, drain=1) as found, ThreadPoolExecutor(1) as pool:
         decoders = children(found.process.pid)
-        assert any(b"photo.worker" in Path(f"/proc/{pid}/cmdline").read_bytes() for pid in decoders)
+        assert any(b"photo.worker" in command_line(pid) for pid in decoders)
         asked = pool.submit(found.client.post, "/predict", content=ENDLESS)
         wait_until(lambda: figure(found.client, "vesselrt_places_taken") == 1)
         started = time.monotonic()

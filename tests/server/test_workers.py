@@ -15,7 +15,7 @@ from types import SimpleNamespace
 
 import httpx
 import pytest
-from serving import KEY, MANIFEST, PHOTO, free_port, wait_until
+from serving import KEY, MANIFEST, PHOTO, children, command_line, free_port, wait_until
 
 import vesselrt
 from vesselrt.server.workers import folder_for_figures
@@ -108,9 +108,8 @@ def workers(folder: Path, failing: str, port: int, slow: bool = False) -> "Itera
                 process.terminate()
 
 
-def children(process: "subprocess.Popen[str]") -> list[int]:
-    text = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
-    return [int(pid) for pid in text.split() if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+def workers_of(process: "subprocess.Popen[str]") -> list[int]:
+    return [pid for pid in children(process.pid) if b"spawn_main" in command_line(pid)]
 
 
 def test_workers_lose_nothing_at_the_end(tmp_path: Path) -> None:
@@ -141,13 +140,13 @@ def test_a_worker_that_can_not_start_ends_no_other_one(tmp_path: Path) -> None:
         def both_answer() -> bool:
             with suppress(httpx.HTTPError, OSError):
                 httpx.get(f"http://127.0.0.1:{port}/health", trust_env=False).raise_for_status()
-                return (tmp_path / "starts").read_text() == "xxx" and len(children(process)) == 2
+                return (tmp_path / "starts").read_text() == "xxx" and len(workers_of(process)) == 2
             return False
 
         wait_until(both_answer)
-        killed = children(process)[0]
+        killed = workers_of(process)[0]
         os.kill(killed, signal.SIGKILL)
-        wait_until(lambda: killed not in children(process) and len(children(process)) == 2)
+        wait_until(lambda: killed not in workers_of(process) and len(workers_of(process)) == 2)
         assert httpx.get(f"http://127.0.0.1:{port}/health", trust_env=False).status_code == 200
         log = (tmp_path / "log").read_text()
         assert log.count("ended with status 1; the reason may be above; another one follows") == 1
@@ -162,7 +161,7 @@ def test_ctrl_c_ends_all_workers_in_order(tmp_path: Path, ready: bool) -> None:
             wait_until(lambda: is_answered(port) and (tmp_path / "starts").read_text() == "xx")
         else:
             wait_until(lambda: (tmp_path / "imports").exists() and (tmp_path / "imports").read_text() == "xx")
-        found = children(process)
+        found = workers_of(process)
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers too
         assert process.wait(60) == 130
     assert not [pid for pid in found if Path(f"/proc/{pid}/exe").exists()]
