@@ -30,6 +30,7 @@ export async function analyse(file: File, options: PredictOptions): Promise<Resu
     outlines: prediction.outlines,
     region: prediction.seen ? "field of view" : "image",
     warnings: prediction.warnings,
+    quality: prediction.quality,
     threshold: prediction.threshold,
     model: prediction.model,
     device: prediction.device,

@@ -2,6 +2,7 @@ import type { Layer, ModelClass } from "@/lib/classes";
 import { ApiError, failure } from "@/lib/errors";
 import { type Outline, outlinesOf } from "@/lib/field";
 import { type Histogram, histogramOf } from "@/lib/probability";
+import { type Quality, qualityOf } from "@/lib/quality";
 
 export type Format = "mask" | "overlay" | "svg" | "geojson";
 
@@ -25,6 +26,8 @@ export interface Prediction {
   readonly outlines: readonly Outline[];
   /** What is doubtful about the photograph, in sentences. */
   readonly warnings: readonly string[];
+  /** Null where the server does not judge photographs. */
+  readonly quality: Quality | null;
   /** Whether an edge of the field of view was seen. */
   readonly seen: boolean;
 }
@@ -183,6 +186,7 @@ function prediction(request: XMLHttpRequest): Prediction {
     levels: histogramOf(header("X-Vesselrt-Levels")),
     outlines: outlinesOf(header("X-Vesselrt-Fields-Of-View")),
     warnings: header("X-Vesselrt-Warnings").split(" | ").filter(Boolean),
+    quality: qualityOf(header("X-Vesselrt-Quality")),
     seen: !header("X-Vesselrt-Scale").includes("guessed"),
   };
 }

@@ -2,6 +2,7 @@ import type { ModelClass } from "@/lib/classes";
 import type { Trouble } from "@/lib/errors";
 import type { Outline } from "@/lib/field";
 import type { Histogram } from "@/lib/probability";
+import type { Quality } from "@/lib/quality";
 import type { Thresholds } from "@/lib/settings";
 import { type Sort, sortedBy } from "@/lib/worklist";
 
@@ -24,6 +25,8 @@ export interface Result {
   readonly region: "field of view" | "image";
   /** What is doubtful about the photograph, in sentences. */
   readonly warnings: readonly string[];
+  /** The verdict on the photograph; null where the server does not judge photographs. */
+  readonly quality: Quality | null;
   /** The model's, of one class. */
   readonly threshold: number;
   readonly model: string;

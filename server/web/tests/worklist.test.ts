@@ -16,6 +16,7 @@ const RESULT = {
   threshold: 0.5,
   counts: COUNTS,
   warnings: [],
+  quality: null,
   width: 5,
   height: 2,
   model: "my fundus 1.2.0",
