@@ -128,8 +128,8 @@ async def pack_items(container: Container, items: AsyncIterator[BatchItem], form
         async for item in items:
             if isinstance(item.outcome, BatchFile):
                 archive.writestr(f"{item.number:03}-{output_name(item.stem, form)}", item.outcome.body)
-                if warnings := item.outcome.warnings:
-                    content = compact_json({"warnings": warnings})
+                if item.outcome.warnings:
+                    content = compact_json(_doubts(item.outcome))
                     archive.writestr(f"{item.number:03}-{item.stem}-warnings.json", content)
             else:
                 archive.writestr(f"{item.number:03}-{item.stem}-error.json", _item_json(item, form))
@@ -143,17 +143,19 @@ def _item_json(item: BatchItem, form: str) -> bytes:
     if isinstance(item.outcome, Exception):
         status, detail = describe_error(item.outcome)
         return compact_json({**fields, "status": status, "error": detail.model_dump(exclude_none=True)})
-    quality = item.outcome.quality
     fields |= {
         "status": 200,
         "media_type": format_spec(form).media_type,
         "milliseconds": rounded(item.outcome.timings),
-        "quality": quality and quality.document(),
-        "warnings": item.outcome.warnings,
+        **_doubts(item.outcome),
     }
     body = item.outcome.body
     content = body if format_spec(form).media_type.endswith("json") else b'"%s"' % base64.b64encode(body)
     return b'%s,"content":%s}' % (compact_json(fields)[:-1], content)
+
+
+def _doubts(file: BatchFile) -> dict[str, Any]:
+    return {"quality": file.quality and file.quality.document(), "warnings": file.warnings}
 
 
 class _ZipSink:

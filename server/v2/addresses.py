@@ -7,7 +7,8 @@ Outputs, the first two unless some are named:
     probability  UINT8 (H, W)      255 × the probability of vessel
     mask         BOOL (H, W)       cut at the parameter `threshold` of the request or the output; default: the model's
     spread       UINT8 (H, W)      510 × its standard deviation over the members, of a model that has several
-Of a model that tells C classes apart they are (C, H, W); the parameter `classes` chooses some.
+Of a model that tells C classes apart they are (C, H, W); the parameter `classes` chooses some. The answer's parameters
+tell the quality of the photograph and warnings.
 """
 
 import asyncio
@@ -143,7 +144,10 @@ def _add_infer(app: FastAPI, service: Service, prefix: str) -> None:
         share, (cost, more) = request.state.share, bytes_a_pixel(inference)
         answer = InferAnswer(inference, model.name, version, coding, share)
         seconds = _timeout_of(request, inference)
-        task = PhotoTask(photograph, answer, cost, model.name, seconds, share=share, bytes_a_class=more)
+        task = PhotoTask(
+            photograph, answer, cost, model.name, seconds,
+            quality=inference.parameters.quality, share=share, bytes_a_class=more,
+        )  # fmt: skip
         del photograph  # the service lets go of it before the answer is read
         return await service.segment(task, partial(disconnected, request))
 

@@ -90,6 +90,8 @@ class RequestParameters(_Message):
     """Of `mask`; null: the model's."""
     classes: str | None = None
     """Those that the outputs hold, such as artery,vein; null: all."""
+    quality: StrictBool | None = None
+    """Whether the photograph is judged; null: as the server is set."""
     timeout: StrictInt | None = None
     """µs after which the answer is of no more use."""
     binary_data_output: StrictBool = False

@@ -17,6 +17,7 @@ INFER_ANSWER: dict[int | str, dict[str, Any]] = {
                 "example": {
                     "model_name": "fundus",
                     "model_version": "1.2.0",
+                    "parameters": {"quality": "good"},
                     "outputs": [{"name": "mask", "datatype": "BOOL", "shape": [1, 2], "data": [False, True]}],
                 },
             },

@@ -52,6 +52,8 @@ class InferAnswer:
         if self._inference.id is not None:
             head["id"] = self._inference.id
         parameters = {"warnings": " ".join(result.warnings)} if result.warnings else {}
+        if result.quality is not None:
+            parameters["quality"] = str(result.quality)
         if len(result.classes) > 1:
             parameters["classes"] = ",".join(result.classes)
         if parameters:

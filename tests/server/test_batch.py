@@ -49,6 +49,20 @@ def test_batch_is_a_zip_of_the_librarys_files(client: httpx.Client) -> None:
     assert files == {f"00{n}-eye {n}-svg.svg": segmenter().segment(p).encode("svg") for n, p in enumerate(PHOTOS)}
 
 
+def test_a_zip_tells_the_doubts_about_each_photograph(client: httpx.Client) -> None:
+    dark = png(picture() // 8)
+    answer = batch(client, [dark, PHOTOS[0]], format="svg")
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        told = {name: json.loads(archive.read(name)) for name in archive.namelist() if name.endswith(".json")}
+    expected = segmenter().segment(dark)
+    assert expected.quality is not None
+    assert expected.quality.verdict != "good"
+    assert told["000-eye 0-warnings.json"] == {
+        "quality": expected.quality.document(),
+        "warnings": list(expected.warnings),
+    }
+
+
 @pytest.mark.parametrize("form", ["mask", "geojson"])
 def test_batch_as_lines_of_json(client: httpx.Client, form: OutputFormat) -> None:
     answer = batch(client, [*PHOTOS, b""[:0] + b"x"], "application/x-ndjson", format=form)
@@ -94,13 +108,14 @@ def test_a_batch_holds_no_place_while_its_client_reads() -> None:
         taken = []
         async for item in segment_batch(service, sent, None, Share(Budget())):
             assert isinstance(item.outcome, BatchFile)
-            await asyncio.sleep(0.3)
-            taken.append(service._taken)
+            while service._taken:  # by the next one, as long as it is worked on
+                await asyncio.sleep(0.01)
+            taken.append(item.number)
             await service.segment(PhotoTask(PHOTO, lambda *_: BatchFile(b"", {}, ()), 1))  # another one has its turn
         await service.stop()
         return taken
 
-    assert asyncio.run(read()) == [0, 0, 0]
+    assert asyncio.run(asyncio.wait_for(read(), 60)) == [0, 1, 2]
 
 
 def test_a_timeout_is_of_the_whole_batch() -> None:

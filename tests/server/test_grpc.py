@@ -80,6 +80,9 @@ def test_a_photograph_gives_the_same_as_the_library(client: Any) -> None:
     pixels, expected = picture(), segmenter().segment(picture())
     answer = client.infer("test", [image_of(pixels)], request_id="17")
     assert answer.get_response().id == "17"
+    assert answer.get_response().parameters["quality"].string_param == str(expected.quality)
+    unjudged = client.infer("test", [image_of(pixels)], parameters={"quality": False})
+    assert "quality" not in unjudged.get_response().parameters
     np.testing.assert_array_equal(answer.as_numpy("probability"), expected.probability)
     np.testing.assert_array_equal(answer.as_numpy("mask"), expected.mask())
     mask = triton.InferRequestedOutput("mask")

@@ -194,6 +194,18 @@ V2: dict[str, tuple[Any, int, str]] = {
 }  # fmt: skip
 
 
+def test_the_answer_tells_how_good_the_photograph_is(client: httpx.Client) -> None:
+    dark = png(picture() // 8)
+    sent = {**FILE, "data": [base64.b64encode(dark).decode()]}
+    told, expected = client.post("/v2/models/test/infer", json={"inputs": [sent]}).json(), segmenter().segment(dark)
+    assert expected.quality is not None
+    assert expected.quality.verdict != "good"
+    assert told["parameters"] == {"quality": str(expected.quality), "warnings": " ".join(expected.warnings)}
+    unjudged = {"inputs": [sent], "parameters": {"quality": False}}
+    told = client.post("/v2/models/test/infer", json=unjudged).json()
+    assert "quality" not in told.get("parameters", {})
+
+
 def test_numbers_of_a_large_photograph_are_all_there(client: httpx.Client) -> None:
     photo = png(picture(300, 401))  # more than the pieces in which they are written
     sent = {"name": "file", "datatype": "BYTES", "shape": [1], "data": [base64.b64encode(photo).decode()]}
@@ -203,6 +215,7 @@ def test_numbers_of_a_large_photograph_are_all_there(client: httpx.Client) -> No
         "model_name": "test",
         "model_version": "1.2.3",
         "id": "7",
+        "parameters": {"quality": "good"},
         "outputs": [
             {"name": n, "datatype": kind, "shape": [300, 401], "data": values.ravel().tolist()}
             for n, kind, values in (("probability", "UINT8", result.probability), ("mask", "BOOL", result.mask()))
