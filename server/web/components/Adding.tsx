@@ -2,6 +2,7 @@ import type { ChangeEvent, ReactNode, RefObject } from "react";
 
 import sample from "@/assets/sample.jpg";
 import vessels from "@/assets/sample-vessels.webp";
+import { useMessages } from "@/hooks/useMessages";
 import { ACCEPT } from "@/lib/files";
 
 import styles from "./Adding.module.css";
@@ -41,32 +42,29 @@ interface Props {
 
 /** What is seen before there is a photograph. */
 export function Invitation({ add, addSample }: Props) {
+  const words = useMessages().invitation;
   return (
     <div className={styles.invitation}>
       <div className={styles.words}>
-        <h1>Blood vessels in eye photographs</h1>
-        <p className={styles.mouse}>
-          Drop fundus photographs anywhere on this page, paste one, or choose them from your files.
-        </p>
-        <p className={styles.touch}>Choose fundus photographs, or take one.</p>
+        <h1>{words.title}</h1>
+        <p className={styles.mouse}>{words.mouse}</p>
+        <p className={styles.touch}>{words.touch}</p>
         <div className={styles.ways}>
           <Picker add={add} className={styles.primary}>
-            Choose photographs
+            {words.choose}
           </Picker>
           <Picker add={add} camera className={styles.camera}>
-            Take a photograph
+            {words.take}
           </Picker>
         </div>
-        <p className={styles.small}>
-          JPEG, PNG, TIFF, BMP, WebP, GIF, PNM, AVIF or DICOM. Photographs go to this server only, and are not stored.
-        </p>
+        <p className={styles.small}>{words.formats}</p>
       </div>
       <button type="button" className={styles.sample} onClick={addSample}>
         <span className={styles.disc}>
           <img src={sample.src} alt="" width={900} height={900} />
           <img src={vessels.src} alt="" width={640} height={640} />
         </span>
-        <span className={styles.caption}>Show the sample</span>
+        <span className={styles.caption}>{words.sample}</span>
       </button>
     </div>
   );

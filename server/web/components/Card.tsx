@@ -1,13 +1,12 @@
 import { type CSSProperties, memo, type RefObject } from "react";
 
+import { useMessages } from "@/hooks/useMessages";
+import { wordsOf } from "@/lib/errors";
 import { layersOf, type Settings } from "@/lib/settings";
 import type { Photograph, StripAction } from "@/lib/strip";
-import { percent } from "@/lib/words";
 import { sharesOf, stateOf } from "@/lib/worklist";
 
 import styles from "./Worklist.module.css";
-
-const WORDS = { done: "done", check: "check", failed: "failed", waiting: "waiting", working: "analysing" } as const;
 
 interface Props {
   readonly photograph: Photograph;
@@ -22,10 +21,11 @@ interface Props {
 
 /** A photograph in the worklist: all of it with its vessels, its whole name, its density, and how far it is. */
 export const Card = memo(function Card({ photograph, settings, current, button, dispatch, act }: Props) {
+  const words = useMessages();
   const { id, file, progress, thumbnail } = photograph;
   const state = stateOf(photograph);
   const why = progress.step === "done" ? progress.result.warnings.join(" ") : "";
-  const note = progress.step === "failed" ? progress.trouble.title : why;
+  const note = progress.step === "failed" ? wordsOf(progress.trouble, words).title : why;
   return (
     <li className={styles.card} data-state={state}>
       <button
@@ -47,7 +47,8 @@ export const Card = memo(function Card({ photograph, settings, current, button, 
           <bdi>{file.name}</bdi>
         </span>{" "}
         <span className={styles.figures}>
-          <Density photograph={photograph} settings={settings} /> <span className={styles.state}>{WORDS[state]}</span>
+          <Density photograph={photograph} settings={settings} />{" "}
+          <span className={styles.state}>{words.state[state]}</span>
         </span>
         {note && (
           <>
@@ -60,7 +61,7 @@ export const Card = memo(function Card({ photograph, settings, current, button, 
         type="button"
         className={styles.remove}
         tabIndex={current ? 0 : -1}
-        aria-label={`Remove ${file.name}`}
+        aria-label={words.remove(file.name)}
         onClick={() => act({ type: "remove", id })}
       >
         ×
@@ -83,13 +84,14 @@ function Vessels({ photograph: { progress, cover, thresholds }, settings }: Show
 }
 
 function Density({ photograph, settings }: Shown) {
+  const { percent } = useMessages();
   const { progress, thresholds } = photograph;
   if (progress.step !== "done") return null;
   const shares = sharesOf(photograph);
   const layers = layersOf(progress.result, thresholds, settings);
   return (
     <span className={styles.density}>
-      {layers.map(({ name }, number) => `${percent(shares?.[number])} %${name && ` ${name}`}`).join(", ")}
+      {layers.map(({ name }, number) => percent(shares?.[number]) + (name && ` ${name}`)).join(", ")}
     </span>
   );
 }

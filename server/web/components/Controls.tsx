@@ -1,13 +1,14 @@
+import { useMessages } from "@/hooks/useMessages";
 import type { View } from "@/lib/renderer";
 import { COLOURS, compared, type Settings, seen, type Thresholds } from "@/lib/settings";
 
 import styles from "./Panel.module.css";
 import { Reset, Slider } from "./Slider";
 
-const VIEWS: readonly (readonly [View, string, string])[] = [
-  ["overlay", "Vessels", "V"],
-  ["original", "Original", "O"],
-  ["mask", "Mask", "M"],
+const VIEWS: readonly (readonly [View, string])[] = [
+  ["overlay", "V"],
+  ["original", "O"],
+  ["mask", "M"],
 ];
 
 interface Props {
@@ -26,23 +27,24 @@ interface ThresholdProps extends Pick<Props, "off"> {
 }
 
 export function ThresholdControl({ choose, off, threshold, modelThreshold }: ThresholdProps) {
+  const { number, panel: words } = useMessages();
   return (
     <section className={styles.section}>
       <Slider
         id="threshold"
-        label="Threshold"
+        label={words.threshold}
         large
         off={off}
         step={0.01}
         value={threshold}
-        told={threshold.toFixed(2)}
+        told={number(threshold, 2)}
         mark={modelThreshold}
         onChange={(value) => choose({ "": value })}
       />
       <div className={styles.ends}>
-        <span>More vessels</span>
+        <span>{words.more}</span>
         <Reset own={modelThreshold === null || threshold === modelThreshold} reset={() => choose({})} />
-        <span>Surest only</span>
+        <span>{words.surest}</span>
       </div>
     </section>
   );
@@ -55,22 +57,24 @@ interface ApplyProps extends Pick<Props, "off"> {
 
 /** The thresholds of this photograph for the others too; it keeps the focus when all have them. */
 export function ApplyToAll({ count, off, apply }: ApplyProps) {
+  const words = useMessages().panel;
   return (
     <section className={styles.apply}>
       <button type="button" aria-disabled={off} onClick={() => off || apply()}>
-        Apply to all {count}
+        {words.applyToAll(count)}
       </button>
     </section>
   );
 }
 
 export function ViewControl({ settings, change, off }: Props) {
+  const { view: names, panel: words } = useMessages();
   return (
     <section className={styles.section} data-off={off}>
       <fieldset className={styles.segments}>
-        <legend className={styles.hidden}>View</legend>
-        {VIEWS.map(([view, name, key]) => (
-          <label key={view} title={`${name} (${key})`}>
+        <legend className={styles.hidden}>{words.view}</legend>
+        {VIEWS.map(([view, key]) => (
+          <label key={view} title={`${names[view]} (${key})`}>
             <input
               type="radio"
               name="view"
@@ -78,12 +82,12 @@ export function ViewControl({ settings, change, off }: Props) {
               aria-disabled={off}
               onChange={() => off || change(seen(view, settings))}
             />
-            <span>{name}</span>
+            <span>{names[view]}</span>
           </label>
         ))}
       </fieldset>
       <label className={styles.switch}>
-        Compare with the original
+        {words.compare}
         <input
           type="checkbox"
           checked={settings.wiper !== null}
@@ -102,17 +106,18 @@ interface OverlayProps extends Props {
 
 /** Colour and opacity, which nothing but the vessels on the photograph has. */
 export function OverlayControl({ settings, change, off, coloured }: OverlayProps) {
+  const { percent, panel: words } = useMessages();
   const inactive = off || settings.view !== "overlay";
   return (
     <section className={styles.section} data-off={inactive}>
       {coloured && <Swatches settings={settings} change={change} off={inactive} />}
       <Slider
         id="opacity"
-        label="Opacity"
+        label={words.opacity}
         off={inactive}
         step={0.05}
         value={settings.opacity}
-        told={`${Math.round(settings.opacity * 100)} %`}
+        told={percent(settings.opacity, 0)}
         onChange={(opacity) => change({ opacity })}
       />
     </section>
@@ -120,17 +125,18 @@ export function OverlayControl({ settings, change, off, coloured }: OverlayProps
 }
 
 function Swatches({ settings, change, off }: Props) {
+  const words = useMessages().panel;
   const custom = !COLOURS.some(([colour]) => colour === settings.colour);
   const choose = (colour: string) => off || change({ colour });
   return (
     <fieldset className={styles.swatches}>
-      <legend>Colour</legend>
+      <legend>{words.colour}</legend>
       {COLOURS.map(([colour, name]) => (
-        <label key={colour} title={name}>
+        <label key={colour} title={words.colours[name]}>
           <input
             type="radio"
             name="colour"
-            aria-label={name}
+            aria-label={words.colours[name]}
             checked={settings.colour === colour}
             aria-disabled={off}
             onChange={() => choose(colour)}
@@ -140,10 +146,10 @@ function Swatches({ settings, change, off }: Props) {
           </svg>
         </label>
       ))}
-      <label className={styles.custom} data-chosen={custom} title="Another colour">
+      <label className={styles.custom} data-chosen={custom} title={words.otherColour}>
         <input
           type="color"
-          aria-label="Another colour"
+          aria-label={words.otherColour}
           value={settings.colour}
           disabled={off}
           onChange={(event) => choose(event.target.value)}

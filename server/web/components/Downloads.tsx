@@ -1,15 +1,16 @@
 import type { Download } from "@/hooks/useDownload";
+import { useMessages } from "@/hooks/useMessages";
 import type { Format } from "@/lib/api";
 import type { Layer } from "@/lib/classes";
 
 import styles from "./Panel.module.css";
 
-const FORMATS: readonly (readonly [Format, string, string])[] = [
-  ["mask", "Mask", "PNG"],
-  ["overlay", "Overlay", "PNG"],
-  ["svg", "Outlines", "SVG"],
-  ["geojson", "Outlines", "GeoJSON"],
-];
+const FORMATS = [
+  ["mask", "mask", "PNG"],
+  ["overlay", "overlay", "PNG"],
+  ["svg", "outlines", "SVG"],
+  ["geojson", "outlines", "GeoJSON"],
+] as const satisfies readonly (readonly [Format, string, string])[];
 
 interface Props {
   readonly download: Download;
@@ -18,17 +19,18 @@ interface Props {
 
 /** Files of the classes that are shown; of several also a mask of each. */
 export function Downloads({ download, layers }: Props) {
+  const words = useMessages().download;
   const several = layers.length > 1;
   const count = layers.filter(({ shown }) => shown).length;
   const none = count === 0;
   return (
     <section className={styles.section}>
-      <h2>Download</h2>
+      <h2>{words.title}</h2>
       <div className={styles.downloads}>
         {FORMATS.map(([format, name, kind]) => (
           <Button
             key={format}
-            name={count > 1 && format === "mask" ? "Label map" : name}
+            name={words[count > 1 && format === "mask" ? "labelMap" : name]}
             kind={kind}
             off={none}
             onClick={() => void download.start(format)}
@@ -39,19 +41,14 @@ export function Downloads({ download, layers }: Props) {
             <Button
               key={name}
               name={name}
-              kind="Mask PNG"
+              kind={words.maskKind}
               off={false}
               onClick={() => void download.start("mask", name)}
             />
           ))}
       </div>
       <p className={styles.hint} role="status">
-        {download.said ||
-          (none
-            ? "Every class is switched off."
-            : several
-              ? "At these thresholds, in full resolution, of the classes that are shown."
-              : "At this threshold, in full resolution.")}
+        {download.said || (none ? words.noClass : several ? words.several : words.one)}
       </p>
     </section>
   );

@@ -1,8 +1,9 @@
 import { type Dispatch, type KeyboardEvent, useEffect, useRef } from "react";
 import { flushSync } from "react-dom";
 
+import { useMessages } from "@/hooks/useMessages";
+import type { Messages } from "@/lib/messages";
 import type { Photograph, Strip, StripAction } from "@/lib/strip";
-import { percent } from "@/lib/words";
 import { sharesOf } from "@/lib/worklist";
 
 import styles from "./FilmStrip.module.css";
@@ -16,6 +17,7 @@ interface Props {
 
 /** The photographs; one of them is reached by Tab, the others from there by arrow keys. */
 export function FilmStrip({ strip: { photographs, selected }, dispatch, onEmpty }: Props) {
+  const words = useMessages();
   const current = useRef<HTMLButtonElement>(null);
 
   // biome-ignore lint/correctness/useExhaustiveDependencies: it is another one's button
@@ -38,7 +40,7 @@ export function FilmStrip({ strip: { photographs, selected }, dispatch, onEmpty 
   };
 
   return (
-    <ol className={styles.strip} aria-label="Photographs" onKeyDown={press}>
+    <ol className={styles.strip} aria-label={words.photographs} onKeyDown={press}>
       {photographs.map((one) => (
         <li
           key={one.id}
@@ -67,13 +69,13 @@ export function FilmStrip({ strip: { photographs, selected }, dispatch, onEmpty 
             <span className={styles.name}>
               <bdi>{one.file.name}</bdi>
             </span>{" "}
-            <span className={styles.state}>{told(one)}</span>
+            <span className={styles.state}>{told(one, words)}</span>
           </button>
           <button
             type="button"
             className={styles.remove}
             tabIndex={one.id === selected ? 0 : -1}
-            aria-label={`Remove ${one.file.name}`}
+            aria-label={words.remove(one.file.name)}
             onClick={() => act({ type: "remove", id: one.id })}
           >
             ×
@@ -89,21 +91,19 @@ function warningsOf({ progress }: Photograph): readonly string[] {
 }
 
 /** How far it is; once it is done, its density. */
-function told(photograph: Photograph): string {
+function told(photograph: Photograph, words: Messages): string {
   const { progress } = photograph;
   switch (progress.step) {
-    case "waiting":
-      return "waiting";
     case "working":
-      return progress.sent < 1 ? `sending ${Math.round(progress.sent * 100)} %` : "analysing";
+      return progress.sent < 1 ? words.sending(progress.sent) : words.state.working;
     case "done":
-      return progress.result.warnings.length ? "check" : densityOf(photograph);
-    case "failed":
-      return "failed";
+      return progress.result.warnings.length ? words.state.check : densityOf(photograph, words);
+    default:
+      return words.state[progress.step];
   }
 }
 
-function densityOf(photograph: Photograph): string {
+function densityOf(photograph: Photograph, { percent, state }: Messages): string {
   const shares = sharesOf(photograph);
-  return shares ? `${shares.map(percent).join(" · ")} %` : "done";
+  return shares ? shares.map((share) => percent(share)).join(" · ") : state.done;
 }

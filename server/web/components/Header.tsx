@@ -1,5 +1,6 @@
 import type { RefObject } from "react";
 
+import { useMessages } from "@/hooks/useMessages";
 import type { Strip } from "@/lib/strip";
 import { selectedOf } from "@/lib/strip";
 
@@ -16,6 +17,7 @@ interface Props {
 }
 
 export function Header({ strip, input, add, close, help }: Props) {
+  const { place, header: words } = useMessages();
   const selected = selectedOf(strip);
   const { photographs, screen } = strip;
   const several = photographs.length > 1;
@@ -29,25 +31,21 @@ export function Header({ strip, input, add, close, help }: Props) {
       {selected && screen === "viewer" && (
         <p className={styles.title}>
           {several && (
-            <button type="button" className={styles.back} title="All photographs (Escape)" onClick={close}>
+            <button type="button" className={styles.back} title={words.allKey} onClick={close}>
               <svg viewBox="0 0 20 20" aria-hidden="true">
                 <path d="M3 3h5v5H3zM12 3h5v5h-5zM3 12h5v5H3zM12 12h5v5h-5z" />
               </svg>
-              All photographs
+              {words.all}
             </button>
           )}
           <bdi>{selected.file.name}</bdi>
-          {several && (
-            <small>
-              {photographs.indexOf(selected) + 1} of {photographs.length}
-            </small>
-          )}
+          {several && <small>{place(photographs.indexOf(selected) + 1, photographs.length)}</small>}
         </p>
       )}
       <Picker add={add} input={input} className={styles.add}>
-        Add photographs
+        {words.add}
       </Picker>
-      <button type="button" className={styles.round} aria-label="Help" onClick={help}>
+      <button type="button" className={styles.round} aria-label={words.help} onClick={help}>
         ?
       </button>
     </header>

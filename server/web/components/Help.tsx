@@ -1,6 +1,7 @@
 import type { RefObject } from "react";
 
-import { SHORTCUTS } from "@/lib/shortcuts";
+import { useMessages } from "@/hooks/useMessages";
+import { keyName, SHORTCUTS } from "@/lib/shortcuts";
 
 import styles from "./Help.module.css";
 
@@ -11,11 +12,12 @@ interface Props {
 }
 
 export function Help({ dialog, shortcuts, onShortcuts }: Props) {
+  const words = useMessages().help;
   return (
     <dialog ref={dialog} className={styles.help} aria-labelledby="help-title">
       <form method="dialog">
-        <h2 id="help-title">Keys and gestures</h2>
-        <button type="submit" className={styles.close} aria-label="Close">
+        <h2 id="help-title">{words.title}</h2>
+        <button type="submit" className={styles.close} aria-label={words.close}>
           ×
         </button>
       </form>
@@ -24,24 +26,26 @@ export function Help({ dialog, shortcuts, onShortcuts }: Props) {
           <div key={does}>
             <dt>
               {keys.map((key) => (
-                <kbd key={key}>{key}</kbd>
+                <kbd key={key}>{keyName(key, words.keys)}</kbd>
               ))}
             </dt>
-            <dd>{does}</dd>
+            <dd>{words.does[does]}</dd>
           </div>
         ))}
       </dl>
-      <p>Wheel or pinch to zoom, drag to move, double click for 100 % and back.</p>
+      <p>{words.gestures}</p>
       {/* Speech input types letters: WCAG 2.1.4 asks for a way to turn single keys off. */}
       <label>
         <input type="checkbox" checked={shortcuts} onChange={(event) => onShortcuts(event.target.checked)} />
-        Single keys are shortcuts
+        {words.singleKeys}
       </label>
       <p className={styles.about}>
-        A pixel is vessel where its probability reaches the threshold. The density is the share of the field of view
-        that is vessel; the server finds the field by the photograph’s dark surround. Not a medical device: not for
-        diagnosis or treatment. Sample photograph: Häggström, CC0. <a href="licences.txt">Licences</a> of what this page
-        is made with.
+        {words.rule} {words.density} {words.medical} {words.sample}{" "}
+        {words.licences((text) => (
+          <a key="licences" href="licences.txt">
+            {text}
+          </a>
+        ))}
       </p>
     </dialog>
   );

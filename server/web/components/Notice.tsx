@@ -1,13 +1,12 @@
 import { type FormEvent, useEffect, useRef } from "react";
 
+import { useMessages } from "@/hooks/useMessages";
 import { enterKey } from "@/lib/api";
-import type { Trouble } from "@/lib/errors";
+import { type Trouble, wordsOf } from "@/lib/errors";
 import type { Picture } from "@/lib/renderer";
 import type { Photograph } from "@/lib/strip";
 
 import styles from "./Notice.module.css";
-
-const UNSEEN = "This browser can’t show this file, so the vessels alone are shown.";
 
 interface Props {
   readonly photograph: Photograph;
@@ -20,8 +19,11 @@ interface Props {
 
 /** What is happening to the photograph, or what went wrong, in words. */
 export function Notice({ photograph: { file, progress }, picture, trouble, again }: Props) {
+  const messages = useMessages();
+  const words = messages.notice;
   if (trouble) {
-    const { title, advice, detail, remedy } = trouble;
+    const { title, advice, detail } = wordsOf(trouble, messages);
+    const { remedy } = trouble;
     return (
       <div className={styles.trouble} role="alert">
         <h2>{title}</h2>
@@ -31,13 +33,13 @@ export function Notice({ photograph: { file, progress }, picture, trouble, again
         <p>{advice}</p>
         {detail && (
           <details>
-            <summary>What the server said</summary>
+            <summary>{words.serverSaid}</summary>
             <p>{detail}</p>
           </details>
         )}
         {remedy === "retry" && (
           <button type="button" onClick={() => again("retry")}>
-            Try again
+            {messages.tryAgain}
           </button>
         )}
         {remedy === "key" && <KeyForm entered={() => again("key")} />}
@@ -46,27 +48,28 @@ export function Notice({ photograph: { file, progress }, picture, trouble, again
   }
   if (progress.step === "done") {
     const { warnings } = progress.result;
-    const unseen = picture?.maps.length && !picture.photograph ? [UNSEEN] : [];
-    const words = [...warnings, ...unseen].join(" ");
+    const unseen = picture?.maps.length && !picture.photograph ? [words.unseen] : [];
+    const told = [...warnings, ...unseen].join(" ");
     return (
-      <p className={words ? styles.note : styles.hidden} data-doubtful={warnings.length > 0} role="status">
-        <span className={styles.hidden}>Vessels found. </span>
-        {words}
+      <p className={told ? styles.note : styles.hidden} data-doubtful={warnings.length > 0} role="status">
+        <span className={styles.hidden}>{words.found} </span>
+        {told}
       </p>
     );
   }
   return (
     <p className={`${styles.note} ${styles.busy}`} role="status">
       {progress.step === "waiting"
-        ? "Waiting for its turn"
+        ? words.waiting
         : progress.step === "working" && progress.sent < 1
-          ? "Sending"
-          : "Finding vessels"}
+          ? words.sending
+          : words.finding}
     </p>
   );
 }
 
 function KeyForm({ entered }: { readonly entered: () => void }) {
+  const words = useMessages().notice;
   const field = useRef<HTMLInputElement>(null);
   useEffect(() => field.current?.focus(), []);
   const enter = (event: FormEvent<HTMLFormElement>) => {
@@ -77,7 +80,7 @@ function KeyForm({ entered }: { readonly entered: () => void }) {
   return (
     <form className={styles.key} onSubmit={enter}>
       <label>
-        Key
+        {words.key}
         <input
           ref={field}
           name="key"
@@ -85,10 +88,10 @@ function KeyForm({ entered }: { readonly entered: () => void }) {
           autoComplete="off"
           required
           pattern="[!-~]+"
-          title="Letters, digits and signs"
+          title={words.keyPattern}
         />
       </label>
-      <button type="submit">Go on</button>
+      <button type="submit">{words.enter}</button>
     </form>
   );
 }

@@ -19,8 +19,8 @@ interface Props {
   /** Null before there is one, when nothing here can act. */
   readonly result: Result | null;
   readonly layers: readonly Layer[];
-  /** Of each layer, in %; "–" where it is not known. */
-  readonly densities: readonly string[];
+  /** Of each layer, 0..1; undefined where it is not known. */
+  readonly densities: readonly (number | undefined)[];
   readonly settings: Settings;
   readonly change: (part: Partial<Settings>) => void;
   readonly download: Download;

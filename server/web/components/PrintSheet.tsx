@@ -1,5 +1,6 @@
 import { useEffect, useRef } from "react";
 
+import { useMessages } from "@/hooks/useMessages";
 import { CanvasRenderer } from "@/lib/canvasRenderer";
 import type { Layer } from "@/lib/classes";
 import type { Picture, View } from "@/lib/renderer";
@@ -16,12 +17,14 @@ interface Props {
   readonly picture: Picture;
   readonly result: Result;
   readonly layers: readonly Layer[];
-  readonly densities: readonly string[];
+  readonly densities: readonly (number | undefined)[];
   readonly opacity: number;
 }
 
 /** What is printed of a photograph, on one page: as it is, with its vessels, and what is told of them. */
 export function PrintSheet({ name, picture, result, layers, densities, opacity }: Props) {
+  const messages = useMessages();
+  const words = messages.print;
   const original = useRef<HTMLCanvasElement>(null);
   const overlay = useRef<HTMLCanvasElement>(null);
 
@@ -43,47 +46,43 @@ export function PrintSheet({ name, picture, result, layers, densities, opacity }
       <div className={styles.pictures}>
         <figure>
           <canvas ref={original} />
-          <figcaption>Original</figcaption>
+          <figcaption>{words.original}</figcaption>
         </figure>
         <figure>
           <canvas ref={overlay} />
-          <figcaption>With the vessels found</figcaption>
+          <figcaption>{words.overlay}</figcaption>
         </figure>
       </div>
       <dl>
         {layers.map(({ name, colour, threshold, shown }, number) => (
           <div key={name}>
-            <dt>{name || "Vessels"}</dt>
+            <dt>{name || words.vessels}</dt>
             <dd>
               <svg viewBox="0 0 10 10" aria-hidden="true">
                 <circle cx="5" cy="5" r="4" fill={colour} />
               </svg>
-              {densities[number]} % of the {result.region}, at a threshold of {threshold.toFixed(2)}
-              {!shown && ", not shown"}
+              {words.density(densities[number], messages.region[result.region], threshold)}
+              {!shown && words.notShown}
             </dd>
           </div>
         ))}
         <div>
-          <dt>Model</dt>
-          <dd>
-            {result.model}, on {result.device} in {result.precision}
-          </dd>
+          <dt>{words.model}</dt>
+          <dd>{words.on(result.model, result.device, result.precision)}</dd>
         </div>
         <div>
-          <dt>Photograph</dt>
-          <dd>
-            {result.width} × {result.height} pixels
-          </dd>
+          <dt>{words.photograph}</dt>
+          <dd>{words.pixels(result.width, result.height)}</dd>
         </div>
         {result.warnings.map((warning) => (
           <div key={warning}>
-            <dt>Warning</dt>
+            <dt>{words.warning}</dt>
             <dd>{warning}</dd>
           </div>
         ))}
       </dl>
       <p>
-        <strong>Not a medical device.</strong> Not for diagnosis or treatment.
+        <strong>{messages.notMedical}</strong> {messages.notForDiagnosis}
       </p>
     </section>
   );

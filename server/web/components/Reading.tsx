@@ -1,7 +1,7 @@
+import { useMessages } from "@/hooks/useMessages";
 import type { Health } from "@/lib/api";
 import type { Layer } from "@/lib/classes";
 import type { Result } from "@/lib/strip";
-import { duration } from "@/lib/words";
 
 import panel from "./Panel.module.css";
 import styles from "./Reading.module.css";
@@ -9,16 +9,17 @@ import styles from "./Reading.module.css";
 interface DensityProps {
   readonly result: Result;
   readonly layers: readonly Layer[];
-  /** Of each layer, in %; "–" where it is not known. */
-  readonly densities: readonly string[];
+  /** Of each layer, 0..1; undefined where it is not known. */
+  readonly densities: readonly (number | undefined)[];
 }
 
 /** How much of the retina is vessel: what is read first. */
 export function Density({ result, layers, densities }: DensityProps) {
-  const region = `of the ${result.region}`;
+  const { percent, panel: words, region: regions } = useMessages();
+  const region = regions[result.region];
   return (
     <section className={styles.density}>
-      <h2>{layers.length > 1 ? "Density" : "Vessel density"}</h2>
+      <h2>{layers.length > 1 ? words.density : words.vesselDensity}</h2>
       {layers.map(({ name, colour }, number) => (
         <p key={name}>
           {name && (
@@ -26,9 +27,7 @@ export function Density({ result, layers, densities }: DensityProps) {
               <circle cx="5" cy="5" r="4" fill={colour} />
             </svg>
           )}
-          <strong>
-            <span data-testid="density">{densities[number]}</span> %
-          </strong>{" "}
+          <strong data-testid="density">{percent(densities[number])}</strong>{" "}
           <span>{name ? `${name}, ${region}` : region}</span>
         </p>
       ))}
@@ -43,22 +42,18 @@ interface FactsProps {
 
 /** The quiet corner: what found it, and how long it took. */
 export function Facts({ result, health }: FactsProps) {
+  const words = useMessages().facts;
   const model = result?.model ?? (health?.model && `${health.model} ${health.model_version}`);
   const device = result?.device ?? health?.device;
   const precision = result?.precision ?? health?.precision;
   return (
     <section className={styles.facts}>
-      <h2 className={panel.hidden}>About this result</h2>
+      <h2 className={panel.hidden}>{words.title}</h2>
       <dl>
-        {model && <Pair name="Model" value={model} />}
-        {device && <Pair name="Device" value={`${device}, ${precision}`} title={health?.device_name ?? ""} />}
-        {result && <Pair name="Size" value={`${result.width} × ${result.height}`} />}
-        {result && (
-          <Pair
-            name="Time"
-            value={`${duration(result.totalTime)}, ${duration(result.serverTime)} of it on the server`}
-          />
-        )}
+        {model && <Pair name={words.model} value={model} />}
+        {device && <Pair name={words.device} value={`${device}, ${precision}`} title={health?.device_name ?? ""} />}
+        {result && <Pair name={words.size} value={`${result.width} × ${result.height}`} />}
+        {result && <Pair name={words.time} value={words.times(result.totalTime, result.serverTime)} />}
       </dl>
     </section>
   );

@@ -1,15 +1,11 @@
 import { type FocusEvent, type KeyboardEvent, useEffect, useRef, useState } from "react";
 
+import { useMessages } from "@/hooks/useMessages";
 import type { SaveAll, Saving } from "@/hooks/useSaveAll";
 
 import styles from "./SaveMenu.module.css";
 
-const WAYS: readonly (readonly [Saving, string, string])[] = [
-  ["mask", "Masks", "ZIP of PNG"],
-  ["overlay", "Overlays", "ZIP of PNG"],
-  ["geojson", "Outlines", "ZIP of GeoJSON"],
-  ["csv", "Table", "CSV: density, threshold, model, warnings"],
-];
+const WAYS: readonly Saving[] = ["mask", "overlay", "geojson", "csv"];
 
 interface Props {
   readonly saving: SaveAll;
@@ -19,6 +15,7 @@ interface Props {
 
 /** A button, and the menu that it opens: what is saved of all photographs. */
 export function SaveMenu({ saving, off }: Props) {
+  const words = useMessages().saveAll;
   const [open, setOpen] = useState(false);
   const button = useRef<HTMLButtonElement>(null);
   const menu = useRef<HTMLDivElement>(null);
@@ -58,14 +55,14 @@ export function SaveMenu({ saving, off }: Props) {
         aria-disabled={inactive}
         onClick={() => inactive || setOpen(!open)}
       >
-        Save all
+        {words.title}
         <svg viewBox="0 0 20 20" aria-hidden="true">
           <path d="M5 8l5 5 5-5" />
         </svg>
       </button>
       {open && (
-        <div ref={menu} className={styles.menu} role="menu" aria-label="Save all">
-          {WAYS.map(([what, name, kind]) => (
+        <div ref={menu} className={styles.menu} role="menu" aria-label={words.title}>
+          {WAYS.map((what) => (
             <button
               key={what}
               type="button"
@@ -76,7 +73,7 @@ export function SaveMenu({ saving, off }: Props) {
                 saving.start(what);
               }}
             >
-              {name} <small>{kind}</small>
+              {words[what].name} <small>{words[what].kind}</small>
             </button>
           ))}
         </div>

@@ -1,6 +1,7 @@
 import type { CSSProperties } from "react";
 
 import { useHorizontalTouch } from "@/hooks/useHorizontalTouch";
+import { useMessages } from "@/hooks/useMessages";
 
 import styles from "./Slider.module.css";
 
@@ -57,9 +58,10 @@ interface ResetProps {
 
 /** Back to the model's own; it keeps the focus when nothing is left to do. */
 export function Reset({ own, reset }: ResetProps) {
+  const words = useMessages().panel;
   return (
     <button type="button" className={styles.reset} aria-disabled={own} onClick={() => own || reset()}>
-      Reset
+      {words.reset}
     </button>
   );
 }

@@ -1,5 +1,7 @@
 import { type Dispatch, useEffect } from "react";
 
+import { useMessages } from "@/hooks/useMessages";
+import type { Messages } from "@/lib/messages";
 import type { Strip, StripAction, Undoable } from "@/lib/strip";
 
 import styles from "./Undo.module.css";
@@ -13,6 +15,7 @@ interface Props {
 
 /** What was done last and can be undone: it stays until it is undone or forgotten, for who reads slowly too. */
 export function Undo({ undo, dispatch, onPressed }: Props) {
+  const words = useMessages().undo;
   const last = undo.at(-1);
   const some = last !== undefined;
   useEffect(() => {
@@ -36,11 +39,11 @@ export function Undo({ undo, dispatch, onPressed }: Props) {
     <div className={styles.undo} data-empty={!last} role="status">
       {last && (
         <>
-          <p>{wordsOf(last)}</p>
+          <p>{toldOf(last, words)}</p>
           <button type="button" onClick={() => act("undo")}>
-            Undo
+            {words.undo}
           </button>
-          <button type="button" aria-label="Dismiss" title="Forget what was removed" onClick={() => act("forget")}>
+          <button type="button" aria-label={words.dismiss} title={words.forget} onClick={() => act("forget")}>
             ×
           </button>
         </>
@@ -49,11 +52,7 @@ export function Undo({ undo, dispatch, onPressed }: Props) {
   );
 }
 
-function wordsOf(last: Undoable) {
-  if (last.type === "applied") return `The threshold of ${last.before.size} photographs was changed.`;
-  return (
-    <>
-      <bdi>{last.photograph.file.name}</bdi> removed.
-    </>
-  );
+function toldOf(last: Undoable, words: Messages["undo"]) {
+  if (last.type === "applied") return words.applied(last.before.size);
+  return words.removed(<bdi key="name">{last.photograph.file.name}</bdi>);
 }

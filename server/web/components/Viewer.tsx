@@ -4,6 +4,7 @@ import { type KeyboardEvent, useEffect, useMemo, useRef, useState } from "react"
 
 import { useCanvasSize } from "@/hooks/useCanvasSize";
 import { useGestures } from "@/hooks/useGestures";
+import { useMessages } from "@/hooks/useMessages";
 import { useRenderer } from "@/hooks/useRenderer";
 import { useShortcuts } from "@/hooks/useShortcuts";
 import { useStill } from "@/hooks/useStill";
@@ -16,7 +17,6 @@ import type { Settings } from "@/lib/settings";
 import styles from "./Viewer.module.css";
 import { Wiper } from "./Wiper";
 
-const WORD = { overlay: "Vessels", original: "Original", mask: "Mask" } as const;
 const NOT_YET = { width: 1, height: 1 }; // px: a canvas that has not been laid out
 const STEP = 60; // CSS px that an arrow key moves the picture
 const SAMPLES = 6; // a photograph of 12 megapixels shrinks to a third on a usual screen
@@ -48,6 +48,7 @@ function Stage({
   renderer,
   onLost,
 }: Props & { readonly renderer: Renderer["name"]; readonly onLost: () => void }) {
+  const { percent, view: names, viewer: words } = useMessages();
   const canvas = useRef<HTMLCanvasElement>(null);
   const size = useCanvasSize(canvas);
   const view = useViewport(size ?? NOT_YET, picture);
@@ -96,15 +97,15 @@ function Stage({
         tabIndex={0}
         onKeyDown={move}
       />
-      {settings.wiper !== null && <Wiper at={settings.wiper} result={WORD[settings.view]} onMove={onWiper} />}
-      <div className={styles.zoom} role="group" aria-label="Zoom">
-        <button type="button" onClick={() => zoomBy(0.8)} aria-label="Zoom out" title="Zoom out (−)">
+      {settings.wiper !== null && <Wiper at={settings.wiper} result={names[settings.view]} onMove={onWiper} />}
+      <div className={styles.zoom} role="group" aria-label={words.zoom}>
+        <button type="button" onClick={() => zoomBy(0.8)} aria-label={words.zoomOut} title={`${words.zoomOut} (−)`}>
           −
         </button>
-        <button type="button" onClick={() => (view.fitted ? toFull() : toFit())} title="Fit (0) or 100 % (1)">
-          <span className={styles.percent}>{Math.round(viewport.scale * 100)} %</span>
+        <button type="button" onClick={() => (view.fitted ? toFull() : toFit())} title={words.fit}>
+          <span className={styles.percent}>{percent(viewport.scale, 0)}</span>
         </button>
-        <button type="button" onClick={() => zoomBy(1.25)} aria-label="Zoom in" title="Zoom in (+)">
+        <button type="button" onClick={() => zoomBy(1.25)} aria-label={words.zoomIn} title={`${words.zoomIn} (+)`}>
           +
         </button>
       </div>

@@ -1,5 +1,6 @@
 import type { KeyboardEvent, PointerEvent } from "react";
 
+import { useMessages } from "@/hooks/useMessages";
 import { hundredths } from "@/lib/settings";
 
 import styles from "./Viewer.module.css";
@@ -13,6 +14,7 @@ interface Props {
 
 /** The line between the photograph on its left and the result on its right. */
 export function Wiper({ at, result, onMove }: Props) {
+  const { view: names, viewer: words } = useMessages();
   const drag = (event: PointerEvent<HTMLDivElement>) => {
     if (!event.currentTarget.hasPointerCapture(event.pointerId)) return;
     const { left, width } = event.currentTarget.parentElement!.getBoundingClientRect();
@@ -30,16 +32,16 @@ export function Wiper({ at, result, onMove }: Props) {
       style={{ left: `${at * 100}%` }}
       role="slider"
       tabIndex={0}
-      aria-label="Comparison: original on the left"
+      aria-label={words.wiper}
       aria-valuemin={0}
       aria-valuemax={100}
       aria-valuenow={Math.round(at * 100)}
-      aria-valuetext={`${Math.round(at * 100)} % original`}
+      aria-valuetext={words.wiperAt(at)}
       onPointerDown={(event) => event.currentTarget.setPointerCapture(event.pointerId)}
       onPointerMove={drag}
       onKeyDown={press}
     >
-      <span className={styles.side}>Original</span>
+      <span className={styles.side}>{names.original}</span>
       <span className={styles.side}>{result}</span>
       <svg viewBox="0 0 20 20" aria-hidden="true">
         <path d="M7 5l-5 5 5 5M13 5l5 5-5 5" />

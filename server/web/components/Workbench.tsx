@@ -9,10 +9,12 @@ import { useFilmStrip } from "@/hooks/useFilmStrip";
 import { useHealth } from "@/hooks/useHealth";
 import { useIncoming } from "@/hooks/useIncoming";
 import { useLeaveWarning } from "@/hooks/useLeaveWarning";
+import { useMessages } from "@/hooks/useMessages";
 import { usePicture } from "@/hooks/usePicture";
 import { useSettings } from "@/hooks/useSettings";
 import { useShortcuts } from "@/hooks/useShortcuts";
 import type { Layer } from "@/lib/classes";
+import type { Messages } from "@/lib/messages";
 import { compared, hundredths, layersOf, moved, seen } from "@/lib/settings";
 import { selectedOf, troubleOf, worthKeeping } from "@/lib/strip";
 
@@ -31,6 +33,7 @@ import { Worklist } from "./Worklist";
 
 /** The whole page: the photographs, how they are looked at, and what is told of them. */
 export function Workbench() {
+  const words = useMessages();
   const [strip, dispatch] = useFilmStrip();
   const [settings, change] = useSettings();
   const [shortcuts, setShortcuts] = useState(true);
@@ -108,7 +111,7 @@ export function Workbench() {
           {selected && picture && (
             <Viewer
               picture={picture}
-              label={`${selected.file.name}: ${settings.view === "overlay" ? "vessels" : settings.view}.`}
+              label={`${selected.file.name}: ${words.viewer.label[settings.view]}.`}
               layers={layers}
               settings={settings}
               shortcuts={shortcuts}
@@ -123,23 +126,23 @@ export function Workbench() {
               again={(remedy) => dispatch({ type: "again", remedy })}
             />
           )}
-          {dragging && <p className={styles.drop}>Drop to add</p>}
+          {dragging && <p className={styles.drop}>{words.invitation.drop}</p>}
           <Undo undo={strip.undo} dispatch={dispatch} onPressed={() => stage.current?.focus({ preventScroll: true })} />
         </main>
         {selected && (
-          <nav className={styles.strip} aria-label="Film strip">
+          <nav className={styles.strip} aria-label={words.filmStrip}>
             <FilmStrip strip={strip} dispatch={dispatch} onEmpty={toInput} />
           </nav>
         )}
         {selected && (
-          <aside className={styles.panel} aria-label="Result">
+          <aside className={styles.panel} aria-label={words.panel.title}>
             <Panel {...{ strip, dispatch, selected, result, layers, densities, settings, change, download, health }} />
-            <Announcement text={announced(layers, densities)} />
+            <Announcement text={announced(layers, densities, words)} />
           </aside>
         )}
         <footer className={styles.footer}>
-          <strong>Not a medical device.</strong> Not for diagnosis or treatment.
-          {health && !health.ready && " The server is getting ready."}
+          <strong>{words.notMedical}</strong> {words.notForDiagnosis}
+          {health && !health.ready && ` ${words.notice.gettingReady}`}
         </footer>
         <Help dialog={help} shortcuts={shortcuts} onShortcuts={setShortcuts} />
       </div>
@@ -158,9 +161,13 @@ export function Workbench() {
 }
 
 /** The densities of what is shown, as a sentence; empty before they are known. */
-function announced(layers: readonly Layer[], densities: readonly string[]): string {
+function announced(
+  layers: readonly Layer[],
+  densities: readonly (number | undefined)[],
+  { percent, panel: words }: Messages,
+): string {
   const parts = layers.flatMap(({ name, shown }, number) =>
-    shown ? `${name || "vessels"} ${densities[number]} %` : [],
+    shown ? `${name || words.vessels} ${percent(densities[number])}` : [],
   );
-  return densities.includes("–") ? "" : `Density: ${parts.join(", ")}`;
+  return densities.includes(undefined) ? "" : words.announced(parts);
 }

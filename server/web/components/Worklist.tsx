@@ -2,6 +2,7 @@ import { type Dispatch, type KeyboardEvent, useCallback, useEffect, useRef } fro
 import { flushSync } from "react-dom";
 
 import { useCovers } from "@/hooks/useCovers";
+import { useMessages } from "@/hooks/useMessages";
 import { useSaveAll } from "@/hooks/useSaveAll";
 import type { Settings } from "@/lib/settings";
 import type { Photograph, Strip, StripAction } from "@/lib/strip";
@@ -12,11 +13,7 @@ import { Card } from "./Card";
 import { SaveMenu } from "./SaveMenu";
 import styles from "./Worklist.module.css";
 
-const SORTS: readonly (readonly [Sort, string])[] = [
-  ["name", "Name"],
-  ["density", "Density"],
-  ["state", "State"],
-];
+const SORTS: readonly Sort[] = ["name", "density", "state"];
 
 interface Props {
   readonly strip: Strip;
@@ -28,40 +25,38 @@ interface Props {
 
 /** All photographs side by side, under what is told and saved of all of them. */
 export function Worklist({ strip, dispatch, settings, onEmpty }: Props) {
+  const { place, tryAgain, worklist: words } = useMessages();
   const { photographs, sort } = strip;
   const saving = useSaveAll(photographs, settings);
   const { all, done, attention } = tallyOf(photographs);
-  const need = attention === 1 ? "1 needs attention" : `${attention} need attention`;
+  const need = words.attention(attention);
   return (
     <div className={styles.worklist}>
       <div className={styles.bar}>
         <p className={styles.tally}>
-          <strong>
-            {done} of {all}
-          </strong>{" "}
-          done
+          {words.tally(<strong key="done">{place(done, all)}</strong>)}
           {attention > 0 && <span className={styles.attention}> · {need}</span>}
         </p>
         {photographs.some(mayPass) && (
           <button type="button" className={styles.again} onClick={() => dispatch({ type: "again", remedy: "retry" })}>
-            Try again
+            {tryAgain}
           </button>
         )}
         <p className={styles.said} role="status">
           {saving.said}
         </p>
         <label className={styles.sort}>
-          Sort by
+          {words.sort}
           <select value={sort} onChange={({ target }) => dispatch({ type: "sort", by: target.value as Sort })}>
-            {SORTS.map(([by, name]) => (
+            {SORTS.map((by) => (
               <option key={by} value={by}>
-                {name}
+                {words.by[by]}
               </option>
             ))}
           </select>
         </label>
         <SaveMenu saving={saving} off={done === 0} />
-        <Announcement text={`${done} of ${all} done${attention ? `, ${need}` : ""}`} />
+        <Announcement text={[words.told(done, all), attention ? need : ""].filter(Boolean).join(", ")} />
       </div>
       <Grid strip={strip} dispatch={dispatch} settings={settings} onEmpty={onEmpty} />
     </div>
@@ -75,6 +70,7 @@ function mayPass({ progress }: Photograph): boolean {
 
 /** One card is reached by Tab, the others from there by arrow keys. */
 function Grid({ strip, dispatch, settings, onEmpty }: Props) {
+  const words = useMessages();
   const { photographs, selected } = strip;
   const grid = useRef<HTMLOListElement>(null);
   const current = useRef<HTMLButtonElement>(null);
@@ -105,7 +101,7 @@ function Grid({ strip, dispatch, settings, onEmpty }: Props) {
   };
 
   return (
-    <ol ref={grid} className={styles.grid} aria-label="Photographs" onKeyDown={press}>
+    <ol ref={grid} className={styles.grid} aria-label={words.photographs} onKeyDown={press}>
       {photographs.map((one) => (
         <Card
           key={one.id}

@@ -22,7 +22,7 @@ test("a new density is announced once the slider rests", async ({ page }) => {
   const said = page.getByTestId("announcement");
   await page.keyboard.press("{");
   const density = await page.getByTestId("density").textContent();
-  await expect(said).toHaveText(`Density: vessels ${density} %`);
+  await expect(said).toHaveText(`Density: vessels ${density}`);
 });
 
 test("with forced colours sliders, switch, chosen view and frame are seen", async ({ page }) => {

@@ -14,7 +14,7 @@ test("each class has its colour, switch, threshold and density, and is saved as 
   await vein.fill("0.3");
   const { classes } = JSON.parse(String(await fromApi(page, "json", "artery:0.5,vein:0.3")));
   for (const [number, { statistics }] of classes.entries())
-    await expect(page.getByTestId("density").nth(number)).toHaveText((100 * statistics.density).toFixed(1));
+    await expect(page.getByTestId("density").nth(number)).toHaveText(`${(100 * statistics.density).toFixed(1)} %`);
 
   const saved = async (button: string) => {
     const downloading = page.waitForEvent("download");

@@ -33,7 +33,7 @@ test("upload, slide, download: byte for byte what the API answers; nothing leave
   await page.keyboard.press("Escape");
   await expectDownloads(page, 0.25);
   const { statistics } = JSON.parse(String(await fromApi(page, "json", 0.25)));
-  await expect(page.getByTestId("density")).toHaveText((100 * statistics.vessel_density).toFixed(1));
+  await expect(page.getByTestId("density")).toHaveText(`${(100 * statistics.vessel_density).toFixed(1)} %`);
   const [whole, onServer] = [
     ...(await page.getByText("of it on the server").textContent())!.matchAll(/([\d.]+) (m?s)/g),
   ].map(([, number, unit]) => Number(number) * (unit === "s" ? 1000 : 1));

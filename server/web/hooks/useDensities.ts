@@ -5,13 +5,16 @@ import { insideOf, type Outline } from "@/lib/field";
 import { density } from "@/lib/probability";
 import type { Picture } from "@/lib/renderer";
 import type { Result } from "@/lib/strip";
-import { percent } from "@/lib/words";
 
 const NONE: readonly Outline[] = [];
 const MOMENT = 60; // ms that thresholds rest before pixels are counted
 
-/** The density of each layer in %, with one decimal; "–" where it is not known. */
-export function useDensities(result: Result | null, picture: Picture | null, layers: readonly Layer[]): string[] {
+/** The density of each layer 0..1; undefined where it is not known. */
+export function useDensities(
+  result: Result | null,
+  picture: Picture | null,
+  layers: readonly Layer[],
+): (number | undefined)[] {
   const [counted, setCounted] = useState<{ picture: Picture; shares: number[] } | null>(null);
   const { width = 0, height = 0, outlines = NONE } = result ?? {};
   const inside = useMemo(
@@ -27,7 +30,7 @@ export function useDensities(result: Result | null, picture: Picture | null, lay
   }, [picture, layers, inside]);
 
   const [first] = layers;
-  if (result?.counts && first) return [percent(density(result.counts, first.threshold))];
+  if (result?.counts && first) return [density(result.counts, first.threshold)];
   const shares = inside && counted?.picture === picture ? counted?.shares : undefined;
-  return layers.map((_, number) => percent(shares?.[number]));
+  return layers.map((_, number) => shares?.[number]);
 }

@@ -1,8 +1,10 @@
 import { useState } from "react";
 
+import { useMessages } from "@/hooks/useMessages";
 import type { Format } from "@/lib/api";
-import { trouble } from "@/lib/errors";
+import { adviceOf, trouble } from "@/lib/errors";
 import { save } from "@/lib/files";
+import type { Saying } from "@/lib/messages";
 import { filesOfAll } from "@/lib/saveAll";
 import type { Settings } from "@/lib/settings";
 import type { Photograph } from "@/lib/strip";
@@ -18,26 +20,28 @@ export interface SaveAll {
   readonly said: string;
 }
 
-const NAMES: Record<Saving, string> = { mask: "masks", overlay: "overlays", geojson: "outlines", csv: "table" };
+const NAMES = { mask: "masks", overlay: "overlays", geojson: "outlines" } as const; // of files
 
 export function useSaveAll(photographs: readonly Photograph[], settings: Settings): SaveAll {
   const [busy, setBusy] = useState(false);
-  const [said, setSaid] = useState("");
+  const [said, setSaid] = useState<Saying | null>(null);
+  const words = useMessages();
+  const say = (saying: Saying) => setSaid(() => saying);
 
   const saveFiles = async (format: Exclude<Saving, "csv">) => {
     const all = photographs.filter(({ progress }) => progress.step === "done").length;
-    const tell = (count: number) => setSaid(`Preparing ${NAMES[format]}: ${count} of ${all}`);
+    const tell = (count: number) => say(({ place, saveAll }) => `${saveAll.preparing[format]}: ${place(count, all)}`);
     setBusy(true);
     tell(0);
     try {
       const { zips, failed } = await filesOfAll(photographs, format, settings, tell);
       for (const [number, zip] of zips.entries())
         save(zip, `vessels-${NAMES[format]}${number ? `-${number + 1}` : ""}.zip`);
-      const missing = failed.length ? ` The server made none of ${failed.join(", ")}.` : "";
-      setSaid(`${all - failed.length} ${NAMES[format]} saved.${missing}`);
+      const missing = failed.join(", ");
+      say(({ saveAll }) => saveAll.saved[format](all - failed.length) + (missing && ` ${saveAll.missing(missing)}`));
     } catch (error) {
-      const { title, advice } = trouble(error);
-      setSaid(`${title}. ${advice}`);
+      const told = trouble(error);
+      say((words) => adviceOf(told, words));
     } finally {
       setBusy(false);
     }
@@ -46,7 +50,7 @@ export function useSaveAll(photographs: readonly Photograph[], settings: Setting
     if (busy) return;
     if (what !== "csv") return void saveFiles(what);
     save(new Blob([tableOf(photographs)], { type: "text/csv" }), "vessels.csv");
-    setSaid("Table saved.");
+    say(({ saveAll }) => saveAll.saved.csv);
   };
-  return { start, busy, said };
+  return { start, busy, said: said?.(words) ?? "" };
 }

@@ -1,9 +1,12 @@
-/** What the person at the screen is told: what happened and what to do. */
+import type { Messages } from "@/lib/messages";
+
+export type Cause = keyof Messages["trouble"];
+
+/** What went wrong. */
 export interface Trouble {
-  readonly title: string;
-  readonly advice: string;
-  /** The server's own words, for whoever looks after it; empty when there are none. */
-  readonly detail: string;
+  readonly cause: Cause;
+  /** The words of whoever told it, mostly the server's. */
+  readonly said: string;
   /** What may let the same photograph pass: another try, or the server's API key. */
   readonly remedy: "retry" | "key" | null;
 }
@@ -18,101 +21,28 @@ export class ApiError extends Error {
   }
 }
 
-/** Without advice, the server's words are it: they name what is wrong with the file and what helps. */
-type Words = Omit<Trouble, "detail" | "advice"> & { readonly advice?: string };
-
-const WORDS: Record<string, Words> = {
-  ImageDecodeError: {
-    title: "This file could not be opened as a photograph",
-    remedy: null,
-  },
-  ImageTooLargeError: {
-    title: "This photograph is too large",
-    remedy: null,
-  },
-  FieldOfViewError: {
-    title: "No retina could be found",
-    advice: "The photograph is black or shows next to nothing of the eye. Check that it is the right file.",
-    remedy: null,
-  },
-  BusyError: {
-    title: "The server is busy",
-    advice: "Other photographs are waiting. Try again in a moment.",
-    remedy: "retry",
-  },
-  NotReadyError: {
-    title: "The server is not ready",
-    advice: "It is starting or stopping. Try again in a moment.",
-    remedy: "retry",
-  },
-  InternalError: {
-    title: "Something went wrong on the server",
-    advice: "The photograph may be sent again. If it fails again, tell the person who runs the server.",
-    remedy: "retry",
-  },
-  Unreachable: {
-    title: "The server could not be reached",
-    advice: "Check that it is running and that this device is on the same network, then try again.",
-    remedy: "retry",
-  },
-  KeyNeeded: {
-    title: "This server asks for a key",
-    advice: "The person who runs the server knows it. This page forgets it when its tab is closed.",
-    remedy: "key",
-  },
-  KeyWrong: {
-    title: "That is not the server’s key",
-    advice: "Check it letter by letter, or ask the person who runs the server for it.",
-    remedy: "key",
-  },
-  Empty: {
-    title: "This file is empty",
-    advice: "It has 0 bytes: it was not copied or exported to its end. Fetch it again from where it comes from.",
-    remedy: null,
-  },
-  Unreadable: {
-    title: "This file can’t be read any more",
-    advice: "It was moved, renamed or changed after it was chosen, or its drive is gone. Add it again.",
-    remedy: null,
-  },
-  ProxyTooLarge: {
-    title: "This photograph is too large for the way to the server",
-    advice:
-      "A proxy in front of the server refuses files of this size. The person who runs it can allow larger ones " +
-      "(client_max_body_size); a smaller export of the photograph may pass.",
-    remedy: "retry",
-  },
-  ProxyRefused: {
-    title: "Access to the server is refused",
-    advice: "Something in front of the server refused this request. Sign in again, or ask the person who runs it.",
-    remedy: "retry",
-  },
-  BadGateway: {
-    title: "The server does not answer",
-    advice: "A proxy in front of it does, but not the server itself: it may be starting again. Try again in a moment.",
-    remedy: "retry",
-  },
-  GatewayTimeout: {
-    title: "The server took too long",
-    advice:
-      "A proxy in front of it stopped waiting. Try again; if it happens again, tell the person who runs the server.",
-    remedy: "retry",
-  },
-  CutOff: {
-    title: "The server broke off the upload",
-    advice: "The file may be larger than it accepts. Export the photograph at a smaller size, or try again.",
-    remedy: "retry",
-  },
-};
-
-const UNKNOWN: Words = {
-  title: "The photograph could not be analysed",
-  advice: "Try again. If it fails again, tell the person who runs the server.",
-  remedy: "retry",
+const REMEDIES: Readonly<Record<Cause, Trouble["remedy"]>> = {
+  ImageDecodeError: null,
+  ImageTooLargeError: null,
+  FieldOfViewError: null,
+  BusyError: "retry",
+  NotReadyError: "retry",
+  InternalError: "retry",
+  Unreachable: "retry",
+  KeyNeeded: "key",
+  KeyWrong: "key",
+  Empty: null,
+  Unreadable: null,
+  ProxyTooLarge: "retry",
+  ProxyRefused: "retry",
+  BadGateway: "retry",
+  GatewayTimeout: "retry",
+  CutOff: "retry",
+  Unknown: "retry",
 };
 
 /** What answers of something between the page and the server mean: it knows nothing of the API and sends HTML. */
-const BY_STATUS: Record<number, string> = {
+const BY_STATUS: Readonly<Record<number, Cause>> = {
   401: "ProxyRefused",
   403: "ProxyRefused",
   407: "ProxyRefused",
@@ -135,12 +65,31 @@ export function failure(status: number, body: string, keyed: boolean): ApiError 
   }
 }
 
-/** Any error in words a clinician understands. */
+/** The cause of any error. */
 export function trouble(error: unknown): Trouble {
   const type = error instanceof ApiError ? error.type : "";
   const said = error instanceof Error ? error.message : String(error);
-  const { title, advice, remedy } = WORDS[type] ?? UNKNOWN;
-  return advice === undefined
-    ? { title, advice: said.charAt(0).toUpperCase() + said.slice(1), detail: "", remedy }
-    : { title, advice, detail: said, remedy };
+  const cause = Object.hasOwn(REMEDIES, type) ? (type as Cause) : "Unknown";
+  return { cause, said, remedy: REMEDIES[cause] };
+}
+
+/** What the person at the screen is told: what happened and what to do. */
+export interface TroubleWords {
+  readonly title: string;
+  readonly advice: string;
+  /** The server's own words, for whoever looks after it; empty where there are none, or they are the advice. */
+  readonly detail: string;
+}
+
+export function wordsOf({ cause, said }: Trouble, messages: Messages): TroubleWords {
+  const words = messages.trouble[cause];
+  return "advice" in words
+    ? { ...words, detail: said }
+    : { ...words, advice: said.charAt(0).toUpperCase() + said.slice(1), detail: "" };
+}
+
+/** The same in a line. */
+export function adviceOf(trouble: Trouble, messages: Messages): string {
+  const { title, advice } = wordsOf(trouble, messages);
+  return `${title}. ${advice}`;
 }

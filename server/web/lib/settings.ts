@@ -87,11 +87,11 @@ export function compared({ view, wiper }: Settings): Partial<Settings> {
 }
 
 export const COLOURS = [
-  ["#33ccff", "Blue"],
-  ["#00ff66", "Green"],
-  ["#ffe600", "Yellow"],
-  ["#ff4fd8", "Magenta"],
-  ["#ffffff", "White"],
+  ["#33ccff", "blue"],
+  ["#00ff66", "green"],
+  ["#ffe600", "yellow"],
+  ["#ff4fd8", "magenta"],
+  ["#ffffff", "white"],
 ] as const;
 
 export function rgb(colour: string): Colour {

@@ -1,23 +1,32 @@
-/** What the help shows; the keys are bound where the thing is done. */
-export const SHORTCUTS: readonly (readonly [keys: readonly string[], does: string])[] = [
-  [["[", "]"], "Threshold down, up by 0.01"],
-  [["{", "}"], "Threshold down, up by 0.1"],
-  [["R"], "The model’s own threshold"],
-  [["V", "O", "M"], "Vessels, original, mask"],
-  [["C"], "Compare: wiper on or off"],
-  [["<", ">"], "Move the wiper"],
-  [["+", "−"], "Zoom in, out"],
-  [["0", "1"], "Fit to the window, 100 %"],
-  [["←", "→"], "Previous, next photograph"],
-  [["↑", "↓"], "A line up, down among all photographs. All four move an enlarged picture that has the focus"],
-  [["J", "K"], "Next, previous photograph"],
-  [["Enter", "Esc"], "Open a photograph, back to all"],
-  [["Delete"], "Remove the photograph that has the focus"],
-  [["Ctrl Z"], "Undo"],
-  [["U"], "Add photographs"],
-  [["S"], "Download the mask"],
-  [["?"], "This help"],
+import type { Messages } from "@/lib/messages";
+
+type Help = Messages["help"];
+
+/** What the help shows, by the entries of its words; the keys are bound where the thing is done. */
+export const SHORTCUTS: readonly (readonly [keys: readonly string[], does: keyof Help["does"]])[] = [
+  [["[", "]"], "step"],
+  [["{", "}"], "leap"],
+  [["R"], "reset"],
+  [["V", "O", "M"], "view"],
+  [["C"], "compare"],
+  [["<", ">"], "wipe"],
+  [["+", "−"], "zoom"],
+  [["0", "1"], "fit"],
+  [["←", "→"], "arrows"],
+  [["↑", "↓"], "lines"],
+  [["J", "K"], "next"],
+  [["enter", "escape"], "open"],
+  [["delete"], "delete"],
+  [["undo"], "undo"],
+  [["U"], "add"],
+  [["S"], "save"],
+  [["?"], "help"],
 ];
+
+/** What is written on a key: a letter or sign, or a name that each language has of its own. */
+export function keyName(key: string, names: Help["keys"]): string {
+  return (names as Readonly<Record<string, string>>)[key] ?? key;
+}
 
 /** What a key that is held does once only. */
 const ONCE = ["c", "s", "u", "?"];

@@ -1,3 +1,5 @@
+import { wordsOf } from "@/lib/errors";
+import { en } from "@/lib/messages/en";
 import { layersOf } from "@/lib/settings";
 import type { Photograph, Result } from "@/lib/strip";
 import { sharesOf, stateOf } from "@/lib/worklist";
@@ -8,7 +10,8 @@ const FORMULA = /^[=+\-@\t\r]/; // what spreadsheets would compute
 
 /**
  * All photographs as CSV (RFC 4180, UTF-8 with a mark for spreadsheets): a row for each, or for each of its classes. Densities
- * are shares of the field of view, 0..1. What has no result has a row too: `warnings` tells why.
+ * are shares of the field of view, 0..1. What has no result has a row too: `warnings` tells why. In
+ * English whatever the page speaks, for programs read it too.
  */
 export function tableOf(photographs: readonly Photograph[]): string {
   const rows = photographs.flatMap(rowsOf);
@@ -26,7 +29,7 @@ function rowsOf(photograph: Photograph): string[][] {
   const { file, progress, thresholds } = photograph;
   const state = stateOf(photograph);
   if (progress.step !== "done") {
-    const why = progress.step === "failed" ? progress.trouble.title : "";
+    const why = progress.step === "failed" ? wordsOf(progress.trouble, en).title : "";
     return [[file.name, "", "", "", "", "", "", "", state, why]];
   }
   const { result } = progress;

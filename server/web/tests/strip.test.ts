@@ -12,7 +12,7 @@ import {
   worthKeeping,
 } from "@/lib/strip";
 
-const TROUBLE: Trouble = { title: "", advice: "", detail: "", remedy: "retry" };
+const TROUBLE: Trouble = { cause: "BusyError", said: "", remedy: "retry" };
 
 function after(...actions: StripAction[]): Strip {
   return actions.reduce(reduceStrip, EMPTY);

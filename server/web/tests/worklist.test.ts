@@ -28,7 +28,7 @@ function photograph(id: number, name: string, change: Partial<Photograph> = {}, 
 }
 
 const failed = {
-  progress: { step: "failed", trouble: { title: "No retina, found", advice: "", detail: "", remedy: null } },
+  progress: { step: "failed", trouble: { cause: "FieldOfViewError", said: "", remedy: null } },
 } as const;
 const doubtful = { ...RESULT, warnings: ["It looks blurred."] };
 const names = (photographs: readonly Photograph[]) => photographs.map(({ file }) => file.name);
@@ -63,7 +63,7 @@ test("the table has a row for each, escapes what is no plain text, and lets no s
   expect(tableOf(all)).toBe(
     "\ufefffile,width,height,threshold,density,model,version,state,warnings\r\n" +
       '"\'=a,""b"".jpg",5,2,0.5,0.500000,my fundus,1.2.0,done,\r\n' +
-      'c.jpg,,,,,,,failed,"No retina, found"\r\n',
+      "c.jpg,,,,,,,failed,No retina could be found\r\n",
   );
   const classes = ["artery", "vein"].map((name) => ({ name, colour: "#000000", threshold: 0.4 }));
   const result = { ...RESULT, classes, counts: null };

@@ -1,9 +1,9 @@
 import { expect, test } from "vitest";
 
-import { duration } from "@/lib/words";
+import { en } from "@/lib/messages/en";
 
 test("milliseconds below a second, tenths of a second above", () => {
-  expect([0.4, 38.6, 999, 1000, 1540, 61_234].map(duration)).toEqual([
+  expect([0.4, 38.6, 999, 1000, 1540, 61_234].map(en.duration)).toEqual([
     "0 ms",
     "39 ms",
     "999 ms",
