@@ -1,8 +1,13 @@
 """Many photographs on the machines of a Ray cluster: a Segmenter for each GPU, or for each group of cores."""
 
+import logging
+import os
+import re
+import socket
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -34,7 +39,10 @@ P = TypeVar("P", bound=Path | Frame)
 _CORES = 4  # of a worker at most, where nothing is said: two with four cores each do more than one with eight
 _AT_ONCE = 4  # photographs that a worker works on: decoding one and encoding another overlap with the network
 _GIVEN = 2 * _AT_ONCE  # photographs that a worker has at most: the next ones are there when it is done with these
+_CONNECTING = 5.0  # s for a connection: Ray itself would try for a minute or two
+_PATIENCE = 5.0  # s, after which it is said what is waited for
 _RETRIES = 3  # times that a photograph is tried again whose worker ended: by then it is likely that it ends them
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -83,15 +91,18 @@ class Cluster:
         """
         self._ray = _import_ray()
         try:
+            _check_reachable(address)
             local: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
-            self._ray.init(address, log_to_driver=False, logging_level="ERROR", **local)
-        except (ConnectionError, RuntimeError, ValueError) as error:
+            with _told_when_long(lambda: f"{address} is reached; waiting for an answer of Ray"):
+                self._ray.init(address, log_to_driver=False, logging_level="ERROR", **local)
+        except (OSError, RuntimeError, ValueError) as error:
             raise OptionError(
                 f"no cluster of Ray at {address} ({first_line(error)}). Expected local, auto or HOST:PORT of one."
             ) from None
         try:
-            self._workers = self._start_workers(choice)
-            self.manifest, self.info = self._ask_facts()
+            self._workers, needs = self._start_workers(choice)
+            with _told_when_long(lambda: self._describe_wait(address, needs)):
+                self.manifest, self.info = self._ask_facts()
         except BaseException:
             self.close()
             raise
@@ -125,27 +136,42 @@ class Cluster:
                 yield DeviceError(f"the workers that segmented it ended, {_RETRIES + 1} times. See the logs of Ray.")
             idle.append(worker)
 
-    def _start_workers(self, choice: ModelChoice) -> list[Any]:
-        """A worker for each GPU or group of cores."""
+    def _start_workers(self, choice: ModelChoice) -> tuple[list[Any], dict[str, int]]:
+        """A worker for each GPU or group of cores, and what each needs: {"CPU": 4}."""
         machines = [machine["Resources"] for machine in self._ray.nodes() if machine["Alive"]]
         cores = [int(machine.get("CPU", 0)) for machine in machines if machine.get("CPU", 0) >= 1]
         gpus = sum(int(machine.get("GPU", 0)) for machine in machines)
         if choice.device.startswith("cuda") or (choice.device == "auto" and gpus):
             if not gpus:
                 raise DeviceError(f"device {choice.device!r}: the cluster has no GPU. Use --device cpu.")
-            count, needs = gpus, {"num_gpus": 1, "num_cpus": 1}
+            count, needs = gpus, {"GPU": 1, "CPU": 1}
         else:
             threads = choice.threads or min([_CORES, *cores])
-            count, needs = sum(one // threads for one in cores), {"num_cpus": threads}
+            count, needs = sum(one // threads for one in cores), {"CPU": threads}
             choice = replace(choice, threads=threads)
         if not count:
             if not cores:
                 raise OptionError("no machine of the cluster has any cores.")
             raise OptionError(f"threads is {choice.threads}, and no machine of the cluster has as many cores.")
         make = self._ray.remote(_Worker).options(
-            max_restarts=-1, max_task_retries=_RETRIES, max_concurrency=_AT_ONCE, **needs
+            max_restarts=-1, max_task_retries=_RETRIES, max_concurrency=_AT_ONCE,
+            **{f"num_{kind.lower()}s": number for kind, number in needs.items()},
+        )  # fmt: skip
+        return [make.remote(choice.absolute()) for _ in range(count)], needs
+
+    def _describe_wait(self, address: str, needs: dict[str, int]) -> str:
+        """Why the workers are not there yet: most often, others have the cores."""
+        begun = [worker.__ray_ready__.remote() for worker in self._workers]
+        ready, missing = self._ray.wait(begun, num_returns=len(begun), timeout=1)
+        if not missing:
+            return f"waiting for the {len(ready)} workers of the cluster at {address} to load the model"
+        total, free = self._ray.cluster_resources(), self._ray.available_resources()
+        wanted = " and ".join(f"{number} {kind}" for kind, number in needs.items())
+        there = " and ".join(f"{total.get(kind, 0):g} {kind} ({free.get(kind, 0):g} free)" for kind in needs)
+        return (
+            f"waiting for {len(missing)} of {len(begun)} workers, each of {wanted}: "
+            f"the cluster at {address} has {there}"
         )
-        return [make.remote(choice.absolute()) for _ in range(count)]
 
     def _ask_facts(self) -> tuple[Manifest, Info]:
         """What the workers loaded. Raises their error, OptionError where they would compute in different ways, and
@@ -213,6 +239,31 @@ class _Worker:
             return type(error)(str(error).replace(there, named))
         except OSError as error:
             return error.with_traceback(None)
+
+
+def _check_reachable(address: str) -> None:
+    """Raises OSError for a host and port where nobody listens, and ValueError for such that can't be."""
+    named = os.environ.get("RAY_ADDRESS", address) if address == "auto" else address
+    found = re.fullmatch(r"(?:ray://)?(\[[^\]]+\]|[^:/\[\]]+):(\d+)", named)
+    if found is None:
+        return  # local, or what Ray knows better
+    host, port = found[1].strip("[]"), int(found[2])
+    if not 0 < port < 2**16:
+        raise ValueError(f"there is no port {port}")
+    socket.create_connection((host, port), _CONNECTING).close()
+
+
+@contextmanager
+def _told_when_long(describe: Callable[[], str]) -> Iterator[None]:
+    """Says once what is waited for."""
+    timer = threading.Timer(_PATIENCE, lambda: logger.info("%s", describe()))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()  # what it asks of Ray would begin a cluster once this one is left
 
 
 def _fetch_photo(address: Any, limits: Limits) -> bytes:

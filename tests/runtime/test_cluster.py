@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from commands import save
+from serving import free_port, wait_until
 
 from vesselrt.runtime import cluster
 from vesselrt.runtime.cluster import Cluster, ModelChoice
@@ -86,6 +87,38 @@ def test_an_address_where_no_cluster_answers(monkeypatch: pytest.MonkeyPatch) ->
         Cluster("auto", ModelChoice())
 
 
+@pytest.mark.parametrize("prefix", ["", "ray://"])
+def test_an_address_where_nobody_listens_is_told_before_ray_tries(monkeypatch: pytest.MonkeyPatch, prefix: str) -> None:
+    asked = list[object]()
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(init=lambda *given, **_: asked.append(given)))
+    address = f"{prefix}127.0.0.1:{free_port()}"
+    with pytest.raises(OptionError, match=rf"^no cluster of Ray at {address} \(.*refused\)\. Expected local"):
+        Cluster(address, ModelChoice())
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    with pytest.raises(OptionError, match=r"^no cluster of Ray at auto \(.*refused\)"):
+        Cluster("auto", ModelChoice())
+    with pytest.raises(OptionError, match="there is no port 70000"):
+        Cluster(f"{prefix}127.0.0.1:70000", ModelChoice())
+    assert not asked
+
+
+def test_what_a_busy_cluster_is_waited_for_is_said(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    said = "waiting for 1 of 2 workers, each of 4 CPU: the cluster at auto has 8 CPU (0 free)"
+
+    def answer_late() -> list[Any]:
+        wait_until(lambda: said in caplog.messages)
+        return [info_of("cpu", "f32")]
+
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(cluster, "_PATIENCE", 0.01)
+    monkeypatch.setattr(cluster, "_import_ray", lambda: _Ray([{"CPU": 8.0}], answer_late))
+    with caplog.at_level("INFO", "vesselrt"):
+        Cluster("auto", ModelChoice())
+    assert caplog.messages.count(said) == 1
+
+
 def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'vesselrt\[ray\]'"):
@@ -100,7 +133,9 @@ class _Ray:
 
     exceptions = SimpleNamespace(RayError=Error)
 
-    def __init__(self, machines: list[dict[str, float]], answers: list[Any] | Exception) -> None:
+    def __init__(
+        self, machines: list[dict[str, float]], answers: "list[Any] | Exception | Callable[[], list[Any]]"
+    ) -> None:
         self._machines, self._answers = machines, answers
         self.options: dict[str, Any] = {}
         self.started = list[ModelChoice]()
@@ -118,7 +153,7 @@ class _Ray:
     def remote(self, _: object) -> Any:
         def start(choice: ModelChoice) -> Any:
             self.started.append(choice)
-            return SimpleNamespace(describe=SimpleNamespace(remote=lambda: None))
+            return SimpleNamespace(**dict.fromkeys(("describe", "__ray_ready__"), SimpleNamespace(remote=lambda: None)))
 
         def options(**given: Any) -> Any:
             self.options = given
@@ -126,7 +161,18 @@ class _Ray:
 
         return SimpleNamespace(options=options)
 
+    def wait(self, begun: list[Any], **_: object) -> tuple[list[Any], list[Any]]:
+        return begun[:1], begun[1:]
+
+    def cluster_resources(self) -> dict[str, float]:
+        return {"CPU": 8.0}
+
+    def available_resources(self) -> dict[str, float]:
+        return {}
+
     def get(self, _: object) -> list[Any]:
+        if callable(self._answers):
+            return self._answers()
         if isinstance(self._answers, Exception):
             raise self._answers
         return self._answers
