@@ -8,8 +8,10 @@ import asyncio
 import json
 import math
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
 from http import HTTPStatus
 from typing import Any, TypeAlias
 from urllib.parse import quote, unquote
@@ -28,9 +30,16 @@ _SERVICE = "inference.GRPCInferenceService"
 _FORWARDED = frozenset({"x-api-key", "authorization", "x-request-id", "traceparent", "tracestate"})
 _MOST_CALLS = 16
 _BESIDE = 64 * 1024  # bytes of a message beside the photograph
-_AGE_MS, _GRACE_MS = 600_000, 60_000
-"""After which a connection is renewed."""
-_STATUSES = {
+_CONNECTIONS_MS = {
+    "grpc.server_handshake_timeout_ms": 10_000,
+    "grpc.max_connection_idle_ms": 60_000,  # without a call
+    "grpc.keepalive_time_ms": 60_000,  # after so long a silence a peer is asked whether it is still there
+    "grpc.keepalive_timeout_ms": 20_000,
+    "grpc.max_connection_age_ms": 600_000,  # it is renewed
+    "grpc.max_connection_age_grace_ms": 60_000,
+}
+"""How long connections may live."""
+_STATUSES: dict[int, Any] = {
     HTTPStatus.UNAUTHORIZED: grpc.StatusCode.UNAUTHENTICATED,
     HTTPStatus.NOT_FOUND: grpc.StatusCode.NOT_FOUND,
     HTTPStatus.REQUEST_TIMEOUT: grpc.StatusCode.DEADLINE_EXCEEDED,
@@ -38,7 +47,9 @@ _STATUSES = {
     HTTPStatus.SERVICE_UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
 }
 _Context: TypeAlias = Any  # grpc.aio.ServicerContext; grpcio brings no types
-_Call = Callable[[Any, _Context], Awaitable[Any]]
+_Call = Callable[[Any, _Context], Awaitable[dict[str, Any]]]
+"""From the message of a call to the fields of its answer."""
+_PathOf = Callable[[Any], str]
 
 
 def add_grpc(app: FastAPI, settings: ServerSettings) -> FastAPI:
@@ -73,8 +84,7 @@ def make_server(app: ASGIApp, settings: ServerSettings) -> grpc.aio.Server:
         options=[
             ("grpc.max_receive_message_length", settings.max_bytes + _BESIDE),
             ("grpc.max_send_message_length", -1),
-            ("grpc.max_connection_age_ms", _AGE_MS),
-            ("grpc.max_connection_age_grace_ms", _GRACE_MS),
+            *_CONNECTIONS_MS.items(),
             ("grpc.max_concurrent_streams", calls),
             ("grpc.so_reuseport", int(settings.workers > 1)),
         ],
@@ -84,7 +94,7 @@ def make_server(app: ASGIApp, settings: ServerSettings) -> grpc.aio.Server:
         name: grpc.stream_unary_rpc_method_handler(
             _with_time_limit(call, settings.body_timeout),
             request_deserializer=getattr(messages, f"{name}Request").FromString,
-            response_serializer=getattr(messages, f"{name}Response").SerializeToString,
+            response_serializer=partial(_serialize, getattr(messages, f"{name}Response")),
         )
         for name, call in gateway.calls.items()
     }
@@ -100,6 +110,10 @@ def calls_at_once(settings: ServerSettings) -> int:
     """
     most = settings.max_memory or usual_budget(settings.workers)
     return max(1, min(_MOST_CALLS, most // (2 * (settings.max_bytes + _BESIDE))))
+
+
+def _serialize(kind: type[Any], fields: dict[str, Any]) -> Any:
+    return kind(**fields).SerializeToString()
 
 
 def _with_time_limit(call: _Call, seconds: float) -> _Call:
@@ -126,33 +140,30 @@ class _Gateway:
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
         self.calls: dict[str, _Call] = {
-            "ServerLive": self._server_live,
-            "ServerReady": self._server_ready,
-            "ModelReady": self._model_ready,
-            "ServerMetadata": self._server_metadata,
-            "ModelMetadata": self._model_metadata,
-            "ModelInfer": self._model_infer,
+            "ServerLive": self._flag_call("live", lambda _: "/v2/health/live"),
+            "ServerReady": self._flag_call("ready", lambda _: "/v2/health/ready"),
+            "ModelReady": self._flag_call("ready", lambda asked: f"{_model_path(asked.name, asked.version)}/ready"),
+            "ServerMetadata": self._facts_call(lambda _: "/v2"),
+            "ModelMetadata": self._facts_call(lambda asked: _model_path(asked.name, asked.version)),
+            "ModelInfer": self._infer,
         }
 
-    async def _server_live(self, _: Any, context: _Context) -> Any:
-        return messages.ServerLiveResponse(live=await self._is_ready(context, "/v2/health/live"))
+    def _flag_call(self, field: str, path_of: _PathOf) -> _Call:
+        async def call(asked: Any, context: _Context) -> dict[str, Any]:
+            answer = await self._request(context, path_of(asked))
+            if answer.status != HTTPStatus.SERVICE_UNAVAILABLE:
+                await _checked(context, answer)
+            return {field: answer.status == HTTPStatus.OK}
 
-    async def _server_ready(self, _: Any, context: _Context) -> Any:
-        return messages.ServerReadyResponse(ready=await self._is_ready(context, "/v2/health/ready"))
+        return call
 
-    async def _model_ready(self, asked: Any, context: _Context) -> Any:
-        path = f"{_model_path(asked.name, asked.version)}/ready"
-        return messages.ModelReadyResponse(ready=await self._is_ready(context, path))
+    def _facts_call(self, path_of: _PathOf) -> _Call:
+        async def call(asked: Any, context: _Context) -> Any:
+            return json.loads(bytes(await _checked(context, await self._request(context, path_of(asked)))))
 
-    async def _server_metadata(self, _: Any, context: _Context) -> Any:
-        return messages.ServerMetadataResponse(**json.loads(await self._get(context, "/v2")))
+        return call
 
-    async def _model_metadata(self, asked: Any, context: _Context) -> Any:
-        return messages.ModelMetadataResponse(
-            **json.loads(await self._get(context, _model_path(asked.name, asked.version)))
-        )
-
-    async def _model_infer(self, asked: Any, context: _Context) -> Any:
+    async def _infer(self, asked: Any, context: _Context) -> Any:
         path = f"{_model_path(asked.model_name, asked.model_version)}/infer"
         try:
             head, tensors = _parts_of(asked)
@@ -162,82 +173,66 @@ class _Gateway:
             del asked
         body = [b"".join([head, *tensors])]
         del tensors  # the photograph is in the body now, which the application alone holds
-        answer = await self._request(context, "POST", path, body, {LENGTH: str(len(head))})
-        return _response_of(await _checked(context, answer), int(answer.headers[LENGTH.lower()]))
+        answer = await self._request(context, path, body, **{LENGTH: str(len(head))})
+        return _response_of(await _checked(context, answer), int(answer.headers[LENGTH.lower().encode()]))
 
-    async def _is_ready(self, context: _Context, path: str) -> bool:
-        answer = await self._request(context, "GET", path)
-        if answer.status == HTTPStatus.SERVICE_UNAVAILABLE:
-            return False
-        await _checked(context, answer)
-        return True
+    async def _request(self, context: _Context, path: str, body: list[bytes] | None = None, **more: str) -> "_Answer":
+        """What the application answers to GET, or to POST of a body, which it takes out of `body`. `more`: headers.
 
-    async def _get(self, context: _Context, path: str) -> bytes:
-        return bytes(await _checked(context, await self._request(context, "GET", path)))
-
-    async def _request(
-        self,
-        context: _Context,
-        method: str,
-        path: str,
-        body: list[bytes] | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> "_Answer":
-        """What the application answers; it takes the body out of `body`. A caller that leaves cancels it."""
-        rest = body or [b""]
+        A caller that leaves has disconnected.
+        """
+        method, rest = "POST" if body else "GET", body or [b""]
         named = {name: value for name, value in context.invocation_metadata() or () if name in _FORWARDED}
         left = context.time_remaining()
         if left is not None and math.isfinite(left):
             named["x-request-timeout"] = f"{max(left, 0.001):.3f}"
-        named |= {**(headers or {}), "content-length": str(len(rest[0]))}
+        named |= {**more, "content-length": str(len(rest[0]))}
         scope: Scope = {
             "type": "http", "asgi": {"version": "3.0"}, "http_version": "2", "scheme": "http", "method": method,
             "path": unquote(path), "raw_path": path.encode(), "query_string": b"", "root_path": "",
             "headers": [(name.lower().encode(), str(one).encode("latin-1", "replace")) for name, one in named.items()],
             "client": (unquote(context.peer()), 0), "server": ("grpc", 0), "state": {},
         }  # fmt: skip
-        answer = _Answer()
+        answer, gone = _Answer(), asyncio.Event()
 
         async def receive() -> Message:
             if rest:
                 return {"type": "http.request", "body": rest.pop(), "more_body": False}
-            await asyncio.get_running_loop().create_future()  # it leaves by cancelling this call
-            raise AssertionError
+            await gone.wait()
+            return {"type": "http.disconnect"}
 
         async def send(message: Message) -> None:
             if share := scope["state"].get("share"):  # the answer is held here, until the last of it was made
                 share.take(len(message.get("body", b"")))
-            answer.take(message)
+            if message["type"] == "http.response.start":
+                answer.status, answer.headers = message["status"], dict(message["headers"])
+            answer.body += message.get("body", b"")
 
-        await self._app(scope, receive, send)
+        work = asyncio.ensure_future(self._app(scope, receive, send))
+        try:
+            await asyncio.shield(work)
+        except asyncio.CancelledError:
+            gone.set()
+            await asyncio.wait([work])
+            raise
         return answer
 
 
+@dataclass
 class _Answer:
     """Of the application."""
 
-    def __init__(self) -> None:
-        self.status, self.body = 0, bytearray()
-        self.headers: dict[str, str] = {}
-
-    def take(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
-            self.status = message["status"]
-            self.headers = {
-                name.decode("latin-1").lower(): value.decode("latin-1") for name, value in message["headers"]
-            }
-        else:
-            self.body += message.get("body", b"")
+    status: int = 0
+    headers: dict[bytes, bytes] = field(default_factory=dict)
+    body: bytearray = field(default_factory=bytearray)
 
 
 async def _checked(context: _Context, answer: _Answer) -> memoryview:
     """The body. Ends the call with its error where the answer is one."""
     if answer.status != HTTPStatus.OK:
-        code = _STATUSES.get(HTTPStatus(answer.status))
-        if code is None:
-            code = grpc.StatusCode.INVALID_ARGUMENT if answer.status < 500 else grpc.StatusCode.INTERNAL
+        other = grpc.StatusCode.INVALID_ARGUMENT if answer.status < 500 else grpc.StatusCode.INTERNAL
         said = json.loads(answer.body)["error"]
-        await context.abort(code, said if isinstance(said, str) else said["message"])
+        await context.abort(_STATUSES.get(answer.status, other), said if isinstance(said, str) else said["message"])
     return memoryview(answer.body)
 
 
@@ -250,9 +245,7 @@ def _parts_of(asked: Any) -> tuple[bytes, list[bytes]]:
     """JSON, and the tensors that stand behind it, as HTTP has them. Raises ValueError."""
     raw = list(asked.raw_input_contents)
     if raw and len(raw) != len(asked.inputs):
-        raise ValueError(
-            f"there are {len(asked.inputs)} inputs and {len(raw)} of raw_input_contents. Expected as many."
-        )
+        raise ValueError(f"of {len(asked.inputs)} inputs there are {len(raw)} raw_input_contents. Expected all.")
     tensors = raw or [_raw_from(tensor) for tensor in asked.inputs]
     head: dict[str, Any] = {
         "inputs": [
@@ -290,22 +283,14 @@ def _values_of(parameters: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _response_of(body: memoryview, length: int) -> Any:
-    """The message of an answer whose JSON has a `length`, with the tensors behind it."""
-    head = json.loads(bytes(body[:length]))
-    answer = messages.ModelInferResponse(
-        model_name=head["model_name"], model_version=head["model_version"], id=head.get("id", "")
-    )
-    for name, value in head.get("parameters", {}).items():
-        answer.parameters[name].string_param = value
-    for output, data in _with_data(head["outputs"], body[length:]):
-        answer.outputs.add(name=output["name"], datatype=output["datatype"], shape=output["shape"])
-        answer.raw_output_contents.append(bytes(data))
-    return answer
-
-
-def _with_data(outputs: list[dict[str, Any]], rest: memoryview) -> Iterator[tuple[dict[str, Any], memoryview]]:
-    for output in outputs:
-        size = output["parameters"]["binary_data_size"]
-        yield output, rest[:size]
+def _response_of(body: memoryview, length: int) -> dict[str, Any]:
+    """The fields of an answer whose JSON has a `length`, with the tensors behind it."""
+    head, rest = json.loads(bytes(body[:length])), body[length:]
+    outputs, tensors = [], []
+    for output in head["outputs"]:
+        size = output.pop("parameters")["binary_data_size"]
+        outputs.append(output)
+        tensors.append(bytes(rest[:size]))
         rest = rest[size:]
+    told = {name: {"string_param": value} for name, value in head.pop("parameters", {}).items()}
+    return {**head, "parameters": told, "outputs": outputs, "raw_output_contents": tensors}

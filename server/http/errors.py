@@ -78,8 +78,10 @@ class NotReadyError(UnavailableError):
 
 RETRY_AFTER = 1  # s: a photograph takes a fraction of it
 
+_CLIENT_LEFT = 499  # as nginx logs it: nobody reads the answer
+
 # The most specific class wins. What is not named here, a ModelError for one, is the server's fault: 500.
-STATUS: dict[type[Exception], HTTPStatus] = {
+STATUS: dict[type[Exception], int] = {
     ImageTooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     ImageDecodeError: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     ImageError: HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -88,7 +90,7 @@ STATUS: dict[type[Exception], HTTPStatus] = {
     RequestValidationError: HTTPStatus.UNPROCESSABLE_ENTITY,
     UnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
     MemoryError: HTTPStatus.SERVICE_UNAVAILABLE,
-    ClientDisconnect: HTTPStatus.BAD_REQUEST,
+    ClientDisconnect: _CLIENT_LEFT,
     Exception: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
 

@@ -149,13 +149,15 @@ def test_more_than_the_limit_is_refused_before_it_is_kept() -> None:
         assert client.infer("test", [image_of(disc(20, 30))]).as_numpy("mask").shape == (20, 30)
 
 
-def test_a_caller_that_leaves_ends_its_work() -> None:
+def test_a_caller_that_leaves_ends_its_work(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "vesselrt.server")
     gate = Gate()
     gate.shut()
     with client_of(segmenter(gate)) as client:
         try:
             status, _ = refused(client, "test", [image_of(picture())], client_timeout=0.3)
             assert status == "DEADLINE_EXCEEDED"
+            wait_until(lambda: " POST /v2/models/test/infer 499 " in caplog.text)
         finally:
             gate.open.set()
         assert client.infer("test", [image_of(disc(20, 30))]).as_numpy("mask").shape == (20, 30)
@@ -191,6 +193,15 @@ def test_a_call_that_fails_leaves_no_photograph_in_memory() -> None:
         finally:
             tracemalloc.stop()
             gc.enable()
+
+
+def test_a_connection_without_calls_ends_and_the_client_opens_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(gateway._CONNECTIONS_MS, "grpc.max_connection_idle_ms", 200)
+    states = list[Any]()
+    with client_of(segmenter()) as client:
+        client._channel.subscribe(states.append)
+        wait_until(lambda: states[-1:] == [grpc.ChannelConnectivity.IDLE])
+        assert client.infer("test", [image_of(disc(20, 30))]).as_numpy("mask").shape == (20, 30)
 
 
 def test_calls_at_once_fit_into_the_memory() -> None:
