@@ -158,6 +158,16 @@ class Photograph:
         is_told = self._content is not None and is_dicom(self._content)
         return self._decode(None).origin if is_told else None
 
+    @property
+    def place(self) -> tuple[int, int] | None:
+        """Which photograph of its DICOM file it is, from 1, and how many that has; None of anything else.
+
+        Nothing is decoded for it. Raises ImageDecodeError where the file declares more than it has.
+        """
+        if self._content is None or not is_dicom(self._content):
+            return None
+        return self.frame or 1, count_frames(self._content)
+
     def decode(self, preparation: Preparation) -> Decoded:
         """The photograph no finer than `preparation` needs it. Raises as `decode_photo`."""
         enough = preparation.largest and _ROOM * preparation.largest

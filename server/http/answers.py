@@ -78,6 +78,8 @@ class PredictAnswer:
             "X-Vesselrt-Scale": scales,
             "Content-Disposition": content_disposition(output_name(self._stem_of_classes(), options.format)),
         }
+        if place := result.photograph.place:
+            headers["X-Vesselrt-Frame"] = "{}/{}".format(*place)
         if result.quality is not None:
             headers["X-Vesselrt-Quality"] = str(result.quality)
         if result.warnings:
@@ -94,8 +96,12 @@ class PredictAnswer:
     def _stem_of_classes(self) -> str:
         """With the classes that were asked for: the masks of an artery and of a vein are two files."""
         options = self._options
-        frame = () if options.frame is None else (f"frame-{options.frame}",)
-        return "-".join([stem_of(self._name), *frame, *(options.classes or ())])
+        return "-".join([frame_stem(self._name, options), *(options.classes or ())])
+
+
+def frame_stem(name: str, options: AnswerOptions) -> str:
+    """What the files of an upload of this name begin with: of a file of several photographs, each has its own."""
+    return stem_of(name) if options.frame is None else f"{stem_of(name)}-frame-{options.frame}"
 
 
 def content_disposition(name: str) -> str:

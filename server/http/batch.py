@@ -15,10 +15,10 @@ from vesselrt.runtime.output.formats import format_spec, output_name
 from vesselrt.runtime.photo.quality import Quality
 from vesselrt.runtime.segmentation import Segmentation
 from vesselrt.runtime.stages import Clock
-from vesselrt.server.http.answers import compact_json, file_body, photo_task, rounded
+from vesselrt.server.http.answers import compact_json, file_body, frame_stem, photo_task, rounded
 from vesselrt.server.http.errors import DeadlineError, describe_error
 from vesselrt.server.http.options import AnswerOptions
-from vesselrt.server.http.upload import Upload, stem_of
+from vesselrt.server.http.upload import Upload
 from vesselrt.server.work.budget import Share
 from vesselrt.server.work.service import Service
 from vesselrt.server.work.tasks import EncodedPhoto
@@ -68,7 +68,7 @@ async def segment_batch(
     end = None if seconds is None else time.monotonic() + seconds
 
     async def segment_one(number: int, name: str, photograph: EncodedPhoto) -> BatchItem:
-        stem, left = stem_of(name), None if end is None else end - time.monotonic()
+        stem, left = frame_stem(name, sent.options), None if end is None else end - time.monotonic()
         if left is not None and left <= 0:
             late = f"the batch's {seconds:g} s were over. Send fewer photographs, or allow more time."
             return BatchItem(number, stem, DeadlineError(late))

@@ -129,6 +129,10 @@ PREDICT_HEADERS: dict[str, Any] = {
         "the longer side, because no edge is seen.",
         "928 found",
     ),
+    "X-Vesselrt-Frame": header_schema(
+        "Of a DICOM file: which of its photographs this is, and how many it has.",
+        "2/12",
+    ),
     "X-Vesselrt-Quality": header_schema(
         "good, usable or reject, and after a colon the reasons; not there where it was not asked for.",
         "usable: blurred, dark",

@@ -38,7 +38,7 @@ export default defineConfig({
   projects: [
     {
       name: "page",
-      testMatch: ["whole", "worklist", "undo", "series", "trouble", "screens", "access", "proxy"].map(
+      testMatch: ["whole", "worklist", "dicom", "undo", "series", "trouble", "screens", "access", "proxy"].map(
         (name) => `${name}.spec.ts`,
       ),
     },

@@ -2,6 +2,7 @@
 
 import io
 import logging
+import zipfile
 
 import cv2
 import httpx
@@ -41,7 +42,9 @@ def test_a_frame_is_named(client: httpx.Client) -> None:
     for frame, picture_of_it in ((1, EYE), (2, OTHER)):
         answer = client.post("/predict", params={"frame": frame}, files=named(SERIES))
         assert f'filename="eye-frame-{frame}-mask.png"' in answer.headers["content-disposition"]
-        assert answer.content == client.post("/predict", files=named(raw_dicom(picture_of_it))).content
+        assert answer.headers["x-vesselrt-frame"] == f"{frame}/2"
+        alone = client.post("/predict", files=named(raw_dicom(picture_of_it)))
+        assert (alone.content, alone.headers["x-vesselrt-frame"]) == (answer.content, "1/1")
         masks.append(answer.content)
     assert masks[0] != masks[1]
     status, kind, message = error(client.post("/predict", files=named(SERIES)))
@@ -49,6 +52,12 @@ def test_a_frame_is_named(client: httpx.Client) -> None:
     assert message == "the DICOM has 2 photographs. Name one of them: frame 1 to 2."
     status, _, message = error(client.post("/predict", params={"frame": "0"}, files=named(SERIES)))
     assert (status, message) == (422, "frame is '0'. Expected a whole number from 1, such as 2.")
+
+
+def test_files_of_a_batch_are_called_by_their_frame(client: httpx.Client) -> None:
+    answer = client.post("/predict/batch", params={"frame": 2}, files=[("image", named(SERIES)["image"])])
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        assert "000-eye-frame-2-mask.png" in archive.namelist()
 
 
 @pytest.mark.parametrize("kind", ["whole", *DAMAGED])

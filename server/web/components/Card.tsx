@@ -2,6 +2,7 @@ import { type CSSProperties, memo, type RefObject } from "react";
 
 import { useMessages } from "@/hooks/useMessages";
 import { wordsOf } from "@/lib/errors";
+import { nameOf } from "@/lib/frames";
 import { layersOf, type Settings } from "@/lib/settings";
 import type { Photograph, StripAction } from "@/lib/strip";
 import { sharesOf, stateOf } from "@/lib/worklist";
@@ -22,7 +23,8 @@ interface Props {
 /** A photograph in the worklist: all of it with its vessels, its whole name, its density, and how far it is. */
 export const Card = memo(function Card({ photograph, settings, current, button, dispatch, act }: Props) {
   const words = useMessages();
-  const { id, file, progress, thumbnail } = photograph;
+  const { id, progress, thumbnail } = photograph;
+  const name = nameOf(photograph);
   const state = stateOf(photograph);
   const why = progress.step === "done" ? progress.result.warnings.join(" ") : "";
   const note = progress.step === "failed" ? wordsOf(progress.trouble, words).title : why;
@@ -44,7 +46,7 @@ export const Card = memo(function Card({ photograph, settings, current, button, 
           )}
         </span>
         <span className={styles.name}>
-          <bdi>{file.name}</bdi>
+          <bdi>{name}</bdi>
         </span>{" "}
         <span className={styles.figures}>
           <Density photograph={photograph} settings={settings} />{" "}
@@ -61,7 +63,7 @@ export const Card = memo(function Card({ photograph, settings, current, button, 
         type="button"
         className={styles.remove}
         tabIndex={current ? 0 : -1}
-        aria-label={words.remove(file.name)}
+        aria-label={words.remove(name)}
         onClick={() => act({ type: "remove", id })}
       >
         ×

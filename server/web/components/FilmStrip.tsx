@@ -2,6 +2,7 @@ import { type Dispatch, type KeyboardEvent, useEffect, useRef } from "react";
 import { flushSync } from "react-dom";
 
 import { useMessages } from "@/hooks/useMessages";
+import { nameOf } from "@/lib/frames";
 import type { Messages } from "@/lib/messages";
 import type { Photograph, Strip, StripAction } from "@/lib/strip";
 import { sharesOf } from "@/lib/worklist";
@@ -45,7 +46,7 @@ export function FilmStrip({ strip: { photographs, selected }, dispatch, onEmpty 
         <li
           key={one.id}
           className={styles.frame}
-          title={[one.file.name, ...warningsOf(one)].join("\n")}
+          title={[nameOf(one), ...warningsOf(one)].join("\n")}
           data-selected={one.id === selected}
           data-step={one.progress.step}
           data-doubtful={warningsOf(one).length > 0}
@@ -67,7 +68,7 @@ export function FilmStrip({ strip: { photographs, selected }, dispatch, onEmpty 
               />
             )}
             <span className={styles.name}>
-              <bdi>{one.file.name}</bdi>
+              <bdi>{nameOf(one)}</bdi>
             </span>{" "}
             <span className={styles.state}>{told(one, words)}</span>
           </button>
@@ -75,7 +76,7 @@ export function FilmStrip({ strip: { photographs, selected }, dispatch, onEmpty 
             type="button"
             className={styles.remove}
             tabIndex={one.id === selected ? 0 : -1}
-            aria-label={words.remove(one.file.name)}
+            aria-label={words.remove(nameOf(one))}
             onClick={() => act({ type: "remove", id: one.id })}
           >
             ×

@@ -1,6 +1,7 @@
 import type { RefObject } from "react";
 
 import { useMessages } from "@/hooks/useMessages";
+import { nameOf } from "@/lib/frames";
 import type { Strip } from "@/lib/strip";
 import { selectedOf } from "@/lib/strip";
 
@@ -38,7 +39,7 @@ export function Header({ strip, input, add, close, help }: Props) {
               {words.all}
             </button>
           )}
-          <bdi>{selected.file.name}</bdi>
+          <bdi>{nameOf(selected)}</bdi>
           {several && <small>{place(photographs.indexOf(selected) + 1, photographs.length)}</small>}
         </p>
       )}

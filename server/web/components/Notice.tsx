@@ -3,6 +3,7 @@ import { type FormEvent, useEffect, useRef } from "react";
 import { useMessages } from "@/hooks/useMessages";
 import { enterKey } from "@/lib/api";
 import { type Trouble, wordsOf } from "@/lib/errors";
+import { nameOf } from "@/lib/frames";
 import type { Picture } from "@/lib/renderer";
 import type { Photograph } from "@/lib/strip";
 
@@ -18,9 +19,10 @@ interface Props {
 }
 
 /** What is happening to the photograph, or what went wrong, in words. */
-export function Notice({ photograph: { file, progress }, picture, trouble, again }: Props) {
+export function Notice({ photograph, picture, trouble, again }: Props) {
   const messages = useMessages();
   const words = messages.notice;
+  const { progress } = photograph;
   if (trouble) {
     const { title, advice, detail } = wordsOf(trouble, messages);
     const { remedy } = trouble;
@@ -28,7 +30,7 @@ export function Notice({ photograph: { file, progress }, picture, trouble, again
       <div className={styles.trouble} role="alert">
         <h2>{title}</h2>
         <p className={styles.file}>
-          <bdi>{file.name}</bdi>
+          <bdi>{nameOf(photograph)}</bdi>
         </p>
         <p>{advice}</p>
         {detail && (

@@ -1,6 +1,7 @@
 import { type Dispatch, useEffect } from "react";
 
 import { useMessages } from "@/hooks/useMessages";
+import { nameOf } from "@/lib/frames";
 import type { Messages } from "@/lib/messages";
 import type { Strip, StripAction, Undoable } from "@/lib/strip";
 
@@ -54,5 +55,5 @@ export function Undo({ undo, dispatch, onPressed }: Props) {
 
 function toldOf(last: Undoable, words: Messages["undo"]) {
   if (last.type === "applied") return words.applied(last.before.size);
-  return words.removed(<bdi key="name">{last.photograph.file.name}</bdi>);
+  return words.removed(<bdi key="name">{nameOf(last.photograph)}</bdi>);
 }

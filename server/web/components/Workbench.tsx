@@ -14,6 +14,7 @@ import { usePicture } from "@/hooks/usePicture";
 import { useSettings } from "@/hooks/useSettings";
 import { useShortcuts } from "@/hooks/useShortcuts";
 import type { Layer } from "@/lib/classes";
+import { nameOf } from "@/lib/frames";
 import type { Messages } from "@/lib/messages";
 import { compared, hundredths, layersOf, moved, seen } from "@/lib/settings";
 import { selectedOf, troubleOf, worthKeeping } from "@/lib/strip";
@@ -57,7 +58,7 @@ export function Workbench() {
   const result = selected?.progress.step === "done" ? selected.progress.result : null;
   const layers = useMemo(() => layersOf(result, selected?.thresholds ?? {}, settings), [result, selected, settings]);
   const densities = useDensities(result, picture, layers);
-  const download = useDownload(selected?.file, { layers, opacity: settings.opacity });
+  const download = useDownload(selected, { layers, opacity: settings.opacity });
   const close = () => dispatch({ type: "close" });
   const move = (by: number | null) => {
     if (!selected || !result) return;
@@ -111,7 +112,7 @@ export function Workbench() {
           {selected && picture && (
             <Viewer
               picture={picture}
-              label={`${selected.file.name}: ${words.viewer.label[settings.view]}.`}
+              label={`${nameOf(selected)}: ${words.viewer.label[settings.view]}.`}
               layers={layers}
               settings={settings}
               shortcuts={shortcuts}
@@ -148,7 +149,7 @@ export function Workbench() {
       </div>
       {selected && result && picture && (
         <PrintSheet
-          name={selected.file.name}
+          name={nameOf(selected)}
           picture={picture}
           result={result}
           layers={layers}

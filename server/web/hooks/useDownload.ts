@@ -5,6 +5,7 @@ import { type Format, type Look, predictFile, queryOf } from "@/lib/api";
 import { adviceOf, trouble } from "@/lib/errors";
 import { save } from "@/lib/files";
 import type { Saying } from "@/lib/messages";
+import type { Photograph } from "@/lib/strip";
 
 export interface Download {
   /** Fetches a file from the server, of all classes that are shown or of one, and hands it to the browser's downloads. */
@@ -14,24 +15,26 @@ export interface Download {
 }
 
 /** Downloads of a photograph's results, as they are seen. */
-export function useDownload(file: File | undefined, look: Look): Download {
+export function useDownload(photograph: Photograph | undefined, look: Look): Download {
+  const { id, file, frame } = photograph ?? {};
   const words = useMessages();
   const { threshold, classes } = queryOf(look);
   const seen = `${threshold} of ${classes}`;
-  const [last, setLast] = useState<{ file: File; seen: string | null; said: Saying } | null>(null);
+  const [last, setLast] = useState<{ id: number; seen: string | null; said: Saying } | null>(null);
 
   const start = async (format: Format, only?: string) => {
-    if (!file) return;
-    setLast({ file, seen, said: ({ download }) => download.preparing });
+    if (id === undefined || !file) return;
+    setLast({ id, seen, said: ({ download }) => download.preparing });
     try {
-      const { file: made, name } = await predictFile(file, format, look, only === undefined ? {} : { only });
+      const options = { frame: frame?.number, ...(only !== undefined && { only }) };
+      const { file: made, name } = await predictFile(file, format, look, options);
       save(made, name);
-      setLast({ file, seen, said: ({ download }) => download.saved(name) });
+      setLast({ id, seen, said: ({ download }) => download.saved(name) });
     } catch (error) {
       const told = trouble(error);
-      setLast({ file, seen: null, said: (words) => adviceOf(told, words) }); // to be read even if the slider has moved on
+      setLast({ id, seen: null, said: (words) => adviceOf(told, words) }); // to be read even if the slider has moved on
     }
   };
-  const current = last?.file === file && [seen, null].includes(last?.seen ?? null);
+  const current = last?.id === id && [seen, null].includes(last?.seen ?? null);
   return { start, said: (current && last?.said(words)) || "" };
 }

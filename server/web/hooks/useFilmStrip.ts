@@ -61,11 +61,11 @@ function letGo({ file, thumbnail, cover, progress }: Photograph): void {
   if (progress.result.photograph) forget(progress.result.photograph);
 }
 
-async function send({ id, file }: Photograph, signal: AbortSignal, dispatch: Dispatch<StripAction>) {
+async function send({ id, file, frame }: Photograph, signal: AbortSignal, dispatch: Dispatch<StripAction>) {
   const report = (sent: number) => dispatch({ type: "progress", id, progress: { step: "working", sent } });
   report(0);
   try {
-    const result = await analyse(file, { signal, onSent: report });
+    const result = await analyse(file, { signal, onSent: report, frame: frame?.number });
     dispatch({ type: "progress", id, progress: { step: "done", result } });
     const copy = result.photograph !== file && result.photograph;
     if (copy) void thumbnail(copy).then((url) => dispatch({ type: "thumbnail", id, url }));

@@ -9,22 +9,22 @@ import type { Photograph, Result } from "@/lib/strip";
  * empty picture of the size of the one before: so the focus and the place that is looked at stay.
  */
 export function usePicture(photograph: Photograph | undefined): Picture | null {
-  const file = photograph?.file;
+  const { id, file } = photograph ?? {};
   const result = photograph?.progress.step === "done" ? photograph.progress.result : undefined;
-  const [shown, setShown] = useState<{ file: File; picture: Picture | null } | null>(null);
+  const [shown, setShown] = useState<{ id: number; picture: Picture | null } | null>(null);
 
   useEffect(() => {
     let wanted = true;
-    if (file) void decode(file, result).then((picture) => wanted && setShown({ file, picture }));
+    if (id !== undefined && file) void decode(file, result).then((picture) => wanted && setShown({ id, picture }));
     else setShown(null); // nothing of a removed photograph is kept
     return () => {
       wanted = false;
     };
-  }, [file, result]);
+  }, [id, file, result]);
 
   const picture = shown?.picture ?? null;
   const empty = useMemo(() => picture && { ...picture, photograph: null, maps: [] }, [picture]);
-  return shown && shown.file === file ? picture : empty;
+  return shown && shown.id === id ? picture : empty;
 }
 
 async function decode(file: File, result: Result | undefined): Promise<Picture | null> {

@@ -3,22 +3,27 @@ import type { ModelClass } from "@/lib/classes";
 import { REDUCED } from "@/lib/cover";
 import { mapOf, photographOf } from "@/lib/decoded";
 import { ApiError } from "@/lib/errors";
+import { isDicom } from "@/lib/frames";
 import { COLOURS } from "@/lib/settings";
 import type { Result } from "@/lib/strip";
 
 const PATIENCE = 30; // tries, a second apart, while the server starts or is busy
 
-/** One photograph to the server and back: the map, and what is told of it. Rejects with ApiError. */
+/**
+ * One photograph to the server and back: the map, and what is told of it. Of a file of several photographs it is the first
+ * where none is named. Rejects with ApiError.
+ */
 export async function analyse(file: File, options: PredictOptions): Promise<Result> {
   const start = performance.now();
   await checkReadable(file);
-  const [prediction, own] = await Promise.all([patiently(file, options), photographOf(file)]);
+  const frame = options.frame ?? ((await isDicom(file)) ? 1 : undefined);
+  const [prediction, own] = await Promise.all([patiently(file, { ...options, frame }), photographOf(file)]);
   const { classes, exclusive } = await describedClasses(prediction);
   const map = await mapOf(prediction.file);
   const height = map.height / (classes.length || 1);
   // Where the browser can't read the file, or reads it otherwise, the map has its place on what the server reads.
   const same = own?.width === map.width && own.height === height;
-  const shown = same ? file : await asServerReads(file, options.signal);
+  const shown = same ? file : await asServerReads(file, { signal: options.signal, frame });
   return {
     map: prediction.file,
     photograph: shown,
@@ -26,6 +31,7 @@ export async function analyse(file: File, options: PredictOptions): Promise<Resu
     height,
     classes,
     exclusive,
+    frame: prediction.frame,
     counts: prediction.levels,
     outlines: prediction.outlines,
     region: prediction.seen ? "field of view" : "image",
@@ -62,10 +68,10 @@ async function describedClasses({ classes, model }: Prediction): Promise<Pick<Re
 }
 
 /** The photograph as PNG, upright: an overlay of which nothing is seen. Null where the server does not answer. */
-async function asServerReads(file: File, signal: AbortSignal | undefined): Promise<Blob | null> {
+async function asServerReads(file: File, options: PredictOptions): Promise<Blob | null> {
   const unseen = { layers: [{ name: "", threshold: 1, colour: "#000000", shown: true }], opacity: 0 };
-  const answer = await predictFile(file, "overlay", unseen, signal && { signal }).catch(() => null);
-  signal?.throwIfAborted();
+  const answer = await predictFile(file, "overlay", unseen, options).catch(() => null);
+  options.signal?.throwIfAborted();
   return answer?.file ?? null;
 }
 

@@ -1,6 +1,7 @@
 import type { Layer, ModelClass } from "@/lib/classes";
 import { ApiError, failure } from "@/lib/errors";
 import { type Outline, outlinesOf } from "@/lib/field";
+import { type Frame, frameOf } from "@/lib/frames";
 import { type Histogram, histogramOf } from "@/lib/probability";
 import { type Quality, qualityOf } from "@/lib/quality";
 
@@ -24,6 +25,8 @@ export interface Prediction {
   readonly levels: Histogram | null;
   /** Of the probability maps of several classes: the outlines of the fields of view. */
   readonly outlines: readonly Outline[];
+  /** Of a DICOM file; null of others. */
+  readonly frame: Frame | null;
   /** What is doubtful about the photograph, in sentences. */
   readonly warnings: readonly string[];
   /** Null where the server does not judge photographs. */
@@ -45,9 +48,11 @@ export interface Health {
 }
 
 export interface PredictOptions {
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
   /** Called with the sent share of the photograph, 0..1. */
   readonly onSent?: (share: number) => void;
+  /** Which photograph of its file, from 1; without it the only one. */
+  readonly frame?: number | undefined;
 }
 
 /** A model of GET /models. */
@@ -144,12 +149,13 @@ function keyHeader(): { "X-API-Key": string } | undefined {
 
 /** XMLHttpRequest, because fetch does not tell how much has been sent. Rejects with ApiError, or the signal's reason. */
 function predict(photograph: File, query: Record<string, string>, options: PredictOptions = {}): Promise<Prediction> {
-  const { signal, onSent } = options;
+  const { signal, onSent, frame } = options;
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     const form = new FormData();
     form.append("image", photograph);
-    request.open("POST", `predict?${new URLSearchParams(query)}`);
+    const which = frame === undefined ? query : { ...query, frame: String(frame) };
+    request.open("POST", `predict?${new URLSearchParams(which)}`);
     request.responseType = "blob";
     const key = keyHeader();
     if (key) request.setRequestHeader("X-API-Key", key["X-API-Key"]);
@@ -185,6 +191,7 @@ function prediction(request: XMLHttpRequest): Prediction {
     milliseconds: Number(/\btotal;dur=([\d.]+)/.exec(header("Server-Timing"))?.[1] ?? 0),
     levels: histogramOf(header("X-Vesselrt-Levels")),
     outlines: outlinesOf(header("X-Vesselrt-Fields-Of-View")),
+    frame: frameOf(header("X-Vesselrt-Frame")),
     warnings: header("X-Vesselrt-Warnings").split(" | ").filter(Boolean),
     quality: qualityOf(header("X-Vesselrt-Quality")),
     seen: !header("X-Vesselrt-Scale").includes("guessed"),

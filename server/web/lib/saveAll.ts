@@ -1,4 +1,5 @@
 import { type Format, predictBatch, queryOf } from "@/lib/api";
+import { nameOf } from "@/lib/frames";
 import { layersOf, type Settings } from "@/lib/settings";
 import type { Photograph } from "@/lib/strip";
 import { type ZipEntry, zipEntries, zipOf } from "@/lib/zip";
@@ -45,7 +46,7 @@ export async function filesOfAll(
   const entries = done.flatMap(({ id }) => found.get(id) ?? []);
   return {
     zips: portions(distinct(entries)).map((some) => zipOf(some)),
-    failed: done.filter(({ id }) => !found.has(id)).map(({ file }) => file.name),
+    failed: done.filter(({ id }) => !found.has(id)).map(nameOf),
   };
 }
 
@@ -54,14 +55,15 @@ interface BatchRequest {
   readonly members: Photograph[];
 }
 
-/** Photographs of the same thresholds go together, as many as one request may hold. */
+/** Photographs of the same thresholds, and of the same place in their files, go together, as many as one request may hold. */
 export function requestsFor(photographs: readonly Photograph[], settings: Settings): BatchRequest[] {
   const open = new Map<string, BatchRequest & { bytes: number }>();
   const requests: BatchRequest[] = [];
   for (const photograph of photographs) {
-    const { progress, thresholds, file } = photograph;
+    const { progress, thresholds, file, frame } = photograph;
     if (progress.step !== "done") continue;
-    const query = queryOf({ layers: layersOf(progress.result, thresholds, settings), opacity: settings.opacity });
+    const look = { layers: layersOf(progress.result, thresholds, settings), opacity: settings.opacity };
+    const query = { ...queryOf(look), ...(frame && { frame: String(frame.number) }) };
     const key = JSON.stringify(query);
     let request = open.get(key);
     if (!request || request.members.length === MOST_FILES || request.bytes + file.size > MOST_BYTES) {

@@ -1,6 +1,7 @@
 import type { ModelClass } from "@/lib/classes";
 import type { Trouble } from "@/lib/errors";
 import type { Outline } from "@/lib/field";
+import type { Frame } from "@/lib/frames";
 import type { Histogram } from "@/lib/probability";
 import type { Quality } from "@/lib/quality";
 import type { Thresholds } from "@/lib/settings";
@@ -17,6 +18,8 @@ export interface Result {
   readonly classes: readonly ModelClass[];
   /** Whether a pixel belongs to one class at most. */
   readonly exclusive: boolean;
+  /** Of a DICOM file; null of others. */
+  readonly frame: Frame | null;
   /** Of a model of one class; null where something between the server and here has taken them away. */
   readonly counts: Histogram | null;
   /** Of the fields of view, of a model of several classes. */
@@ -47,6 +50,8 @@ export type Progress =
 export interface Photograph {
   readonly id: number;
   readonly file: File;
+  /** Which photograph of a DICOM file; null of others, and before the server has told how many there are. */
+  readonly frame: Frame | null;
   /** A reduced copy to show; null until it is made, empty where the browser can't show the file. */
   readonly thumbnail: string | null;
   readonly progress: Progress;
@@ -177,20 +182,30 @@ export function nextToSend({ photographs, selected }: Strip): Photograph | undef
 /** The first of the new photographs is looked at: one alone in the viewer, several among all. */
 function added(strip: Strip, files: readonly File[]): Strip {
   if (!files.length) return strip;
-  const photographs = files.map(
-    (file, index): Photograph => ({
-      id: strip.nextId + index,
-      file,
-      thumbnail: null,
-      progress: { step: "waiting" },
-      thresholds: {},
-      cover: null,
-    }),
-  );
+  const photographs = files.map((file, index) => newPhotograph(strip.nextId + index, file, null));
   const screen = files.length > 1 ? "worklist" : strip.screen;
   const all = inOrder({ ...strip, photographs: [...strip.photographs, ...photographs], screen });
   const first = all.photographs.find(({ id }) => id >= strip.nextId);
   return { ...all, selected: first!.id, nextId: strip.nextId + files.length };
+}
+
+function newPhotograph(id: number, file: File, frame: Frame | null): Photograph {
+  return { id, file, frame, thumbnail: null, progress: { step: "waiting" }, thresholds: {}, cover: null };
+}
+
+/** The photographs of a file behind the first of them, once the server has told how many there are. */
+function unfolded(strip: Strip, id: number): Strip {
+  const index = strip.photographs.findIndex((one) => one.id === id);
+  const first = strip.photographs[index];
+  const frame = first?.progress.step === "done" ? first.progress.result.frame : null;
+  if (!first || first.frame || !frame) return strip;
+  const { nextId } = strip;
+  const others = Array.from({ length: frame.of - 1 }, (_, place) =>
+    newPhotograph(nextId + place, first.file, { number: place + 2, of: frame.of }),
+  );
+  const photographs = strip.photographs.toSpliced(index, 1, { ...first, frame }, ...others);
+  const alone = others.length > 0 && strip.photographs.length === 1;
+  return { ...strip, photographs, nextId: nextId + others.length, screen: alone ? "worklist" : strip.screen };
 }
 
 /** In the viewer the order stays: what is next must not change while one is looked at. */
@@ -208,7 +223,7 @@ function changed(strip: Strip, id: number, change: Partial<Photograph>): Strip {
 
 /** Where a key is asked for nothing goes on before it is entered: that photograph is opened. */
 function progressed(strip: Strip, id: number, progress: Progress): Strip {
-  const after = arranged(changed(strip, id, { progress }));
+  const after = arranged(unfolded(changed(strip, id, { progress }), id));
   const locked = progress.step === "failed" && progress.trouble.remedy === "key";
   return locked ? { ...after, screen: "viewer", selected: id } : after;
 }

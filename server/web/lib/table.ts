@@ -4,7 +4,19 @@ import { layersOf } from "@/lib/settings";
 import type { Photograph, Result } from "@/lib/strip";
 import { sharesOf, stateOf } from "@/lib/worklist";
 
-const HEAD = ["file", "class", "width", "height", "threshold", "density", "model", "version", "state", "warnings"];
+const HEAD = [
+  "file",
+  "frame",
+  "class",
+  "width",
+  "height",
+  "threshold",
+  "density",
+  "model",
+  "version",
+  "state",
+  "warnings",
+];
 const PLAIN = { colour: "", classes: {} };
 const FORMULA = /^[=+\-@\t\r]/; // what spreadsheets would compute
 
@@ -15,10 +27,10 @@ const FORMULA = /^[=+\-@\t\r]/; // what spreadsheets would compute
  */
 export function tableOf(photographs: readonly Photograph[]): string {
   const rows = photographs.flatMap(rowsOf);
-  const several = rows.some((row) => row[1]);
+  const told = [0, 1, 2].map((column) => rows.some((row) => row[column])); // few files have frames, few models classes
   const lines = [HEAD, ...rows].map((row) =>
     row
-      .filter((_, column) => several || column !== 1)
+      .filter((_, column) => told[column] ?? true)
       .map(cell)
       .join(),
   );
@@ -26,17 +38,19 @@ export function tableOf(photographs: readonly Photograph[]): string {
 }
 
 function rowsOf(photograph: Photograph): string[][] {
-  const { file, progress, thresholds } = photograph;
+  const { file, frame, progress, thresholds } = photograph;
+  const place = frame && frame.of > 1 ? String(frame.number) : "";
   const state = stateOf(photograph);
   if (progress.step !== "done") {
     const why = progress.step === "failed" ? wordsOf(progress.trouble, en).title : "";
-    return [[file.name, "", "", "", "", "", "", "", state, why]];
+    return [[file.name, place, "", "", "", "", "", "", "", state, why]];
   }
   const { result } = progress;
   const [model, version] = modelOf(result);
   const shares = sharesOf(photograph);
   return layersOf(result, thresholds, PLAIN).map(({ name, threshold }, number) => [
     file.name,
+    place,
     name,
     String(result.width),
     String(result.height),

@@ -1,9 +1,12 @@
 import { expect, test } from "vitest";
 
 import type { Trouble } from "@/lib/errors";
+import { nameOf } from "@/lib/frames";
 import {
   EMPTY,
   nextToSend,
+  type Photograph,
+  type Result,
   reduceStrip,
   type Strip,
   type StripAction,
@@ -140,4 +143,28 @@ test("only what takes time to have again is worth a question", () => {
   expect(worthKeeping(after(add("a")))).toBe(false);
   expect(worthKeeping(after(add("a"), { type: "thresholds", id: 1, thresholds: { "": 0.3 } }))).toBe(true);
   expect(worthKeeping(after(add("a", "b")))).toBe(true);
+});
+
+test("a file of several photographs unfolds once the server has told how many there are", () => {
+  const done = (number: number): Photograph["progress"] => {
+    return { step: "done", result: { warnings: [], frame: { number, of: 3 } } as unknown as Result };
+  };
+  const strip = after(add("b.dcm"), { type: "progress", id: 1, progress: done(1) });
+  expect(strip.photographs.map(nameOf)).toEqual(["b.dcm · 1/3", "b.dcm · 2/3", "b.dcm · 3/3"]);
+  expect(strip.screen).toBe("worklist");
+  expect(nextToSend(strip)).toMatchObject({ id: 2, frame: { number: 2, of: 3 } });
+  const again = reduceStrip(strip, { type: "progress", id: 2, progress: done(2) });
+  expect(again.photographs).toHaveLength(3);
+  const removed = reduceStrip(again, { type: "remove", id: 1 });
+  expect(reduceStrip(removed, { type: "undo" }).photographs.map(({ id }) => id)).toEqual([1, 2, 3]);
+  const among = after(add("b.dcm"), add("a.jpg"), { type: "progress", id: 1, progress: done(1) });
+  expect(among.screen).toBe("viewer");
+  expect(seen(among)).toBe("a.jpg");
+});
+
+test("a file of one photograph keeps its name", () => {
+  const result = { warnings: [], frame: { number: 1, of: 1 } } as unknown as Result;
+  const strip = after(add("b.dcm"), { type: "progress", id: 1, progress: { step: "done", result } });
+  expect(strip.photographs.map(nameOf)).toEqual(["b.dcm"]);
+  expect(strip.screen).toBe("viewer");
 });
