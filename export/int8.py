@@ -6,7 +6,7 @@
   8 bits saturate. Values between operations have one scale and one zero point (NNCF's preset MIXED), and are unsigned.
 - NNCF reads the ranges of values from photographs, and adds to each bias what rounding takes away on average.
 - A transposed convolution whose windows don't overlap is written as a 1×1 convolution first, see `upsampled_by_points`.
-- Where too many pixels flip, NNCF puts operations back into FP32 until few do: first the one that costs most.
+- Where too many pixels flip, values stay in FP32 until few do: see `SensitivitySearch`.
 
 In the file, QuantizeLinear and DequantizeLinear stand around FP32 operations (QDQ), which OpenVINO, ONNX Runtime and
 TensorRT read. TensorRT knows no zero points: for it, `symmetric` takes them out.
@@ -16,8 +16,6 @@ import contextlib
 import io
 import logging
 import sys
-from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,10 +24,9 @@ from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, numpy_helper
 from onnx.inliner import inline_local_functions
 
-from vesselrt.export.emulation import answers_of
 from vesselrt.export.flips import flipped_share
 from vesselrt.export.fp16 import MOVING, WEIGHTED
-from vesselrt.export.parity import MOST_FLIPPED
+from vesselrt.export.sensitivity import SensitivitySearch, drop_unused
 from vesselrt.export.upsampling import upsampled_by_points
 from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.errors import ExportError, MissingExtraError, first_line
@@ -37,64 +34,79 @@ from vesselrt.runtime.manifest import Manifest
 
 logger = logging.getLogger(__name__)
 
+_TOGETHER = 2**17
+"""Pixels of the windows that are judged at once; their values take memory."""
 
-def int8_from_f32(
-    model: ModelProto,
-    manifest: Manifest,
-    calibration: list[Image],
-    judged: list[Image],
-    expected: list[NDArray[np.float32]],
-    most_flipped: float = MOST_FLIPPED,
-) -> ModelProto:
+
+class Int8Search:
     """The same network in INT8; the types of its inputs and outputs are the same.
 
     `calibration` and `judged` are windows (1, C, h, w) uint8. The first give the ranges of values; the second
-    tell which operations lose too much: `expected` is what the f32 graph gives for each, and of their pixels a share
-    of `most_flipped` may move over the threshold.
+    tell which operations lose too much: `expected` is what the f32 graph gives for each.
 
     Raises MissingExtraError without NNCF, ExportError when NNCF can't quantize the graph.
     """
-    try:
-        import nncf
-    except ImportError:
-        raise MissingExtraError.of("INT8", "int8") from None
-    logging.getLogger("nncf").setLevel(logging.ERROR)
-    agreement = _Agreement(manifest, judged, expected)
-    try:
-        with contextlib.redirect_stdout(sys.stderr if logger.isEnabledFor(logging.INFO) else io.StringIO()):  # progress
-            quantized = _quantized(
-                upsampled_by_points(inline_local_functions(model)), calibration, agreement, most_flipped
-            )
-    except Exception as error:
-        raise ExportError(
-            f"NNCF {nncf.__version__} can't quantize the network: {first_line(error)}. Keep this model in f32."
-        ) from error
-    if not any(node.op_type == "QuantizeLinear" for node in quantized.graph.node):
-        raise ExportError(
-            f"int8: 8 bits are too few for this network: whatever part of it is INT8, more than {most_flipped:.2%} of "
-            "the pixels flip. Keep this model in f32."
+
+    def __init__(
+        self,
+        model: ModelProto,
+        manifest: Manifest,
+        calibration: list[Image],
+        judged: list[Image],
+        expected: list[NDArray[np.float32]],
+    ) -> None:
+        try:
+            import nncf
+        except ImportError:
+            raise MissingExtraError.of("INT8", "int8") from None
+        logging.getLogger("nncf").setLevel(logging.ERROR)
+        original = upsampled_by_points(inline_local_functions(model))
+        progress = sys.stderr if logger.isEnabledFor(logging.INFO) else io.StringIO()
+        try:
+            with contextlib.redirect_stdout(progress):
+                quantized = _quantized(original, calibration)
+        except Exception as error:
+            raise ExportError(
+                f"NNCF {nncf.__version__} can't quantize the network: {first_line(error)}. Keep this model in f32."
+            ) from error
+        batches = _batches(judged, model)
+        together = [np.concatenate([expected[i] for i in batch]) for batch in batches]
+        shown = [np.concatenate([judged[i] for i in batch]) for batch in batches]
+        self._search = SensitivitySearch(
+            original, quantized, shown, lambda answers: flipped_share(together, answers, manifest)
         )
-    unsigned = _unsigned(quantized)
-    onnx.checker.check_model(unsigned, full_check=True)
-    return unsigned
+
+    def within(self, most_flipped: float) -> ModelProto:
+        """The graph in which at most a share of `most_flipped` of the judged pixels moves over the threshold.
+
+        Raises ExportError when no part of the network can be INT8.
+        """
+        found = self._search.within(most_flipped)
+        if not any(node.op_type == "QuantizeLinear" for node in found.graph.node):
+            raise ExportError(
+                f"int8: 8 bits are too few for this network: whatever part of it is INT8, more than {most_flipped:.2%} "
+                "of the pixels flip. Keep this model in f32."
+            )
+        unsigned = _unsigned(found)
+        onnx.checker.check_model(unsigned, full_check=True)
+        return unsigned
 
 
-@dataclass(frozen=True)
-class _Agreement:
-    """Share of pixels on the f32 file's side of the threshold: on average, and of each window."""
+def _batches(windows: list[Image], model: ModelProto) -> list[list[int]]:
+    """Places of windows that the graph is asked for together: of small ones, reading the weights takes the time."""
+    batch = model.graph.input[0].type.tensor_type.shape.dim[0]
+    batches: list[list[int]] = []
+    for place, window in enumerate(windows):
+        last = batches[-1] if batches else []
+        fits = (len(last) + 1) * window[0, 0].size <= _TOGETHER and not batch.HasField("dim_value")
+        if last and fits and windows[last[0]].shape == window.shape:
+            last.append(place)
+        else:
+            batches.append([place])
+    return batches
 
-    manifest: Manifest
-    judged: list[Image]
-    expected: list[NDArray[np.float32]]
 
-    def __call__(self, candidate: ModelProto, chosen: Iterable[int]) -> tuple[float, list[float]]:
-        places = list(chosen)
-        answers = zip(places, answers_of(candidate, (self.judged[i] for i in places)), strict=True)
-        found = [1 - flipped_share([self.expected[i]], [answer], self.manifest) for i, answer in answers]
-        return float(np.mean(found)), found
-
-
-def _quantized(model: ModelProto, calibration: list[Image], agreement: _Agreement, most_flipped: float) -> ModelProto:
+def _quantized(model: ModelProto, calibration: list[Image]) -> ModelProto:
     """What NNCF makes of it: values have one scale, but those that go into depthwise convolutions one for each channel
     where NNCF knows the channels.
     """
@@ -104,14 +116,11 @@ def _quantized(model: ModelProto, calibration: list[Image], agreement: _Agreemen
     name = model.graph.input[0].name
 
     def quantize(of_values: QuantizationParameters | None = None) -> ModelProto:
-        quantized: ModelProto = nncf.quantize_with_accuracy_control(
+        quantized: ModelProto = nncf.quantize(
             model,
             nncf.Dataset(calibration, lambda window: {name: window}),
-            nncf.Dataset(range(len(agreement.judged)), lambda i: {name: agreement.judged[i]}),
-            agreement,
-            max_drop=most_flipped,
             preset=nncf.QuantizationPreset.MIXED,
-            advanced_quantization_parameters=nncf.AdvancedQuantizationParameters(
+            advanced_parameters=nncf.AdvancedQuantizationParameters(
                 overflow_fix=nncf.OverflowFix.ENABLE, activations_quantization_params=of_values
             ),
             subset_size=len(calibration),
@@ -158,16 +167,8 @@ def _unsigned(model: ModelProto) -> ModelProto:
                 moved = (zero.astype(np.int16) + 128).astype(np.uint8)
                 node.input[2] = name = f"unsigned_{index}_zero"
                 copy.graph.initializer.append(numpy_helper.from_array(moved, name))
-    _drop_unused(copy)
+    drop_unused(copy)
     return copy
-
-
-def _drop_unused(model: ModelProto) -> None:
-    """Removes the constants that no operation reads."""
-    used = {name for node in model.graph.node for name in node.input}
-    kept = [tensor for tensor in model.graph.initializer if tensor.name in used]
-    del model.graph.initializer[:]
-    model.graph.initializer.extend(kept)
 
 
 def float_operations(model: ModelProto) -> tuple[str, ...]:
@@ -194,7 +195,7 @@ def symmetric(model: ModelProto) -> ModelProto:
             scale, zero = (numpy_helper.to_array(constants[name]) for name in node.input[1:3])
             if zero.any() or zero.dtype != np.int8:
                 _put_symmetric(copy, node, _symmetric_scale(scale, zero), f"symmetric_{index}")
-    _drop_unused(copy)
+    drop_unused(copy)
     onnx.checker.check_model(copy, full_check=True)
     return copy
 

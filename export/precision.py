@@ -14,7 +14,7 @@ from vesselrt.export.flips import flipped_share
 from vesselrt.export.foreign import OnnxNetwork, export_onnx
 from vesselrt.export.fp16 import PRODUCTS, WEIGHTED, flatten, fp16_from_f32
 from vesselrt.export.head import Head
-from vesselrt.export.int8 import float_operations, int8_from_f32, symmetric
+from vesselrt.export.int8 import Int8Search, float_operations, symmetric
 from vesselrt.export.modelfile import write_model_file
 from vesselrt.export.parity import (
     MOST_FLIPPED,
@@ -139,8 +139,10 @@ def _int8_with_proof(source: Path, manifest: Manifest, photographs: list[Image])
     model = onnx.load(source)
     expected = answers_of(model, judged)
 
+    search = Int8Search(model, manifest, calibration, judged, expected)
+
     def quantize(most_flipped: float) -> tuple[ModelProto, dict[str, float]]:
-        quantized = int8_from_f32(model, manifest, calibration, judged, expected, most_flipped)
+        quantized = search.within(most_flipped)
         return quantized, check_int8(expected, quantized, manifest, judged)
 
     try:

@@ -16,7 +16,7 @@ import vesselrt
 from vesselrt.export import engine, int8, parity
 from vesselrt.export.emulation import answer_of, answers_of
 from vesselrt.export.flips import flipped_share
-from vesselrt.export.int8 import float_operations, int8_from_f32, symmetric
+from vesselrt.export.int8 import Int8Search, float_operations, symmetric
 from vesselrt.export.modelfile import record_metrics, write_model_file
 from vesselrt.export.precision import convert_model
 from vesselrt.runtime import devices
@@ -41,6 +41,11 @@ def photograph(seed: int) -> NDArray[np.uint8]:
 
 def windows(count: int) -> list[NDArray[np.uint8]]:
     return [np.ascontiguousarray(photograph(seed)[None, None, :, :, 1]) for seed in range(count)]
+
+
+def quantized_from(model: ModelProto) -> ModelProto:
+    judged = windows(3)
+    return Int8Search(model, manifest_of(), windows(8), judged, answers_of(model, judged)).within(parity.MOST_FLIPPED)
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +130,7 @@ def joined() -> ModelProto:
 def test_openvino_computes_joined_values_of_both_signs_as_they_are_written(tmp_path: Path) -> None:
     """It is wrong by a tenth where they are signed integers."""
     model = joined()
-    quantized = int8_from_f32(model, manifest_of(), windows(8), windows(3), answers_of(model, windows(3)))
+    quantized = quantized_from(model)
     assert float_operations(quantized) == ()
     onnx.save(quantized, tmp_path / "joined.int8.onnx")
     with contextlib.closing(OpenVinoBackend(tmp_path / "joined.int8.onnx", "int8", 1)) as backend:
@@ -144,7 +149,7 @@ def test_weights_have_seven_bits(files: tuple[Path, Path]) -> None:
 
 def test_what_int8_would_spoil_stays_in_float_and_is_named() -> None:
     model = three_convolutions(outlier=4000)  # beside this channel the others vanish in 8 bits
-    quantized = int8_from_f32(model, manifest_of(), windows(8), windows(3), answers_of(model, windows(3)))
+    quantized = quantized_from(model)
     kept = float_operations(quantized)
     assert "conv_2" in kept
     assert len(kept) < 3
@@ -162,10 +167,10 @@ def test_progress_is_shown_where_the_log_tells_what_happens(
         print("37 %")
         raise RuntimeError("far enough")
 
-    monkeypatch.setattr(nncf, "quantize_with_accuracy_control", quantize)
+    monkeypatch.setattr(nncf, "quantize", quantize)
     monkeypatch.setattr(int8.logger, "level", level)
     with pytest.raises(ExportError):
-        int8_from_f32(three_convolutions(), manifest_of(), windows(1), windows(1), [])
+        Int8Search(three_convolutions(), manifest_of(), windows(1), windows(1), [])
     assert ("37 %" in capsys.readouterr().err) is shown
 
 
@@ -174,7 +179,7 @@ def test_int8_that_flips_too_much_is_refused(monkeypatch: pytest.MonkeyPatch, tm
     write_model_file(three_convolutions(), manifest_of(), source)
     other = three_convolutions()
     other.graph.initializer[-1].CopyFrom(numpy_helper.from_array(np.array([-30], np.float32), "bias"))
-    monkeypatch.setattr("vesselrt.export.precision.int8_from_f32", lambda *_: other)
+    monkeypatch.setattr(Int8Search, "within", lambda *_: other)
     with pytest.raises(ExportError, match=r"^int8: .*% of the pixels flip against the f32 model file \(at most 0\.50%"):
         convert_model(source, out, "int8", [photograph(0)])
     assert not out.exists()
@@ -185,7 +190,7 @@ def test_int8_needs_photographs_and_nncf(monkeypatch: pytest.MonkeyPatch, files:
         convert_model(files[0], files[1], "int8", [])
     monkeypatch.setitem(__import__("sys").modules, "nncf", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'vesselrt\[int8\]'$"):
-        int8_from_f32(three_convolutions(), manifest_of(), windows(1), windows(1), [])
+        Int8Search(three_convolutions(), manifest_of(), windows(1), windows(1), [])
 
 
 @pytest.mark.parametrize(

@@ -33,16 +33,16 @@ def test_where_the_shipped_library_flips_a_little_more_the_graph_is_given_less_r
     source, asked = tmp_path / "tiny.onnx", []
     write_model_file(three_convolutions(), MANIFEST, source)
 
-    def quantize(model: ModelProto, *others: object) -> ModelProto:
-        asked.append(others[-1])
-        return model
+    def within(_: int8.Int8Search, most_flipped: float) -> ModelProto:
+        asked.append(most_flipped)
+        return three_convolutions()
 
     def check(*_: object) -> dict[str, float]:
         if len(asked) == 1:
             raise parity.ShippedDiffersError("as OpenVINO computes it here")
         return {"flipped": 0.0}
 
-    monkeypatch.setattr("vesselrt.export.precision.int8_from_f32", quantize)
+    monkeypatch.setattr(int8.Int8Search, "within", within)
     monkeypatch.setattr("vesselrt.export.precision.check_int8", check)
     written = convert_model(source, tmp_path / "tiny.int8.onnx", "int8", [PHOTOGRAPH])
     assert asked == [parity.MOST_FLIPPED, parity.MOST_FLIPPED / 2]
@@ -52,7 +52,7 @@ def test_where_the_shipped_library_flips_a_little_more_the_graph_is_given_less_r
 def test_a_library_that_differs_in_any_room_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = tmp_path / "tiny.onnx"
     write_model_file(three_convolutions(), MANIFEST, source)
-    monkeypatch.setattr("vesselrt.export.precision.int8_from_f32", lambda model, *_: model)
+    monkeypatch.setattr(int8.Int8Search, "within", lambda *_: three_convolutions())
     monkeypatch.setattr(parity, "_shipped_answers", lambda _path, _precision, shown: [np.ones_like(w) for w in shown])
     with pytest.raises(ExportError, match="as OpenVINO computes it here"):
         convert_model(source, tmp_path / "tiny.int8.onnx", "int8", [PHOTOGRAPH])
@@ -65,16 +65,16 @@ def test_a_graph_that_nncf_cannot_take_is_refused_in_one_sentence(monkeypatch: p
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("no such pattern\nand pages more")
 
-    monkeypatch.setattr(nncf, "quantize_with_accuracy_control", fail)
+    monkeypatch.setattr(nncf, "quantize", fail)
     with pytest.raises(ExportError, match=r"can't quantize the network: no such pattern\. Keep this model in f32\.$"):
-        int8.int8_from_f32(three_convolutions(), MANIFEST, WINDOWS, WINDOWS, [])
+        int8.Int8Search(three_convolutions(), MANIFEST, WINDOWS, WINDOWS, [])
 
 
 def test_a_network_for_which_8_bits_are_too_few_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     import nncf
 
-    monkeypatch.setattr(nncf, "quantize_with_accuracy_control", lambda model, *_, **__: model)
+    monkeypatch.setattr(nncf, "quantize", lambda model, *_, **__: model)
     with pytest.raises(
         ExportError, match=r"^int8: 8 bits are too few for this network: .* more than 0\.50% of the pix"
     ):
-        int8.int8_from_f32(three_convolutions(), MANIFEST, WINDOWS, WINDOWS, [])
+        int8.Int8Search(three_convolutions(), MANIFEST, WINDOWS, WINDOWS, WINDOWS).within(parity.MOST_FLIPPED)
