@@ -68,6 +68,8 @@ def trained(network: ZooNetwork, manifest: Manifest, photograph: Image) -> tuple
     module = Resized(network.build(), network.pick).eval()
     mean, std = (torch.tensor(values)[:, None, None] for values in (manifest.input.mean, manifest.input.std))
     pixels = torch.from_numpy(np.concatenate(photograph_windows(manifest, photograph))).float() / 255
+    if len(pixels) == 1:  # a norm behind global pooling has no spread over one window
+        pixels = torch.cat((pixels, pixels.flip(3)))
     green = pixels[:, 1:2]
     darker = (functional.avg_pool2d(green, 9, 1, 4, count_include_pad=False) - green) * (green > _LIT)
     windows, truth = (pixels - mean) / std, (darker > darker.quantile(1 - VESSEL)).float()
