@@ -95,7 +95,7 @@ class Cluster:
             local: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
             with _told_when_long(lambda: f"{address} is reached; waiting for an answer of Ray"):
                 self._ray.init(address, log_to_driver=False, logging_level="ERROR", **local)
-        except (OSError, RuntimeError, ValueError) as error:
+        except Exception as error:  # noqa: BLE001 - Ray raises plain ones too
             raise OptionError(
                 f"no cluster of Ray at {address} ({first_line(error)}). Expected local, auto or HOST:PORT of one."
             ) from None
