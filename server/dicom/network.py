@@ -1,18 +1,24 @@
 """pynetdicom with the limits that it lacks, and without what it would log of patients."""
 
 import logging
+import math
 import socket
 import time
 from contextlib import suppress
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from vesselrt.runtime.errors import MissingExtraError
 
 SECONDS = 60.0
 """For the next message of an association, for each unit of one, and for an answer."""
+LIFE = 600.0
+"""s that an association has for a whole photograph: by echoes, or by bytes that trickle in, it would stay for ever."""
 _MOST_UNIT = 2**20
 """Bytes. Units of 16 KB are asked for."""
 _PIECE = 64 * 1024
+_ends: "WeakKeyDictionary[Any, float]" = WeakKeyDictionary()
+"""Of associations that `limit_life` knows."""
 _log = logging.getLogger(__name__)
 
 
@@ -43,12 +49,15 @@ def limit_units(event: Any) -> None:
     connection = event.assoc.dul.socket
 
     def receive(count: int) -> bytearray:
-        received, end = bytearray(), time.monotonic() + SECONDS
+        received = bytearray()
+        end = min(time.monotonic() + SECONDS, _ends.get(event.assoc, math.inf))
         try:
             if count > _MOST_UNIT:
                 raise OSError(f"a unit of {count:,} bytes")  # noqa: TRY301
             while len(received) < count:
-                connection.socket.settimeout(max(end - time.monotonic(), 0.001))
+                if (left := end - time.monotonic()) <= 0:
+                    raise TimeoutError
+                connection.socket.settimeout(left)
                 piece = connection.socket.recv(min(count - len(received), _PIECE))
                 if not piece:
                     _close(connection)
@@ -61,6 +70,11 @@ def limit_units(event: Any) -> None:
         return received
 
     connection.recv = receive
+
+
+def limit_life(event: Any) -> None:
+    """Of an association that begins, or that has sent a whole photograph: until the next one it has `LIFE`."""
+    _ends[event.assoc] = time.monotonic() + LIFE
 
 
 def limit_message(event: Any, most: int) -> None:

@@ -20,7 +20,14 @@ from vesselrt.runtime.photo.dicom_codecs import SYNTAXES
 from vesselrt.runtime.photo.dicom_header import KINDS
 from vesselrt.runtime.photo.photograph import Photograph, list_frames
 from vesselrt.runtime.segmenter import Segmenter
-from vesselrt.server.dicom.network import application_entity, hang_up, import_pynetdicom, limit_message, limit_units
+from vesselrt.server.dicom.network import (
+    application_entity,
+    hang_up,
+    import_pynetdicom,
+    limit_life,
+    limit_message,
+    limit_units,
+)
 from vesselrt.server.dicom.sender import Pauses, Receiver, Sender
 from vesselrt.server.dicom.spool import Spool, SpoolFullError
 
@@ -100,6 +107,7 @@ class Node:
         handlers = [
             (net.evt.EVT_C_STORE, self._store),
             (net.evt.EVT_CONN_OPEN, limit_units),
+            (net.evt.EVT_CONN_OPEN, limit_life),
             (net.evt.EVT_DATA_RECV, limit_message, [self._settings.most_bytes]),
         ]
         address = (self._settings.host, self._settings.port)
@@ -112,6 +120,7 @@ class Node:
 
     def _store(self, event: Any) -> int:
         """Answers a C-STORE: success says that the photograph is on the disk."""
+        limit_life(event)
         if self._ending.is_set():
             return _OUT_OF_RESOURCES
         try:

@@ -1,17 +1,19 @@
 """A node of a DICOM network under attack, with a full disk, and before archives that fail."""
 
+import io
 import socket
 import struct
 import threading
 import time
 from contextlib import ExitStack, closing
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from dicom_files import raw_dicom
-from dicom_nodes import MORE, SECONDS, Archive, names, photo, running, send, wait_until_empty
+from dicom_nodes import MORE, SECONDS, Archive, names, net, photo, pydicom, running, send, wait_until_empty
 from serving import wait_until
 
 from vesselrt.server.dicom import network, sender, spool
@@ -29,6 +31,28 @@ def test_senders_that_stop_in_the_middle_of_a_unit_hold_no_place(
             connection = stack.enter_context(socket.create_connection(("127.0.0.1", node.port), SECONDS))
             connection.sendall(struct.pack(">BBL", 1, 0, 5000) + b"begun")
         wait_until(lambda: send(node.port, photo()) == [0])
+
+
+def test_an_association_that_sends_no_photograph_ends(
+    folder: Path, archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [1000.0]
+    monkeypatch.setattr(network, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    with running(folder, archive) as node:
+        entity, sent = net.AE(), pydicom.dcmread(io.BytesIO(photo()))
+        entity.add_requested_context(net.sop_class.Verification)
+        entity.add_requested_context(sent.SOPClassUID, sent.file_meta.TransferSyntaxUID)
+        association = entity.associate("127.0.0.1", node.port)
+        connection = association.dul.socket.socket
+        clock[0] += 500
+        assert association.send_c_echo().Status == 0
+        assert association.send_c_store(sent).Status == 0
+        clock[0] += 500
+        assert association.send_c_echo().Status == 0
+        clock[0] += 101
+        assert "Status" not in association.send_c_echo()
+        wait_until(lambda: not association.is_established)
+        connection.close()  # pynetdicom leaves that to the garbage collector
 
 
 def test_the_end_waits_neither_for_a_sender_nor_for_an_archive(folder: Path, archive: Archive) -> None:
