@@ -326,6 +326,11 @@ def test_train_and_export_say_what_is_wrong(run: Run, tmp_path: Path, arguments:
     assert "m.onnx" not in tree(tmp_path)
 
 
+def test_a_recipe_that_is_missing_is_told_before_torch_is_loaded(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "vesselrt.training.fit.run", None)  # can't be imported
+    assert "error: no recipe nothing" in run("train", "nothing", "--data", ".").err
+
+
 # The process
 
 

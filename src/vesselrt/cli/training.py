@@ -44,8 +44,9 @@ def train(
     """Train a network by a recipe; interrupted, it goes on where it stopped."""
     with needs_extra("vesselrt train", "train"):
         from vesselrt.training.fit.recipe import Recipe
-        from vesselrt.training.fit.run import train_recipe
     checked = Recipe.read(_find_recipe(recipe), change or [])
+    with needs_extra("vesselrt train", "train"):
+        from vesselrt.training.fit.run import train_recipe
     sys.path.append(str(Path.cwd()))  # a recipe may name a network of the user's own
     check_writable_folder(run or Path("runs") / checked.name)
     with training_progress() as (report, advance):
