@@ -17,7 +17,7 @@ from vesselrt.server.dicom.node import Node, NodeSettings
 from vesselrt.server.dicom.sender import Receiver
 from vesselrt.server.dicom.spool import Spool
 
-pydicom = pytest.importorskip("pydicom")
+pydicom = pytest.importorskip("pydicom", reason="needs the extra dicom")
 pytest.importorskip("highdicom", reason="the extra dicom is not installed, or has no build for this Python")
 net = pytest.importorskip("pynetdicom", reason="the extra dicom is not installed")
 SECONDS = 30

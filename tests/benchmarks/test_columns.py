@@ -43,7 +43,7 @@ def test_compare_without_its_packages_names_the_extra(monkeypatch: pytest.Monkey
 
 def write_model(path: Path, manifest: Manifest, *, last: str = "Sigmoid", slope: float = 9.0) -> Path:
     """A model file of four nodes: sigmoid(slope × (value − 127.5) / 255), so vessel is what is brighter than 127."""
-    onnx = pytest.importorskip("onnx")
+    onnx = pytest.importorskip("onnx", reason="needs the package onnx")
     helper, array = onnx.helper, onnx.numpy_helper.from_array
     nodes = [
         helper.make_node("Cast", ["image"], ["float"], to=onnx.TensorProto.FLOAT),
@@ -197,7 +197,7 @@ def test_stage_benches_run_and_are_compared(tmp_path: Path) -> None:
 
 def test_the_mask_of_several_classes_is_the_librarys() -> None:
     """One rule: the most probable of the classes that reach their threshold, of equals the first."""
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="needs the extra train")
     from vesselrt.benchmarks.compare import _mask_from_maps
 
     every = layers_of((ClassFacts(name="artery", threshold=0.8), ClassFacts(name="vein", threshold=0.2)), 0.5)

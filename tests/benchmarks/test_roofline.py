@@ -58,8 +58,8 @@ def test_stages_around_the_network_count_their_bytes() -> None:
 
 @pytest.mark.parametrize("quantized", [False, True])
 def test_the_peak_is_measured_on_convolutions(quantized: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    onnx = pytest.importorskip("onnx")
-    onnxruntime = pytest.importorskip("onnxruntime")
+    onnx = pytest.importorskip("onnx", reason="needs the package onnx")
+    onnxruntime = pytest.importorskip("onnxruntime", reason="needs ONNX Runtime")
     monkeypatch.setattr(peaks, "CHANNELS", 4)
     monkeypatch.setattr(peaks, "SIDE", 8)
     path = peaks.write_convolutions(tmp_path / "peak.onnx", quantized=quantized)
@@ -76,7 +76,7 @@ def test_memory_of_the_triad() -> None:
 
 
 def test_a_photograph_is_measured_beside_its_limits(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    pytest.importorskip("onnx")
+    pytest.importorskip("onnx", reason="needs the package onnx")
     monkeypatch.setattr(roofline, "measure_peaks", lambda _: FAST)
     photo = Photo("96x80", "synthetic", encode_jpeg(synthetic(96, 80)[0]), 96, 80)
     report = roofline.measure_roofline(LoadOptions(None, "cpu:openvino", "f32", 1), [photo], 3)

@@ -34,7 +34,7 @@ IMAGE = {"num_channels": 3, "spatial_shape": [96, 96], "value_range": [0, 255]}
 @pytest.fixture
 def made(tmp_path: Path) -> Callable[..., Path]:
     """`made(definition, image, others)`: a bundle of a U-Net's weights."""
-    nets = pytest.importorskip("monai.networks.nets")
+    nets = pytest.importorskip("monai.networks.nets", reason="needs MONAI")
 
     def make(definition: Any, image: Any = IMAGE, **others: Any) -> Path:
         folder = tmp_path / "bundle"

@@ -214,7 +214,7 @@ def test_fp16_and_int8_are_compared_class_by_class(tmp_path: Path) -> None:
 def test_an_engine_has_a_channel_for_each_class(tmp_path: Path) -> None:
     network, output = HEADS["a softmax with the background"]
     export_model(network, manifest_with(), tmp_path / "a.onnx", [], Head(output))
-    pytest.importorskip("tensorrt_rtx")
+    pytest.importorskip("tensorrt_rtx", reason="needs TensorRT for RTX")
     from vesselrt.export.engine import build
     from vesselrt.runtime.engines.enginefile import read_engine
 

@@ -203,7 +203,7 @@ def test_a_fixed_tile(tmp_path: Path, fundus_photo: Callable[[int, int, int], Ph
 
 
 def test_a_monai_network(tmp_path: Path, fundus_photo: Callable[[int, int, int], Photo]) -> None:
-    nets = pytest.importorskip("monai.networks.nets.unet")
+    nets = pytest.importorskip("monai.networks.nets.unet", reason="needs MONAI")
     torch.manual_seed(0)
     network = nets.UNet(2, in_channels=3, out_channels=1, channels=(4, 8), strides=(2,), norm="batch")
     manifest, (photograph, _) = manifest_of("rgb", margin=16), fundus_photo(80, 70, 0)
@@ -236,7 +236,7 @@ def test_a_network_that_reads_the_data_of_a_tensor(tmp_path: Path) -> None:
 
 
 def deep_unet(norm: str) -> nn.Module:
-    nets = pytest.importorskip("monai.networks.nets.unet")
+    nets = pytest.importorskip("monai.networks.nets.unet", reason="needs MONAI")
     torch.manual_seed(0)
     network: nn.Module = nets.UNet(2, in_channels=3, out_channels=1, channels=(4, 4, 4, 4), strides=(2,) * 3, norm=norm)
     return network

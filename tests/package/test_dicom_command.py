@@ -64,7 +64,7 @@ def test_the_patient_is_named_nowhere(run: Run, mirror: Path, tmp_path: Path, da
 
 
 def test_the_scale_and_the_side_are_measured_with(run: Run, mirror: Path, tmp_path: Path) -> None:
-    pytest.importorskip("skimage")
+    pytest.importorskip("skimage", reason="needs the extra measure")
     (tmp_path / "eye.dcm").write_bytes(series_dicom([eye(1), eye(2)]))
     done = run("measure", "eye.dcm", "-o", "results.csv", "--model", mirror, *CPU)
     assert done.code == 0, done.err

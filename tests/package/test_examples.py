@@ -60,7 +60,7 @@ def test_streamlit_tells_nobody_and_listens_on_this_machine() -> None:
 @pytest.mark.filterwarnings("default")  # Streamlit's own are none of ours
 def test_the_streamlit_application(fundus_jpeg: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     testing = pytest.importorskip("streamlit.testing.v1", reason="needs pip install 'vesselrt[examples]'")
-    st = pytest.importorskip("streamlit")
+    st = pytest.importorskip("streamlit", reason="needs streamlit")
     sent = [Upload(fundus_jpeg)]
     monkeypatch.setattr(st, "file_uploader", lambda *_, **__: sent)
     app = testing.AppTest.from_file(str(EXAMPLES / "app.py"), default_timeout=120).run()
@@ -80,7 +80,7 @@ def test_the_streamlit_application(fundus_jpeg: bytes, monkeypatch: pytest.Monke
 def test_the_notebook_runs_from_top_to_bottom() -> None:
     nbclient = pytest.importorskip("nbclient", reason="needs pip install 'vesselrt[examples]'")
     pytest.importorskip("ipykernel", reason="needs pip install 'vesselrt[examples]'")
-    nbformat = pytest.importorskip("nbformat")
+    nbformat = pytest.importorskip("nbformat", reason="needs nbformat")
     notebook = nbformat.read(EXAMPLES / "notebook.ipynb", as_version=4)
     assert not any(cell.get("outputs") for cell in notebook.cells), "outputs are not committed"
     nbclient.NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(EXAMPLES)}}).execute()

@@ -161,7 +161,7 @@ def test_classes_have_columns_of_their_own(run: Run, colours: Path, tmp_path: Pa
 
 
 def test_parquet_holds_the_same_rows(run: Run, mirror: Path, tmp_path: Path) -> None:
-    parquet = pytest.importorskip("pyarrow.parquet")
+    parquet = pytest.importorskip("pyarrow.parquet", reason="needs pyarrow")
     photo(tmp_path / "a.png")
     (tmp_path / "b.png").write_bytes(b"")
     command = ["measure", ".", "--model", mirror, *CPU]

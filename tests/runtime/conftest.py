@@ -87,7 +87,7 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture(scope="module")
 def retina() -> Image:
     """A real photograph, CC0."""
-    data = pytest.importorskip("skimage.data")
+    data = pytest.importorskip("skimage.data", reason="needs scikit-image")
     return np.ascontiguousarray(data.retina()[:, :, :3])
 
 

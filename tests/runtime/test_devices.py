@@ -130,7 +130,7 @@ def test_the_compiler_that_is_installed_is_ours() -> None:
 
 @pytest.mark.gpu
 def test_on_a_real_gpu(fundus_photo: Callable[[int, int, int], tuple[Image, Any]]) -> None:
-    pytest.importorskip("tensorrt_rtx")
+    pytest.importorskip("tensorrt_rtx", reason="needs TensorRT for RTX")
     photo, _ = fundus_photo(700, 720, 0)
     with load(device="cuda") as gpu, load(device="cpu:onnxruntime") as cpu:
         one, other = gpu.segment(photo).mask(), cpu.segment(photo).mask()

@@ -180,7 +180,7 @@ def watch(work: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str
     @cache
     def run(name: str) -> Seen:
         if name in ("train", "export"):
-            torch = pytest.importorskip("torch")
+            torch = pytest.importorskip("torch", reason="needs the extra train")
             torch.save(torch.nn.Conv2d(1, 1, 3).state_dict(), work / "thin.pth")
         folder = tmp_path_factory.mktemp(name)
         shutil.copytree(work, folder / "work")

@@ -17,8 +17,8 @@ from vesselrt.server.http.application import create_app
 from vesselrt.server.settings import ServerSettings
 
 gateway = pytest.importorskip("vesselrt.server.grpc.gateway", reason="needs the extra grpc", exc_type=ImportError)
-triton = pytest.importorskip("tritonclient.grpc")
-grpc = pytest.importorskip("grpc")
+triton = pytest.importorskip("tritonclient.grpc", reason="needs tritonclient")
+grpc = pytest.importorskip("grpc", reason="needs the extra grpc")
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import pytest
 @pytest.fixture
 def address(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     serve = pytest.importorskip("ray.serve", reason="needs pip install 'ray[serve]'", exc_type=ImportError)
-    ray = pytest.importorskip("ray")
+    ray = pytest.importorskip("ray", reason="needs the extra ray")
     monkeypatch.setenv("VESSELRT_DEVICE", "cpu:onnxruntime")
     ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     serve.start(http_options={"port": 8765})

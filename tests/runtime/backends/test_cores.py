@@ -143,7 +143,7 @@ def test_what_follows_a_result_counts_as_work_on_a_photograph() -> None:
 
 @pytest.mark.parametrize("precision", ["f32", "int8"])
 def test_a_share_of_openvino_gives_the_same_bit_for_bit(precision: Any) -> None:
-    openvino = pytest.importorskip("vesselrt.runtime.backends.openvino")
+    openvino = pytest.importorskip("vesselrt.runtime.backends.openvino", reason="needs OpenVINO")
     path = find_model_file(None)
     path = path.with_suffix(".int8.onnx") if precision == "int8" else path
     openvino.OpenVinoBackend(path, precision, 1).close()  # so that the next one comes from the cache
@@ -193,7 +193,7 @@ print(min(found), len(os.sched_getaffinity(0)))
 )
 def test_a_thread_of_openvino_is_not_bound_to_the_first_core() -> None:
     """Bound, several processes of one thread each would all compute on one core, whatever cores there are."""
-    pytest.importorskip("openvino")
+    pytest.importorskip("openvino", reason="needs OpenVINO")
     done = subprocess.run([sys.executable, "-c", PINNED], capture_output=True, text=True, check=True, timeout=300)
     narrowest, usable = map(int, done.stdout.split())
     assert narrowest == usable

@@ -17,7 +17,7 @@ from vesselrt.runtime.modelfile import read_manifest
 
 def test_tensorrt_has_what_is_asked_of_it() -> None:
     """The stand-ins above have no name that the real ones lack."""
-    real = pytest.importorskip("tensorrt_rtx")
+    real = pytest.importorskip("tensorrt_rtx", reason="needs TensorRT for RTX")
     for stand_in, kind in ((Context, real.IExecutionContext), (FakeTensorRt, real)):
         names = {name for name in vars(stand_in) if not name.startswith("_")}
         assert {name for name in names if not hasattr(kind, name)} <= {"network", "complain", "does"}

@@ -43,7 +43,7 @@ class Runtime:
 def cudart() -> Any:
     if not ALONE:
         pytest.skip("runs in a process of its own")
-    return pytest.importorskip("cuda.bindings.runtime")
+    return pytest.importorskip("cuda.bindings.runtime", reason="needs the extra of a GPU")
 
 
 def test_in_a_process_of_its_own() -> None:

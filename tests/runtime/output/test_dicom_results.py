@@ -90,7 +90,7 @@ def test_each_class_has_a_segment_and_an_empty_one_its_frame(sop_class: str | No
 
 
 def test_a_report_holds_the_figures_that_there_are() -> None:
-    pytest.importorskip("skimage")
+    pytest.importorskip("skimage", reason="needs the extra measure")
     drawn = np.where(vessel([(10, 20), (80, 70)], 5, 96), 200, 40).astype(np.uint8)
     result = segmenter().segment(Frame(series_dicom([np.dstack([drawn] * 3)] * 2), 2))
     read = highdicom.sr.srread(io.BytesIO(result.encode("dicom-sr")))

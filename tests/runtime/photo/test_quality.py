@@ -20,7 +20,7 @@ FUNDUS = Preparation(channels="green", field_of_view=(1024, 1344))
 @pytest.fixture(scope="module")
 def retina() -> Image:
     """A real photograph, CC0."""
-    data = pytest.importorskip("skimage.data")
+    data = pytest.importorskip("skimage.data", reason="needs scikit-image")
     return np.ascontiguousarray(data.retina()[:, :, :3])
 
 

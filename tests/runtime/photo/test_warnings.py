@@ -47,7 +47,7 @@ def told(image: Image, scale: float | None = None) -> tuple[str, ...]:
 @pytest.fixture(scope="module")
 def retina() -> Image:
     """A real photograph, CC0."""
-    data = pytest.importorskip("skimage.data")
+    data = pytest.importorskip("skimage.data", reason="needs scikit-image")
     return np.ascontiguousarray(data.retina()[:, :, :3])
 
 
@@ -78,7 +78,7 @@ def test_a_crop_is_a_guess_until_its_scale_is_told(retina: Image) -> None:
 
 @pytest.mark.parametrize("name", ["chelsea", "astronaut", "coffee", "page", "text", "camera", "coins"])
 def test_a_cat_is_no_retina(name: str) -> None:
-    data = pytest.importorskip("skimage.data")
+    data = pytest.importorskip("skimage.data", reason="needs scikit-image")
     image = getattr(data, name)()
     assert OTHER in told(image if image.ndim == 3 else np.repeat(image[:, :, None], 3, axis=2))
 
