@@ -38,9 +38,18 @@ export default defineConfig({
   projects: [
     {
       name: "page",
-      testMatch: ["whole", "worklist", "dicom", "undo", "series", "trouble", "screens", "access", "proxy"].map(
-        (name) => `${name}.spec.ts`,
-      ),
+      testMatch: [
+        "whole",
+        "worklist",
+        "dicom",
+        "undo",
+        "series",
+        "trouble",
+        "screens",
+        "access",
+        "proxy",
+        "languages",
+      ].map((name) => `${name}.spec.ts`),
     },
     { name: "classes", testMatch: "classes.spec.ts", use: { baseURL: addressOf(CLASSES) } },
     { name: "exclusive", testMatch: "classes.spec.ts", use: { baseURL: addressOf(EXCLUSIVE) } },

@@ -2,6 +2,9 @@ import type { Metadata, Viewport } from "next";
 import localFont from "next/font/local";
 import type { ReactNode } from "react";
 
+import { LANGUAGE_KEY, LANGUAGES, settleLanguage } from "@/lib/languages";
+import { en } from "@/lib/messages/en";
+
 import "./globals.css";
 
 const inter = localFont({
@@ -11,7 +14,7 @@ const inter = localFont({
 });
 
 export const metadata: Metadata = {
-  title: "vesselrt: blood vessels in eye photographs",
+  title: en.title,
   // No request for an icon.
   icons: { icon: "data:," },
 };
@@ -23,9 +26,16 @@ export const viewport: Viewport = {
   ],
 };
 
+/** The server allows inline scripts by their hashes. */
+const LANGUAGE_SCRIPT = `(${settleLanguage})(${JSON.stringify(LANGUAGES)}, ${JSON.stringify(LANGUAGE_KEY)})`;
+
 export default function Layout({ children }: { readonly children: ReactNode }) {
   return (
-    <html lang="en" className={inter.className}>
+    <html lang="en" dir="ltr" className={inter.className} suppressHydrationWarning>
+      <head>
+        {/* biome-ignore lint/security/noDangerouslySetInnerHtml: nothing of it comes from elsewhere */}
+        <script dangerouslySetInnerHTML={{ __html: LANGUAGE_SCRIPT }} />
+      </head>
       <body>{children}</body>
     </html>
   );

@@ -26,8 +26,8 @@ export const Card = memo(function Card({ photograph, settings, current, button, 
   const { id, progress, thumbnail } = photograph;
   const name = nameOf(photograph);
   const state = stateOf(photograph);
-  const why = progress.step === "done" ? progress.result.warnings.join(" ") : "";
-  const note = progress.step === "failed" ? wordsOf(progress.trouble, words).title : why;
+  const doubts = progress.step === "done" ? progress.result.warnings.join(" ") : "";
+  const note = progress.step === "failed" ? wordsOf(progress.trouble, words).title : doubts;
   return (
     <li className={styles.card} data-state={state}>
       <button
@@ -55,7 +55,9 @@ export const Card = memo(function Card({ photograph, settings, current, button, 
         {note && (
           <>
             {" "}
-            <span className={styles.note}>{note}</span>
+            <span className={styles.note} lang={doubts ? "en" : undefined} dir="auto">
+              {note}
+            </span>
           </>
         )}
       </button>

@@ -3,6 +3,7 @@ import { flushSync } from "react-dom";
 
 import { useMessages } from "@/hooks/useMessages";
 import { nameOf } from "@/lib/frames";
+import { arrowWay } from "@/lib/languages";
 import type { Messages } from "@/lib/messages";
 import type { Photograph, Strip, StripAction } from "@/lib/strip";
 import { sharesOf } from "@/lib/worklist";
@@ -33,7 +34,7 @@ export function FilmStrip({ strip: { photographs, selected }, dispatch, onEmpty 
     else onEmpty();
   };
   const press = (event: KeyboardEvent) => {
-    const by = { ArrowUp: -1, ArrowLeft: -1, ArrowDown: 1, ArrowRight: 1 }[event.key] as 1 | -1 | undefined;
+    const by = arrowWay(event.key) ?? ({ ArrowUp: -1, ArrowDown: 1 } as const)[event.key as "ArrowUp"];
     if (by) act({ type: "move", by });
     else if (event.key === "Delete" && selected !== null) act({ type: "remove", id: selected });
     else return;

@@ -6,6 +6,7 @@ import type { Strip } from "@/lib/strip";
 import { selectedOf } from "@/lib/strip";
 
 import { Picker } from "./Adding";
+import { LanguageChoice } from "./LanguageChoice";
 import styles from "./Workbench.module.css";
 
 interface Props {
@@ -46,6 +47,7 @@ export function Header({ strip, input, add, close, help }: Props) {
       <Picker add={add} input={input} className={styles.add}>
         {words.add}
       </Picker>
+      <LanguageChoice />
       <button type="button" className={styles.round} aria-label={words.help} onClick={help}>
         ?
       </button>

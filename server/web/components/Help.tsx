@@ -26,7 +26,9 @@ export function Help({ dialog, shortcuts, onShortcuts }: Props) {
           <div key={does}>
             <dt>
               {keys.map((key) => (
-                <kbd key={key}>{keyName(key, words.keys)}</kbd>
+                <kbd key={key} dir="ltr">
+                  {keyName(key, words.keys)}
+                </kbd>
               ))}
             </dt>
             <dd>{words.does[does]}</dd>

@@ -24,7 +24,7 @@ export function Notice({ photograph, picture, trouble, again }: Props) {
   const words = messages.notice;
   const { progress } = photograph;
   if (trouble) {
-    const { title, advice, detail } = wordsOf(trouble, messages);
+    const { title, advice, detail, lang } = wordsOf(trouble, messages);
     const { remedy } = trouble;
     return (
       <div className={styles.trouble} role="alert">
@@ -32,11 +32,15 @@ export function Notice({ photograph, picture, trouble, again }: Props) {
         <p className={styles.file}>
           <bdi>{nameOf(photograph)}</bdi>
         </p>
-        <p>{advice}</p>
+        <p lang={lang} dir="auto">
+          {advice}
+        </p>
         {detail && (
           <details>
             <summary>{words.serverSaid}</summary>
-            <p>{detail}</p>
+            <p lang="en" dir="ltr">
+              {detail}
+            </p>
           </details>
         )}
         {remedy === "retry" && (
@@ -50,12 +54,17 @@ export function Notice({ photograph, picture, trouble, again }: Props) {
   }
   if (progress.step === "done") {
     const { warnings } = progress.result;
-    const unseen = picture?.maps.length && !picture.photograph ? [words.unseen] : [];
-    const told = [...warnings, ...unseen].join(" ");
+    const unseen = Boolean(picture?.maps.length && !picture.photograph);
     return (
-      <p className={told ? styles.note : styles.hidden} data-doubtful={warnings.length > 0} role="status">
+      <p
+        className={warnings.length || unseen ? styles.note : styles.hidden}
+        data-doubtful={warnings.length > 0}
+        role="status"
+      >
         <span className={styles.hidden}>{words.found} </span>
-        {told}
+        <span>
+          {warnings.length > 0 && <bdi lang="en">{warnings.join(" ")}</bdi>} {unseen && words.unseen}
+        </span>
       </p>
     );
   }

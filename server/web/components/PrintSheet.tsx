@@ -77,7 +77,9 @@ export function PrintSheet({ name, picture, result, layers, densities, opacity }
         {result.warnings.map((warning) => (
           <div key={warning}>
             <dt>{words.warning}</dt>
-            <dd>{warning}</dd>
+            <dd lang="en" dir="ltr">
+              {warning}
+            </dd>
           </div>
         ))}
       </dl>

@@ -42,7 +42,7 @@ interface FactsProps {
 
 /** The quiet corner: what found it, and how long it took. */
 export function Facts({ result, health }: FactsProps) {
-  const words = useMessages().facts;
+  const { facts: words, size } = useMessages();
   const model = result?.model ?? (health?.model && `${health.model} ${health.model_version}`);
   const device = result?.device ?? health?.device;
   const precision = result?.precision ?? health?.precision;
@@ -52,7 +52,7 @@ export function Facts({ result, health }: FactsProps) {
       <dl>
         {model && <Pair name={words.model} value={model} />}
         {device && <Pair name={words.device} value={`${device}, ${precision}`} title={health?.device_name ?? ""} />}
-        {result && <Pair name={words.size} value={`${result.width} × ${result.height}`} />}
+        {result && <Pair name={words.size} value={size(result.width, result.height)} />}
         {result && <Pair name={words.time} value={words.times(result.totalTime, result.serverTime)} />}
       </dl>
     </section>
@@ -69,7 +69,9 @@ function Pair({ name, value, title }: PairProps) {
   return (
     <div title={title}>
       <dt>{name}</dt>
-      <dd>{value}</dd>
+      <dd>
+        <bdi>{value}</bdi>
+      </dd>
     </div>
   );
 }

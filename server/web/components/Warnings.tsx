@@ -9,7 +9,9 @@ export function Warnings({ warnings }: { readonly warnings: readonly string[] })
     <section className={styles.warnings}>
       <h2>{words.warnings(warnings.length)}</h2>
       {warnings.map((warning) => (
-        <p key={warning}>{warning}</p>
+        <p key={warning} lang="en" dir="ltr">
+          {warning}
+        </p>
       ))}
     </section>
   );

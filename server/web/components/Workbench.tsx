@@ -9,12 +9,13 @@ import { useFilmStrip } from "@/hooks/useFilmStrip";
 import { useHealth } from "@/hooks/useHealth";
 import { useIncoming } from "@/hooks/useIncoming";
 import { useLeaveWarning } from "@/hooks/useLeaveWarning";
-import { useMessages } from "@/hooks/useMessages";
+import { useMessages, useTranslatedPage } from "@/hooks/useMessages";
 import { usePicture } from "@/hooks/usePicture";
 import { useSettings } from "@/hooks/useSettings";
 import { useShortcuts } from "@/hooks/useShortcuts";
 import type { Layer } from "@/lib/classes";
 import { nameOf } from "@/lib/frames";
+import { arrowWay } from "@/lib/languages";
 import type { Messages } from "@/lib/messages";
 import { compared, hundredths, layersOf, moved, seen } from "@/lib/settings";
 import { selectedOf, troubleOf, worthKeeping } from "@/lib/strip";
@@ -34,6 +35,7 @@ import { Worklist } from "./Worklist";
 
 /** The whole page: the photographs, how they are looked at, and what is told of them. */
 export function Workbench() {
+  useTranslatedPage();
   const words = useMessages();
   const [strip, dispatch] = useFilmStrip();
   const [settings, change] = useSettings();
@@ -93,7 +95,7 @@ export function Workbench() {
     if (screen === "viewer" && document.activeElement === document.body) stage.current?.focus({ preventScroll: true });
   }, [screen]);
   const goOn = (event: KeyboardEvent) => {
-    const by = ({ ArrowLeft: -1, ArrowRight: 1 } as const)[event.key as "ArrowLeft"];
+    const by = arrowWay(event.key);
     const own = event.defaultPrevented || (event.target as Element).closest("input, [role=slider]");
     if (!by || own || screen !== "viewer") return;
     event.preventDefault();

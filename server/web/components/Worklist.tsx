@@ -4,6 +4,7 @@ import { flushSync } from "react-dom";
 import { useCovers } from "@/hooks/useCovers";
 import { useMessages } from "@/hooks/useMessages";
 import { useSaveAll } from "@/hooks/useSaveAll";
+import { isRightToLeft } from "@/lib/languages";
 import type { Settings } from "@/lib/settings";
 import type { Photograph, Strip, StripAction } from "@/lib/strip";
 import { type Sort, tallyOf } from "@/lib/worklist";
@@ -121,5 +122,6 @@ function Grid({ strip, dispatch, settings, onEmpty }: Props) {
 function steps(grid: HTMLElement, at: number): Record<string, number> {
   const cards = [...grid.children] as HTMLElement[];
   const columns = cards.filter(({ offsetTop }) => offsetTop === cards[0]?.offsetTop).length;
-  return { ArrowLeft: at - 1, ArrowRight: at + 1, ArrowUp: at - columns, ArrowDown: at + columns };
+  const on = isRightToLeft() ? -1 : 1;
+  return { ArrowLeft: at - on, ArrowRight: at + on, ArrowUp: at - columns, ArrowDown: at + columns };
 }

@@ -1,5 +1,6 @@
 import { type ChangeEvent, type PointerEvent, useRef } from "react";
 
+import { isRightToLeft } from "@/lib/languages";
 import { hundredths } from "@/lib/settings";
 
 const SLOP = 8; // CSS px that a finger moves before its way is known
@@ -23,7 +24,8 @@ export function useHorizontalTouch(onChange: (value: number) => void) {
   const touch = useRef<Touch | null>(null);
   const follow = ({ currentTarget, clientX }: Press) => {
     const { left, width } = currentTarget.getBoundingClientRect();
-    onChange(hundredths((clientX - left - THUMB / 2) / (width - THUMB)));
+    const share = (clientX - left - THUMB / 2) / (width - THUMB);
+    onChange(hundredths(isRightToLeft() ? 1 - share : share));
   };
   const begin = ({ pointerType, clientX, clientY }: Press) => {
     touch.current = pointerType === "touch" ? { x: clientX, y: clientY, taken: false } : null;

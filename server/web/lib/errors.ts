@@ -79,13 +79,15 @@ export interface TroubleWords {
   readonly advice: string;
   /** The server's own words, for whoever looks after it; empty where there are none, or they are the advice. */
   readonly detail: string;
+  /** The language of the advice, where it is the server's: it speaks English. */
+  readonly lang: "en" | undefined;
 }
 
 export function wordsOf({ cause, said }: Trouble, messages: Messages): TroubleWords {
   const words = messages.trouble[cause];
   return "advice" in words
-    ? { ...words, detail: said }
-    : { ...words, advice: said.charAt(0).toUpperCase() + said.slice(1), detail: "" };
+    ? { ...words, detail: said, lang: undefined }
+    : { ...words, advice: said.charAt(0).toUpperCase() + said.slice(1), detail: "", lang: "en" };
 }
 
 /** The same in a line. */

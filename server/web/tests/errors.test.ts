@@ -32,7 +32,7 @@ test.each([
 ])("%s is told by its cause: in the words of the server, as a sentence", (type, title) => {
   const said = "the file is HEIC, which is not read. Save it as JPEG.";
   const advice = "The file is HEIC, which is not read. Save it as JPEG.";
-  expect(told(new ApiError(type, said))).toEqual({ title, advice, detail: "", remedy: null });
+  expect(told(new ApiError(type, said))).toEqual({ title, advice, detail: "", lang: "en", remedy: null });
 });
 
 test("whatever else happens has words too", () => {

@@ -19,6 +19,7 @@ export const en = {
   title: "vesselrt: blood vessels in eye photographs",
   /** "2 of 3" */
   place: (number: number, all: number) => `${number} of ${all}`,
+  size: (width: number, height: number) => `${width} × ${height}`,
   tryAgain: "Try again",
   view: { overlay: "Vessels", original: "Original", mask: "Mask" },
   region: { "field of view": "of the field of view", image: "of the image" },
