@@ -3,7 +3,6 @@ import localFont from "next/font/local";
 import type { ReactNode } from "react";
 
 import { LANGUAGE_KEY, LANGUAGES, settleLanguage } from "@/lib/languages";
-import { en } from "@/lib/messages/en";
 
 import "./globals.css";
 
@@ -14,7 +13,6 @@ const inter = localFont({
 });
 
 export const metadata: Metadata = {
-  title: en.title,
   // No request for an icon.
   icons: { icon: "data:," },
 };

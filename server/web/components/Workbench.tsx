@@ -104,6 +104,7 @@ export function Workbench() {
 
   return (
     <>
+      <title>{words.title}</title>
       <div className={styles.page} data-screen={screen}>
         <Header strip={strip} input={input} add={add} close={close} help={() => help.current?.showModal()} />
         <main ref={stage} className={styles.stage} data-dragging={dragging} tabIndex={-1} onKeyDown={goOn}>

@@ -13,12 +13,10 @@ export function useMessages(): Messages {
   return CATALOGUES[useLanguage()];
 }
 
-/** Once for the page: its title, and that it is seen as soon as it is translated. */
+/** Once for the page: it is seen as soon as it is translated. */
 export function useTranslatedPage(): void {
   const language = useLanguage();
   useLayoutEffect(() => {
-    if (language !== languageOfPage()) return;
-    document.title = CATALOGUES[language].title;
-    delete document.documentElement.dataset.untranslated;
+    if (language === languageOfPage()) delete document.documentElement.dataset.untranslated;
   }, [language]);
 }
