@@ -209,7 +209,10 @@ test.describe("with a finger, where writing runs to the left", () => {
   test("a tap on the left of a slider is much of it", async ({ page }) => {
     await page.goto("/");
     await openList(page, "ar");
-    await page.getByRole("button", { name: /Müller/ }).first().tap();
+    await page
+      .getByRole("button", { name: /Müller/ })
+      .first()
+      .tap();
     const slider = page.getByRole("slider", { name: CATALOGUES.ar.panel.threshold });
     await slider.scrollIntoViewIfNeeded();
     const box = (await slider.boundingBox())!;
