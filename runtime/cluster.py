@@ -93,7 +93,7 @@ class Cluster:
         try:
             _check_reachable(address)
             local: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
-            with _told_when_long(lambda: f"{address} is reached; waiting for an answer of Ray"):
+            with _told_when_long(lambda: f"waiting for Ray to answer ({address})"):
                 self._ray.init(address, log_to_driver=False, logging_level="ERROR", **local)
         except Exception as error:  # noqa: BLE001 - Ray raises plain ones too
             raise OptionError(
