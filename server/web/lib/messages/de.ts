@@ -40,9 +40,9 @@ export const de: Messages = {
   state: {
     done: "fertig",
     check: "prüfen",
-    failed: "fehlgeschlagen",
+    failed: "Fehler",
     waiting: "wartet",
-    working: "wird ausgewertet",
+    working: "Auswertung",
   },
   sending: (share) => `Senden ${percent(share, 0)}`,
   photographs: "Aufnahmen",
