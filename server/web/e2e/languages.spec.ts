@@ -60,6 +60,7 @@ for (const language of ["de", "es", "zh", "ar"] as const) {
     test.use({ locale: language === "es" ? "es-MX" : language });
 
     test("is spoken to in its language, in every state", async ({ page }) => {
+      test.slow(); // axe looks at it three times
       const problems: string[] = [];
       page.on("pageerror", (error) => problems.push(String(error)));
       page.on("console", (message) => message.type() === "error" && problems.push(message.text()));
