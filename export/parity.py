@@ -33,7 +33,7 @@ _REPEATS_WITHIN = 1e-3
 """Of probability: threads that add in another order stay far below it."""
 MOST_FLIPPED = 0.005
 """Largest share of pixels that INT8 may move over the threshold."""
-_NOT_WRITTEN = " Nothing was written."
+NOT_WRITTEN = " Nothing was written."
 
 
 class Reference(Protocol):
@@ -135,7 +135,7 @@ def _decided_by_photographs(
     except ExportError as error:
         if not photographs or compare(noise, math.inf)["flipped"] > MOST_FLIPPED:
             raise
-        told = str(error).removesuffix(_NOT_WRITTEN)
+        told = str(error).removesuffix(NOT_WRITTEN)
         logger.warning("On the photographs the file is exact enough; on noise: %s", told)
     return compare(slice(None), math.inf)
 
@@ -163,6 +163,10 @@ def _file_answer(session: onnxruntime.InferenceSession, window: Image) -> NDArra
 
 class WindowError(ExportError):
     """The file fails on windows of another size than that of the example."""
+
+
+class DiffersError(ExportError):
+    """The file computes other values than what it was made of."""
 
 
 def _bf16_answers(path: Path, batches: list[Image]) -> list[NDArray[np.float32]]:
@@ -269,9 +273,9 @@ def _compare(
     flipped = max(flips.values())
     tolerance = max(manifest.allowed(precision), tolerance)
     if largest > tolerance:
-        raise ExportError(
+        raise DiffersError(
             f"{precision}: the model file differs from {reference} by up to {largest:.2g} in probability "
-            f"(tolerance {tolerance:.2g}), {flipped:.3%} of the pixels flip.{_NOT_WRITTEN}"
+            f"(tolerance {tolerance:.2g}), {flipped:.3%} of the pixels flip.{NOT_WRITTEN}"
         )
     each = {f"flipped_{name}": share for name, share in flips.items()} if len(flips) > 1 else {}
     return {"largest_difference": largest, "flipped": flipped, "images": float(len(expected)), **each}

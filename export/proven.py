@@ -7,7 +7,7 @@ from pathlib import Path
 
 from vesselrt.export.head import Head
 from vesselrt.export.modelfile import write_model_file
-from vesselrt.export.parity import Reference, WindowError, check_parity
+from vesselrt.export.parity import NOT_WRITTEN, DiffersError, Reference, WindowError, check_parity
 from vesselrt.export.tiles import Draft, choose_tile, settle_tile, with_fixed_tile
 from vesselrt.export.wrapping import NetworkGraph, check_end, wrap_graph
 from vesselrt.runtime.arrays import Image
@@ -32,8 +32,8 @@ def write_proven(
 ) -> Manifest:
     """Writes the model file, and returns its manifest with the figures of parity and tiles in it.
 
-    Several classes out of one softmax are written as exclusive. A file that runs in windows of one size alone is
-    written with a fixed tile, and a warning says so.
+    Several classes out of one softmax are written as exclusive. A file that runs in windows of one size alone, or is
+    exact in one alone, is written with a fixed tile, and a warning says so.
 
     Raises ExportError when the manifest does not fit the network, or the file differs from it by more than the
     manifest's tolerance; then nothing is written.
@@ -55,15 +55,16 @@ def write_proven(
 
     try:
         return write(draft)
-    except WindowError as error:
+    except (WindowError, DiffersError) as error:  # a graph may hold constants of the size that it was traced at
         tile = draft.manifest.tile
         if tile.fixed:
             raise
         try:
             written = write(with_fixed_tile(draft))
-        except WindowError:
+        except (WindowError, DiffersError):
             raise error from None  # the size was not what was wrong
-        logger.warning("%s The tile is fixed, at %d pixels.", error, tile.size)
+        told = str(error).removesuffix(NOT_WRITTEN)
+        logger.warning("%s The tile is fixed, at %d pixels.", told, tile.size)
         return written
 
 

@@ -75,21 +75,28 @@ def test_a_probability_that_is_called_logits_is_refused(tmp_path: Path) -> None:
     export_model(Clamped(), manifest_of(margin=24), tmp_path / "a.onnx", [], Head("probability"))
 
 
-def test_a_file_that_runs_in_one_size_alone_gets_a_fixed_tile(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (parity.WindowError("the exported file fails on a window."), "the exported file fails on a window."),
+        (parity.DiffersError("f32: the file differs. Nothing was written."), "f32: the file differs."),
+    ],
+)
+def test_a_file_that_runs_or_is_exact_in_one_size_alone_gets_a_fixed_tile(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture, error: ExportError, told: str
 ) -> None:
     def check(
         reference: parity.Reference, head: Head, manifest: Manifest, path: Path, photographs: list[Any]
     ) -> dict[str, dict[str, float]]:
         if not manifest.tile.fixed:
-            raise parity.WindowError("the exported file fails on a window.")
+            raise error
         return parity.check_parity(reference, head, manifest, path, photographs)
 
     monkeypatch.setattr(proven, "check_parity", check)
     written = export_model(nn.Conv2d(1, 1, 3, padding=1), manifest_of(margin=24), tmp_path / "a.onnx", [])
     assert written.tile.fixed
     assert read_manifest(tmp_path / "a.onnx") == written
-    assert "the exported file fails on a window. The tile is fixed, at 64 pixels." in caplog.text
+    assert f"{told} The tile is fixed, at 64 pixels." in caplog.text
 
 
 def test_onnx_runtimes_own_failure_is_one_sentence(tmp_path: Path) -> None:

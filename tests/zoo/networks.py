@@ -101,7 +101,7 @@ def _monai_networks() -> Iterator[ZooNetwork]:
     yield _monai("MedNeXt", "MedNeXt", init_filters=8, blocks_down=(1, 1, 1, 1), blocks_up=(1, 1, 1, 1))
     attention = {"hidden_size": 48, "mlp_dim": 96, "num_heads": 4, "feature_size": 8}
     yield _monai("UNETR", "UNETR", img_size=(64, 64), **attention)
-    yield _monai("SwinUNETR", "SwinUNETR", feature_size=12, depths=(1, 1, 1, 1), unsolved=frozenset({"f32"}))
+    yield _monai("SwinUNETR", "SwinUNETR", feature_size=12, depths=(1, 1, 1, 1))
 
 
 def _torchvision_networks() -> Iterator[ZooNetwork]:
