@@ -102,7 +102,7 @@ function drawWhole(
   canvas.width = Math.round(width * scale);
   canvas.height = Math.round(height * scale);
   const viewport = { scale, centre: { x: width / 2, y: height / 2 } };
-  const renderer = new CanvasRenderer(canvas);
+  const renderer = new CanvasRenderer(canvas, true);
   renderer.setPicture(picture);
   renderer.draw(sceneOf(picture, layers, { view, opacity, wiper: null }, viewport, SAMPLES));
   renderer.close();

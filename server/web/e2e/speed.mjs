@@ -10,20 +10,12 @@ import { cpus } from "node:os";
 
 import { chromium } from "@playwright/test";
 
+import { enlarged } from "./enlarged.mjs";
+
 const [url = "http://127.0.0.1:8000", gpu] = process.argv.slice(2);
 const args = gpu ? ["--enable-gpu", "--ignore-gpu-blocklist"] : ["--disable-gpu"];
 const SCREENS = { "1440 × 900": [1440, 900], "1920 × 1080": [1920, 1080], "3840 × 2160": [3840, 2160] };
 const SECONDS = 5;
-
-/** In the page: the sample, enlarged to 12 megapixels, as the bytes of a JPEG. */
-async function enlarged() {
-  const address = document.querySelector("main img").src;
-  const sample = await createImageBitmap(await (await fetch(address)).blob());
-  const canvas = new OffscreenCanvas(4000, 3000);
-  canvas.getContext("2d").drawImage(sample, 500, 0, 3000, 3000);
-  const file = await canvas.convertToBlob({ type: "image/jpeg", quality: 0.9 });
-  return [...new Uint8Array(await file.arrayBuffer())];
-}
 
 /** In the page: ms between the frames while the slider moves to and fro by a hundredth a frame. */
 async function slide(seconds) {

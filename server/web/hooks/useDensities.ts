@@ -25,8 +25,14 @@ export function useDensities(
   // Of one class the server has counted; of several the pixels are counted here, once the sliders rest.
   useEffect(() => {
     if (!picture?.maps.length || !inside) return;
-    const timer = window.setTimeout(() => setCounted({ picture, shares: densities(picture, layers, inside) }), MOMENT);
-    return () => window.clearTimeout(timer);
+    let wanted = true;
+    const timer = window.setTimeout(() => {
+      void densities(picture, layers, inside).then((shares) => wanted && setCounted({ picture, shares }));
+    }, MOMENT);
+    return () => {
+      wanted = false;
+      window.clearTimeout(timer);
+    };
   }, [picture, layers, inside]);
 
   const [first] = layers;

@@ -1,7 +1,7 @@
 import { useEffect, useMemo, useState } from "react";
 
-import { mapOf, mapsOf, photographOf } from "@/lib/decoded";
-import type { Picture } from "@/lib/renderer";
+import { mapOf, mapsOf, photographOf, reducedOf } from "@/lib/decoded";
+import { type Picture, rendererFor } from "@/lib/renderer";
 import type { Photograph, Result } from "@/lib/strip";
 
 /**
@@ -31,12 +31,19 @@ async function decode(file: File, result: Result | undefined): Promise<Picture |
   if (!result) {
     const photograph = await photographOf(file);
     const { width, height } = photograph ?? { width: 0, height: 0 };
-    return photograph && { width, height, photograph, maps: [], exclusive: false };
+    const picture = { width, height, photograph, maps: [], exclusive: false };
+    return photograph && withHalves(picture, file);
   }
   const { width, height, exclusive } = result;
   const [photograph, map] = await Promise.all([
     result.photograph && photographOf(result.photograph),
     mapOf(result.map),
   ]);
-  return { width, height, photograph, maps: mapsOf(map, result.classes.length || 1), exclusive };
+  const picture = { width, height, photograph, maps: mapsOf(map, result.classes.length || 1), exclusive };
+  return withHalves(picture, result.photograph);
+}
+
+/** A graphics card reduces by itself. */
+async function withHalves(picture: Picture, file: Blob | null): Promise<Picture> {
+  return file && rendererFor(picture) === "canvas" ? { ...picture, halves: await reducedOf(file) } : picture;
 }

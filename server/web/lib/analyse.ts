@@ -4,6 +4,7 @@ import { REDUCED } from "@/lib/cover";
 import { mapOf, photographOf } from "@/lib/decoded";
 import { ApiError } from "@/lib/errors";
 import { isDicom } from "@/lib/frames";
+import { halvesOf, reducedFor } from "@/lib/reduce";
 import { COLOURS } from "@/lib/settings";
 import type { Result } from "@/lib/strip";
 
@@ -17,7 +18,8 @@ export async function analyse(file: File, options: PredictOptions): Promise<Resu
   const start = performance.now();
   await checkReadable(file);
   const frame = options.frame ?? ((await isDicom(file)) ? 1 : undefined);
-  const [prediction, own] = await Promise.all([patiently(file, { ...options, frame }), photographOf(file)]);
+  const asking = patiently(() => predictProbability(file, { ...options, frame }), options.signal);
+  const [prediction, own] = await Promise.all([asking, photographOf(file)]);
   const { classes, exclusive } = await describedClasses(prediction);
   const map = await mapOf(prediction.file);
   const height = map.height / (classes.length || 1);
@@ -75,27 +77,31 @@ async function asServerReads(file: File, options: PredictOptions): Promise<Blob 
   return answer?.file ?? null;
 }
 
-async function patiently(file: File, options: PredictOptions): Promise<Prediction> {
+/** Asks again for a while where the server is busy, or not ready. */
+export async function patiently<Answer>(ask: () => Promise<Answer>, signal?: AbortSignal): Promise<Answer> {
   for (let left = PATIENCE; ; left--) {
     try {
-      return await predictProbability(file, options);
+      return await ask();
     } catch (error) {
       const passing = error instanceof ApiError && (error.type === "BusyError" || error.type === "NotReadyError");
       if (!passing || left === 0) throw error;
     }
     await new Promise((resolve) => setTimeout(resolve, 1000));
-    options.signal?.throwIfAborted();
+    signal?.throwIfAborted();
   }
 }
 
 /** A reduced copy of the whole as an address for an image; empty where the browser can't show the file. */
 export async function thumbnail(file: Blob): Promise<string> {
-  // Not remembered: all of them would not fit. Of a large file the browser decodes and reduces it beside the page's work.
-  const options: ImageBitmapOptions = { resizeWidth: REDUCED, resizeQuality: "medium" };
-  const photograph = await createImageBitmap(file, options).catch(() => null);
+  // Not remembered: all of them would not fit. It is not reduced as it is decoded: browsers do that on the page's own thread.
+  const photograph = await createImageBitmap(file).catch(() => null);
   if (!photograph) return "";
-  const canvas = new OffscreenCanvas(photograph.width, photograph.height);
-  canvas.getContext("2d")!.drawImage(photograph, 0, 0);
+  const scale = REDUCED / photograph.width;
+  const canvas = new OffscreenCanvas(REDUCED, Math.max(1, Math.round(photograph.height * scale)));
+  const { image, smooth } = reducedFor(photograph, await halvesOf(photograph, REDUCED / 2), scale);
+  const context = canvas.getContext("2d")!;
+  context.imageSmoothingQuality = smooth;
+  context.drawImage(image, 0, 0, canvas.width, canvas.height);
   photograph.close();
   return URL.createObjectURL(await canvas.convertToBlob({ type: "image/jpeg", quality: 0.85 }));
 }

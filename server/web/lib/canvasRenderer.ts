@@ -1,9 +1,16 @@
-import { Coverage, countExclusive, type Rows } from "@/lib/coverage";
+import { Coverage, countExclusive, countingExclusive, type Rows, sideOf } from "@/lib/coverage";
 import { whenIdle } from "@/lib/idle";
+import { reducedFor } from "@/lib/reduce";
 import { type Colour, inkOf, NO_PICTURE, type Picture, type Renderer, type Scene } from "@/lib/renderer";
 import { deviceOrigin, origin, type Point, type Size, type Viewport } from "@/lib/viewport";
 
-/** Draws without a graphics card: what has not changed since the last frame is not computed again. */
+const QUICK = 2 ** 20; // samples of the map that are looked at in one frame
+
+/**
+ * Draws without a graphics card: what has not changed since the last frame is not computed again. Where a frame asks for more
+ * samples than can be looked at in it, fewer are, and the others in the time that the page leaves over; unless all is asked
+ * for `atOnce`.
+ */
 export class CanvasRenderer implements Renderer {
   readonly name = "canvas";
   private readonly context: CanvasRenderingContext2D | OffscreenCanvasRenderingContext2D;
@@ -14,12 +21,18 @@ export class CanvasRenderer implements Renderer {
   private laidOut = "";
   /** What `countExclusive` has counted; empty where each class counts for itself. */
   private counted = "";
+  /** Samples of the scene that `vessels` have, from side to side of a pixel. */
+  private fineness = 0;
+  private scene: Scene | null = null;
   private stopPreparing = () => {};
   /** All but the place of what is on the canvas, and that place in device pixels. */
   private shown = "";
   private corner: Point = { x: 0, y: 0 };
 
-  constructor(private readonly canvas: HTMLCanvasElement | OffscreenCanvas) {
+  constructor(
+    private readonly canvas: HTMLCanvasElement | OffscreenCanvas,
+    private readonly atOnce = false,
+  ) {
     this.context = canvas.getContext("2d") as CanvasRenderingContext2D;
   }
 
@@ -54,7 +67,7 @@ export class CanvasRenderer implements Renderer {
     for (const { x, y, ...size } of uncovered({ width, height }, dx, dy)) {
       const { scale } = scene.viewport;
       const centre = { x: (corner.x + x + size.width / 2) / scale, y: (corner.y + y + size.height / 2) / scale };
-      const part = new CanvasRenderer(new OffscreenCanvas(size.width, size.height));
+      const part = new CanvasRenderer(new OffscreenCanvas(size.width, size.height), true);
       part.setPicture(picture);
       part.drawAll({ ...scene, viewport: { scale, centre } });
       context.drawImage(part.canvas, x, y);
@@ -64,21 +77,54 @@ export class CanvasRenderer implements Renderer {
 
   private drawAll(scene: Scene): void {
     const { canvas, picture } = this;
-    const { viewport, view, opacity, wiper, samples } = scene;
-    const layout = [canvas.width, canvas.height, viewport.scale, viewport.centre.x, viewport.centre.y, samples].join();
-    if (layout !== this.laidOut) {
-      this.stopPreparing();
-      this.drawn = this.counted = "";
-      this.laidOut = layout;
-      this.layPhotograph(viewport);
-      this.vessels = picture.maps.map((map) => new Vessels(new Coverage(map, viewport, canvas, samples)));
-      this.stopPreparing = whenIdle(this.vessels.map((one) => one.coverage.prepare()));
-    }
+    const { view, opacity, wiper } = scene;
+    this.scene = scene;
+    this.layOut(scene);
     const changed = view === "original" ? NOTHING : this.countVessels(scene);
     const shown = scene.layers.map((one) => one.shown).join();
     const rest = [view, opacity, wiper, shown, picture.maps.length].join();
     this.compose(scene, rest === this.drawn ? changed : { top: 0, bottom: canvas.height });
     this.drawn = rest;
+  }
+
+  /** Prepares for the place of a scene, and its samples. */
+  private layOut({ viewport, samples }: Scene): void {
+    const { canvas, picture } = this;
+    const layout = [canvas.width, canvas.height, viewport.scale, viewport.centre.x, viewport.centre.y].join();
+    const wanted = sideOf(viewport, samples);
+    if (layout === this.laidOut && wanted === this.fineness) return;
+    this.stopPreparing();
+    this.fineness = wanted;
+    if (layout !== this.laidOut) {
+      this.laidOut = layout;
+      this.layPhotograph(viewport);
+      const area = canvas.width * canvas.height * picture.maps.length;
+      const side = this.atOnce ? wanted : Math.min(wanted, Math.max(1, Math.floor(Math.sqrt(QUICK / area))));
+      this.setVessels(picture.maps.map((map) => new Vessels(Coverage.of(map, viewport, canvas, side))));
+      if (side === wanted) return;
+    }
+    this.stopPreparing = whenIdle([this.refine(viewport, wanted)]);
+  }
+
+  private setVessels(vessels: readonly Vessels[]): void {
+    this.drawn = this.counted = "";
+    this.vessels = vessels;
+    this.stopPreparing = whenIdle(vessels.map(({ coverage }) => coverage.prepare()));
+  }
+
+  /** Draws the same scene again with so many samples, once they are counted. */
+  private *refine(viewport: Viewport, samples: number): Generator<undefined, void> {
+    const { canvas, picture } = this;
+    const coverages: Coverage[] = [];
+    for (const map of picture.maps) coverages.push(yield* Coverage.made(map, viewport, canvas, samples));
+    const { exclusive, layers } = this.scene!;
+    const cuts = layers.map(({ cut }) => cut);
+    if (exclusive) yield* countingExclusive(coverages, cuts);
+    else for (const [number, one] of coverages.entries()) yield* one.countFirst(cuts[number]!);
+    this.setVessels(coverages.map((one) => new Vessels(one)));
+    if (exclusive) this.counted = cuts.join();
+    yield; // to draw is a step of its own
+    this.drawAll(this.scene!);
   }
 
   close(): void {
@@ -95,10 +141,11 @@ export class CanvasRenderer implements Renderer {
     context.canvas.width = canvas.width; // clears it
     context.canvas.height = canvas.height;
     if (!picture.photograph) return;
+    const { image, smooth } = reducedFor(picture.photograph, picture.halves ?? [], scale);
     context.imageSmoothingEnabled = scale < 3;
-    context.imageSmoothingQuality = "medium";
+    context.imageSmoothingQuality = smooth;
     context.setTransform(scale, 0, 0, scale, -x * scale, -y * scale);
-    context.drawImage(picture.photograph, 0, 0);
+    context.drawImage(image, 0, 0, picture.width, picture.height);
     context.resetTransform();
   }
 

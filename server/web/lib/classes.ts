@@ -1,6 +1,9 @@
 import { NEVER, winnerOf } from "@/lib/coverage";
+import { breather } from "@/lib/idle";
 import type { Grey } from "@/lib/png";
 import { cut } from "@/lib/probability";
+
+const SLICE = 2 ** 14; // pixels between two looks at the clock
 
 /** One of the classes that a model tells apart. */
 export interface ModelClass {
@@ -36,12 +39,18 @@ export function cutsOf(layers: readonly Layer[], exclusive: boolean): number[] {
 }
 
 /** Pixels of each class / all pixels, of those where `inside` is 1: 0..1. */
-export function densities({ maps, exclusive }: Maps, layers: readonly Layer[], inside: Uint8Array): number[] {
+export async function densities(
+  { maps, exclusive }: Maps,
+  layers: readonly Layer[],
+  inside: Uint8Array,
+): Promise<number[]> {
+  const breathe = breather();
   const cuts = layers.map(({ threshold }) => cut(threshold));
   const classes = maps.map(({ values }) => ({ bytes: values }));
   const counts = maps.map(() => 0);
   let all = 0;
   for (let pixel = 0; pixel < inside.length; pixel++) {
+    if (pixel % SLICE === 0) await breathe();
     if (!inside[pixel]) continue;
     all++;
     if (exclusive) {

@@ -26,7 +26,7 @@ export async function coverOf(result: Result, layers: readonly Layer[]): Promise
   return {
     of: thresholdsKey(layers),
     masks: masks.map((mask) => URL.createObjectURL(mask)),
-    shares: inside && densities({ maps, exclusive }, layers, inside),
+    shares: inside && (await densities({ maps, exclusive }, layers, inside)),
   };
 }
 
@@ -58,16 +58,24 @@ export async function vesselShares(
     }
     await breathe();
   }
-  return counts.map((count) =>
-    Uint8Array.from(count, (vessel, place) => Math.round((255 * vessel) / (all[place] || 1))),
-  );
+  const shares = counts.map((count) => new Uint8Array(count.length));
+  for (let place = 0; place < all.length; place++) {
+    for (let number = 0; number < counts.length; number++)
+      shares[number]![place] = Math.round((255 * counts[number]![place]!) / (all[place] || 1));
+    if (place % width === 0) await breathe();
+  }
+  return shares;
 }
 
 /** An image that is as opaque as the values say. */
 async function maskImage(values: Uint8Array, { width, height }: Size): Promise<Blob> {
   const canvas = new OffscreenCanvas(width, height);
   const image = new ImageData(width, height);
-  for (let place = 0; place < values.length; place++) image.data[4 * place + 3] = values[place]!;
+  const breathe = breather();
+  for (let place = 0; place < values.length; place++) {
+    image.data[4 * place + 3] = values[place]!;
+    if (place % width === 0) await breathe();
+  }
   canvas.getContext("2d")!.putImageData(image, 0, 0);
   return canvas.convertToBlob({ type: "image/png" });
 }

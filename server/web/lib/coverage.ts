@@ -16,7 +16,7 @@ interface Index {
 /** The cut of a class that has no pixels: no byte reaches it. */
 export const NEVER = 256;
 
-const SLICE = 2 ** 17; // samples that are indexed at a time: less than a millisecond
+const SLICE = 2 ** 17; // samples that are looked at or indexed at a time: about a millisecond
 
 /**
  * How many of the map's pixels below each pixel of the canvas are vessel, for a threshold that moves.
@@ -40,18 +40,31 @@ export class Coverage {
   private cut: number | null = null;
   private index: Index | null = null;
 
-  /** `finest`: at most this many samples are looked at, squared, for each pixel of the canvas; at most 15. */
-  constructor(map: Grey, viewport: Viewport, canvas: Size, finest: number) {
+  private constructor(map: Grey, viewport: Viewport, canvas: Size, side: number) {
     const { scale } = viewport;
     const start = origin(viewport, canvas);
-    const side = Math.min(finest, Math.max(1, Math.ceil(1 / scale)));
     this.samples = side ** 2;
     [this.left, this.width] = covered(start.x, scale, canvas.width, map.width);
     [this.top, this.height] = covered(start.y, scale, canvas.height, map.height);
-    const columns = positions(start.x + this.left / scale, scale, this.width, map.width, side);
-    const rows = positions(start.y + this.top / scale, scale, this.height, map.height, side);
     this.counts = new Uint8Array(this.width * this.height);
-    this.bytes = gather(map, columns, rows, side);
+    this.bytes = new Uint8Array(this.counts.length * this.samples);
+  }
+
+  /** `finest`: at most this many samples are looked at, squared, for each pixel of the canvas; at most 15. */
+  static of(map: Grey, viewport: Viewport, canvas: Size, finest: number): Coverage {
+    return drained(Coverage.made(map, viewport, canvas, finest));
+  }
+
+  /** The same in steps that take a moment each. */
+  static *made(map: Grey, viewport: Viewport, canvas: Size, finest: number): Generator<undefined, Coverage> {
+    const { scale } = viewport;
+    const start = origin(viewport, canvas);
+    const side = sideOf(viewport, finest);
+    const one = new Coverage(map, viewport, canvas, side);
+    const columns = positions(start.x + one.left / scale, scale, one.width, map.width, side);
+    const rows = positions(start.y + one.top / scale, scale, one.height, map.height, side);
+    yield* gather(map, columns, rows, side, one.bytes);
+    return one;
   }
 
   /** Counts anew for the least byte that is vessel. `changed` is called for each pixel whose count may have changed. */
@@ -60,7 +73,7 @@ export class Coverage {
     this.cut = cut;
     if (before === cut) return { top: 0, bottom: 0 };
     if (before === null) {
-      this.count(cut);
+      drained(this.count(cut));
       for (let pixel = 0; pixel < this.counts.length; pixel++) changed(pixel);
       return { top: 0, bottom: this.height };
     }
@@ -87,12 +100,23 @@ export class Coverage {
       : { top: Math.floor(first / this.width), bottom: Math.floor(last / this.width) + 1 };
   }
 
-  private count(cut: number): void {
+  /** Counts for the first cut, in steps that take a moment each: `setCut` has then nothing to do for it. */
+  *countFirst(cut: number): Generator<undefined, void> {
+    yield* this.count(cut);
+    this.cut = cut;
+  }
+
+  private *count(cut: number): Generator<undefined, void> {
     const { bytes, counts, samples } = this;
-    for (let pixel = 0, sample = 0; pixel < counts.length; pixel++) {
-      let vessel = 0;
-      for (let i = 0; i < samples; i++) if (bytes[sample++]! >= cut) vessel++;
-      counts[pixel] = vessel;
+    const step = Math.ceil(SLICE / samples);
+    for (let from = 0; from < counts.length; from += step) {
+      const end = Math.min(counts.length, from + step);
+      for (let pixel = from, sample = from * samples; pixel < end; pixel++) {
+        let vessel = 0;
+        for (let i = 0; i < samples; i++) if (bytes[sample++]! >= cut) vessel++;
+        counts[pixel] = vessel;
+      }
+      yield;
     }
   }
 
@@ -131,17 +155,28 @@ export class Coverage {
  * of equals to the first. The classes are of one picture, viewport and canvas.
  */
 export function countExclusive(classes: readonly Coverage[], cuts: readonly number[]): void {
+  drained(countingExclusive(classes, cuts));
+}
+
+/** The same in steps that take a moment each. */
+export function* countingExclusive(classes: readonly Coverage[], cuts: readonly number[]): Generator<undefined, void> {
   const [first] = classes;
   if (!first) return;
   for (const one of classes) {
     one.counts.fill(0);
     one.forgetCut();
   }
-  for (let pixel = 0, sample = 0; pixel < first.counts.length; pixel++) {
-    for (let i = 0; i < first.samples; i++, sample++) {
-      const winner = winnerOf(classes, cuts, sample);
-      if (winner >= 0) classes[winner]!.counts[pixel]!++;
+  const { counts, samples } = first;
+  const step = Math.ceil(SLICE / samples / classes.length);
+  for (let from = 0; from < counts.length; from += step) {
+    const end = Math.min(counts.length, from + step);
+    for (let pixel = from, sample = from * samples; pixel < end; pixel++) {
+      for (let i = 0; i < samples; i++, sample++) {
+        const winner = winnerOf(classes, cuts, sample);
+        if (winner >= 0) classes[winner]!.counts[pixel]!++;
+      }
     }
+    yield;
   }
 }
 
@@ -163,10 +198,21 @@ export function winnerOf(
   return winner;
 }
 
-/** The bytes of a map at all pairs of `rows` and `columns`, of which `side` each belong to one pixel of the canvas. */
-function gather(map: Grey, columns: Int32Array, rows: Int32Array, side: number): Uint8Array {
-  const bytes = new Uint8Array(columns.length * rows.length);
+/** Samples from side to side of a pixel of the canvas: no more than there are pixels of the map. */
+export function sideOf({ scale }: Viewport, finest: number): number {
+  return Math.min(finest, Math.max(1, Math.ceil(1 / scale)));
+}
+
+/** Puts the bytes of a map at all pairs of `rows` and `columns`, of which `side` each belong to one pixel of the canvas. */
+function* gather(
+  map: Grey,
+  columns: Int32Array,
+  rows: Int32Array,
+  side: number,
+  bytes: Uint8Array,
+): Generator<undefined, void> {
   let sample = 0;
+  let next = SLICE;
   for (let top = 0; top < rows.length; top += side) {
     for (let left = 0; left < columns.length; left += side) {
       for (let j = 0; j < side; j++) {
@@ -174,8 +220,18 @@ function gather(map: Grey, columns: Int32Array, rows: Int32Array, side: number):
         for (let i = 0; i < side; i++) bytes[sample++] = map.values[row + columns[left + i]!]!;
       }
     }
+    if (sample < next) continue;
+    next = sample + SLICE;
+    yield;
   }
-  return bytes;
+}
+
+/** What a generator returns at its end, at once. */
+function drained<T>(steps: Generator<undefined, T>): T {
+  for (;;) {
+    const { done, value } = steps.next();
+    if (done) return value;
+  }
 }
 
 /** The first pixel of an axis of the canvas whose middle lies in the image, and how many there are. */

@@ -1,12 +1,21 @@
 import { decodeGreyPng, type Grey } from "@/lib/png";
+import { halvesOf } from "@/lib/reduce";
 
-const KEPT = 3; // a decoded photograph of 12 megapixels takes 48 MB
+const KEPT = 3; // a decoded photograph of 12 megapixels takes 48 MB, its reduced ones a third of that
+const LEAST = 320; // px: no view is smaller
 
 const photographs = new Map<Blob, Promise<ImageBitmap | null>>();
+const reduced = new Map<Blob, Promise<OffscreenCanvas[]>>();
 const maps = new Map<Blob, Promise<Grey>>();
 
 /** Null where the browser can't show files of this kind. */
 export const photographOf = remembered(photographs, (file) => createImageBitmap(file).catch(() => null));
+
+/** The same reduced: `halvesOf`. */
+export const reducedOf = remembered(reduced, async (file) => {
+  const photograph = await photographOf(file);
+  return photograph ? halvesOf(photograph, LEAST) : [];
+});
 
 /** The maps of all classes, one below the other. */
 export const mapOf = remembered(maps, decodeGreyPng);
@@ -24,6 +33,7 @@ export function mapsOf({ width, height, values }: Grey, count: number): Grey[] {
 /** What is remembered of a file. */
 export function forget(file: Blob): void {
   photographs.delete(file);
+  reduced.delete(file);
   maps.delete(file);
 }
 

@@ -1,4 +1,5 @@
 const LEAST = 2; // ms that must be left before a step is begun
+const MOST = 12; // ms at a time: a browser with nothing to do offers 50, and what comes meanwhile waits
 const SLICE = 5; // ms at a time where the browser does not say when it is idle
 
 /** Runs tasks to their end, one after the other, in the time that the page leaves over. Returns what stops them. */
@@ -11,7 +12,10 @@ export function whenIdle(tasks: readonly Generator<undefined, void>[]): () => vo
   };
   const wait = () => {
     if ("requestIdleCallback" in window) {
-      const handle = requestIdleCallback((deadline) => run(() => deadline.timeRemaining()));
+      const handle = requestIdleCallback((deadline) => {
+        const end = performance.now() + MOST;
+        run(() => Math.min(deadline.timeRemaining(), end - performance.now()));
+      });
       stop = () => cancelIdleCallback(handle);
     } else {
       const timer = setTimeout(() => {

@@ -7,6 +7,7 @@ export interface Grey {
   readonly values: Uint8Array<ArrayBuffer>;
 }
 
+const PIECE = 2 ** 13; // compressed bytes that are inflated at a time: of a black map up to 8 MB
 const SIGNATURE = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
 
 /**
@@ -25,8 +26,7 @@ export async function decodeGreyPng(file: Blob): Promise<Grey> {
   const height = view.getUint32(20);
   const [depth, colour, , , interlace] = bytes.subarray(24, 29);
   if (depth !== 8 || colour !== 0 || interlace !== 0) throw new Error("not a plain 8-bit grey PNG");
-  const data = await inflate(imageData(bytes, view));
-  if (data.length !== height * (width + 1)) throw new Error("a PNG of the wrong length");
+  const data = await inflate(imageData(bytes, view), height * (width + 1));
   return { width, height, values: await unfilter(data, width, height) };
 }
 
@@ -41,9 +41,35 @@ function imageData(bytes: Uint8Array<ArrayBuffer>, view: DataView): Uint8Array<A
   return parts;
 }
 
-async function inflate(parts: Uint8Array<ArrayBuffer>[]): Promise<Uint8Array> {
-  const stream = new Blob(parts).stream().pipeThrough(new DecompressionStream("deflate"));
-  return new Uint8Array(await new Response(stream).arrayBuffer());
+/**
+ * The bytes that were compressed, `length` of them. A browser inflates on the page's own thread all that it is given at once:
+ * it is given little at a time.
+ */
+async function inflate(parts: Uint8Array<ArrayBuffer>[], length: number): Promise<Uint8Array> {
+  const { readable, writable } = new DecompressionStream("deflate");
+  const writer = writable.getWriter();
+  const feed = async () => {
+    for (const part of parts)
+      for (let from = 0; from < part.length; from += PIECE) await writer.write(part.subarray(from, from + PIECE));
+    await writer.close();
+  };
+  const feeding = feed();
+  feeding.catch(() => undefined); // the reader is told of it too
+  const data = new Uint8Array(length);
+  const breathe = breather();
+  const reader = readable.getReader();
+  let place = 0;
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) break;
+    if (place + value.length > length) throw new Error("a PNG of the wrong length");
+    data.set(value, place);
+    place += value.length;
+    await breathe();
+  }
+  await feeding;
+  if (place < length) throw new Error("a PNG of the wrong length");
+  return data;
 }
 
 /** Undoes the filters of the PNG specification, section 9.2; `data` has the filter's number before each row. */

@@ -39,6 +39,8 @@ export interface Picture extends Maps {
   readonly width: number;
   readonly height: number;
   readonly photograph: ImageBitmap | null;
+  /** The photograph reduced, for the renderer that needs them: lib/reduce. */
+  readonly halves?: readonly OffscreenCanvas[];
 }
 
 /** Draws pictures on one canvas. */

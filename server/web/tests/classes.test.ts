@@ -57,13 +57,13 @@ test("the maps lie one below the other", () => {
   ]);
 });
 
-test("densities are counted by the rule of the library: each class for itself, or one class for a pixel", () => {
+test("densities are counted by the rule of the library: each class for itself, or one class for a pixel", async () => {
   const layers = layersOf(RESULT, {}, DEFAULTS); // cuts 128 and 102
   expect(cutsOf(layers, false)).toEqual([128, 102]);
   const all = new Uint8Array(4).fill(1);
-  expect(densities({ maps: MAPS, exclusive: false }, layers, all)).toEqual([0.5, 0.75]);
-  expect(densities({ maps: MAPS, exclusive: true }, layers, all)).toEqual([0.25, 0.5]);
-  expect(densities({ maps: MAPS, exclusive: false }, layers, Uint8Array.of(0, 1, 1, 0))).toEqual([0.5, 1]);
+  expect(await densities({ maps: MAPS, exclusive: false }, layers, all)).toEqual([0.5, 0.75]);
+  expect(await densities({ maps: MAPS, exclusive: true }, layers, all)).toEqual([0.25, 0.5]);
+  expect(await densities({ maps: MAPS, exclusive: false }, layers, Uint8Array.of(0, 1, 1, 0))).toEqual([0.5, 1]);
 });
 
 test("a class that is switched off is not seen; where classes exclude each other it still takes its pixels", () => {

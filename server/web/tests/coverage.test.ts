@@ -37,7 +37,7 @@ const VIEWS: readonly (readonly [string, Viewport, number])[] = [
 ];
 
 test.each(VIEWS)("%s: whatever way the cut takes, the counts are those of the definition", (_, view, finest) => {
-  const coverage = new Coverage(MAP, view, CANVAS, finest);
+  const coverage = Coverage.of(MAP, view, CANVAS, finest);
   const painted = new Int32Array(coverage.counts.length).fill(-1);
   for (const cut of [128, 130, 90, 0, 255, 1, 1, NEVER, 200]) {
     if (cut === 90) for (const _ of coverage.prepare()); // the first steps without an index, the others with one
@@ -58,13 +58,13 @@ test.each(VIEWS)("%s: whatever way the cut takes, the counts are those of the de
 });
 
 test("a cut that stays changes nothing", () => {
-  const coverage = new Coverage(MAP, fit(CANVAS, MAP), CANVAS, 6);
+  const coverage = Coverage.of(MAP, fit(CANVAS, MAP), CANVAS, 6);
   expect(coverage.setCut(9)).toEqual({ top: 0, bottom: coverage.height });
   expect(coverage.setCut(9, () => expect.unreachable())).toEqual({ top: 0, bottom: 0 });
 });
 
 test("an image that is not seen has no pixels", () => {
-  const coverage = new Coverage(MAP, { scale: 1, centre: { x: 500, y: 8 } }, CANVAS, 6);
+  const coverage = Coverage.of(MAP, { scale: 1, centre: { x: 500, y: 8 } }, CANVAS, 6);
   expect(coverage.width * coverage.height).toBe(0);
   expect(coverage.setCut(9)).toEqual({ top: 0, bottom: coverage.height });
 });
@@ -73,7 +73,7 @@ test("of several classes a sample is counted for the most probable that reaches 
   const other = { ...MAP, values: Uint8Array.from(MAP.values, (value, i) => (i % 3 ? 255 - value : value)) };
   const canvas = { width: MAP.width, height: MAP.height };
   const view = { scale: 1, centre: { x: MAP.width / 2, y: MAP.height / 2 } };
-  const classes = [new Coverage(MAP, view, canvas, 6), new Coverage(other, view, canvas, 6)] as const;
+  const classes = [Coverage.of(MAP, view, canvas, 6), Coverage.of(other, view, canvas, 6)] as const;
   classes[0].setCut(9);
   for (const cuts of [
     [128, 128],
@@ -91,4 +91,18 @@ test("of several classes a sample is counted for the most probable that reaches 
   }
   classes[0].setCut(9); // each for itself again
   expect(classes[0].counts).toEqual(MAP.values.map((value) => Number(value >= 9)));
+});
+
+test("what is made and counted in steps is the same", () => {
+  const view = { scale: 0.21, centre: { x: 11.5, y: 8.5 } };
+  const atOnce = Coverage.of(MAP, view, CANVAS, 6);
+  atOnce.setCut(130);
+  const steps = Coverage.made(MAP, view, CANVAS, 6);
+  let step = steps.next();
+  while (!step.done) step = steps.next();
+  const inSteps = step.value;
+  for (const _ of inSteps.countFirst(130));
+  expect(inSteps.counts).toEqual(atOnce.counts);
+  expect(inSteps.setCut(130)).toEqual({ top: 0, bottom: 0 }); // nothing is left to do
+  expect(inSteps.counts.some((count) => count > 0)).toBe(true);
 });
