@@ -151,15 +151,21 @@ test("a table of all is saved: what spreadsheets read, with what failed and why"
   const { name, content } = await saved(page, /Table/);
   expect(name).toBe("vessels.csv");
   const [head, ...rows] = content.toString("utf8").replace("\ufeff", "").trim().split("\r\n");
-  expect(head).toBe("file,width,height,threshold,density,model,version,state,warnings");
+  expect(head).toBe(
+    "file,state,width,height,model,model_version,device,precision,threshold,density," +
+      "reasons,quality,quality_reasons,warnings,error",
+  );
   const { statistics } = JSON.parse(String(await fromApi(page, "json", 0.5)));
   const health = await (await page.request.get("/health")).json();
   const good = rows.find((row) => row.startsWith("eye-10.jpg"))!.split(",");
-  expect(good.slice(1, 4)).toEqual(["900", "900", "0.5"]);
-  expect(Number(good[4])).toBeCloseTo(statistics.vessel_density, 5);
-  expect(good.slice(5)).toEqual([health.model, health.model_version, "done", ""]);
-  expect(rows.find((row) => row.startsWith("eye-2.tif"))).toContain("check,The photograph looks blurred");
-  expect(rows.find((row) => row.startsWith("notes.pdf"))).toContain(",,,,,,failed,This file could not be opened");
+  expect(good.slice(1, 4)).toEqual(["done", "900", "900"]);
+  expect(good.slice(4, 9)).toEqual([health.model, health.model_version, health.device, health.precision, "0.5"]);
+  expect(Number(good[9])).toBeCloseTo(statistics.vessel_density, 12);
+  expect(good.slice(10)).toEqual(["", "good", "", "", ""]);
+  const doubtful = rows.find((row) => row.startsWith("eye-2.tif"))!;
+  expect(doubtful).toContain("eye-2.tif,check,");
+  expect(doubtful).toContain("blurred");
+  expect(rows.find((row) => row.startsWith("notes.pdf"))).toMatch(/,failed,{12}This file could not be opened/);
 });
 
 test("the menu of Save all is one: arrows, Escape, and nothing to save is told", async ({ page }) => {

@@ -109,19 +109,59 @@ export function queryOf({ layers, opacity }: Look, only?: string): Record<string
   };
 }
 
-/** Asks for the finished files of several photographs at once: a ZIP file. Rejects with ApiError. */
-export async function predictBatch(photographs: readonly File[], query: Record<string, string>): Promise<Blob> {
+/** Asks for the finished files of several photographs at once: a ZIP file. Rejects with ApiError, or the signal's reason. */
+export async function predictBatch(
+  photographs: readonly File[],
+  query: Record<string, string>,
+  signal?: AbortSignal,
+): Promise<Blob> {
   const form = new FormData();
   for (const photograph of photographs) form.append("image", photograph);
-  const headers = { Accept: "application/zip", ...keyHeader() };
-  const answer = await fetch(`predict/batch?${new URLSearchParams(query)}`, {
-    method: "POST",
-    body: form,
-    headers,
-  }).catch(async () => Promise.reject(await connectionError()));
-  if (!answer.ok || !answer.headers.get("Content-Type")?.startsWith("application/zip"))
+  return (await post("predict/batch", form, query, "application/zip", signal)).blob();
+}
+
+/** What the server has measured in a photograph. */
+export interface MeasuredDocument {
+  /** The largest first. */
+  readonly fields_of_view: readonly { readonly diameter: number; readonly scale: string }[];
+  readonly measurements: {
+    readonly um_per_px: number | null;
+    /** By their names, as in docs/measures.md; null where one can't be had. */
+    readonly figures: Readonly<Record<string, number | null>>;
+    /** Why they are null. */
+    readonly reasons: Readonly<Record<string, string>>;
+  };
+}
+
+/** Asks for the figures of a photograph's vessels at a threshold. Rejects with ApiError, or the signal's reason. */
+export async function predictMeasured(
+  photograph: File,
+  threshold: string,
+  signal: AbortSignal,
+): Promise<MeasuredDocument> {
+  const form = new FormData();
+  form.append("image", photograph);
+  const query = { format: "json", measure: "true", threshold };
+  return (await post("predict", form, query, "application/json", signal)).json() as Promise<MeasuredDocument>;
+}
+
+/** Sends photographs for an answer of a media type. Rejects with ApiError, or the signal's reason. */
+async function post(
+  path: string,
+  body: FormData,
+  query: Record<string, string>,
+  type: string,
+  signal: AbortSignal | undefined,
+): Promise<Response> {
+  const headers = { Accept: type, ...keyHeader() };
+  const options = { method: "POST", body, headers, ...(signal && { signal }) };
+  const answer = await fetch(`${path}?${new URLSearchParams(query)}`, options).catch(async () => {
+    signal?.throwIfAborted();
+    throw await connectionError();
+  });
+  if (!answer.ok || !answer.headers.get("Content-Type")?.startsWith(type))
     throw failure(answer.status, await answer.text(), keyHeader() !== undefined);
-  return answer.blob();
+  return answer;
 }
 
 export async function fetchHealth(): Promise<Health> {

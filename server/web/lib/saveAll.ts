@@ -18,13 +18,15 @@ export interface Saved {
 
 /**
  * The files of a format of all photographs that have a result, each at its thresholds, as the server writes them. Few requests
- * are made, of several photographs each. `onDone` is called with how many are there. Rejects with ApiError.
+ * are made, of several photographs each. `onDone` is called with how many are there. Rejects with ApiError, or the signal's
+ * reason.
  */
 export async function filesOfAll(
   photographs: readonly Photograph[],
   format: Format,
   settings: Settings,
   onDone: (count: number) => void,
+  signal?: AbortSignal,
 ): Promise<Saved> {
   const found = new Map<number, ZipEntry>();
   const done = photographs.filter(({ progress }) => progress.step === "done");
@@ -33,6 +35,7 @@ export async function filesOfAll(
     const zip = await predictBatch(
       members.map(({ file }) => file),
       { format, ...query },
+      signal,
     );
     for (const entry of await zipEntries(zip)) {
       const [, number, name] = /^(\d+)-(.*)$/s.exec(entry.name)!;

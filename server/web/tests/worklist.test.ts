@@ -4,7 +4,6 @@ import { vesselShares } from "@/lib/cover";
 import { distinct, requestsFor } from "@/lib/saveAll";
 import { DEFAULTS } from "@/lib/settings";
 import { EMPTY, type Photograph, type Result, reduceStrip } from "@/lib/strip";
-import { tableOf } from "@/lib/table";
 import { sharesOf, sortedBy, stateOf, tallyOf } from "@/lib/worklist";
 import { zipEntries, zipOf } from "@/lib/zip";
 
@@ -74,23 +73,6 @@ test("a density is that of the photograph's own threshold; of several classes th
   const cover = { of: "0.4", masks: [], shares: [0.2] };
   expect(sharesOf(photograph(1, "a", { cover }, result))).toEqual([0.2]);
   expect(sharesOf(photograph(1, "a", { cover, thresholds: { vein: 0.5 } }, result))).toBeNull();
-});
-
-test("the table has a row for each, escapes what is no plain text, and lets no spreadsheet compute", () => {
-  const all = [photograph(1, '=a,"b".jpg'), photograph(2, "c.jpg", failed)];
-  expect(tableOf(all)).toBe(
-    "\ufefffile,width,height,threshold,density,model,version,state,warnings\r\n" +
-      '"\'=a,""b"".jpg",5,2,0.5,0.500000,my fundus,1.2.0,done,\r\n' +
-      "c.jpg,,,,,,,failed,No retina could be found\r\n",
-  );
-  const classes = ["artery", "vein"].map((name) => ({ name, colour: "#000000", threshold: 0.4 }));
-  const result = { ...RESULT, classes, counts: null };
-  const rows = tableOf([photograph(1, "a", { cover: { of: "0.4,0.4", masks: [], shares: [0.1, 0.2] } }, result)]);
-  expect(rows.split("\r\n").slice(0, 3)).toEqual([
-    "\ufefffile,class,width,height,threshold,density,model,version,state,warnings",
-    "a,artery,5,2,0.4,0.100000,my fundus,1.2.0,done,",
-    "a,vein,5,2,0.4,0.200000,my fundus,1.2.0,done,",
-  ]);
 });
 
 test("photographs of the same threshold go in one request, as many as it may hold", () => {

@@ -1,0 +1,73 @@
+import { patiently } from "@/lib/analyse";
+import { type MeasuredDocument, predictMeasured } from "@/lib/api";
+import { ApiError, trouble, wordsOf } from "@/lib/errors";
+import { en } from "@/lib/messages/en";
+import { layersOf } from "@/lib/settings";
+import type { Photograph } from "@/lib/strip";
+
+const NO_LOOK = { colour: "", classes: {} };
+
+/** What was measured in a photograph at its thresholds, or why nothing was. */
+export type Measured = { readonly document: MeasuredDocument } | { readonly why: string };
+
+/** What was measured, by the photographs' files, as long as they are there. */
+const kept = new WeakMap<File, { readonly threshold: string; readonly document: MeasuredDocument }>();
+
+/** Its thresholds as the server takes and tells them: "0.5", or of several classes "artery:0.4,vein:0.6". */
+export function thresholdOf({ progress, thresholds }: Photograph): string {
+  const layers = layersOf(progress.step === "done" ? progress.result : null, thresholds, NO_LOOK);
+  return layers.map(({ name, threshold }) => (name ? `${name}:${threshold}` : String(threshold))).join();
+}
+
+/** What was measured of a photograph already, at the thresholds that it has now. */
+export function measuredOf(photograph: Photograph): MeasuredDocument | null {
+  const found = kept.get(photograph.file);
+  return found && found.threshold === thresholdOf(photograph) ? found.document : null;
+}
+
+/**
+ * Measures all photographs that have a result, one after the other, each at its thresholds; by their ids. `onDone` is called
+ * with how many are done. A server that can't measure is asked once. Rejects with the signal's reason alone.
+ */
+export async function measureAll(
+  photographs: readonly Photograph[],
+  onDone: (count: number) => void,
+  signal: AbortSignal,
+): Promise<Map<number, Measured>> {
+  const found = new Map<number, Measured>();
+  let without = "";
+  for (const photograph of photographs) {
+    if (photograph.progress.step !== "done") continue;
+    let measured: Measured = { why: without };
+    if (!without) {
+      try {
+        measured = { document: await measure(photograph, signal) };
+      } catch (error) {
+        signal.throwIfAborted();
+        const missing = error instanceof ApiError && error.type === "MissingExtraError";
+        if (missing) without = error.message;
+        const told = trouble(error);
+        measured = { why: without || told.said || wordsOf(told, en).title };
+      }
+    }
+    found.set(photograph.id, measured);
+    onDone(found.size);
+  }
+  return found;
+}
+
+async function measure(photograph: Photograph, signal: AbortSignal): Promise<MeasuredDocument> {
+  const before = measuredOf(photograph);
+  if (before) return before;
+  const threshold = thresholdOf(photograph);
+  const document = await patiently(() => predictMeasured(photograph.file, threshold, signal), signal);
+  kept.set(photograph.file, { threshold, document });
+  return document;
+}
+
+/** Why figures are null, as the command line tells it: "names: reason; names: reason". */
+export function reasonsOf({ measurements: { reasons } }: MeasuredDocument): string {
+  const names = new Map<string, string[]>();
+  for (const [name, why] of Object.entries(reasons)) names.set(why, [...(names.get(why) ?? []), name]);
+  return [...names].map(([why, some]) => `${some.join(" ")}: ${why}`).join("; ");
+}
