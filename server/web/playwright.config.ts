@@ -41,6 +41,8 @@ export default defineConfig({
       testMatch: [
         "whole",
         "worklist",
+        "save",
+        "keep",
         "dicom",
         "undo",
         "series",

@@ -5,7 +5,7 @@ import type { SaveAll, Saving } from "@/hooks/useSaveAll";
 
 import styles from "./SaveMenu.module.css";
 
-const WAYS: readonly Saving[] = ["mask", "overlay", "geojson", "csv"];
+const WAYS: readonly Saving[] = ["mask", "overlay", "geojson", "csv", "measured", "pdf"];
 
 interface Props {
   readonly saving: SaveAll;
@@ -15,11 +15,12 @@ interface Props {
 
 /** A button, and the menu that it opens: what is saved of all photographs. */
 export function SaveMenu({ saving, off }: Props) {
-  const words = useMessages().saveAll;
+  const { saveAll, keeping } = useMessages();
+  const words = { ...saveAll, measured: keeping.measured, pdf: keeping.pdf };
   const [open, setOpen] = useState(false);
   const button = useRef<HTMLButtonElement>(null);
   const menu = useRef<HTMLDivElement>(null);
-  const inactive = off || saving.busy;
+  const inactive = off || saving.cancel !== null;
 
   useEffect(() => {
     if (open) menu.current!.querySelector("button")!.focus();

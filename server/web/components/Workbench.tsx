@@ -8,9 +8,11 @@ import { useDownload } from "@/hooks/useDownload";
 import { useFilmStrip } from "@/hooks/useFilmStrip";
 import { useHealth } from "@/hooks/useHealth";
 import { useIncoming } from "@/hooks/useIncoming";
+import { useKept } from "@/hooks/useKept";
 import { useLeaveWarning } from "@/hooks/useLeaveWarning";
 import { useMessages, useTranslatedPage } from "@/hooks/useMessages";
 import { usePicture } from "@/hooks/usePicture";
+import { useSaveAll } from "@/hooks/useSaveAll";
 import { useSettings } from "@/hooks/useSettings";
 import { useShortcuts } from "@/hooks/useShortcuts";
 import type { Layer } from "@/lib/classes";
@@ -25,6 +27,7 @@ import { Announcement } from "./Announcement";
 import { FilmStrip } from "./FilmStrip";
 import { Header } from "./Header";
 import { Help } from "./Help";
+import { Keep } from "./Keep";
 import { Notice } from "./Notice";
 import { Panel } from "./Panel";
 import { PrintSheet } from "./PrintSheet";
@@ -44,7 +47,9 @@ export function Workbench() {
   const input = useRef<HTMLInputElement>(null);
   const stage = useRef<HTMLElement>(null);
   const health = useHealth();
-  useLeaveWarning(worthKeeping(strip));
+  const saving = useSaveAll(strip.photographs, settings);
+  const keeping = useKept(strip, dispatch);
+  useLeaveWarning(worthKeeping(strip) && !keeping.safe);
 
   const add = useCallback((files: File[]) => files.length && dispatch({ type: "add", files }), [dispatch]);
   const dragging = useIncoming(add);
@@ -110,7 +115,7 @@ export function Workbench() {
         <main ref={stage} className={styles.stage} data-dragging={dragging} tabIndex={-1} onKeyDown={goOn}>
           {screen === "empty" && <Invitation add={add} addSample={() => void addSample()} />}
           {screen === "worklist" && (
-            <Worklist strip={strip} dispatch={dispatch} settings={settings} onEmpty={toInput} />
+            <Worklist strip={strip} dispatch={dispatch} settings={settings} saving={saving} onEmpty={toInput} />
           )}
           {selected && picture && (
             <Viewer
@@ -147,6 +152,7 @@ export function Workbench() {
         <footer className={styles.footer}>
           <strong>{words.notMedical}</strong> {words.notForDiagnosis}
           {health && !health.ready && ` ${words.notice.gettingReady}`}
+          <Keep keeping={keeping} />
         </footer>
         <Help dialog={help} shortcuts={shortcuts} onShortcuts={setShortcuts} />
       </div>

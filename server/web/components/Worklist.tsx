@@ -3,7 +3,7 @@ import { flushSync } from "react-dom";
 
 import { useCovers } from "@/hooks/useCovers";
 import { useMessages } from "@/hooks/useMessages";
-import { useSaveAll } from "@/hooks/useSaveAll";
+import type { SaveAll } from "@/hooks/useSaveAll";
 import { isRightToLeft } from "@/lib/languages";
 import type { Settings } from "@/lib/settings";
 import type { Photograph, Strip, StripAction } from "@/lib/strip";
@@ -25,10 +25,9 @@ interface Props {
 }
 
 /** All photographs side by side, under what is told and saved of all of them. */
-export function Worklist({ strip, dispatch, settings, onEmpty }: Props) {
-  const { place, tryAgain, worklist: words } = useMessages();
+export function Worklist({ strip, dispatch, settings, saving, onEmpty }: Props & { readonly saving: SaveAll }) {
+  const { place, tryAgain, keeping, worklist: words } = useMessages();
   const { photographs, sort } = strip;
-  const saving = useSaveAll(photographs, settings);
   const { all, done, attention } = tallyOf(photographs);
   const need = words.attention(attention);
   return (
@@ -46,6 +45,11 @@ export function Worklist({ strip, dispatch, settings, onEmpty }: Props) {
         <p className={styles.said} role="status">
           {saving.said}
         </p>
+        {saving.cancel && (
+          <button type="button" className={styles.again} onClick={saving.cancel}>
+            {keeping.cancel}
+          </button>
+        )}
         <label className={styles.sort}>
           {words.sort}
           <select value={sort} onChange={({ target }) => dispatch({ type: "sort", by: target.value as Sort })}>

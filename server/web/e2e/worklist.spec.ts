@@ -51,6 +51,7 @@ test("several photographs come as a worklist: what is done, what needs attention
 test("a card shows the whole photograph, and over it vessels where the mask has them", async ({ page }) => {
   await openThree(page);
   const good = card(page, "eye-10.jpg");
+  await expect(good.locator("[style*=mask]")).toBeAttached();
   const shares = await good.evaluate(async (button) => {
     const [image, vessels] = [button.querySelector("img")!, button.querySelector<HTMLElement>("[style*=mask]")!];
     const address = /url\("(.+)"\)/.exec(vessels.style.getPropertyValue("--mask"))![1]!;
@@ -165,7 +166,7 @@ test("a table of all is saved: what spreadsheets read, with what failed and why"
   const doubtful = rows.find((row) => row.startsWith("eye-2.tif"))!;
   expect(doubtful).toContain("eye-2.tif,check,");
   expect(doubtful).toContain("blurred");
-  expect(rows.find((row) => row.startsWith("notes.pdf"))).toMatch(/,failed,{12}This file could not be opened/);
+  expect(rows.find((row) => row.startsWith("notes.pdf"))).toMatch(/,failed,{13}This file could not be opened/);
 });
 
 test("the menu of Save all is one: arrows, Escape, and nothing to save is told", async ({ page }) => {

@@ -29,18 +29,19 @@ export function useFilmStrip(): [Strip, Dispatch<StripAction>] {
 
   // The first that has no reduced copy yet: one at a time is made, for a large photograph takes much memory.
   const bare = photographs.find((one) => one.thumbnail === null);
-  const { id, file } = bare ?? {};
+  const { id, file, progress } = bare ?? {};
+  const shown = progress?.step === "done" ? progress.result.photograph : file; // what was kept may have the server's copy
   useEffect(() => {
-    if (id === undefined || !file) return;
+    if (id === undefined || shown === undefined) return;
     let wanted = true;
-    void thumbnail(file).then((url) => {
+    void (shown ? thumbnail(shown) : Promise.resolve("")).then((url) => {
       if (wanted) dispatch({ type: "thumbnail", id, url });
       else URL.revokeObjectURL(url);
     });
     return () => {
       wanted = false;
     };
-  }, [id, file]);
+  }, [id, shown]);
 
   // Nothing stays in memory of a photograph that was removed, once that can't be undone any more.
   useEffect(() => {

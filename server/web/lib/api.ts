@@ -137,11 +137,13 @@ export interface MeasuredDocument {
 export async function predictMeasured(
   photograph: File,
   threshold: string,
+  frame: Frame | null,
   signal: AbortSignal,
 ): Promise<MeasuredDocument> {
   const form = new FormData();
   form.append("image", photograph);
-  const query = { format: "json", measure: "true", threshold };
+  const which = frame && { frame: String(frame.number) };
+  const query = { format: "json", measure: "true", threshold, ...which };
   return (await post("predict", form, query, "application/json", signal)).json() as Promise<MeasuredDocument>;
 }
 

@@ -3,15 +3,15 @@ import { type MeasuredDocument, predictMeasured } from "@/lib/api";
 import { ApiError, trouble, wordsOf } from "@/lib/errors";
 import { en } from "@/lib/messages/en";
 import { layersOf } from "@/lib/settings";
-import type { Photograph } from "@/lib/strip";
+import type { Photograph, Result } from "@/lib/strip";
 
 const NO_LOOK = { colour: "", classes: {} };
 
 /** What was measured in a photograph at its thresholds, or why nothing was. */
 export type Measured = { readonly document: MeasuredDocument } | { readonly why: string };
 
-/** What was measured, by the photographs' files, as long as they are there. */
-const kept = new WeakMap<File, { readonly threshold: string; readonly document: MeasuredDocument }>();
+/** What was measured, by the photographs' results, as long as they are there. */
+const kept = new WeakMap<Result, { readonly threshold: string; readonly document: MeasuredDocument }>();
 
 /** Its thresholds as the server takes and tells them: "0.5", or of several classes "artery:0.4,vein:0.6". */
 export function thresholdOf({ progress, thresholds }: Photograph): string {
@@ -21,7 +21,8 @@ export function thresholdOf({ progress, thresholds }: Photograph): string {
 
 /** What was measured of a photograph already, at the thresholds that it has now. */
 export function measuredOf(photograph: Photograph): MeasuredDocument | null {
-  const found = kept.get(photograph.file);
+  const { progress } = photograph;
+  const found = progress.step === "done" && kept.get(progress.result);
   return found && found.threshold === thresholdOf(photograph) ? found.document : null;
 }
 
@@ -38,6 +39,7 @@ export async function measureAll(
   let without = "";
   for (const photograph of photographs) {
     if (photograph.progress.step !== "done") continue;
+    signal.throwIfAborted();
     let measured: Measured = { why: without };
     if (!without) {
       try {
@@ -60,8 +62,8 @@ async function measure(photograph: Photograph, signal: AbortSignal): Promise<Mea
   const before = measuredOf(photograph);
   if (before) return before;
   const threshold = thresholdOf(photograph);
-  const document = await patiently(() => predictMeasured(photograph.file, threshold, signal), signal);
-  kept.set(photograph.file, { threshold, document });
+  const document = await patiently(() => predictMeasured(photograph.file, threshold, photograph.frame, signal), signal);
+  if (photograph.progress.step === "done") kept.set(photograph.progress.result, { threshold, document });
   return document;
 }
 

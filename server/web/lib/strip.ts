@@ -2,6 +2,7 @@ import type { ModelClass } from "@/lib/classes";
 import type { Trouble } from "@/lib/errors";
 import type { Outline } from "@/lib/field";
 import type { Frame } from "@/lib/frames";
+import type { Kept } from "@/lib/kept";
 import type { Histogram } from "@/lib/probability";
 import type { Quality } from "@/lib/quality";
 import type { Thresholds } from "@/lib/settings";
@@ -49,6 +50,8 @@ export type Progress =
 
 export interface Photograph {
   readonly id: number;
+  /** Under which it was kept in this browser, where it comes from there. */
+  readonly key?: string;
   readonly file: File;
   /** Which photograph of a DICOM file; null of others, and before the server has told how many there are. */
   readonly frame: Frame | null;
@@ -101,6 +104,8 @@ export type StripAction =
   | { readonly type: "apply"; readonly thresholds: Thresholds }
   | { readonly type: "again"; readonly remedy: NonNullable<Trouble["remedy"]> }
   | { readonly type: "remove"; readonly id: number }
+  | { readonly type: "restore"; readonly kept: ReadonlyMap<string, Kept>; readonly sort: Sort }
+  | { readonly type: "clear" }
   | { readonly type: "undo" }
   | { readonly type: "forget" };
 
@@ -143,6 +148,10 @@ export function reduceStrip(strip: Strip, action: StripAction): Strip {
       return applied(strip, action.thresholds);
     case "remove":
       return removed(strip, action.id);
+    case "restore":
+      return restored(strip, action.kept, action.sort);
+    case "clear":
+      return { ...EMPTY, nextId: strip.nextId, sort: strip.sort };
     case "undo":
       return undone(strip);
     case "forget":
@@ -206,6 +215,19 @@ function unfolded(strip: Strip, id: number): Strip {
   const photographs = strip.photographs.toSpliced(index, 1, { ...first, frame }, ...others);
   const alone = others.length > 0 && strip.photographs.length === 1;
   return { ...strip, photographs, nextId: nextId + others.length, screen: alone ? "worklist" : strip.screen };
+}
+
+/** What was kept, beside what has been added meanwhile. */
+function restored(strip: Strip, kept: ReadonlyMap<string, Kept>, sort: Sort): Strip {
+  if (!kept.size) return strip;
+  const here = new Set(strip.photographs.map(({ key }) => key));
+  const back = [...kept]
+    .filter(([key]) => !here.has(key))
+    .map(([key, one], index) => ({ ...one, key, id: strip.nextId + index, thumbnail: null, cover: null }));
+  const photographs = sortedBy(sort, [...strip.photographs, ...back]);
+  const screen = photographs.length > 1 ? "worklist" : strip.screen;
+  const selected = strip.selected ?? photographs[0]!.id;
+  return { ...strip, photographs, sort, screen, selected, nextId: strip.nextId + back.length };
 }
 
 /** In the viewer the order stays: what is next must not change while one is looked at. */

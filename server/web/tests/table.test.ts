@@ -144,3 +144,14 @@ test("thresholds are told as the server takes them, and reasons as the command l
   );
   expect(reasonsOf(DOCUMENT)).toBe("length_um curvature_per_mm: the scale is not known");
 });
+
+test("the table says which photograph of its file a row is of, where a file has several", async () => {
+  const asked = answering([200, DOCUMENT]);
+  const one = photograph(1, "eye.jpg");
+  const second = photograph(2, "series.dcm", { frame: { number: 2, of: 3 } }, { ...RESULT });
+  expect(tableOf([one])).not.toContain("frame");
+  expect(tableOf([one, second])).toContain("file,frame,state,width");
+  expect(tableOf([one, second])).toContain("series.dcm,2,done,5");
+  await measureAll([second], () => undefined, new AbortController().signal);
+  expect(asked[0]!.searchParams.get("frame")).toBe("2");
+});

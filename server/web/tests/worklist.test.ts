@@ -56,14 +56,6 @@ test("photographs of files of several are asked for by their place in these", ()
   ]);
 });
 
-test("the table says which photograph of its file a row is of, where a file has several", () => {
-  const one = photograph(1, "eye.jpg");
-  expect(tableOf([one])).not.toContain("frame");
-  const table = tableOf([one, photograph(2, "series.dcm", { frame: { number: 2, of: 3 } })]);
-  expect(table).toContain("file,frame,width");
-  expect(table).toContain("series.dcm,2,5");
-});
-
 test("a density is that of the photograph's own threshold; of several classes that of the cover for it", () => {
   expect(sharesOf(photograph(1, "a"))).toEqual([0.5]);
   expect(sharesOf(photograph(1, "a", { thresholds: { "": 0.9 } }))).toEqual([0.1]);

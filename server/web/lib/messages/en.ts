@@ -1,6 +1,7 @@
 import type { ReactNode } from "react";
 
 import { grammarOf } from "./grammar";
+import { KEEPING } from "./keeping";
 
 const { number, percent, duration, plural } = grammarOf<"one" | "other">("en", {
   percent: " %",
@@ -71,6 +72,7 @@ export const en = {
     },
     missing: (names: string) => `The server made none of ${names}.`,
   },
+  keeping: KEEPING.en,
   undo: {
     undo: "Undo",
     dismiss: "Dismiss",
