@@ -3,6 +3,7 @@ import { useEffect, useRef } from "react";
 import { useMessages } from "@/hooks/useMessages";
 import { CanvasRenderer } from "@/lib/canvasRenderer";
 import type { Layer } from "@/lib/classes";
+import { printedFacts } from "@/lib/printed";
 import type { Picture, View } from "@/lib/renderer";
 import { sceneOf } from "@/lib/scene";
 import type { Result } from "@/lib/strip";
@@ -54,31 +55,16 @@ export function PrintSheet({ name, picture, result, layers, densities, opacity }
         </figure>
       </div>
       <dl>
-        {layers.map(({ name, colour, threshold, shown }, number) => (
-          <div key={name}>
-            <dt>{name || words.vessels}</dt>
+        {printedFacts(result, layers, densities, null, messages).map(({ name, value, colour }) => (
+          <div key={name + value}>
+            <dt>{name}</dt>
             <dd>
-              <svg viewBox="0 0 10 10" aria-hidden="true">
-                <circle cx="5" cy="5" r="4" fill={colour} />
-              </svg>
-              {words.density(densities[number], messages.region[result.region], threshold)}
-              {!shown && words.notShown}
-            </dd>
-          </div>
-        ))}
-        <div>
-          <dt>{words.model}</dt>
-          <dd>{words.on(result.model, result.device, result.precision)}</dd>
-        </div>
-        <div>
-          <dt>{words.photograph}</dt>
-          <dd>{words.pixels(result.width, result.height)}</dd>
-        </div>
-        {result.warnings.map((warning) => (
-          <div key={warning}>
-            <dt>{words.warning}</dt>
-            <dd lang="en" dir="ltr">
-              {warning}
+              {colour && (
+                <svg viewBox="0 0 10 10" aria-hidden="true">
+                  <circle cx="5" cy="5" r="4" fill={colour} />
+                </svg>
+              )}
+              {value}
             </dd>
           </div>
         ))}

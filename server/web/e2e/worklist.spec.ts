@@ -149,7 +149,7 @@ test("masks, overlays and outlines of all are saved at once, byte for byte the A
 
 test("a table of all is saved: what spreadsheets read, with what failed and why", async ({ page }) => {
   await openThree(page);
-  const { name, content } = await saved(page, /Table/);
+  const { name, content } = await saved(page, /Table CSV/);
   expect(name).toBe("vessels.csv");
   const [head, ...rows] = content.toString("utf8").replace("\ufeff", "").trim().split("\r\n");
   expect(head).toBe(
@@ -177,7 +177,7 @@ test("the menu of Save all is one: arrows, Escape, and nothing to save is told",
   await expect(page.getByRole("menuitem", { name: /Masks/ })).toBeFocused();
   await expectAccessible(page);
   await page.keyboard.press("ArrowUp");
-  await expect(page.getByRole("menuitem", { name: /Table/ })).toBeFocused();
+  await expect(page.getByRole("menuitem", { name: /Report/ })).toBeFocused();
   await page.keyboard.press("Escape");
   await expect(page.getByRole("menu")).toHaveCount(0);
   await expect(button).toBeFocused();
@@ -208,7 +208,7 @@ for (const [where, viewport, media] of [
     const vessels = cards(page).nth(1).locator("[style*=mask]");
     await expect(vessels).toHaveCSS("background-color", "rgb(51, 204, 255)");
     await page.getByRole("button", { name: "Save all" }).click();
-    await expect(page.getByRole("menuitem", { name: /Table/ })).toBeAttached();
+    await expect(page.getByRole("menuitem", { name: /Table CSV/ })).toBeAttached();
     expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBe(viewport.width);
     await expectAccessible(page);
   });

@@ -26,6 +26,7 @@ type Written = Map<number, { readonly key: string; readonly kept: Kept }>;
 /** Keeps the photographs in this browser if it is told to, and brings back what was kept. */
 export function useKept({ photographs, sort }: Strip, dispatch: Dispatch<StripAction>): Keeping {
   const [shelf, setShelf] = useState<Shelf | null>(null);
+  const [on, setOn] = useState(false); // a choice is seen before the database is there
   const [trouble, setTrouble] = useState<KeepTrouble | null>(null);
   const [left, setLeft] = useState<readonly string[]>([]);
   const [writing, setWriting] = useState(0);
@@ -33,17 +34,22 @@ export function useKept({ photographs, sort }: Strip, dispatch: Dispatch<StripAc
   const written = useRef<Written>(new Map());
   const queue = useRef<Promise<void>>(Promise.resolve());
 
+  const gone = useCallback(() => {
+    setShelf(null);
+    setOn(false);
+  }, []);
   const open = useCallback(
     async (sort: Sort) => {
       setTrouble(null);
       setLeft([]);
-      const opened = await Shelf.open(() => setShelf(null));
+      const opened = await Shelf.open(gone);
       written.current = new Map();
       found.current = await opened.all();
       dispatch({ type: "restore", kept: found.current, sort });
       setShelf(opened);
+      setOn(true);
     },
-    [dispatch],
+    [dispatch, gone],
   );
 
   useEffect(() => {
@@ -89,19 +95,23 @@ export function useKept({ photographs, sort }: Strip, dispatch: Dispatch<StripAc
   };
   const stop = async () => {
     await queue.current;
-    setShelf(null);
+    gone();
     setTrouble(null);
     shelf?.close();
     keepSort(null);
     await Shelf.clear();
   };
   const turn = (on: boolean) => {
-    (on ? start() : stop()).catch(() => setTrouble("forbidden"));
+    setOn(on);
+    (on ? start() : stop()).catch(() => {
+      setOn(false);
+      setTrouble("forbidden");
+    });
   };
   const forget = () => {
     dispatch({ type: "clear" });
     turn(false);
   };
   const safe = shelf !== null && writing === 0 && left.length === 0;
-  return { on: shelf !== null, safe, trouble, left, turn, forget };
+  return { on, safe, trouble, left, turn, forget };
 }

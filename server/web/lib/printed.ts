@@ -18,12 +18,12 @@ export interface PrintedFact {
 export function printedFacts(
   result: Result,
   layers: readonly Layer[],
-  shares: readonly number[] | null,
+  shares: readonly (number | undefined)[] | null,
   measured: MeasuredDocument | null,
   { print, region, keeping }: Messages,
 ): PrintedFact[] {
   const figures = Object.entries(measured?.measurements.figures ?? {}).flatMap(([name, figure]) =>
-    figure === null ? [] : `${name} ${Number(figure.toPrecision(3))}`,
+    figure === null ? [] : `${name} ${threeDigits(figure)}`,
   );
   const { model, device, precision, width, height, quality, warnings } = result;
   return [
@@ -40,4 +40,9 @@ export function printedFacts(
     ...warnings.map((value) => ({ name: print.warning, value })),
     ...(figures.length ? [{ name: keeping.measurements, value: figures.join(" · ") }] : []),
   ];
+}
+
+/** Without a fraction where it has three digits and more. */
+function threeDigits(figure: number): number {
+  return Math.abs(figure) >= 100 ? Math.round(figure) : Number(figure.toPrecision(3));
 }
