@@ -19,6 +19,7 @@ import { enlarged } from "./enlarged.mjs";
 const [url = "http://127.0.0.1:8000", count = "200"] = process.argv.slice(2);
 const LONG = 50; // ms
 const MIB = 2 ** 20;
+const PATIENT = { timeout: 3_000_000, polling: 1000 };
 
 /** A server that passes all on to another one, but answers every photograph as it answered the first. */
 async function standIn(origin) {
@@ -192,9 +193,35 @@ try {
   await step("apply to all", async () => {
     await page.getByRole("button", { name: /to all/i }).click();
     await page.keyboard.press("Escape");
-    await page.waitForTimeout(1000);
+    const masks = () => [...document.querySelectorAll("main ol [style*=mask]")].map((one) => one.getAttribute("style"));
+    await page.evaluate(`window.masks = (${masks})()`);
+    await page.waitForFunction(`!(${masks})().some((one) => window.masks.includes(one))`, null, PATIENT);
+  });
+  await step("report", async () => {
+    const downloading = page.waitForEvent("download", PATIENT);
+    await page.getByRole("button", { name: "Save all" }).click();
+    await page.getByRole("menuitem", { name: /PDF/ }).click();
+    await downloading;
+  });
+  await step("keep", async () => {
+    await page.getByRole("button", { name: "Change" }).click();
+    await page.getByRole("checkbox", { name: "Keep photographs" }).click();
+    await page.keyboard.press("Escape");
+    await page.waitForFunction(
+      async (count) => {
+        const answer = (request) => new Promise((resolve) => (request.onsuccess = () => resolve(request.result)));
+        const database = await answer(indexedDB.open("vesselrt-kept"));
+        const all = await answer(database.transaction("photographs").objectStore("photographs").count());
+        database.close();
+        return all === count;
+      },
+      Number(count),
+      PATIENT,
+    );
+  });
+  await step("load it again", async () => {
+    await page.reload();
     await covered();
-    await page.waitForTimeout(60_000);
   });
 } finally {
   clearInterval(watch);
