@@ -1,5 +1,5 @@
-import type { Photograph, Progress } from "@/lib/strip";
-import type { Sort } from "@/lib/worklist";
+import type { Photograph, Progress, Strip } from "@/lib/strip";
+import { type Sort, sortedBy } from "@/lib/worklist";
 
 /**
  * What is kept of a photograph in this browser: all of it but what is made again from the rest. Whatever else a photograph
@@ -24,6 +24,19 @@ export function keptOf({ id, key, thumbnail, cover, ...kept }: Photograph): Kept
 export function sameKept(one: Kept, other: Kept): boolean {
   const names = Object.keys({ ...one, ...other }) as (keyof Kept)[];
   return names.every((name) => Object.is(one[name], other[name]));
+}
+
+/** What was kept, beside what has been added meanwhile. */
+export function restored(strip: Strip, kept: ReadonlyMap<string, Kept>, sort: Sort): Strip {
+  if (!kept.size) return strip;
+  const here = new Set(strip.photographs.map(({ key }) => key));
+  const back = [...kept]
+    .filter(([key]) => !here.has(key))
+    .map(([key, one], index) => ({ ...one, key, id: strip.nextId + index, thumbnail: null, cover: null }));
+  const photographs = sortedBy(sort, [...strip.photographs, ...back]);
+  const screen = photographs.length > 1 ? "worklist" : strip.screen;
+  const selected = strip.selected ?? photographs[0]!.id;
+  return { ...strip, photographs, sort, screen, selected, nextId: strip.nextId + back.length };
 }
 
 /** How photographs are sorted that are kept; null where none are, or the browser forbids it. */

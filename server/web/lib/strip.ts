@@ -2,7 +2,7 @@ import type { ModelClass } from "@/lib/classes";
 import type { Trouble } from "@/lib/errors";
 import type { Outline } from "@/lib/field";
 import type { Frame } from "@/lib/frames";
-import type { Kept } from "@/lib/kept";
+import { type Kept, restored } from "@/lib/kept";
 import type { Histogram } from "@/lib/probability";
 import type { Quality } from "@/lib/quality";
 import type { Thresholds } from "@/lib/settings";
@@ -215,19 +215,6 @@ function unfolded(strip: Strip, id: number): Strip {
   const photographs = strip.photographs.toSpliced(index, 1, { ...first, frame }, ...others);
   const alone = others.length > 0 && strip.photographs.length === 1;
   return { ...strip, photographs, nextId: nextId + others.length, screen: alone ? "worklist" : strip.screen };
-}
-
-/** What was kept, beside what has been added meanwhile. */
-function restored(strip: Strip, kept: ReadonlyMap<string, Kept>, sort: Sort): Strip {
-  if (!kept.size) return strip;
-  const here = new Set(strip.photographs.map(({ key }) => key));
-  const back = [...kept]
-    .filter(([key]) => !here.has(key))
-    .map(([key, one], index) => ({ ...one, key, id: strip.nextId + index, thumbnail: null, cover: null }));
-  const photographs = sortedBy(sort, [...strip.photographs, ...back]);
-  const screen = photographs.length > 1 ? "worklist" : strip.screen;
-  const selected = strip.selected ?? photographs[0]!.id;
-  return { ...strip, photographs, sort, screen, selected, nextId: strip.nextId + back.length };
 }
 
 /** In the viewer the order stays: what is next must not change while one is looked at. */
