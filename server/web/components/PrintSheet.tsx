@@ -55,10 +55,10 @@ export function PrintSheet({ name, picture, result, layers, densities, opacity }
         </figure>
       </div>
       <dl>
-        {printedFacts(result, layers, densities, null, messages).map(({ name, value, colour }) => (
+        {printedFacts(result, layers, densities, null, messages).map(({ name, value, colour, lang }) => (
           <div key={name + value}>
             <dt>{name}</dt>
-            <dd>
+            <dd {...(lang && { lang, dir: "ltr" })}>
               {colour && (
                 <svg viewBox="0 0 10 10" aria-hidden="true">
                   <circle cx="5" cy="5" r="4" fill={colour} />

@@ -9,6 +9,8 @@ export interface PrintedFact {
   readonly value: string;
   /** Of the class that it is about. */
   readonly colour?: string;
+  /** Of words that the server said. */
+  readonly lang?: "en";
 }
 
 /**
@@ -37,7 +39,7 @@ export function printedFacts(
     ...(quality
       ? [{ name: keeping.quality, value: [keeping.verdict[quality.verdict], ...quality.reasons].join(", ") }]
       : []),
-    ...warnings.map((value) => ({ name: print.warning, value })),
+    ...warnings.map((value) => ({ name: print.warning, value, lang: "en" as const })),
     ...(figures.length ? [{ name: keeping.measurements, value: figures.join(" · ") }] : []),
   ];
 }

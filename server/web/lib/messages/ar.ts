@@ -1,5 +1,6 @@
 import type { Messages } from "./en";
 import { grammarOf } from "./grammar";
+import { KEEPING } from "./keeping";
 
 /** With the digits of file names, of units and of devices, which are read beside them. */
 const { number, percent, duration, plural } = grammarOf<"zero" | "one" | "two" | "few" | "many" | "other">(
@@ -109,6 +110,7 @@ export const ar: Messages = {
     },
     missing: (names) => `لم يُنشئ الخادم ملفًا لـ ${isolated(names)}.`,
   },
+  keeping: KEEPING.ar,
   undo: {
     undo: "تراجع",
     dismiss: "إغلاق",

@@ -1,5 +1,6 @@
 import type { Messages } from "./en";
 import { grammarOf } from "./grammar";
+import { KEEPING } from "./keeping";
 
 const { number, percent, duration, plural } = grammarOf<"one" | "other">("de", {
   percent: "\u00a0%",
@@ -76,6 +77,7 @@ export const de: Messages = {
     },
     missing: (names) => `Keine Datei vom Server für ${names}.`,
   },
+  keeping: KEEPING.de,
   undo: {
     undo: "Rückgängig",
     dismiss: "Schließen",

@@ -1,5 +1,6 @@
 import type { Messages } from "./en";
 import { grammarOf } from "./grammar";
+import { KEEPING } from "./keeping";
 
 const { number, percent, duration, plural } = grammarOf<"one" | "many" | "other">("es", {
   percent: "\u00a0%",
@@ -72,6 +73,7 @@ export const es: Messages = {
     },
     missing: (names) => `El servidor no entregó ningún archivo de ${names}.`,
   },
+  keeping: KEEPING.es,
   undo: {
     undo: "Deshacer",
     dismiss: "Cerrar",

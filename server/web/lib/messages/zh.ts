@@ -1,5 +1,6 @@
 import type { Messages } from "./en";
 import { grammarOf } from "./grammar";
+import { KEEPING } from "./keeping";
 
 const { number, percent, duration } = grammarOf<"other">("zh", {
   percent: "%",
@@ -63,6 +64,7 @@ export const zh: Messages = {
     },
     missing: (names) => `服务器未能生成：${names}。`,
   },
+  keeping: KEEPING.zh,
   undo: {
     undo: "撤销",
     dismiss: "关闭",
