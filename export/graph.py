@@ -12,6 +12,7 @@ import onnx
 import torch
 from torch import nn
 from torch.export import Dim
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 
 from vesselrt.export.head import Head
@@ -95,8 +96,15 @@ def onnx_from_module(module: nn.Module, manifest: Manifest) -> onnx.ModelProto:
         dynamic |= {2: tile.multiple * Dim("rows", min=1, max=4096), 3: tile.multiple * Dim("columns", min=1, max=4096)}
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     try:
-        # torch prints every graph that it gave up
-        with _DataAsDetached(), redirect_stdout(StringIO()), redirect_stderr(StringIO()), warnings.catch_warnings():
+        # Attention as matrix products: of its fused kernel, the exporter takes other strides than it computes with.
+        # And torch prints every graph that it gave up.
+        with (
+            sdpa_kernel(SDPBackend.MATH),
+            _DataAsDetached(),
+            redirect_stdout(StringIO()),
+            redirect_stderr(StringIO()),
+            warnings.catch_warnings(),
+        ):
             warnings.simplefilter("ignore")  # deprecations inside torch's exporter, of no use to its caller
             program = torch.onnx.export(
                 module,

@@ -82,7 +82,7 @@ class Int8Search:
         Raises ExportError when no part of the network can be INT8.
         """
         found = self._search.within(most_flipped)
-        if not any(node.op_type == "QuantizeLinear" for node in found.graph.node):
+        if len(float_operations(found)) == sum(node.op_type in WEIGHTED for node in found.graph.node):
             raise ExportError(
                 f"int8: 8 bits are too few for this network: whatever part of it is INT8, more than {most_flipped:.2%} "
                 "of the pixels flip. Keep this model in f32."

@@ -12,6 +12,7 @@ import torch
 from exporting import Diverging, infer, manifest_of, noise, reference, thin, tree
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional
 
 import vesselrt
 from vesselrt.export.graph import export_model, model_from_network
@@ -301,3 +302,30 @@ def test_figures_that_cannot_be_written_leave_the_file(
         record_metrics(path, {"a test": {"f1": 0.5}})
     assert path.read_bytes() == exported.path.read_bytes()
     assert tree(tmp_path) == {"copy.onnx"}
+
+
+class Attentive(nn.Module):
+    """Windows of 4 × 4 pixels attend to themselves, with two heads, as Swin's do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inward, self.outward = nn.Conv2d(1, 24, 1), nn.Conv2d(8, 1, 1)
+        self.bias = nn.Parameter(torch.randn(1, 2, 16, 16))
+
+    def forward(self, image: Tensor) -> Tensor:
+        count, _, height, width = image.shape
+        made = self.inward(image).view(count, 24, height // 4, 4, width // 4, 4).permute(0, 2, 4, 3, 5, 1)
+        query, key, value = made.reshape(-1, 16, 3, 2, 4).permute(2, 0, 3, 1, 4)
+        seen = functional.scaled_dot_product_attention(query, key, value, attn_mask=self.bias).transpose(1, 2)
+        seen = seen.contiguous().view(-1, 16, 8)
+        placed = seen.view(count, height // 4, width // 4, 4, 4, 8).permute(0, 5, 1, 3, 2, 4)
+        answer: Tensor = self.outward(placed.reshape(count, 8, height, width))
+        return answer
+
+
+def test_fused_attention_is_exported(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network, manifest = Attentive().eval(), manifest_of(margin=16)
+    export_model(network, manifest, tmp_path / "attentive.onnx", [])
+    pixels = noise(2, 1, 32, 64)
+    assert infer(tmp_path / "attentive.onnx", pixels) == pytest.approx(reference(network, manifest, pixels), abs=1e-5)
