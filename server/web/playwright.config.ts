@@ -44,6 +44,7 @@ export default defineConfig({
         "save",
         "keep",
         "dicom",
+        "unsure",
         "undo",
         "series",
         "trouble",

@@ -27,6 +27,7 @@ export const Card = memo(function Card({ photograph, settings, current, button, 
   const name = nameOf(photograph);
   const state = stateOf(photograph);
   const doubts = progress.step === "done" ? progress.result.warnings.join(" ") : "";
+  const rejected = progress.step === "done" && progress.result.quality?.verdict === "reject";
   const note = progress.step === "failed" ? wordsOf(progress.trouble, words).title : doubts;
   return (
     <li className={styles.card} data-state={state}>
@@ -52,6 +53,7 @@ export const Card = memo(function Card({ photograph, settings, current, button, 
           <Density photograph={photograph} settings={settings} />{" "}
           <span className={styles.state}>{words.state[state]}</span>
         </span>
+        {rejected && <span className={styles.note}>{words.panel.quality.reject}</span>}
         {note && (
           <>
             {" "}

@@ -1,6 +1,6 @@
 import { useMessages } from "@/hooks/useMessages";
 import type { View } from "@/lib/renderer";
-import { COLOURS, compared, type Settings, seen, type Thresholds } from "@/lib/settings";
+import { COLOURS, compared, type Settings, seen, setBeside, type Thresholds } from "@/lib/settings";
 
 import styles from "./Panel.module.css";
 import { Reset, Slider } from "./Slider";
@@ -9,7 +9,9 @@ const VIEWS: readonly (readonly [View, string])[] = [
   ["overlay", "V"],
   ["original", "O"],
   ["mask", "M"],
+  ["probability", "P"],
 ];
+const SPREAD = ["spread", ""] as const; // only some models have it
 
 interface Props {
   readonly settings: Settings;
@@ -67,14 +69,19 @@ export function ApplyToAll({ count, off, apply }: ApplyProps) {
   );
 }
 
-export function ViewControl({ settings, change, off }: Props) {
+interface ViewProps extends Props {
+  /** How many maps the model averages. */
+  readonly members: number;
+}
+
+export function ViewControl({ settings, change, off, members }: ViewProps) {
   const { view: names, panel: words } = useMessages();
   return (
     <section className={styles.section} data-off={off}>
       <fieldset className={styles.segments}>
         <legend className={styles.hidden}>{words.view}</legend>
-        {VIEWS.map(([view, key]) => (
-          <label key={view} title={`${names[view]} (${key})`}>
+        {[...VIEWS, ...(members > 1 ? [SPREAD] : [])].map(([view, key]) => (
+          <label key={view} title={key && `${names[view]} (${key})`}>
             <input
               type="radio"
               name="view"
@@ -93,6 +100,15 @@ export function ViewControl({ settings, change, off }: Props) {
           checked={settings.wiper !== null}
           aria-disabled={off}
           onChange={() => off || change(compared(settings))}
+        />
+      </label>
+      <label className={styles.switch}>
+        {words.beside}
+        <input
+          type="checkbox"
+          checked={settings.beside}
+          aria-disabled={off}
+          onChange={() => off || change(setBeside(settings))}
         />
       </label>
     </section>

@@ -25,11 +25,13 @@ interface Props {
   readonly change: (part: Partial<Settings>) => void;
   readonly download: Download;
   readonly health: Health | null;
+  /** How many maps the model averages. */
+  readonly members: number;
 }
 
 /** What was found in the photograph, how it is looked at, and what is saved of it. */
 export function Panel(props: Props) {
-  const { strip, dispatch, selected, result, layers, densities, settings, change, download, health } = props;
+  const { strip, dispatch, selected, result, layers, densities, settings, change, download, health, members } = props;
   const { photographs } = strip;
   const { thresholds } = selected;
   const several = layers.length > 1;
@@ -38,7 +40,7 @@ export function Panel(props: Props) {
   return (
     <>
       {result && <Density result={result} layers={layers} densities={densities} />}
-      {result && result.warnings.length > 0 && <Warnings warnings={result.warnings} />}
+      {result && result.warnings.length > 0 && <Warnings {...result} />}
       {result && several ? (
         <Legend {...controls} result={result} layers={layers} thresholds={thresholds} choose={choose} />
       ) : (
@@ -56,7 +58,7 @@ export function Panel(props: Props) {
           apply={() => dispatch({ type: "apply", thresholds })}
         />
       )}
-      <ViewControl {...controls} />
+      <ViewControl {...controls} members={members} />
       <OverlayControl {...controls} coloured={!several} />
       {result && <Downloads download={download} layers={layers} />}
       <Facts result={result} health={health} />

@@ -42,7 +42,7 @@ interface FactsProps {
 
 /** The quiet corner: what found it, and how long it took. */
 export function Facts({ result, health }: FactsProps) {
-  const { facts: words, size } = useMessages();
+  const { facts: words, panel: panelWords, size } = useMessages();
   const model = result?.model ?? (health?.model && `${health.model} ${health.model_version}`);
   const device = result?.device ?? health?.device;
   const precision = result?.precision ?? health?.precision;
@@ -50,6 +50,7 @@ export function Facts({ result, health }: FactsProps) {
     <section className={styles.facts}>
       <h2 className={panel.hidden}>{words.title}</h2>
       <dl>
+        {result?.quality?.verdict === "good" && <Pair name={words.quality} value={panelWords.quality.good} />}
         {model && <Pair name={words.model} value={model} />}
         {device && <Pair name={words.device} value={`${device}, ${precision}`} title={health?.device_name ?? ""} />}
         {result && <Pair name={words.size} value={size(result.width, result.height)} />}

@@ -5,6 +5,7 @@ import { type KeyboardEvent, useEffect, useMemo, useRef, useState } from "react"
 import { useCanvasSize } from "@/hooks/useCanvasSize";
 import { useGestures } from "@/hooks/useGestures";
 import { useMessages } from "@/hooks/useMessages";
+import type { Peek } from "@/hooks/usePeek";
 import { useRenderer } from "@/hooks/useRenderer";
 import { useShortcuts } from "@/hooks/useShortcuts";
 import { useStill } from "@/hooks/useStill";
@@ -14,6 +15,9 @@ import { type Picture, type Renderer, rendererFor } from "@/lib/renderer";
 import { sceneOf } from "@/lib/scene";
 import type { Settings } from "@/lib/settings";
 
+import { HeatLegend } from "./HeatLegend";
+import { OriginalPane } from "./OriginalPane";
+import { PeekButton } from "./PeekButton";
 import styles from "./Viewer.module.css";
 import { Wiper } from "./Wiper";
 
@@ -24,11 +28,13 @@ const HASTY = 2; // samples while it is zoomed, when each frame has others
 
 interface Props {
   readonly picture: Picture;
-  readonly label: string;
+  /** Of the photograph. */
+  readonly name: string;
   readonly layers: readonly Layer[];
   readonly settings: Settings;
   readonly shortcuts: boolean;
   readonly onWiper: (wiper: number) => void;
+  readonly peek: Peek;
 }
 
 /** The picture, with zoom and pan. A lost graphics context is replaced by a new canvas. */
@@ -40,11 +46,12 @@ export function Viewer(props: Props) {
 
 function Stage({
   picture,
-  label,
+  name,
   layers,
   settings,
   shortcuts,
   onWiper,
+  peek,
   renderer,
   onLost,
 }: Props & { readonly renderer: Renderer["name"]; readonly onLost: () => void }) {
@@ -85,20 +92,29 @@ function Stage({
     panBy(way[0]!, way[1]!);
   };
 
+  const { view: look, beside } = settings;
   return (
     <div className={styles.viewer}>
-      <canvas
-        ref={canvas}
-        className={styles.canvas}
-        data-fitted={view.fitted}
-        data-renderer={renderer}
-        role="img"
-        aria-label={label}
-        tabIndex={0}
-        onKeyDown={move}
-      />
-      {settings.wiper !== null && <Wiper at={settings.wiper} result={names[settings.view]} onMove={onWiper} />}
+      {beside && <OriginalPane {...{ picture, renderer, scene, view, name }} />}
+      <div className={styles.pane} data-beside={beside}>
+        <canvas
+          ref={canvas}
+          className={styles.canvas}
+          data-fitted={view.fitted}
+          data-renderer={renderer}
+          role="img"
+          aria-label={`${name}: ${words.label[look]}.`}
+          tabIndex={0}
+          onKeyDown={move}
+        />
+        {settings.wiper !== null && <Wiper at={settings.wiper} result={names[look]} onMove={onWiper} />}
+        {beside && <span className={styles.title}>{names[look]}</span>}
+      </div>
+      {(look === "probability" || look === "spread") && (
+        <HeatLegend view={look} layers={layers} waiting={!picture.maps.length} />
+      )}
       <div className={styles.zoom} role="group" aria-label={words.zoom}>
+        <PeekButton {...peek} />
         <button type="button" onClick={() => zoomBy(0.8)} aria-label={words.zoomOut} title={`${words.zoomOut} (−)`}>
           −
         </button>

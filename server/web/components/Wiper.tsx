@@ -26,6 +26,7 @@ export function Wiper({ at, result, onMove }: Props) {
     event.preventDefault();
     onMove(hundredths(at + by));
   };
+  const centre = () => onMove(0.5);
   return (
     <div
       className={styles.wiper}
@@ -39,6 +40,7 @@ export function Wiper({ at, result, onMove }: Props) {
       aria-valuetext={words.wiperAt(at)}
       onPointerDown={(event) => event.currentTarget.setPointerCapture(event.pointerId)}
       onPointerMove={drag}
+      onDoubleClick={centre}
       onKeyDown={press}
     >
       <span className={styles.side}>{names.original}</span>

@@ -11,15 +11,17 @@ import { useIncoming } from "@/hooks/useIncoming";
 import { useKept } from "@/hooks/useKept";
 import { useLeaveWarning } from "@/hooks/useLeaveWarning";
 import { useMessages, useTranslatedPage } from "@/hooks/useMessages";
+import { usePeek } from "@/hooks/usePeek";
 import { usePicture } from "@/hooks/usePicture";
 import { useSaveAll } from "@/hooks/useSaveAll";
 import { useSettings } from "@/hooks/useSettings";
 import { useShortcuts } from "@/hooks/useShortcuts";
+import { useMembers, useSpread } from "@/hooks/useSpread";
 import type { Layer } from "@/lib/classes";
 import { nameOf } from "@/lib/frames";
 import { arrowWay } from "@/lib/languages";
 import type { Messages } from "@/lib/messages";
-import { compared, hundredths, layersOf, moved, seen } from "@/lib/settings";
+import { compared, hundredths, layersOf, moved, peeked, seen, setBeside } from "@/lib/settings";
 import { selectedOf, troubleOf, worthKeeping } from "@/lib/strip";
 
 import { Invitation } from "./Adding";
@@ -64,6 +66,9 @@ export function Workbench() {
   const picture = usePicture(selected);
   const result = selected?.progress.step === "done" ? selected.progress.result : null;
   const layers = useMemo(() => layersOf(result, selected?.thresholds ?? {}, settings), [result, selected, settings]);
+  const members = useMembers(result?.model);
+  const look = settings.view === "spread" && members === 1 ? { ...settings, view: "probability" as const } : settings;
+  const shownPicture = useSpread(selected, picture, look.view === "spread");
   const densities = useDensities(result, picture, layers);
   const download = useDownload(selected, { layers, opacity: settings.opacity });
   const close = () => dispatch({ type: "close" });
@@ -81,9 +86,11 @@ export function Workbench() {
       "}": () => move(0.1),
       r: () => move(null),
       v: () => change(seen("overlay", settings)),
-      o: () => change(seen("original", settings)),
       m: () => change(seen("mask", settings)),
+      p: () => change(seen("probability", settings)),
       c: () => change(compared(settings)),
+      "2": () => change(setBeside(settings)),
+      ".": () => settings.wiper !== null && change({ wiper: 0.5 }),
       "<": () => wipe(-0.02),
       ">": () => wipe(0.02),
       j: () => dispatch({ type: "move", by: 1 }),
@@ -92,6 +99,7 @@ export function Workbench() {
     },
     shortcuts && screen === "viewer",
   );
+  const peek = usePeek(() => change(seen("original", settings)), shortcuts && screen === "viewer");
   useShortcuts({ u: () => input.current?.click(), "?": () => help.current?.showModal() }, shortcuts);
   useShortcuts({ Escape: close }, screen === "viewer");
 
@@ -119,11 +127,12 @@ export function Workbench() {
           )}
           {selected && picture && (
             <Viewer
-              picture={picture}
-              label={`${nameOf(selected)}: ${words.viewer.label[settings.view]}.`}
+              picture={shownPicture ?? picture}
+              name={nameOf(selected)}
               layers={layers}
-              settings={settings}
+              settings={peek.peeking ? peeked(look) : look}
               shortcuts={shortcuts}
+              peek={peek}
               onWiper={(wiper) => change({ wiper })}
             />
           )}
@@ -145,7 +154,21 @@ export function Workbench() {
         )}
         {selected && (
           <aside className={styles.panel} aria-label={words.panel.title}>
-            <Panel {...{ strip, dispatch, selected, result, layers, densities, settings, change, download, health }} />
+            <Panel
+              {...{
+                strip,
+                dispatch,
+                selected,
+                result,
+                layers,
+                densities,
+                settings: look,
+                change,
+                download,
+                health,
+                members,
+              }}
+            />
             <Announcement text={announced(layers, densities, words)} />
           </aside>
         )}

@@ -39,7 +39,7 @@ test("with forced colours sliders, switch, chosen view and frame are seen", asyn
   ];
   expect(chosen.backgroundColor).not.toBe(other.backgroundColor);
   expect((await colours("[data-selected=true] img")).outline).toBe("3px");
-  for (const input of ["#threshold", "aside input[type=checkbox]"])
+  for (const input of ["#threshold", "aside input[type=checkbox] >> nth=0"])
     expect((await colours(input)).forcedColorAdjust).toBe("none");
 });
 

@@ -1,6 +1,6 @@
 import { useEffect, useRef } from "react";
 
-import { boundTo } from "@/lib/shortcuts";
+import { boundTo, takesKeys } from "@/lib/shortcuts";
 
 /** Calls what a key is bound to, wherever the focus is, except in a text field, in a dialogue, or with Ctrl or the like. */
 export function useShortcuts(keys: Readonly<Record<string, () => void>>, enabled: boolean): void {
@@ -12,9 +12,7 @@ export function useShortcuts(keys: Readonly<Record<string, () => void>>, enabled
   useEffect(() => {
     if (!enabled) return;
     const press = (event: KeyboardEvent) => {
-      if (event.defaultPrevented) return;
-      const target = event.target as Element;
-      if (target.closest("dialog[open], textarea, input:not([type=range], [type=radio], [type=checkbox])")) return;
+      if (!takesKeys(event)) return;
       const bound = boundTo(event, latest.current);
       if (!bound) return;
       event.preventDefault();

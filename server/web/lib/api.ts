@@ -62,6 +62,8 @@ export interface ModelReport {
   /** Left out where it is one. */
   readonly classes?: readonly ModelClass[];
   readonly exclusive?: boolean;
+  /** How many maps it averages. Left out where it is one. */
+  readonly members?: number;
 }
 
 const KEY = "vesselrt-key";
@@ -74,6 +76,11 @@ export function enterKey(key: string): void {
 /** Sends one photograph for the 8-bit probability map, to which any threshold is then applied here. */
 export function predictProbability(photograph: File, options?: PredictOptions): Promise<Prediction> {
   return predict(photograph, { format: "probability" }, options);
+}
+
+/** Sends one photograph for the 8-bit map of where the model's members differ: 510 × the standard deviation. */
+export function predictSpread(photograph: File, options?: PredictOptions): Promise<Prediction> {
+  return predict(photograph, { format: "spread" }, options);
 }
 
 /** How a file of results is to look. */

@@ -1,7 +1,8 @@
 import { Coverage, countExclusive, countingExclusive, type Rows, sideOf } from "@/lib/coverage";
+import { heatLayer } from "@/lib/heatLayer";
 import { whenIdle } from "@/lib/idle";
 import { reducedFor } from "@/lib/reduce";
-import { type Colour, inkOf, NO_PICTURE, type Picture, type Renderer, type Scene } from "@/lib/renderer";
+import { type Colour, inkOf, isHeat, NO_PICTURE, type Picture, type Renderer, type Scene } from "@/lib/renderer";
 import { deviceOrigin, origin, type Point, type Size, type Viewport } from "@/lib/viewport";
 
 const QUICK = 2 ** 20; // samples of the map that are looked at in one frame
@@ -17,6 +18,8 @@ export class CanvasRenderer implements Renderer {
   private readonly photograph = layer();
   private picture: Picture = NO_PICTURE;
   private vessels: readonly Vessels[] = [];
+  /** Of the classes of this key; null where no heat map was asked for since the picture was laid out. */
+  private heat: { readonly of: string; readonly layer: OffscreenCanvas } | null = null;
   private drawn = "";
   private laidOut = "";
   /** What `countExclusive` has counted; empty where each class counts for itself. */
@@ -80,7 +83,7 @@ export class CanvasRenderer implements Renderer {
     const { view, opacity, wiper } = scene;
     this.scene = scene;
     this.layOut(scene);
-    const changed = view === "original" ? NOTHING : this.countVessels(scene);
+    const changed = view === "original" || isHeat(view) ? NOTHING : this.countVessels(scene);
     const shown = scene.layers.map((one) => one.shown).join();
     const rest = [view, opacity, wiper, shown, picture.maps.length].join();
     this.compose(scene, rest === this.drawn ? changed : { top: 0, bottom: canvas.height });
@@ -108,6 +111,7 @@ export class CanvasRenderer implements Renderer {
 
   private setVessels(vessels: readonly Vessels[]): void {
     this.drawn = this.counted = "";
+    this.heat = null;
     this.vessels = vessels;
     this.stopPreparing = whenIdle(vessels.map(({ coverage }) => coverage.prepare()));
   }
@@ -131,6 +135,7 @@ export class CanvasRenderer implements Renderer {
     this.stopPreparing();
     this.photograph.canvas.width = this.photograph.canvas.height = 1;
     this.vessels = [];
+    this.heat = null;
   }
 
   private layPhotograph(viewport: Viewport): void {
@@ -169,8 +174,19 @@ export class CanvasRenderer implements Renderer {
       .reduce(together, NOTHING);
   }
 
-  /** Rows of the canvas: the photograph, and over it, right of the wiper, the vessels. */
-  private compose({ view, layers, opacity, wiper }: Scene, { top, bottom }: Rows): void {
+  /** The heat map of the classes that are shown. */
+  private heatOf({ layers }: Scene): OffscreenCanvas {
+    const of = layers.map(({ shown }) => shown).join();
+    if (this.heat?.of !== of) {
+      const classes = this.vessels.filter((_, number) => layers[number]!.shown).map(({ coverage }) => coverage);
+      this.heat = { of, layer: heatLayer(classes) };
+    }
+    return this.heat.layer;
+  }
+
+  /** Rows of the canvas: the photograph, and over it, right of the wiper, the vessels or the heat map. */
+  private compose(scene: Scene, { top, bottom }: Rows): void {
+    const { view, layers, opacity, wiper } = scene;
     const { canvas, context, vessels } = this;
     const { width } = canvas;
     const [first] = vessels;
@@ -185,10 +201,12 @@ export class CanvasRenderer implements Renderer {
     context.rect(left, top, width - left, bottom - top);
     context.clip();
     if (view === "mask") context.fillRect(first.left, first.top, first.width, first.height);
-    context.globalAlpha = view === "mask" ? 1 : opacity;
-    vessels.forEach((one, number) => {
-      if (layers[number]!.shown) context.drawImage(one.layer.canvas, one.left, one.top);
-    });
+    context.globalAlpha = view === "overlay" ? opacity : 1;
+    if (isHeat(view)) context.drawImage(this.heatOf(scene), first.left, first.top);
+    else
+      vessels.forEach((one, number) => {
+        if (layers[number]!.shown) context.drawImage(one.layer.canvas, one.left, one.top);
+      });
     context.restore();
   }
 }

@@ -1,7 +1,8 @@
+import { HEAT } from "@/lib/heat";
 import { inkOf, NO_PICTURE, type Picture, type Renderer, type Scene, type View } from "@/lib/renderer";
 import { origin } from "@/lib/viewport";
 
-const VIEWS: Record<View, number> = { original: 0, overlay: 1, mask: 2 };
+const VIEWS: Record<View, number> = { original: 0, overlay: 1, mask: 2, probability: 3, spread: 3 };
 /** Of a picture that is drawn with WebGL. */
 export const MOST_CLASSES = 8;
 const NEAREST_FROM = 3; // device pixels for a pixel: from here on a photograph's pixels are shown as squares
@@ -33,6 +34,7 @@ uniform float opacity;
 uniform float wiper;
 uniform int view;
 uniform int samples;
+uniform highp sampler2D heat; // the colour of each byte
 out vec4 result;
 
 // Of each class the samples below a pixel of the canvas that belong to it, as a share.
@@ -62,6 +64,24 @@ void coverage(vec2 corner, out float shares[${MOST_CLASSES}]) {
   for (int i = 0; i < ${MOST_CLASSES}; i++) shares[i] = float(counts[i]) / float(side * side);
 }
 
+// Of the samples below a pixel of the canvas the mean of the greatest byte of the classes that are shown.
+vec3 heated(vec2 corner) {
+  int side = clamp(int(ceil(pixel)), 1, samples);
+  float stride = pixel / float(side);
+  ivec2 last = ivec2(image) - 1;
+  uint sum = 0u;
+  for (int y = 0; y < side; y++) {
+    for (int x = 0; x < side; x++) {
+      ivec2 at = clamp(ivec2(floor(corner + (vec2(x, y) + 0.5) * stride)), ivec2(0), last);
+      uint level = 0u;
+      for (int i = 0; i < classes; i++) if (shown[i]) level = max(level, texelFetch(maps, ivec3(at, i), 0).r);
+      sum += level;
+    }
+  }
+  int mean = int(float(sum) / float(side * side) + 0.5);
+  return texelFetch(heat, ivec2(mean, 0), 0).rgb;
+}
+
 void main() {
   vec2 device = vec2(gl_FragCoord.x, canvas.y - gl_FragCoord.y);
   vec2 at = origin + device * pixel;
@@ -71,7 +91,8 @@ void main() {
   }
   bool plain = view == 0 || device.x < wiper * canvas.x;
   vec3 seen = view == 2 && !plain ? vec3(0.0) : textureGrad(photograph, at / image, vec2(pixel / image.x, 0.0), vec2(0.0, pixel / image.y)).rgb;
-  if (!plain) {
+  if (!plain && view == 3) seen = heated(at - 0.5 * pixel);
+  else if (!plain) {
     float shares[${MOST_CLASSES}];
     coverage(at - 0.5 * pixel, shares);
     for (int i = 0; i < classes; i++)
@@ -96,6 +117,7 @@ const UNIFORMS = [
   "wiper",
   "view",
   "samples",
+  "heat",
 ] as const;
 
 type Uniforms = Record<(typeof UNIFORMS)[number], WebGLUniformLocation | null>;
@@ -123,6 +145,8 @@ export class GlRenderer implements Renderer {
     this.textures = [gl.createTexture(), gl.createTexture()];
     gl.uniform1i(this.uniforms.photograph, 0);
     gl.uniform1i(this.uniforms.maps, 1);
+    gl.uniform1i(this.uniforms.heat, 2);
+    setHeat(gl);
   }
 
   setPicture(picture: Picture): void {
@@ -198,6 +222,15 @@ export class GlRenderer implements Renderer {
     gl.texParameteri(gl.TEXTURE_2D_ARRAY, gl.TEXTURE_MAG_FILTER, gl.NEAREST);
     clampEdges(gl, gl.TEXTURE_2D_ARRAY);
   }
+}
+
+function setHeat(gl: WebGL2RenderingContext): void {
+  gl.activeTexture(gl.TEXTURE2);
+  gl.bindTexture(gl.TEXTURE_2D, gl.createTexture());
+  const colours = Uint8Array.from(HEAT.flatMap((colour) => [...colour, 255]));
+  gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGBA8, HEAT.length, 1, 0, gl.RGBA, gl.UNSIGNED_BYTE, colours);
+  gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MIN_FILTER, gl.NEAREST);
+  gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MAG_FILTER, gl.NEAREST);
 }
 
 function clampEdges(gl: WebGL2RenderingContext, target: GLenum): void {

@@ -3,7 +3,13 @@ import type { Maps } from "@/lib/classes";
 import { GlRenderer, largestTexture, MOST_CLASSES } from "@/lib/glRenderer";
 import type { Size, Viewport } from "@/lib/viewport";
 
-export type View = "overlay" | "original" | "mask";
+/** "probability" and "spread" are heat maps: of how probable vessels are, and of how far a model's members differ on it. */
+export type View = "overlay" | "original" | "mask" | "probability" | "spread";
+
+/** Whether a view shows levels by the colours of `HEAT`. */
+export function isHeat(view: View): boolean {
+  return view === "probability" || view === "spread";
+}
 
 /** Red, green and blue, 0..255. */
 export type Colour = readonly [number, number, number];

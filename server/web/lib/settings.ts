@@ -10,6 +10,8 @@ export interface Settings {
   readonly opacity: number;
   /** Where the photograph alone ends and the result begins, 0..1; null: no comparison. */
   readonly wiper: number | null;
+  /** Whether the photograph alone is seen beside the result; never together with the wiper. */
+  readonly beside: boolean;
   /** What was chosen for classes of models that tell several apart, by their names. */
   readonly classes: Readonly<Record<string, ClassChoice>>;
 }
@@ -32,6 +34,7 @@ export const DEFAULTS: Settings = {
   colour: "#33ccff",
   opacity: 0.75,
   wiper: null,
+  beside: false,
   classes: {},
 };
 
@@ -77,13 +80,23 @@ export function sameThresholds(one: Thresholds, other: Thresholds): boolean {
 }
 
 /** Another view. The original is not compared with itself. */
-export function seen(view: View, { wiper }: Settings): Partial<Settings> {
-  return { view, wiper: view === "original" ? null : wiper };
+export function seen(view: View, { wiper, beside }: Settings): Partial<Settings> {
+  return view === "original" ? { view, wiper: null, beside: false } : { view, wiper, beside };
 }
 
 /** The comparison switched on or off. */
 export function compared({ view, wiper }: Settings): Partial<Settings> {
-  return { wiper: wiper === null ? 0.5 : null, view: view === "original" ? "overlay" : view };
+  return { wiper: wiper === null ? 0.5 : null, beside: false, view: view === "original" ? "overlay" : view };
+}
+
+/** The photograph beside the result, or not. */
+export function setBeside({ view, beside }: Settings): Partial<Settings> {
+  return { beside: !beside, wiper: null, view: view === "original" ? "overlay" : view };
+}
+
+/** The same while the original alone is looked at for a moment. */
+export function peeked(settings: Settings): Settings {
+  return { ...settings, view: "original", wiper: null };
 }
 
 export const COLOURS = [

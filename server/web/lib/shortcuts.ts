@@ -7,9 +7,10 @@ export const SHORTCUTS: readonly (readonly [keys: readonly string[], does: keyof
   [["[", "]"], "step"],
   [["{", "}"], "leap"],
   [["R"], "reset"],
-  [["V", "O", "M"], "view"],
+  [["V", "O", "M", "P"], "view"],
   [["C"], "compare"],
-  [["<", ">"], "wipe"],
+  [["<", ">", "."], "wipe"],
+  [["2"], "beside"],
   [["+", "−"], "zoom"],
   [["0", "1"], "fit"],
   [["←", "→"], "arrows"],
@@ -29,7 +30,13 @@ export function keyName(key: string, names: Help["keys"]): string {
 }
 
 /** What a key that is held does once only. */
-const ONCE = ["c", "s", "u", "?"];
+const ONCE = ["2", "c", "s", "u", "?"];
+
+/** Whether a key may be bound to something where it was pressed: not in a text field, nor in a dialogue. */
+export function takesKeys({ defaultPrevented, target }: Event): boolean {
+  const elsewhere = "dialog[open], textarea, input:not([type=range], [type=radio], [type=checkbox])";
+  return !defaultPrevented && !(target as Element).closest(elsewhere);
+}
 
 type Press = Pick<KeyboardEvent, "key" | "repeat" | "ctrlKey" | "metaKey" | "altKey" | "getModifierState">;
 

@@ -14,7 +14,8 @@ const NO_COLOURS = { colour: "", classes: {} };
 
 export function stateOf({ progress }: Photograph): State {
   if (progress.step !== "done") return progress.step;
-  return progress.result.warnings.length ? "check" : "done";
+  const { warnings, quality } = progress.result;
+  return warnings.length || (quality && quality.verdict !== "good") ? "check" : "done";
 }
 
 /** Of each class, or of the vessels, the share of the field of view at the photograph's thresholds; null: not known. */
@@ -53,6 +54,9 @@ function densityRank(photograph: Photograph): number {
   return shares ? -shares.reduce((sum, share) => sum + share, 0) : 1;
 }
 
+/** Of what is doubtful, what is not good enough for figures comes first. */
 function stateRank(photograph: Photograph): number {
-  return ORDER.indexOf(stateOf(photograph));
+  const { progress } = photograph;
+  const rejected = progress.step === "done" && progress.result.quality?.verdict === "reject";
+  return ORDER.indexOf(stateOf(photograph)) - (rejected ? 0.5 : 0);
 }

@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 
 import { vesselShares } from "@/lib/cover";
+import type { Quality } from "@/lib/quality";
 import { distinct, requestsFor } from "@/lib/saveAll";
 import { DEFAULTS } from "@/lib/settings";
 import { EMPTY, type Photograph, type Result, reduceStrip } from "@/lib/strip";
@@ -44,6 +45,14 @@ test("photographs are sorted by name as people do, by density and by what needs 
   expect(names(sortedBy("state", all))).toEqual(["Eye-3", "eye-1", "eye-2", "eye-10"]);
   expect(tallyOf(all)).toEqual({ all: 4, done: 3, attention: 2 });
   expect(all.map(stateOf)).toEqual(["done", "done", "failed", "check"]);
+});
+
+test("what is not good enough for figures comes before what is usable with care", () => {
+  const judged = (id: number, name: string, verdict: Quality["verdict"]) =>
+    photograph(id, name, {}, { ...RESULT, quality: { verdict, reasons: [] } });
+  const all = [judged(1, "a", "good"), judged(2, "b", "usable"), judged(3, "c", "reject")];
+  expect(names(sortedBy("state", all))).toEqual(["c", "b", "a"]);
+  expect(all.map(stateOf)).toEqual(["done", "check", "check"]);
 });
 
 test("photographs of files of several are asked for by their place in these", () => {

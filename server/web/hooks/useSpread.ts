@@ -1,0 +1,58 @@
+import { useEffect, useMemo, useState } from "react";
+
+import { fetchModel, predictSpread } from "@/lib/api";
+import { mapOf, mapsOf } from "@/lib/decoded";
+import type { Grey } from "@/lib/png";
+import type { Picture } from "@/lib/renderer";
+import type { Photograph, Result } from "@/lib/strip";
+
+const members = new Map<string, Promise<number>>();
+const spreads = new WeakMap<Result, Blob>(); // compressed, as the maps are kept
+
+/** How many maps a model averages, by its name and version; 1 before it is known. */
+export function useMembers(model: string | undefined): number {
+  const [known, setKnown] = useState<{ model: string; count: number } | null>(null);
+  useEffect(() => {
+    if (!model) return;
+    let wanted = true;
+    const asked = members.get(model) ?? fetchModel(model).then((report) => report?.members ?? 1);
+    members.set(model, asked);
+    asked.then(
+      (count) => wanted && setKnown({ model, count }),
+      () => members.delete(model),
+    );
+    return () => {
+      wanted = false;
+    };
+  }, [model]);
+  return known?.model === model ? (known?.count ?? 1) : 1;
+}
+
+/** The same picture with the spreads of a model's members in place of its maps; without any before they are there. */
+export function useSpread(
+  photograph: Photograph | undefined,
+  picture: Picture | null,
+  wanted: boolean,
+): Picture | null {
+  const result = photograph?.progress.step === "done" ? photograph.progress.result : undefined;
+  const [shown, setShown] = useState<{ result: Result; maps: readonly Grey[] } | null>(null);
+  const { file, frame } = photograph ?? {};
+  const number = frame?.number;
+
+  useEffect(() => {
+    if (!wanted || !file || !result) return setShown(null);
+    const stop = new AbortController();
+    const { signal } = stop;
+    const load = async () => {
+      const spread = spreads.get(result) ?? (await predictSpread(file, { signal, frame: number })).file;
+      spreads.set(result, spread);
+      const maps = mapsOf(await mapOf(spread), result.classes.length || 1);
+      if (!signal.aborted) setShown({ result, maps });
+    };
+    void load().catch(() => undefined); // the photograph stays alone, as while it is waited for
+    return () => stop.abort();
+  }, [wanted, file, number, result]);
+
+  const maps = shown?.result === result ? shown?.maps : undefined;
+  return useMemo(() => (wanted && picture ? { ...picture, maps: maps ?? [] } : picture), [wanted, picture, maps]);
+}
