@@ -200,10 +200,10 @@ def passed(row: Row, stage: str) -> bool:
 
 def unexpected(row: Row, network: ZooNetwork) -> list[str]:
     """A sentence for each stage that failed, or was refused without the words of a known limit, or has a limit that is
-    none. Of what is unsolved nothing is expected.
+    none.
     """
     found = []
-    for stage in (stage for stage in STAGES if stage in row and stage not in network.unsolved):
+    for stage in (stage for stage in STAGES if stage in row):
         limit = network.limits.get(stage)
         told = row[stage].get("refused") or row[stage].get("failed", "passes, and a limit is listed")
         if passed(row, stage) != (limit is None) or (limit is not None and limit not in told):

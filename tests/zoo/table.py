@@ -9,7 +9,6 @@ from zoo.networks import NETWORKS
 from zoo.stages import NEEDS, STAGES, Row, passed
 
 BEGIN, END = "<!-- python -m zoo -->", "<!-- end -->"
-_UNSOLVED = {(network.title, stage) for network in NETWORKS for stage in network.unsolved}
 _HEADS = ("network", "parameters", "f32", "FP16", "INT8", "engine sm75", "predict")
 
 
@@ -56,8 +55,7 @@ def _cell(row: Row, stage: str, notes: list[str]) -> str:
     for outcome in ("refused", "failed"):
         if outcome in found:
             title = f"{row['library']} {row['network']}"
-            unsolved = " The cause is not known yet." if (title, stage) in _UNSOLVED else ""
-            notes.append(f"{title}: {found[outcome]}{unsolved}")
+            notes.append(f"{title}: {found[outcome]}")
             return f"{outcome} ({len(notes)})"
     if stage == "engine":
         return f"{found['bytes'] / 1e6:.1f} MB"
