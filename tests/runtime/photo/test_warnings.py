@@ -183,7 +183,8 @@ def test_a_batch_tells_them_of_each(server: httpx.Client, photo: bytes, retina: 
     assert [json.loads(line)["quality"]["verdict"] for line in sorted(lines)] == ["usable", "good"]
     with zipfile.ZipFile(io.BytesIO(server.post("/predict/batch", files=files).content)) as archive:
         assert sorted(archive.namelist()) == ["000-two-mask.png", "000-two-warnings.json", "001-one-mask.png"]
-        assert json.loads(archive.read("000-two-warnings.json")) == {"warnings": expected}
+        told = json.loads(archive.read("000-two-warnings.json"))
+    assert told == {"warnings": expected, "quality": {"verdict": "usable", "reasons": ["dark"]}}
 
 
 def test_the_open_inference_protocol_tells_them_as_a_parameter(server: httpx.Client, photo: bytes) -> None:
