@@ -23,6 +23,7 @@ from vesselrt.runtime.output.classes import (
     choose_layers,
     layers_of,
 )
+from vesselrt.runtime.output.correction import correct_maps
 from vesselrt.runtime.output.formats import DicomFacts, OutputFormat, Rendering, Style, format_spec
 from vesselrt.runtime.output.pictures import OPACITY, draw_overlay, encode_png
 from vesselrt.runtime.output.statistics import (
@@ -85,6 +86,8 @@ class Segmentation:
     """What "coco" calls the photograph; None: as its file is called, "" where it came as bytes or pixels."""
     model: str = ""
     """Name and version of what made it, such as "fundus 1.2.0"."""
+    corrected: bool = False
+    """Whether it is what `correct` gave: every file says so."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -122,6 +125,15 @@ class Segmentation:
         (layer,) = self.layers(threshold, class_).shown
         return density(self.levels, layer.threshold)
 
+    def correct(self, correction: Image) -> "Segmentation":
+        """The same as a person corrects it. `correction`: (H, W) uint8, of C classes (C, H, W): 255 for what is vessel
+        at every threshold above 0, 0 for what is none, KEEP (128) where the model is right.
+
+        A mask of 0 and 255 replaces the model's own. Raises OptionError for another shape or other values.
+        """
+        corrected = correct_maps(self._maps, correction.reshape(-1, *correction.shape[-2:]))
+        return replace(self, probability=corrected.reshape(self.probability.shape), corrected=True)
+
     @property
     def image(self) -> Image:
         """(H, W, 3) uint8 RGB, the photograph at its own size; where the model needed less, it is decoded now."""
@@ -154,7 +166,8 @@ class Segmentation:
     def layers(self, threshold: Thresholds | None = None, classes: Names | None = None) -> ClassLayers:
         """The classes of these names, None: all, with their thresholds. Raises OptionError."""
         every = layers_of(self.facts, self.threshold, threshold)
-        return ClassLayers(self._maps, every, choose_layers(every, classes), self.exclusive and len(every) > 1)
+        exclusive = self.exclusive and len(every) > 1
+        return ClassLayers(self._maps, every, choose_layers(every, classes), exclusive, self.corrected)
 
     @property
     def _maps(self) -> Image:
@@ -239,8 +252,8 @@ class Segmentation:
         Raises OptionError.
 
         `vessel_density` is `density`, `vessel_parts` counts what is connected by edges or corners. Of a model of
-        several classes each of them has its threshold, mask and figures in `classes`. `dicom`: what such a file tells,
-        without its patient.
+        several classes each of them has its threshold, mask and figures in `classes`. `corrected` is there, and true,
+        where a person has corrected it. `dicom`: what such a file tells, without its patient.
         """
         origin = self.photograph.origin
         fields = [
@@ -251,6 +264,7 @@ class Segmentation:
             "fields_of_view": fields,
             "quality": self.quality and self.quality.document(),
             "warnings": list(self.warnings),
+            **({"corrected": True} if self.corrected else {}),
             **({} if origin is None else {"dicom": origin.describe()}),
         }
 

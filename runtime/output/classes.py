@@ -58,6 +58,8 @@ class ClassLayers:
     """Some of these, in the same order."""
     exclusive: bool
     """Whether a pixel belongs to one class at most."""
+    corrected: bool = False
+    """Whether a person has changed pixels; every file says so."""
 
     @property
     def shape(self) -> tuple[int, int]:

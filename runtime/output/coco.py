@@ -12,10 +12,17 @@ from vesselrt.runtime.output.statistics import coco_run_lengths
 
 
 def coco_from_masks(
-    masks: Iterable[tuple[ClassLayer, Mask]], every: Iterable[ClassLayer], shape: tuple[int, int], file_name: str
+    masks: Iterable[tuple[ClassLayer, Mask]],
+    every: Iterable[ClassLayer],
+    shape: tuple[int, int],
+    file_name: str,
+    *,
+    corrected: bool = False,
 ) -> bytes:
     """One photograph of this size (height, width): a category for each class of the model, and for each class that is
     shown (H, W) one annotation of all its pixels, as in COCO-Stuff; none where it has no pixel.
+
+    `corrected`: whether the image has a field of this name, true: a person has corrected the masks.
 
     A category's id is the class's number in the mask and in the manifest, from 1. `segmentation` is compressed run
     lengths: `pycocotools.mask.decode` gives the mask back.
@@ -26,8 +33,9 @@ def coco_from_masks(
         for layer, mask in masks
         if mask.any()
     ]
+    image = {"id": 1, "file_name": file_name, "width": width, "height": height}
     document = {
-        "images": [{"id": 1, "file_name": file_name, "width": width, "height": height}],
+        "images": [image | ({"corrected": True} if corrected else {})],
         "categories": [{"id": layer.number, "name": layer.name, "supercategory": "eye"} for layer in every],
         "annotations": annotations,
     }

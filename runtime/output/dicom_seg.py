@@ -19,8 +19,8 @@ Kind = Literal["BINARY", "FRACTIONAL"]
 def segmentation_from_layers(layers: ClassLayers, origin: Origin | None, model: str, kind: Kind) -> bytes:
     """A DICOM file. BINARY: the mask of each class, one bit a pixel. FRACTIONAL: its probability, 0..255 for 0..1.
 
-    A segment without a pixel has its frame too. `model`: name and version. Raises OptionError for a photograph that
-    did not come as DICOM, MissingExtraError.
+    A segment without a pixel has its frame too. One that a person has corrected is SEMIAUTOMATIC. `model`: name and
+    version. Raises OptionError for a photograph that did not come as DICOM, MissingExtraError.
     """
     form = "dicom-seg" if kind == "BINARY" else "dicom-probability"
     origin = check_origin(origin, form)
@@ -35,7 +35,7 @@ def segmentation_from_layers(layers: ClassLayers, origin: Origin | None, model: 
         [source_of(origin, layers.shape)],
         np.stack(planes, axis=-1)[None],  # (1, H, W, C): one frame of the photograph
         kind,
-        _describe_segments(layers.shown, model),
+        _describe_segments(layers.shown, model, "SEMIAUTOMATIC" if layers.corrected else "AUTOMATIC"),
         series_instance_uid=new_uid(),
         series_number=1,
         sop_instance_uid=new_uid(),
@@ -52,7 +52,9 @@ def segmentation_from_layers(layers: ClassLayers, origin: Origin | None, model: 
     return file_of(made)
 
 
-def _describe_segments(layers: Sequence[ClassLayer], model: str) -> "list[SegmentDescription]":
+def _describe_segments(
+    layers: Sequence[ClassLayer], model: str, made_by: Literal["AUTOMATIC", "SEMIAUTOMATIC"]
+) -> "list[SegmentDescription]":
     from highdicom import AlgorithmIdentificationSequence
     from highdicom.color import CIELabColor
     from highdicom.seg import SegmentDescription
@@ -66,7 +68,7 @@ def _describe_segments(layers: Sequence[ClassLayer], model: str) -> "list[Segmen
             layer.name,
             codes.SCT.AnatomicalStructure,
             code_of(layer.name),
-            "AUTOMATIC",
+            made_by,
             algorithm,
             anatomic_regions=[codes.SCT.Retina],
             display_color=CIELabColor.from_rgb(*bytes.fromhex(layer.colour[1:])),

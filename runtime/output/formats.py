@@ -100,22 +100,29 @@ def _write_mask(result: Rendering) -> bytes:
     """8-bit grey PNG: of one class 255 and 0, of several the number of each pixel's class, from 1, and 0."""
     layers = result.layers
     if len(layers.shown) > 1:
-        return _with_thresholds(encode_labels_png(layers.labels), layers)
+        return _with_texts(encode_labels_png(layers.labels), layers)
     (layer,) = layers.shown
     if layers.exclusive:
-        return _with_thresholds(encode_labels_png(layers.mask(layer) * np.uint8(255)), layers)
+        return _with_texts(encode_labels_png(layers.mask(layer) * np.uint8(255)), layers)
     level = lowest_vessel_level(layer.threshold)
-    return _with_thresholds(encode_mask_png(layers.probability[layer.number - 1], level), layers)
+    return _with_texts(encode_mask_png(layers.probability[layer.number - 1], level), layers)
 
 
-def _with_thresholds(png: bytes, layers: ClassLayers) -> bytes:
-    """The same picture with a text "Threshold": of one class 0.5, of several artery:0.4,vein:0.6."""
-    return with_png_text(png, "Threshold", say_thresholds(layers.shown, named=len(layers.every) > 1))
+def _with_texts(png: bytes, layers: ClassLayers) -> bytes:
+    """The same picture with a text "Threshold": of one class 0.5, of several artery:0.4,vein:0.6; and where a person
+    has corrected it, with "Corrected", which is "true".
+    """
+    marked = _with_correction(png, layers)
+    return with_png_text(marked, "Threshold", say_thresholds(layers.shown, named=len(layers.every) > 1))
+
+
+def _with_correction(png: bytes, layers: ClassLayers) -> bytes:
+    return with_png_text(png, "Corrected", "true") if layers.corrected else png
 
 
 def _write_probability(result: Rendering) -> bytes:
     """8-bit grey PNG; maps of several classes lie one below the other."""
-    return _write_maps(result.layers.probability, result.layers)
+    return _with_correction(_write_maps(result.layers.probability, result.layers), result.layers)
 
 
 def _write_spread(result: Rendering) -> bytes:
@@ -136,19 +143,20 @@ def _write_overlay(result: Rendering) -> bytes:
     """RGB PNG."""
     style, masks = result.style, result.layers.masks()
     coloured = ((mask, style.colour_of(layer)) for layer, mask in masks)
-    return _with_thresholds(encode_png(draw_overlay(result.photo(), coloured, style.opacity)), result.layers)
+    return _with_texts(encode_png(draw_overlay(result.photo(), coloured, style.opacity)), result.layers)
 
 
 def _write_svg(result: Rendering) -> bytes:
     style, layers = result.style, result.layers
     regions = (Region(mask, layer.name, style.colour_of(layer), layer.threshold) for layer, mask in layers.masks())
-    return svg_from_regions(regions, layers.shape, style.simplify, titled=len(layers.every) > 1)
+    titled = len(layers.every) > 1
+    return svg_from_regions(regions, layers.shape, style.simplify, titled=titled, corrected=layers.corrected)
 
 
 def _write_geojson(result: Rendering) -> bytes:
-    masks = result.layers.masks()
-    regions = (Region(mask, layer.name, layer.colour, layer.threshold) for layer, mask in masks)
-    return geojson_from_regions(regions, result.style.simplify)
+    layers = result.layers
+    regions = (Region(mask, layer.name, layer.colour, layer.threshold) for layer, mask in layers.masks())
+    return geojson_from_regions(regions, result.style.simplify, corrected=layers.corrected)
 
 
 def _write_json(result: Rendering) -> bytes:
@@ -157,7 +165,7 @@ def _write_json(result: Rendering) -> bytes:
 
 def _write_coco(result: Rendering) -> bytes:
     layers = result.layers
-    return coco_from_masks(layers.masks(), layers.every, layers.shape, result.file_name)
+    return coco_from_masks(layers.masks(), layers.every, layers.shape, result.file_name, corrected=layers.corrected)
 
 
 def _write_dicom_seg(result: Rendering) -> bytes:

@@ -41,17 +41,24 @@ def svg_from_mask(mask: Mask, colour: str = COLOUR, simplify: float = 0.0) -> by
 
 
 def svg_from_regions(
-    regions: Iterable[Region], shape: tuple[int, int], simplify: float = 0.0, *, titled: bool = True
+    regions: Iterable[Region],
+    shape: tuple[int, int],
+    simplify: float = 0.0,
+    *,
+    titled: bool = True,
+    corrected: bool = False,
 ) -> bytes:
     """Masks of one shape (height, width) as an SVG file of that size: for each a path in its colour, filled by the
-    even-odd rule, with its threshold as `data-threshold`; `titled`: with its name.
+    even-odd rule, with its threshold as `data-threshold`; `titled`: with its name. `corrected`: whether its metadata
+    say that a person has corrected it.
 
     `simplify` as for `trace_outlines`. Raises OptionError, MissingExtraError.
     """
     height, width = shape
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}">'
     paths = "".join(_svg_path(region, simplify, titled) for region in regions)
-    return f"{head}{paths}</svg>\n".encode()
+    metadata = "<metadata>Corrected by a person</metadata>" if corrected else ""
+    return f"{head}{metadata}{paths}</svg>\n".encode()
 
 
 def _svg_path(region: Region, simplify: float, titled: bool) -> str:
@@ -68,13 +75,16 @@ def geojson_from_mask(mask: Mask, threshold: float | None = None, simplify: floa
     return geojson_from_regions([Region(mask, threshold=threshold)], simplify)
 
 
-def geojson_from_regions(regions: Iterable[Region], simplify: float = 0.0) -> bytes:
+def geojson_from_regions(regions: Iterable[Region], simplify: float = 0.0, *, corrected: bool = False) -> bytes:
     """Masks as a GeoJSON file: RFC 7946's structure in pixel coordinates, a MultiPolygon feature for each, y down.
 
     Its properties are those of an annotation in QuPath (qupath.github.io), whose importer refuses a class without a
-    colour; `threshold` is one more of them. `simplify` as for `trace_outlines`. Raises OptionError, MissingExtraError.
+    colour; `threshold` is one more of them, and so is `corrected`, true where a person has corrected it. `simplify` as
+    for `trace_outlines`. Raises OptionError, MissingExtraError.
     """
     features = [_geojson_feature(region, simplify) for region in regions]
+    for feature in features if corrected else []:
+        feature["properties"]["corrected"] = True
     return json.dumps({"type": "FeatureCollection", "features": features}, separators=(",", ":")).encode()
 
 

@@ -86,11 +86,11 @@ class PredictAnswer:
             headers["X-Vesselrt-Warnings"] = warnings_header(result.warnings)
         if several:
             headers["X-Vesselrt-Classes"] = ",".join(layer.name for layer in shown)
-            if options.format == "probability":
-                outlines = (" ".join(f"{x},{y}" for x, y in s.outline) for s in result.scales[:_MOST_SCALES])
-                headers["X-Vesselrt-Fields-Of-View"] = " | ".join(outlines)
-        elif options.format == "probability":
-            headers["X-Vesselrt-Levels"] = ",".join(map(str, result.levels.tolist()))
+        if options.format == "probability":
+            outlines = (" ".join(f"{x},{y}" for x, y in s.outline) for s in result.scales[:_MOST_SCALES])
+            headers["X-Vesselrt-Fields-Of-View"] = " | ".join(outlines)
+            if not several:
+                headers["X-Vesselrt-Levels"] = ",".join(map(str, result.levels.tolist()))
         return headers
 
     def _stem_of_classes(self) -> str:

@@ -139,7 +139,7 @@ def _add_predict(app: FastAPI, service: Service) -> None:
         service.check_classes(options)
         name, photograph = sent.photographs.pop()
         answer = PredictAnswer(options, name, request.headers.get("accept-encoding", ""), share)
-        task = replace(photo_task(photograph, answer, options, share), seconds=seconds)
+        task = replace(photo_task(photograph, answer, options, share), seconds=seconds, correction=sent.correction)
         del photograph  # the service lets go of it before the answer is read
         return await service.segment(task, partial(disconnected, request))
 

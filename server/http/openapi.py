@@ -48,6 +48,11 @@ With `format=json` and `measure=true` the JSON has measurements of the vessels, 
 length, calibre, tortuosity, fractal dimensions, branching, and CRAE, CRVE and AVR where the model tells artery and vein
 apart. `um_per_px` or `field_angle` give the scale, and `disc` the place of the optic disc.
 
+A person's correction may come beside the photograph, as the multipart file `correction`: a grey PNG of the photograph's
+size, 255 for vessel, 0 for none, 128 where the model is right, so a mask of 0 and 255 replaces the model's. Of several
+classes they lie one below the other, as in `format=probability`. Every format follows it, at any threshold above 0, and
+says that it is corrected.
+
 The header `X-Request-Timeout` says after how many seconds the answer is of no more use.
 """
 
@@ -80,13 +85,14 @@ TIMEOUT_HEADER = {
 }
 
 
-def _form(image: dict[str, Any]) -> dict[str, Any]:
-    """The fields of a form, `image` being the schema of its photographs."""
+def _form(**files: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a form, `files` being the schemas of those that are files, the photographs first."""
+    image, *_ = files
     return {
         "type": "object",
-        "required": ["image"],
+        "required": [image],
         "additionalProperties": False,
-        "properties": {"image": image, **_OPTIONS},
+        "properties": {**files, **_OPTIONS},
     }
 
 
@@ -102,7 +108,10 @@ PREDICT_REQUEST: dict[str, Any] = {
         "required": True,
         "content": {
             "multipart/form-data": {
-                "schema": _form({**BINARY_SCHEMA, "description": "One photograph, with a file name."}),
+                "schema": _form(
+                    image={**BINARY_SCHEMA, "description": "One photograph, with a file name."},
+                    correction={**BINARY_SCHEMA, "description": "A grey PNG of 0, 128 and 255, see above."},
+                ),
                 # Swagger's notation for "a file is sent here" is the schema; an example shows the other fields.
                 "example": {"image": "@photo.jpg", "threshold": 0.4, "format": "overlay"},
             },
@@ -147,8 +156,8 @@ PREDICT_HEADERS: dict[str, Any] = {
         "812345,1201,998,705",
     ),
     "X-Vesselrt-Fields-Of-View": header_schema(
-        "With format=probability, of a model of several classes: x,y of the corners of each field of view's convex "
-        "outline, | between them. The density of a class is its share of the pixels inside.",
+        "With format=probability: x,y of the corners of each field of view's convex outline, | between them. A class's "
+        "density is its share of the pixels inside.",
         "0,0 927,0 927,927 0,927",
     ),
     "Content-Disposition": header_schema(
@@ -223,7 +232,7 @@ BATCH_REQUEST: dict[str, Any] = {
         "required": True,
         "content": {
             "multipart/form-data": {
-                "schema": _form({"type": "array", "minItems": 1, "items": BINARY_SCHEMA}),
+                "schema": _form(image={"type": "array", "minItems": 1, "items": BINARY_SCHEMA}),
                 "example": {"image": ["@left.jpg", "@right.jpg"], "format": "mask"},
             },
             **_RAW,

@@ -15,7 +15,7 @@ _ERRORS: dict[int, tuple[str, str, str]] = {
     400: (
         "The multipart body is damaged, or has more than one file.",
         "RequestError",
-        "the multipart body can't be used: Too many files. Maximum number of files is 1.",
+        "the multipart body has 2 photographs. Several photographs go to /predict/batch.",
     ),
     401: (
         "The API key is missing or another one.",

@@ -8,7 +8,7 @@ from http import HTTPStatus
 from pathlib import PurePath
 
 from fastapi import Request
-from starlette.datastructures import UploadFile
+from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from vesselrt.runtime.errors import OptionError
@@ -18,11 +18,13 @@ from vesselrt.server.http.options import AnswerOptions, Pairs
 from vesselrt.server.work.tasks import EncodedPhoto
 
 FIELD = "image"
+CORRECTION = "correction"
 _MAX_FIELDS = len(AnswerOptions.model_fields)
 _RAW_TYPES = ("application/octet-stream", "application/dicom")
 _MAX_FIELD_BYTES = 1024
 _MOST_NAME_BYTES = 180  # of 255 that file systems take: number, class, format and suffix come to it
 _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+_SEVERAL = "Several photographs go to /predict/batch."
 _HINT = f"Send the photograph as multipart field {FIELD!r} (curl -F {FIELD}=@photo.jpg)"
 
 
@@ -34,18 +36,22 @@ class Upload:
     """Of each encoded image, not looked into yet and not empty, the client's file name without folder, as
     `file_name` makes it; and its bytes. The caller removes each one that it hands on."""
     options: AnswerOptions
+    correction: bytes | None = None
+    """A PNG that came beside one photograph: what a person has drawn over its map, not looked into yet."""
 
 
 async def receive_upload(request: Request, most: int = 1) -> Upload:
-    """Reads a multipart or raw body. Options stand in the query, and in a multipart body too.
+    """Reads a multipart or raw body. Options stand in the query, and in a multipart body too; there one photograph may
+    have its correction beside it.
 
     Raises RequestError when there are not 1 to `most` photographs, OptionError, ImageTooLargeError.
     """
     query, accept = request.query_params.multi_items(), request.headers.get("accept", "") if most == 1 else ""
     kind = request.headers.get("content-type", "application/octet-stream").partition(";")[0].strip().lower()
     photographs: list[tuple[str, EncodedPhoto]]
+    correction = None
     if kind == "multipart/form-data":
-        photographs, fields = await _read_form(request, most)
+        photographs, correction, fields = await _read_form(request, most)
         options = AnswerOptions.from_pairs([*query, *fields], accept)
     elif kind.startswith("image/") or kind in _RAW_TYPES:
         options = AnswerOptions.from_pairs(query, accept)  # before a byte of the body is read
@@ -57,7 +63,7 @@ async def receive_upload(request: Request, most: int = 1) -> Upload:
         )
     if not all(data for _, data in photographs):
         raise RequestError(HTTPStatus.UNPROCESSABLE_ENTITY, f"the photograph is empty: 0 bytes came. {_HINT}.")
-    return Upload([(file_name(name), data) for name, data in photographs], options)
+    return Upload([(file_name(name), data) for name, data in photographs], options, correction)
 
 
 async def read_body(request: Request) -> bytearray:
@@ -68,10 +74,21 @@ async def read_body(request: Request) -> bytearray:
     return body
 
 
-async def _read_form(request: Request, most: int) -> tuple[list[tuple[str, EncodedPhoto]], Pairs]:
-    """The files, each with its name as the client gave it, and the text fields."""
+async def _read_correction(form: FormData) -> bytes | None:
+    """None where there is none. Raises RequestError for another file beside the photograph."""
+    for name, file in form.multi_items():
+        if isinstance(file, UploadFile) and name not in (FIELD, CORRECTION):
+            message = f"the file {name[:40]!r} is not expected. Beside {FIELD!r} there may be {CORRECTION!r}, a PNG."
+            raise RequestError(HTTPStatus.UNPROCESSABLE_ENTITY, message)
+    found = form.get(CORRECTION)
+    return await found.read() if isinstance(found, UploadFile) else None
+
+
+async def _read_form(request: Request, most: int) -> tuple[list[tuple[str, EncodedPhoto]], bytes | None, Pairs]:
+    """The photographs, each with its name as the client gave it, the correction of one, and the text fields."""
+    most_files = most + (most == 1)  # beside one photograph a correction may come
     parser = MultiPartParser(
-        request.headers, request.stream(), max_files=most, max_fields=_MAX_FIELDS, max_part_size=_MAX_FIELD_BYTES
+        request.headers, request.stream(), max_files=most_files, max_fields=_MAX_FIELDS, max_part_size=_MAX_FIELD_BYTES
     )
     # A photograph of a patient stays in memory, whose size is limited where the body is read.
     parser.spool_max_size = sys.maxsize
@@ -79,7 +96,7 @@ async def _read_form(request: Request, most: int) -> tuple[list[tuple[str, Encod
         try:
             form = await parser.parse()
         except MultiPartException as error:
-            several = " Several photographs go to /predict/batch." if most == 1 and "files" in error.message else ""
+            several = f" {_SEVERAL}" if most == 1 and "files" in error.message else ""
             message = f"the multipart body can't be used: {error.message}{several} {_HINT}."
             raise RequestError(HTTPStatus.BAD_REQUEST, message) from None
         except ValueError:  # a charset such as "idna", that Python has and that can't decode this
@@ -91,8 +108,12 @@ async def _read_form(request: Request, most: int) -> tuple[list[tuple[str, Encod
             raise RequestError(
                 HTTPStatus.UNPROCESSABLE_ENTITY, f"no photograph in field {FIELD!r}; found: {found}.{text} {_HINT}."
             )
+        if len(files) > most:
+            message = f"the multipart body has {len(files)} photographs. {_SEVERAL} {_HINT}."
+            raise RequestError(HTTPStatus.BAD_REQUEST, message)
         fields = [(name, value) for name, value in form.multi_items() if isinstance(value, str)]
-        return [(file.filename or "", await file.read()) for file in files], fields
+        correction = await _read_correction(form) if most == 1 else None
+        return [(file.filename or "", await file.read()) for file in files], correction, fields
     finally:
         # The form closes its own files alone, and does not know that of a part in which the body ended.
         for temporary in parser._files_to_close_on_error:  # noqa: SLF001 - starlette's only list of them all

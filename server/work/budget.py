@@ -36,6 +36,10 @@ MEASURING_BYTES = 32 * MAX_PIXELS
 """What measuring takes beside, whatever the size of the photograph: 30 bytes for each pixel of the scale at which masks
 are measured."""
 
+CORRECTION_BYTES = 8
+"""What the correction of a class adds: it is decoded as RGB, becomes one channel, and the corrected map stands beside
+the model's."""
+
 BYTES_OF_AVERAGING = 12
 """What the mean of several maps adds, for each class: two sums in float32, one more map, the spread at both scales."""
 

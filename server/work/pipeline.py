@@ -8,8 +8,9 @@ from functools import partial
 from typing import Generic
 
 import cv2
+import numpy as np
 
-from vesselrt.runtime.errors import CallCancelledError
+from vesselrt.runtime.errors import CallCancelledError, ImageDecodeError, ImageTooLargeError, OptionError
 from vesselrt.runtime.photo import processes
 from vesselrt.runtime.photo.decoding import Admit, decode_photo
 from vesselrt.runtime.photo.photograph import Photograph
@@ -82,6 +83,8 @@ class Pipeline:
             admit = partial(_admit, place, job.file_bytes + task.fixed_bytes, pixel_bytes, job.cancel_token)
             photograph = self._open_photo(job, place, pixel_bytes, admit)
             result = self._segment(segmenter, photograph, task, job.cancel_token, admit)
+            if task.correction is not None:
+                result = self._correct(result, task.correction, job.cancel_token)
             result = replace(result, timings={"wait": (started - job.arrived) * 1e3, **result.timings})
             finished = task.finish(result, segmenter.manifest)
             # What is made of the photograph takes its place: from here on its pixels and its file are not held.
@@ -138,6 +141,26 @@ class Pipeline:
         self.maps.keep(key, Map(result.probability, result.scales, result.warnings, result.quality, result.spread))
         return result
 
+    def _correct(self, result: Segmentation, correction: bytes, cancel: CancelToken) -> Segmentation:
+        """The result as a person corrected it. Its memory is admitted with the photograph's.
+
+        Raises as decoding a photograph does, and OptionError for one that does not fit.
+        """
+        count = len(result.classes)
+        limits = replace(self._limits, pixels=self._limits.pixels * count, formats=("png",))
+        check = partial(_check_as_large, result.probability.size)
+        try:
+            if self._decoders is None:
+                decoded = decode_photo(correction, limits, admit=check)
+            else:
+                decoded = self._decoders.decode(correction, limits, None, check, cancel)
+        except (ImageDecodeError, ImageTooLargeError) as error:
+            raise type(error)(f"the correction: {error}") from None
+        grey = np.ascontiguousarray(decoded.pixels[:, :, 0])
+        height, width = grey.shape
+        maps = grey.reshape(count, height // count, width) if height % count == 0 else grey[None]
+        return result.correct(maps)
+
     @contextmanager
     def _counted(self, model: ServedModel) -> Iterator[None]:
         try:
@@ -153,6 +176,12 @@ class Pipeline:
 def _admit(place: Share, fixed_bytes: int, bytes_a_pixel: int, cancel: CancelToken, pixels: int) -> None:
     """Takes memory for a photograph of so many pixels. Raises BusyError, ImageTooLargeError, CallCancelledError."""
     place.admit(fixed_bytes + pixels * bytes_a_pixel, cancel)
+
+
+def _check_as_large(expected: int, pixels: int) -> None:
+    """Raises OptionError for a correction of more or fewer pixels than the maps have, before they are decoded."""
+    if pixels != expected:
+        raise OptionError(f"the correction has {pixels:,} pixels, and the result {expected:,}. Both must be as large.")
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import Generic, Protocol, TypeVar
 from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.manifest import Manifest
 from vesselrt.runtime.segmentation import Segmentation
-from vesselrt.server.work.budget import BYTES_A_CLASS, BYTES_OF_AVERAGING, Budget, Share
+from vesselrt.server.work.budget import BYTES_A_CLASS, BYTES_OF_AVERAGING, CORRECTION_BYTES, Budget, Share
 
 EncodedPhoto = bytes | bytearray | memoryview
 
@@ -59,8 +59,11 @@ class PhotoTask(Generic[T]):
     """Added to `bytes_a_pixel` for each class beyond the first."""
     fixed_bytes: int = 0
     """Memory that is taken whatever the size of the photograph."""
+    correction: bytes | None = None
+    """An encoded PNG: what `Segmentation.correct` takes, of several classes one below the other."""
 
     def pixel_bytes(self, manifest: Manifest, members: int = 1) -> int:
         """Memory that is taken at the peak for each pixel, where this model works, of so many members."""
         averaging = BYTES_OF_AVERAGING * len(manifest.classes) if members > 1 else 0
-        return self.bytes_a_pixel + self.bytes_a_class * (len(manifest.classes) - 1) + averaging
+        correcting = 0 if self.correction is None else CORRECTION_BYTES * len(manifest.classes)
+        return self.bytes_a_pixel + self.bytes_a_class * (len(manifest.classes) - 1) + averaging + correcting

@@ -117,7 +117,7 @@ BAD: dict[str, tuple[dict[str, Any], tuple[int, str, str]]] = {
         (
             400,
             "RequestError",
-            f"the multipart body can't be used: Too many files. Maximum number of files is 1. {SEVERAL} {HINT}.",
+            f"the multipart body has 2 photographs. {SEVERAL} {HINT}.",
         ),
     ),
     "no boundary": (
