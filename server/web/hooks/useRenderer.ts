@@ -1,5 +1,5 @@
 import { type RefObject, useEffect, useRef } from "react";
-
+import { around, type Rect } from "@/lib/coverage";
 import { createRenderer, type Picture, type Renderer, type Scene } from "@/lib/renderer";
 import type { Size } from "@/lib/viewport";
 
@@ -17,6 +17,23 @@ export function useRenderer(
     renderer.current ??= createRenderer(name, canvas.current!);
     renderer.current.setPicture(picture);
   }, [canvas, name, picture]);
+
+  // What is drawn on the picture is seen with the next frame of the screen, however many pieces come before it.
+  useEffect(() => {
+    let [frame, pending] = [0, null as Rect | null];
+    const end = picture.edits?.subscribe((rect) => {
+      pending = pending ? around(pending, rect) : rect;
+      frame ||= requestAnimationFrame(() => {
+        if (pending) renderer.current?.change(pending);
+        frame = 0;
+        pending = null;
+      });
+    });
+    return () => {
+      end?.();
+      cancelAnimationFrame(frame);
+    };
+  }, [picture]);
 
   useEffect(
     () => () => {

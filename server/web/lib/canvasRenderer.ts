@@ -1,8 +1,9 @@
-import { Coverage, countExclusive, countingExclusive, type Rows, sideOf } from "@/lib/coverage";
+import { Coverage, countExclusive, countingExclusive, type Rect, type Rows, sideOf } from "@/lib/coverage";
 import { heatLayer } from "@/lib/heatLayer";
 import { whenIdle } from "@/lib/idle";
 import { reducedFor } from "@/lib/reduce";
-import { type Colour, inkOf, isHeat, NO_PICTURE, type Picture, type Renderer, type Scene } from "@/lib/renderer";
+import { inkOf, isHeat, NO_PICTURE, type Picture, type Renderer, type Scene } from "@/lib/renderer";
+import { layer, NOTHING, Vessels } from "@/lib/vesselLayer";
 import { deviceOrigin, origin, type Point, type Size, type Viewport } from "@/lib/viewport";
 
 const QUICK = 2 ** 20; // samples of the map that are looked at in one frame
@@ -40,8 +41,27 @@ export class CanvasRenderer implements Renderer {
   }
 
   setPicture(picture: Picture): void {
+    this.stopPreparing();
     this.picture = picture;
     this.laidOut = this.shown = "";
+    this.scene = null;
+  }
+
+  change(rect: Rect): void {
+    const { scene } = this;
+    if (!scene) return; // all is drawn next
+    if (!this.laidOut || scene.view === "original") {
+      this.laidOut = "";
+      this.drawAll(scene);
+      return;
+    }
+    this.stopPreparing();
+    this.heat = null;
+    const rows = this.recount(scene, rect);
+    this.compose(scene, rows);
+    // An index is of use when the threshold moves again, and takes longer to make than the next piece of a stroke to come.
+    const timer = setTimeout(() => this.prepare(scene.viewport), STILL);
+    this.stopPreparing = () => clearTimeout(timer);
   }
 
   draw(scene: Scene): void {
@@ -50,6 +70,7 @@ export class CanvasRenderer implements Renderer {
     const shown = JSON.stringify([this.canvas.width, this.canvas.height, viewport.scale, look]);
     if (moving && shown === this.shown && scene.wiper === 0) this.shift(scene, corner);
     else this.drawAll(scene);
+    this.scene = scene;
     this.shown = shown;
     this.corner = corner;
   }
@@ -63,6 +84,7 @@ export class CanvasRenderer implements Renderer {
     const { width, height } = canvas;
     const [dx, dy] = [this.corner.x - corner.x, this.corner.y - corner.y];
     if (!dx && !dy) return;
+    this.stopPreparing();
     this.laidOut = ""; // what is kept for the next step of the threshold is of another place
     context.globalCompositeOperation = "copy";
     context.drawImage(canvas, dx, dy);
@@ -104,16 +126,39 @@ export class CanvasRenderer implements Renderer {
       const area = canvas.width * canvas.height * picture.maps.length;
       const side = this.atOnce ? wanted : Math.min(wanted, Math.max(1, Math.floor(Math.sqrt(QUICK / area))));
       this.setVessels(picture.maps.map((map) => new Vessels(Coverage.of(map, viewport, canvas, side))));
-      if (side === wanted) return;
     }
-    this.stopPreparing = whenIdle([this.refine(viewport, wanted)]);
+    this.prepare(viewport);
   }
 
   private setVessels(vessels: readonly Vessels[]): void {
     this.drawn = this.counted = "";
     this.heat = null;
     this.vessels = vessels;
-    this.stopPreparing = whenIdle(vessels.map(({ coverage }) => coverage.prepare()));
+  }
+
+  /** Makes in the time that is left over what the next frames need: first all samples, then the index of the threshold. */
+  private prepare(viewport: Viewport): void {
+    const { vessels, fineness } = this;
+    const fine = vessels.every(({ coverage }) => coverage.samples === fineness ** 2);
+    this.stopPreparing = whenIdle(
+      fine ? vessels.map(({ coverage }) => coverage.prepare()) : [this.refine(viewport, fineness)],
+    );
+  }
+
+  /** Reads and paints again what is seen of a part of the maps. Returns its rows of the canvas. */
+  private recount(scene: Scene, rect: Rect): Rows {
+    const { vessels } = this;
+    const [first] = vessels;
+    if (!first) return NOTHING;
+    const part = first.coverage.seeing(rect);
+    for (const { coverage } of vessels) coverage.refresh(part);
+    if (scene.exclusive) {
+      const coverages = vessels.map(({ coverage }) => coverage);
+      const cuts = scene.layers.map(({ cut }) => cut);
+      countExclusive(coverages, cuts, part);
+    }
+    for (const one of vessels) one.paintPart(part);
+    return { top: first.top + part.top, bottom: first.top + part.bottom };
   }
 
   /** Draws the same scene again with so many samples, once they are counted. */
@@ -127,8 +172,8 @@ export class CanvasRenderer implements Renderer {
     else for (const [number, one] of coverages.entries()) yield* one.countFirst(cuts[number]!);
     this.setVessels(coverages.map((one) => new Vessels(one)));
     if (exclusive) this.counted = cuts.join();
-    yield; // to draw is a step of its own
     this.drawAll(this.scene!);
+    this.prepare(viewport);
   }
 
   close(): void {
@@ -219,88 +264,11 @@ export function uncovered({ width, height }: Size, dx: number, dy: number): (Poi
   return [column, row].filter((part) => part.width > 0 && part.height > 0);
 }
 
-const NOTHING: Rows = { top: 0, bottom: 0 };
+const STILL = 300; // ms
 
 /** The rows from the first of both to the last. */
 function together(one: Rows, other: Rows): Rows {
   if (one.top >= one.bottom) return other;
   if (other.top >= other.bottom) return one;
   return { top: Math.min(one.top, other.top), bottom: Math.max(one.bottom, other.bottom) };
-}
-
-/** The vessels of a class in one colour, as a layer of the size of what is seen of the image. */
-class Vessels {
-  readonly layer = layer();
-  readonly left: number;
-  readonly top: number;
-  readonly width: number;
-  readonly height: number;
-  private readonly image: ImageData;
-  private readonly words: Uint32Array;
-  /** The word for each count. */
-  private ink = new Uint32Array(0);
-  private look = "";
-
-  constructor(readonly coverage: Coverage) {
-    const { left, top, width, height } = coverage;
-    this.left = left;
-    this.top = top;
-    this.width = width;
-    this.height = height;
-    this.image = new ImageData(Math.max(1, width), Math.max(1, height));
-    this.words = new Uint32Array(this.image.data.buffer);
-    this.layer.canvas.width = this.image.width;
-    this.layer.canvas.height = this.image.height;
-  }
-
-  /** Returns the rows of the canvas that have changed. */
-  setCut(cut: number, colour: Colour): Rows {
-    const { coverage, words } = this;
-    const { counts } = coverage;
-    const repaint = this.setInk(colour);
-    const { ink } = this;
-    const rows = coverage.setCut(cut, (pixel) => {
-      words[pixel] = ink[counts[pixel]!]!;
-    });
-    if (repaint) return this.paintAll();
-    this.put(rows);
-    return { top: this.top + rows.top, bottom: this.top + rows.bottom };
-  }
-
-  /** The counts as they are. Returns the rows of the canvas that have changed. */
-  paint(colour: Colour, recounted: boolean): Rows {
-    return this.setInk(colour) || recounted ? this.paintAll() : NOTHING;
-  }
-
-  /** Whether it is another ink than before. */
-  private setInk(colour: Colour): boolean {
-    const { samples } = this.coverage;
-    const look = colour.join();
-    if (look === this.look) return false;
-    this.look = look;
-    this.ink = Uint32Array.from({ length: samples + 1 }, (_, n) => word(n / samples, colour));
-    return true;
-  }
-
-  private paintAll(): Rows {
-    const { counts } = this.coverage;
-    const { words, ink } = this;
-    for (let pixel = 0; pixel < counts.length; pixel++) words[pixel] = ink[counts[pixel]!]!;
-    this.put({ top: 0, bottom: this.height });
-    return { top: this.top, bottom: this.top + this.height };
-  }
-
-  private put({ top, bottom }: Rows): void {
-    this.layer.putImageData(this.image, 0, 0, 0, top, this.image.width, bottom - top);
-  }
-}
-
-/** R, G, B, A as an ImageData holds them; every platform that runs a browser reads them as little-endian words. */
-function word(share: number, [red, green, blue]: Colour): number {
-  return ((Math.round(255 * share) << 24) | (blue << 16) | (green << 8) | red) >>> 0;
-}
-
-/** A canvas in main memory that is not shown. */
-function layer(): OffscreenCanvasRenderingContext2D {
-  return new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true })!;
 }

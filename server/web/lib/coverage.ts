@@ -1,6 +1,24 @@
 import type { Grey } from "@/lib/png";
 import { origin, type Size, type Viewport } from "@/lib/viewport";
 
+/** Pixels, `right` and `bottom` not included. */
+export interface Rect {
+  readonly left: number;
+  readonly top: number;
+  readonly right: number;
+  readonly bottom: number;
+}
+
+/** What holds two parts. */
+export function around(one: Rect, other: Rect): Rect {
+  return {
+    left: Math.min(one.left, other.left),
+    top: Math.min(one.top, other.top),
+    right: Math.max(one.right, other.right),
+    bottom: Math.max(one.bottom, other.bottom),
+  };
+}
+
 /** Rows from `top` up to but not including `bottom`; the same number for none. */
 export interface Rows {
   readonly top: number;
@@ -40,12 +58,23 @@ export class Coverage {
   private cut: number | null = null;
   private index: Index | null = null;
 
-  private constructor(map: Grey, viewport: Viewport, canvas: Size, side: number) {
+  /** The map's column and row for each sample of the canvas's columns and rows. */
+  private readonly columns: Int32Array;
+  private readonly rows: Int32Array;
+
+  private constructor(
+    private readonly map: Grey,
+    viewport: Viewport,
+    canvas: Size,
+    side: number,
+  ) {
     const { scale } = viewport;
     const start = origin(viewport, canvas);
     this.samples = side ** 2;
     [this.left, this.width] = covered(start.x, scale, canvas.width, map.width);
     [this.top, this.height] = covered(start.y, scale, canvas.height, map.height);
+    this.columns = positions(start.x + this.left / scale, scale, this.width, map.width, side);
+    this.rows = positions(start.y + this.top / scale, scale, this.height, map.height, side);
     this.counts = new Uint8Array(this.width * this.height);
     this.bytes = new Uint8Array(this.counts.length * this.samples);
   }
@@ -57,14 +86,34 @@ export class Coverage {
 
   /** The same in steps that take a moment each. */
   static *made(map: Grey, viewport: Viewport, canvas: Size, finest: number): Generator<undefined, Coverage> {
-    const { scale } = viewport;
-    const start = origin(viewport, canvas);
-    const side = sideOf(viewport, finest);
-    const one = new Coverage(map, viewport, canvas, side);
-    const columns = positions(start.x + one.left / scale, scale, one.width, map.width, side);
-    const rows = positions(start.y + one.top / scale, scale, one.height, map.height, side);
-    yield* gather(map, columns, rows, side, one.bytes);
+    const one = new Coverage(map, viewport, canvas, sideOf(viewport, finest));
+    yield* one.gather(one.whole);
     return one;
+  }
+
+  /** All its pixels, as a part of itself. */
+  get whole(): Rect {
+    return { left: 0, top: 0, right: this.width, bottom: this.height };
+  }
+
+  /** The pixels whose samples lie in a part of the map, as a part of itself. */
+  seeing({ left, top, right, bottom }: Rect): Rect {
+    const side = Math.sqrt(this.samples);
+    const from = (places: Int32Array, least: number) => Math.floor(firstFrom(places, least) / side);
+    const to = (places: Int32Array, end: number) => Math.ceil(firstFrom(places, end) / side);
+    return {
+      left: from(this.columns, left),
+      top: from(this.rows, top),
+      right: to(this.columns, right),
+      bottom: to(this.rows, bottom),
+    };
+  }
+
+  /** Reads the map again for some of its pixels, and counts these. What is prepared is of use no longer. */
+  refresh(part: Rect): void {
+    this.index = null;
+    drained(this.gather(part));
+    if (this.cut !== null) drained(this.count(this.cut, part));
   }
 
   /** Counts anew for the least byte that is vessel. `changed` is called for each pixel whose count may have changed. */
@@ -73,7 +122,7 @@ export class Coverage {
     this.cut = cut;
     if (before === cut) return { top: 0, bottom: 0 };
     if (before === null) {
-      drained(this.count(cut));
+      drained(this.count(cut, this.whole));
       for (let pixel = 0; pixel < this.counts.length; pixel++) changed(pixel);
       return { top: 0, bottom: this.height };
     }
@@ -102,19 +151,37 @@ export class Coverage {
 
   /** Counts for the first cut, in steps that take a moment each: `setCut` has then nothing to do for it. */
   *countFirst(cut: number): Generator<undefined, void> {
-    yield* this.count(cut);
+    yield* this.count(cut, this.whole);
     this.cut = cut;
   }
 
-  private *count(cut: number): Generator<undefined, void> {
-    const { bytes, counts, samples } = this;
-    const step = Math.ceil(SLICE / samples);
-    for (let from = 0; from < counts.length; from += step) {
-      const end = Math.min(counts.length, from + step);
-      for (let pixel = from, sample = from * samples; pixel < end; pixel++) {
-        let vessel = 0;
-        for (let i = 0; i < samples; i++) if (bytes[sample++]! >= cut) vessel++;
-        counts[pixel] = vessel;
+  private *count(cut: number, part: Rect): Generator<undefined, void> {
+    const { bytes, counts, samples, width } = this;
+    for (const { left, top, right, bottom } of bandsOf(part, samples)) {
+      for (let y = top; y < bottom; y++) {
+        for (let pixel = y * width + left, sample = pixel * samples; pixel < y * width + right; pixel++) {
+          let vessel = 0;
+          for (let i = 0; i < samples; i++) if (bytes[sample++]! >= cut) vessel++;
+          counts[pixel] = vessel;
+        }
+      }
+      yield;
+    }
+  }
+
+  /** The map's bytes at all pairs of rows and columns that belong to some of its pixels. */
+  private *gather(part: Rect): Generator<undefined, void> {
+    const { map, bytes, columns, rows, samples, width } = this;
+    const side = Math.sqrt(samples);
+    for (const { left, top, right, bottom } of bandsOf(part, samples)) {
+      for (let y = top; y < bottom; y++) {
+        let sample = (y * width + left) * samples;
+        for (let x = left; x < right; x++) {
+          for (let j = 0; j < side; j++) {
+            const row = rows[y * side + j]! * map.width;
+            for (let i = 0; i < side; i++) bytes[sample++] = map.values[row + columns[x * side + i]!]!;
+          }
+        }
       }
       yield;
     }
@@ -152,28 +219,30 @@ export class Coverage {
 
 /**
  * Counts for classes of which a sample belongs to one at most: to the most probable one of those whose cuts it reaches,
- * of equals to the first. The classes are of one picture, viewport and canvas.
+ * of equals to the first. The classes are of one picture, viewport and canvas. `part`: of their pixels.
  */
-export function countExclusive(classes: readonly Coverage[], cuts: readonly number[]): void {
-  drained(countingExclusive(classes, cuts));
+export function countExclusive(classes: readonly Coverage[], cuts: readonly number[], part?: Rect): void {
+  drained(countingExclusive(classes, cuts, part));
 }
 
 /** The same in steps that take a moment each. */
-export function* countingExclusive(classes: readonly Coverage[], cuts: readonly number[]): Generator<undefined, void> {
+export function* countingExclusive(
+  classes: readonly Coverage[],
+  cuts: readonly number[],
+  part = classes[0]?.whole,
+): Generator<undefined, void> {
   const [first] = classes;
-  if (!first) return;
-  for (const one of classes) {
-    one.counts.fill(0);
-    one.forgetCut();
-  }
-  const { counts, samples } = first;
-  const step = Math.ceil(SLICE / samples / classes.length);
-  for (let from = 0; from < counts.length; from += step) {
-    const end = Math.min(counts.length, from + step);
-    for (let pixel = from, sample = from * samples; pixel < end; pixel++) {
-      for (let i = 0; i < samples; i++, sample++) {
-        const winner = winnerOf(classes, cuts, sample);
-        if (winner >= 0) classes[winner]!.counts[pixel]!++;
+  if (!first || !part) return;
+  for (const one of classes) one.forgetCut();
+  const { samples, width } = first;
+  for (const { left, top, right, bottom } of bandsOf(part, samples * classes.length)) {
+    for (let y = top; y < bottom; y++) {
+      for (let pixel = y * width + left, sample = pixel * samples; pixel < y * width + right; pixel++) {
+        for (const one of classes) one.counts[pixel] = 0;
+        for (let i = 0; i < samples; i++, sample++) {
+          const winner = winnerOf(classes, cuts, sample);
+          if (winner >= 0) classes[winner]!.counts[pixel]!++;
+        }
       }
     }
     yield;
@@ -203,27 +272,22 @@ export function sideOf({ scale }: Viewport, finest: number): number {
   return Math.min(finest, Math.max(1, Math.ceil(1 / scale)));
 }
 
-/** Puts the bytes of a map at all pairs of `rows` and `columns`, of which `side` each belong to one pixel of the canvas. */
-function* gather(
-  map: Grey,
-  columns: Int32Array,
-  rows: Int32Array,
-  side: number,
-  bytes: Uint8Array,
-): Generator<undefined, void> {
-  let sample = 0;
-  let next = SLICE;
-  for (let top = 0; top < rows.length; top += side) {
-    for (let left = 0; left < columns.length; left += side) {
-      for (let j = 0; j < side; j++) {
-        const row = rows[top + j]! * map.width;
-        for (let i = 0; i < side; i++) bytes[sample++] = map.values[row + columns[left + i]!]!;
-      }
-    }
-    if (sample < next) continue;
-    next = sample + SLICE;
-    yield;
+/** A part in bands of rows, each of about as many samples as are looked at at a time. */
+function* bandsOf(part: Rect, samples: number): Generator<Rect, void> {
+  const rows = Math.max(1, Math.ceil(SLICE / samples / Math.max(1, part.right - part.left)));
+  for (let top = part.top; top < part.bottom; top += rows)
+    yield { ...part, top, bottom: Math.min(part.bottom, top + rows) };
+}
+
+/** How many of these, which never fall, are less than `least`: the place of the first one that is not. */
+function firstFrom(places: Int32Array, least: number): number {
+  let [low, high] = [0, places.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (places[middle]! < least) low = middle + 1;
+    else high = middle;
   }
+  return low;
 }
 
 /** What a generator returns at its end, at once. */

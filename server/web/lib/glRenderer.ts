@@ -1,3 +1,4 @@
+import type { Rect } from "@/lib/coverage";
 import { HEAT } from "@/lib/heat";
 import { inkOf, NO_PICTURE, type Picture, type Renderer, type Scene, type View } from "@/lib/renderer";
 import { origin } from "@/lib/viewport";
@@ -126,6 +127,7 @@ type Uniforms = Record<(typeof UNIFORMS)[number], WebGLUniformLocation | null>;
 export class GlRenderer implements Renderer {
   readonly name = "WebGL";
   private picture: Picture = NO_PICTURE;
+  private scene: Scene | null = null;
   private readonly uniforms: Uniforms;
   private readonly textures: WebGLTexture[];
 
@@ -159,7 +161,23 @@ export class GlRenderer implements Renderer {
     this.setMaps(picture);
   }
 
+  change({ left, top, right, bottom }: Rect): void {
+    const { gl, picture, scene } = this;
+    gl.activeTexture(gl.TEXTURE1);
+    gl.pixelStorei(gl.UNPACK_ROW_LENGTH, picture.width);
+    gl.pixelStorei(gl.UNPACK_SKIP_PIXELS, left);
+    gl.pixelStorei(gl.UNPACK_SKIP_ROWS, top);
+    picture.maps.forEach(({ values }, number) => {
+      const place = [0, left, top, number, right - left, bottom - top, 1] as const;
+      gl.texSubImage3D(gl.TEXTURE_2D_ARRAY, ...place, gl.RED_INTEGER, gl.UNSIGNED_BYTE, values);
+    });
+    for (const setting of [gl.UNPACK_ROW_LENGTH, gl.UNPACK_SKIP_PIXELS, gl.UNPACK_SKIP_ROWS])
+      gl.pixelStorei(setting, 0);
+    if (scene) this.draw(scene);
+  }
+
   draw(scene: Scene): void {
+    this.scene = scene;
     const { viewport, view, layers, exclusive, opacity, wiper, samples } = scene;
     const { gl, uniforms, picture } = this;
     const { width, height } = gl.canvas;

@@ -1,5 +1,7 @@
 import { CanvasRenderer } from "@/lib/canvasRenderer";
 import type { Maps } from "@/lib/classes";
+import type { Edits } from "@/lib/correction";
+import type { Rect } from "@/lib/coverage";
 import { GlRenderer, largestTexture, MOST_CLASSES } from "@/lib/glRenderer";
 import type { Size, Viewport } from "@/lib/viewport";
 
@@ -47,6 +49,8 @@ export interface Picture extends Maps {
   readonly photograph: ImageBitmap | null;
   /** The photograph reduced, for the renderer that needs them: lib/reduce. */
   readonly halves?: readonly OffscreenCanvas[];
+  /** Where the maps change while they are looked at. */
+  readonly edits?: Edits;
 }
 
 /** Draws pictures on one canvas. */
@@ -54,6 +58,8 @@ export interface Renderer {
   readonly name: "WebGL" | "canvas";
   setPicture(picture: Picture): void;
   draw(scene: Scene): void;
+  /** Draws a part of the picture again, whose maps have changed, in the scene of the last frame. */
+  change(rect: Rect): void;
   close(): void;
 }
 
