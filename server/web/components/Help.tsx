@@ -35,7 +35,9 @@ export function Help({ dialog, shortcuts, onShortcuts }: Props) {
           </div>
         ))}
       </dl>
-      <p>{words.gestures}</p>
+      <p>
+        {words.gestures} {words.drawing}
+      </p>
       {/* Speech input types letters: WCAG 2.1.4 asks for a way to turn single keys off. */}
       <label>
         <input type="checkbox" checked={shortcuts} onChange={(event) => onShortcuts(event.target.checked)} />

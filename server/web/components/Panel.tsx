@@ -1,5 +1,6 @@
 import type { Dispatch } from "react";
 
+import type { CorrectControl } from "@/hooks/useCorrection";
 import type { Download } from "@/hooks/useDownload";
 import type { Health } from "@/lib/api";
 import type { Layer } from "@/lib/classes";
@@ -7,6 +8,7 @@ import { type Settings, sameThresholds, type Thresholds } from "@/lib/settings";
 import type { Photograph, Result, Strip, StripAction } from "@/lib/strip";
 
 import { ApplyToAll, OverlayControl, ThresholdControl, ViewControl } from "./Controls";
+import { CorrectPanel } from "./CorrectPanel";
 import { Downloads } from "./Downloads";
 import { Legend } from "./Legend";
 import { Density, Facts } from "./Reading";
@@ -25,13 +27,15 @@ interface Props {
   readonly change: (part: Partial<Settings>) => void;
   readonly download: Download;
   readonly health: Health | null;
+  readonly correct: CorrectControl;
   /** How many maps the model averages. */
   readonly members: number;
 }
 
 /** What was found in the photograph, how it is looked at, and what is saved of it. */
 export function Panel(props: Props) {
-  const { strip, dispatch, selected, result, layers, densities, settings, change, download, health, members } = props;
+  const { strip, dispatch, selected, result, layers, densities, settings, change, download, health } = props;
+  const { members, correct } = props;
   const { photographs } = strip;
   const { thresholds } = selected;
   const several = layers.length > 1;
@@ -60,6 +64,7 @@ export function Panel(props: Props) {
       )}
       <ViewControl {...controls} members={members} />
       <OverlayControl {...controls} coloured={!several} />
+      <CorrectPanel correct={correct} layers={layers} off={!result} />
       {result && <Downloads download={download} layers={layers} />}
       <Facts result={result} health={health} />
     </>

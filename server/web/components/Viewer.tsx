@@ -2,7 +2,9 @@
 
 import { type KeyboardEvent, useEffect, useMemo, useRef, useState } from "react";
 
+import { useBrush } from "@/hooks/useBrush";
 import { useCanvasSize } from "@/hooks/useCanvasSize";
+import type { CorrectControl } from "@/hooks/useCorrection";
 import { useGestures } from "@/hooks/useGestures";
 import { useMessages } from "@/hooks/useMessages";
 import type { Peek } from "@/hooks/usePeek";
@@ -15,6 +17,8 @@ import { type Picture, type Renderer, rendererFor } from "@/lib/renderer";
 import { sceneOf } from "@/lib/scene";
 import type { Settings } from "@/lib/settings";
 
+import correctStyles from "./Correct.module.css";
+import { CorrectBar } from "./CorrectBar";
 import { HeatLegend } from "./HeatLegend";
 import { OriginalPane } from "./OriginalPane";
 import { PeekButton } from "./PeekButton";
@@ -34,6 +38,7 @@ interface Props {
   readonly settings: Settings;
   readonly shortcuts: boolean;
   readonly onWiper: (wiper: number) => void;
+  readonly correct: CorrectControl;
   readonly peek: Peek;
 }
 
@@ -51,6 +56,7 @@ function Stage({
   settings,
   shortcuts,
   onWiper,
+  correct,
   peek,
   renderer,
   onLost,
@@ -67,7 +73,16 @@ function Stage({
     [picture, layers, settings, viewport, samples, still],
   );
   useRenderer(canvas, renderer, picture, scene, size);
-  useGestures(canvas, view);
+  const cursor = useRef<HTMLSpanElement>(null);
+  const { brush, press, blur } = useBrush(canvas, cursor, view, size ?? NOT_YET, picture, correct);
+  useGestures(canvas, view, brush);
+  const { on: correcting } = correct;
+  const before = useRef(correcting);
+  useEffect(() => {
+    // Keys draw from the beginning; at the end what was pressed is gone.
+    if (before.current !== correcting) canvas.current?.focus({ preventScroll: true });
+    before.current = correcting;
+  }, [correcting]);
   useShortcuts(
     {
       "+": () => zoomBy(1.25),
@@ -85,6 +100,10 @@ function Stage({
   }, [onLost]);
 
   const move = (event: KeyboardEvent) => {
+    if (press(event)) {
+      event.preventDefault();
+      return;
+    }
     const step = STEP * devicePixelRatio;
     const way = { ArrowLeft: [step, 0], ArrowRight: [-step, 0], ArrowUp: [0, step], ArrowDown: [0, -step] }[event.key];
     if (!way || view.fitted) return; // of a whole picture nothing can be moved
@@ -102,14 +121,18 @@ function Stage({
           className={styles.canvas}
           data-fitted={view.fitted}
           data-renderer={renderer}
+          data-correcting={correcting}
           role="img"
           aria-label={`${name}: ${words.label[look]}.`}
           tabIndex={0}
           onKeyDown={move}
+          onBlur={blur}
         />
+        {correcting && <span ref={cursor} className={correctStyles.cursor} data-tool={correct.tools.tool} hidden />}
         {settings.wiper !== null && <Wiper at={settings.wiper} result={names[look]} onMove={onWiper} />}
         {beside && <span className={styles.title}>{names[look]}</span>}
       </div>
+      {correcting && <CorrectBar correct={correct} />}
       {(look === "probability" || look === "spread") && (
         <HeatLegend view={look} layers={layers} waiting={!picture.maps.length} />
       )}

@@ -3,6 +3,8 @@
 import { type KeyboardEvent, useCallback, useEffect, useMemo, useRef, useState } from "react";
 
 import sample from "@/assets/sample.jpg";
+import { useCorrection } from "@/hooks/useCorrection";
+import { useCorrectionKeys } from "@/hooks/useCorrectionKeys";
 import { useDensities } from "@/hooks/useDensities";
 import { useDownload } from "@/hooks/useDownload";
 import { useFilmStrip } from "@/hooks/useFilmStrip";
@@ -13,11 +15,13 @@ import { useLeaveWarning } from "@/hooks/useLeaveWarning";
 import { useMessages, useTranslatedPage } from "@/hooks/useMessages";
 import { usePeek } from "@/hooks/usePeek";
 import { usePicture } from "@/hooks/usePicture";
+import { useReadBack } from "@/hooks/useReadBack";
 import { useSaveAll } from "@/hooks/useSaveAll";
 import { useSettings } from "@/hooks/useSettings";
 import { useShortcuts } from "@/hooks/useShortcuts";
 import { useMembers, useSpread } from "@/hooks/useSpread";
 import type { Layer } from "@/lib/classes";
+import { resultAsCorrected, versionOf } from "@/lib/corrected";
 import { nameOf } from "@/lib/frames";
 import { arrowWay } from "@/lib/languages";
 import type { Messages } from "@/lib/messages";
@@ -26,6 +30,7 @@ import { selectedOf, troubleOf, worthKeeping } from "@/lib/strip";
 
 import { Invitation } from "./Adding";
 import { Announcement } from "./Announcement";
+import { CorrectNote } from "./CorrectNote";
 import { FilmStrip } from "./FilmStrip";
 import { Header } from "./Header";
 import { Help } from "./Help";
@@ -53,7 +58,15 @@ export function Workbench() {
   const keeping = useKept(strip, dispatch);
   useLeaveWarning(worthKeeping(strip) && !keeping.safe);
 
-  const add = useCallback((files: File[]) => files.length && dispatch({ type: "add", files }), [dispatch]);
+  const readBack = useReadBack(strip.photographs, dispatch);
+  const { take } = readBack;
+  const add = useCallback(
+    (files: File[]) => {
+      const photographs = take(files);
+      if (photographs.length) dispatch({ type: "add", files: photographs });
+    },
+    [take, dispatch],
+  );
   const dragging = useIncoming(add);
   const toInput = useCallback(() => input.current?.focus(), []);
   const addSample = async () => {
@@ -63,15 +76,25 @@ export function Workbench() {
 
   const screen = strip.photographs.length ? strip.screen : "empty";
   const selected = screen === "viewer" ? selectedOf(strip) : undefined;
-  const picture = usePicture(selected);
-  const result = selected?.progress.step === "done" ? selected.progress.result : null;
+  const own = usePicture(selected);
+  const done = selected?.progress.step === "done" ? selected.progress.result : null;
+  const corrected = selected?.corrected ?? null;
+  const result = useMemo(() => done && resultAsCorrected(done, corrected), [done, corrected]);
   const layers = useMemo(() => layersOf(result, selected?.thresholds ?? {}, settings), [result, selected, settings]);
+  const correction = useCorrection(selected, own, layers, dispatch);
+  const { picture } = correction;
   const members = useMembers(result?.model);
   const look = settings.view === "spread" && members === 1 ? { ...settings, view: "probability" as const } : settings;
   const shownPicture = useSpread(selected, picture, look.view === "spread");
-  const densities = useDensities(result, picture, layers);
+  const turn = (on: boolean) => {
+    correction.turn(on);
+    if (on && (look.view === "original" || look.view === "spread")) change(seen("overlay", settings)); // which show no masks
+  };
+  const correct = { ...correction, turn };
+  const correcting = correct.on && result !== null;
+  const densities = useDensities(result, picture, layers, versionOf(corrected));
   const download = useDownload(selected, { layers, opacity: settings.opacity });
-  const close = () => dispatch({ type: "close" });
+  const close = () => (correcting ? correct.turn(false) : dispatch({ type: "close" }));
   const move = (by: number | null) => {
     if (!selected || !result) return;
     dispatch({ type: "thresholds", id: selected.id, thresholds: moved(selected.thresholds, layers, by) });
@@ -80,8 +103,7 @@ export function Workbench() {
 
   useShortcuts(
     {
-      "[": () => move(-0.01),
-      "]": () => move(0.01),
+      ...(correcting ? {} : { "[": () => move(-0.01), "]": () => move(0.01) }),
       "{": () => move(-0.1),
       "}": () => move(0.1),
       r: () => move(null),
@@ -95,10 +117,12 @@ export function Workbench() {
       ">": () => wipe(0.02),
       j: () => dispatch({ type: "move", by: 1 }),
       k: () => dispatch({ type: "move", by: -1 }),
+      e: () => result && turn(!correct.on),
       s: () => result && void download.start("mask"),
     },
     shortcuts && screen === "viewer",
   );
+  useCorrectionKeys(correct, shortcuts && screen === "viewer");
   const peek = usePeek(() => change(seen("original", settings)), shortcuts && screen === "viewer");
   useShortcuts({ u: () => input.current?.click(), "?": () => help.current?.showModal() }, shortcuts);
   useShortcuts({ Escape: close }, screen === "viewer");
@@ -134,6 +158,7 @@ export function Workbench() {
               shortcuts={shortcuts}
               peek={peek}
               onWiper={(wiper) => change({ wiper })}
+              correct={correct}
             />
           )}
           {selected && (
@@ -145,6 +170,7 @@ export function Workbench() {
             />
           )}
           {dragging && <p className={styles.drop}>{words.invitation.drop}</p>}
+          <CorrectNote readBack={readBack} />
           <Undo undo={strip.undo} dispatch={dispatch} onPressed={() => stage.current?.focus({ preventScroll: true })} />
         </main>
         {selected && (
@@ -155,19 +181,8 @@ export function Workbench() {
         {selected && (
           <aside className={styles.panel} aria-label={words.panel.title}>
             <Panel
-              {...{
-                strip,
-                dispatch,
-                selected,
-                result,
-                layers,
-                densities,
-                settings: look,
-                change,
-                download,
-                health,
-                members,
-              }}
+              {...{ strip, dispatch, selected, result, layers, densities, settings: look, change, download, health }}
+              {...{ members, correct }}
             />
             <Announcement text={announced(layers, densities, words)} />
           </aside>
@@ -187,6 +202,7 @@ export function Workbench() {
           layers={layers}
           densities={densities}
           opacity={settings.opacity}
+          corrected={corrected?.some ?? false}
         />
       )}
     </>

@@ -9,20 +9,22 @@ import type { Result } from "@/lib/strip";
 const NONE: readonly Outline[] = [];
 const MOMENT = 60; // ms that thresholds rest before pixels are counted
 
-/** The density of each layer 0..1; undefined where it is not known. */
+/** The density of each layer 0..1; undefined where it is not known. `version`: of the picture's maps, where they change. */
 export function useDensities(
   result: Result | null,
   picture: Picture | null,
   layers: readonly Layer[],
+  version: string,
 ): (number | undefined)[] {
   const [counted, setCounted] = useState<{ picture: Picture; shares: number[] } | null>(null);
-  const { width = 0, height = 0, outlines = NONE } = result ?? {};
+  const { width = 0, height = 0, outlines = NONE, counts = null } = result ?? {};
   const inside = useMemo(
-    () => (outlines.length ? insideOf(outlines, { width, height }) : null),
-    [outlines, width, height],
+    () => (outlines.length && !counts ? insideOf(outlines, { width, height }) : null),
+    [outlines, counts, width, height],
   );
 
   // Of one class the server has counted; of several the pixels are counted here, once the sliders rest.
+  // biome-ignore lint/correctness/useExhaustiveDependencies: another version has other pixels
   useEffect(() => {
     if (!picture?.maps.length || !inside) return;
     let wanted = true;
@@ -33,10 +35,10 @@ export function useDensities(
       wanted = false;
       window.clearTimeout(timer);
     };
-  }, [picture, layers, inside]);
+  }, [picture, layers, inside, version]);
 
   const [first] = layers;
-  if (result?.counts && first) return [density(result.counts, first.threshold)];
+  if (counts && first) return [density(counts, first.threshold)];
   const shares = inside && counted?.picture === picture ? counted?.shares : undefined;
   return layers.map((_, number) => shares?.[number]);
 }

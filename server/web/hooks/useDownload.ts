@@ -1,7 +1,8 @@
 import { useState } from "react";
 
 import { useMessages } from "@/hooks/useMessages";
-import { type Format, type Look, predictFile, queryOf } from "@/lib/api";
+import { type Format, type Look, queryOf } from "@/lib/api";
+import { type Corrected, predictCorrected, versionOf } from "@/lib/corrected";
 import { adviceOf, trouble } from "@/lib/errors";
 import { save } from "@/lib/files";
 import type { Saying } from "@/lib/messages";
@@ -16,10 +17,10 @@ export interface Download {
 
 /** Downloads of a photograph's results, as they are seen. */
 export function useDownload(photograph: Photograph | undefined, look: Look): Download {
-  const { id, file, frame } = photograph ?? {};
+  const { id, file, frame, corrected = null } = photograph ?? {};
   const words = useMessages();
   const { threshold, classes } = queryOf(look);
-  const seen = `${threshold} of ${classes}`;
+  const seen = `${threshold} of ${classes}${versionOf(corrected)}`;
   const [last, setLast] = useState<{ id: number; seen: string | null; said: Saying } | null>(null);
 
   const start = async (format: Format, only?: string) => {
@@ -27,7 +28,7 @@ export function useDownload(photograph: Photograph | undefined, look: Look): Dow
     setLast({ id, seen, said: ({ download }) => download.preparing });
     try {
       const options = { frame: frame?.number, ...(only !== undefined && { only }) };
-      const { file: made, name } = await predictFile(file, format, look, options);
+      const { file: made, name } = await predictCorrected(file, format, look, corrected, options);
       save(made, name);
       setLast({ id, seen, said: ({ download }) => download.saved(name) });
     } catch (error) {

@@ -1,16 +1,24 @@
 import { type RefObject, useEffect, useRef } from "react";
 
+import type { Brush } from "@/hooks/useBrush";
 import type { ViewportControl } from "@/hooks/useViewport";
 import type { Point } from "@/lib/viewport";
 
 type Moves = Pick<ViewportControl, "zoomBy" | "panBy" | "toFit" | "toFull" | "fitted">;
 
-/** Wheel, drag, pinch and double click on a canvas. */
-export function useGestures(canvas: RefObject<HTMLCanvasElement | null>, moves: Moves): void {
+const MIDDLE = 1; // buttons of a mouse, and of a pen
+const ERASER = 5;
+
+/** Wheel, drag, pinch and double click on a canvas. `brush`: what the first finger does instead; null: nothing. */
+export function useGestures(
+  canvas: RefObject<HTMLCanvasElement | null>,
+  moves: Moves,
+  brush: Brush | null = null,
+): void {
   // A gesture goes on while what it moves changes, so the listeners stay.
-  const latest = useRef(moves);
+  const latest = useRef({ ...moves, brush });
   useEffect(() => {
-    latest.current = moves;
+    latest.current = { ...moves, brush };
   });
 
   useEffect(() => {
@@ -23,13 +31,26 @@ export function useGestures(canvas: RefObject<HTMLCanvasElement | null>, moves: 
       const ratio = element.width / element.clientWidth;
       return { x: (clientX - left) * ratio, y: (clientY - top) * ratio };
     };
+    let drawing: { readonly id: number; readonly brush: Brush } | null = null;
     const down = (event: PointerEvent) => {
-      if (event.button !== 0) return;
+      const { brush } = latest.current;
+      if (event.button !== 0 && !(brush && [MIDDLE, ERASER].includes(event.button))) return;
+      drawing?.brush.cancel();
+      const draws = fingers.size === 0 && event.button !== MIDDLE && brush?.begin(event, point(event));
+      drawing = brush && draws ? { id: event.pointerId, brush } : null;
+      if (event.button === MIDDLE) event.preventDefault(); // which would scroll
       fingers.set(event.pointerId, point(event));
       element.setPointerCapture(event.pointerId);
     };
     const move = (event: PointerEvent) => {
+      if (event.pointerType !== "touch") latest.current.brush?.hover(point(event));
       if (!fingers.has(event.pointerId)) return;
+      if (drawing?.id === event.pointerId) {
+        fingers.set(event.pointerId, point(event));
+        const all = event.getCoalescedEvents();
+        for (const one of all.length ? all : [event]) latest.current.brush?.follow(one, point(one));
+        return;
+      }
       const before = grip(fingers);
       fingers.set(event.pointerId, point(event));
       const after = grip(fingers);
@@ -37,7 +58,13 @@ export function useGestures(canvas: RefObject<HTMLCanvasElement | null>, moves: 
       panBy(after.middle.x - before.middle.x, after.middle.y - before.middle.y);
       if (before.spread && after.spread) zoomBy(after.spread / before.spread, after.middle);
     };
-    const up = (event: PointerEvent) => fingers.delete(event.pointerId);
+    const up = (event: PointerEvent) => {
+      fingers.delete(event.pointerId);
+      if (drawing?.id !== event.pointerId) return;
+      latest.current.brush?.end();
+      drawing = null;
+    };
+    const leave = () => latest.current.brush?.hover(null);
     const wheel = (event: WheelEvent) => {
       event.preventDefault();
       // Lines and pages, as some mice send, in pixels. A pinch on a touch pad comes as a wheel with Ctrl.
@@ -45,6 +72,7 @@ export function useGestures(canvas: RefObject<HTMLCanvasElement | null>, moves: 
       latest.current.zoomBy(Math.exp(-pixels * (event.ctrlKey ? 0.01 : 0.002)), point(event));
     };
     const double = (event: MouseEvent) => {
+      if (latest.current.brush) return; // two dabs
       if (latest.current.fitted) latest.current.toFull(point(event));
       else latest.current.toFit();
     };
@@ -52,6 +80,7 @@ export function useGestures(canvas: RefObject<HTMLCanvasElement | null>, moves: 
     element.addEventListener("pointermove", move, { signal });
     element.addEventListener("pointerup", up, { signal });
     element.addEventListener("pointercancel", up, { signal });
+    element.addEventListener("pointerleave", leave, { signal });
     element.addEventListener("wheel", wheel, { signal, passive: false });
     element.addEventListener("dblclick", double, { signal });
     return () => stop.abort();

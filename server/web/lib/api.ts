@@ -49,6 +49,8 @@ export interface Health {
 
 export interface PredictOptions {
   readonly signal?: AbortSignal | undefined;
+  /** What a person has corrected, as the server takes it. */
+  readonly correction?: Blob;
   /** Called with the sent share of the photograph, 0..1. */
   readonly onSent?: (share: number) => void;
   /** Which photograph of its file, from 1; without it the only one. */
@@ -90,16 +92,17 @@ export interface Look {
 }
 
 /**
- * Asks the server for a finished file of the classes that are shown, or of `only` one. It is not made here: so a download
+ * Asks the server for a finished file of the classes that are shown, or of `only` one; `simplify`: pixels by which outlines may move. It is not made here: so a download
  * is, byte for byte, what the library and the command line write, and there is one implementation of each format.
  */
 export function predictFile(
   photograph: File,
   format: Format,
   look: Look,
-  options?: PredictOptions & { readonly only?: string },
+  options?: PredictOptions & { readonly only?: string; readonly simplify?: number },
 ): Promise<Prediction> {
-  return predict(photograph, { format, ...queryOf(look, options?.only) }, options);
+  const simplify = options?.simplify ? { simplify: String(options.simplify) } : {};
+  return predict(photograph, { format, ...queryOf(look, options?.only), ...simplify }, options);
 }
 
 /** What is asked of one class is asked as ever; of several each is called by its name. */
@@ -198,11 +201,12 @@ function keyHeader(): { "X-API-Key": string } | undefined {
 
 /** XMLHttpRequest, because fetch does not tell how much has been sent. Rejects with ApiError, or the signal's reason. */
 function predict(photograph: File, query: Record<string, string>, options: PredictOptions = {}): Promise<Prediction> {
-  const { signal, onSent, frame } = options;
+  const { signal, correction, onSent, frame } = options;
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     const form = new FormData();
     form.append("image", photograph);
+    if (correction) form.append("correction", correction, "correction.png");
     const which = frame === undefined ? query : { ...query, frame: String(frame) };
     request.open("POST", `predict?${new URLSearchParams(which)}`);
     request.responseType = "blob";

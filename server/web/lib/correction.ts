@@ -36,7 +36,7 @@ export class Correction implements Edits {
 
   /** `counts`: of a model of one class how many pixels of the field of view have each byte. */
   constructor(
-    private readonly size: Size,
+    readonly size: Size,
     private readonly classes: number,
     /** Whether a pixel belongs to one class at most. */
     readonly exclusive: boolean,
@@ -72,9 +72,13 @@ export class Correction implements Edits {
     return maps;
   }
 
-  /** The corrected maps are let go of. */
-  detach(): void {
-    this.attached = null;
+  /** Lets go of corrected maps, unless others have taken their place. */
+  detach(maps: readonly Grey[]): void {
+    if (this.attached?.maps === maps) this.attached = null;
+  }
+
+  get isAttached(): boolean {
+    return this.attached !== null;
   }
 
   /** A corrected copy of maps. */

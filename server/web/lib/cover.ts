@@ -1,4 +1,5 @@
 import { densities, type Layer, type Maps } from "@/lib/classes";
+import type { Corrected } from "@/lib/corrected";
 import { winnerOf } from "@/lib/coverage";
 import { mapOf, mapsOf } from "@/lib/decoded";
 import { insideOf } from "@/lib/field";
@@ -6,15 +7,16 @@ import { breather } from "@/lib/idle";
 import { cut } from "@/lib/probability";
 import type { Cover, Result } from "@/lib/strip";
 import type { Size } from "@/lib/viewport";
-import { thresholdsKey } from "@/lib/worklist";
+import { coverKey } from "@/lib/worklist";
 
 /** Pixels from side to side of what the worklist shows of a photograph; large screens show no more of them. */
 export const REDUCED = 640;
 
 /** The vessels of a result, as the worklist lays them over the reduced copy. `layers`: of all its classes. */
-export async function coverOf(result: Result, layers: readonly Layer[]): Promise<Cover> {
+export async function coverOf(result: Result, layers: readonly Layer[], corrected: Corrected | null): Promise<Cover> {
   const { exclusive, outlines, width, height } = result;
-  const maps = mapsOf(await mapOf(result.map), layers.length);
+  const own = mapsOf(await mapOf(result.map), layers.length);
+  const maps = corrected?.some ? corrected.correction.applied(own) : own;
   const size = { width: REDUCED, height: Math.max(1, Math.round((REDUCED * height) / width)) };
   const shares = await vesselShares(
     { maps, exclusive },
@@ -24,7 +26,7 @@ export async function coverOf(result: Result, layers: readonly Layer[]): Promise
   const masks = await Promise.all(shares.map((values) => maskImage(values, size)));
   const inside = result.counts || !outlines.length ? null : insideOf(outlines, { width, height });
   return {
-    of: thresholdsKey(layers),
+    of: coverKey(layers, corrected),
     masks: masks.map((mask) => URL.createObjectURL(mask)),
     shares: inside && (await densities({ maps, exclusive }, layers, inside)),
   };

@@ -1,10 +1,10 @@
-/** What the server reads, for file pickers. Phones then offer the camera and the library. */
-export const ACCEPT = "image/*,.tif,.tiff,.dcm";
+/** What the server reads, and outlines that are read back, for file pickers. Phones then offer the camera and the library. */
+export const ACCEPT = "image/*,.tif,.tiff,.dcm,.geojson";
 
 /** The files among these that may be photographs; the server judges their content. */
 export function photographsIn(files: Iterable<File>): File[] {
   return [...files].filter(
-    ({ name, type }) => type.startsWith("image/") || /\.(tiff?|jpe?g|png|bmp|webp|gif|dcm)$/i.test(name),
+    ({ name, type }) => type.startsWith("image/") || /\.(tiff?|jpe?g|png|bmp|webp|gif|dcm|geojson)$/i.test(name),
   );
 }
 

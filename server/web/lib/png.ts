@@ -1,4 +1,6 @@
+import { crcOf } from "@/lib/crc";
 import { breather } from "@/lib/idle";
+import type { Size } from "@/lib/viewport";
 
 /** One byte a pixel, row by row. */
 export interface Grey {
@@ -26,16 +28,48 @@ export async function decodeGreyPng(file: Blob): Promise<Grey> {
   const height = view.getUint32(20);
   const [depth, colour, , , interlace] = bytes.subarray(24, 29);
   if (depth !== 8 || colour !== 0 || interlace !== 0) throw new Error("not a plain 8-bit grey PNG");
-  const data = await inflate(imageData(bytes, view), height * (width + 1));
+  const data = await inflate(chunksOf(bytes, view, "IDAT"), height * (width + 1));
   return { width, height, values: await unfilter(data, width, height) };
 }
 
-function imageData(bytes: Uint8Array<ArrayBuffer>, view: DataView): Uint8Array<ArrayBuffer>[] {
+/** The texts of a PNG (chunk tEXt) by their keywords. */
+export async function pngTexts(file: Blob): Promise<ReadonlyMap<string, string>> {
+  const bytes = new Uint8Array(await file.arrayBuffer());
+  const texts = chunksOf(bytes, new DataView(bytes.buffer), "tEXt").map((chunk) => {
+    const [keyword = "", text = ""] = new TextDecoder("latin1").decode(chunk).split("\0");
+    return [keyword, text] as const;
+  });
+  return new Map(texts);
+}
+
+/** An 8-bit grey PNG of these rows, each with the number of its filter before it. */
+export async function greyPng({ width, height }: Size, rows: Uint8Array<ArrayBuffer>): Promise<Blob> {
+  const header = new Uint8Array(13);
+  const view = new DataView(header.buffer);
+  view.setUint32(0, width);
+  view.setUint32(4, height);
+  view.setUint8(8, 8); // bits; all that follows is 0: grey, deflated, filtered, not interlaced
+  const stream = new Blob([rows]).stream().pipeThrough(new CompressionStream("deflate"));
+  const data = new Uint8Array(await new Response(stream).arrayBuffer());
+  const chunks = [chunkOf("IHDR", header), chunkOf("IDAT", data), chunkOf("IEND", new Uint8Array())];
+  return new Blob([Uint8Array.from(SIGNATURE), ...chunks.flat()], { type: "image/png" });
+}
+
+function chunkOf(kind: string, data: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer>[] {
+  const head = new Uint8Array(8);
+  new DataView(head.buffer).setUint32(0, data.length);
+  head.set(new TextEncoder().encode(kind), 4);
+  const tail = new Uint8Array(4);
+  new DataView(tail.buffer).setUint32(0, crcOf(data, crcOf(head.subarray(4))));
+  return [head, data, tail];
+}
+
+function chunksOf(bytes: Uint8Array<ArrayBuffer>, view: DataView, wanted: string): Uint8Array<ArrayBuffer>[] {
   const parts = [];
   for (let place = 8; place + 12 <= bytes.length; ) {
     const length = view.getUint32(place);
     const kind = String.fromCharCode(...bytes.subarray(place + 4, place + 8));
-    if (kind === "IDAT") parts.push(bytes.subarray(place + 8, place + 8 + length));
+    if (kind === wanted) parts.push(bytes.subarray(place + 8, place + 8 + length));
     place += 12 + length;
   }
   return parts;

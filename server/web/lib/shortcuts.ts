@@ -21,6 +21,11 @@ export const SHORTCUTS: readonly (readonly [keys: readonly string[], does: keyof
   [["undo"], "undo"],
   [["U"], "add"],
   [["S"], "save"],
+  [["E"], "correct"],
+  [["B", "X", "F"], "tools"],
+  [["space"], "brushDown"],
+  [["D", "G"], "clean"],
+  [["redo"], "redo"],
   [["?"], "help"],
 ];
 
@@ -30,7 +35,7 @@ export function keyName(key: string, names: Help["keys"]): string {
 }
 
 /** What a key that is held does once only. */
-const ONCE = ["2", "c", "s", "u", "?"];
+const ONCE = ["2", "c", "e", "d", "g", "s", "u", "?"];
 
 /** Whether a key may be bound to something where it was pressed: not in a text field, nor in a dialogue. */
 export function takesKeys({ defaultPrevented, target }: Event): boolean {

@@ -1,4 +1,6 @@
 import type { ModelClass } from "@/lib/classes";
+import { type Corrected, correctedBy } from "@/lib/corrected";
+import type { Correction } from "@/lib/correction";
 import type { Trouble } from "@/lib/errors";
 import type { Outline } from "@/lib/field";
 import type { Frame } from "@/lib/frames";
@@ -59,13 +61,15 @@ export interface Photograph {
   readonly thumbnail: string | null;
   readonly progress: Progress;
   readonly thresholds: Thresholds;
+  /** What a person has changed; null where nobody has begun to. */
+  readonly corrected: Corrected | null;
   /** What the worklist lays over the reduced copy; null before it is made. */
   readonly cover: Cover | null;
 }
 
 /** The vessels of a result at some thresholds, reduced. */
 export interface Cover {
-  /** The thresholds, as `thresholdsKey` tells them. */
+  /** Of what it was made, as `coverKey` tells it. */
   readonly of: string;
   /** Of each class an image whose opacity is the share of vessel, as an address. */
   readonly masks: readonly string[];
@@ -101,6 +105,7 @@ export type StripAction =
   | { readonly type: "close" }
   | { readonly type: "sort"; readonly by: Sort }
   | { readonly type: "thresholds"; readonly id: number; readonly thresholds: Thresholds }
+  | { readonly type: "corrected"; readonly id: number; readonly correction: Correction }
   | { readonly type: "apply"; readonly thresholds: Thresholds }
   | { readonly type: "again"; readonly remedy: NonNullable<Trouble["remedy"]> }
   | { readonly type: "remove"; readonly id: number }
@@ -144,6 +149,10 @@ export function reduceStrip(strip: Strip, action: StripAction): Strip {
       return arranged({ ...strip, sort: action.by });
     case "thresholds":
       return changed(strip, action.id, { thresholds: action.thresholds });
+    case "corrected": {
+      const before = strip.photographs.find(({ id }) => id === action.id)?.corrected ?? null;
+      return changed(strip, action.id, { corrected: correctedBy(action.correction, before) });
+    }
     case "apply":
       return applied(strip, action.thresholds);
     case "remove":
@@ -163,9 +172,12 @@ export function selectedOf({ photographs, selected }: Strip): Photograph | undef
   return photographs.find(({ id }) => id === selected);
 }
 
-/** Whether it takes more than a moment to have the same again: a series, or a threshold that was chosen. */
+/** Whether it takes more than a moment to have the same again: a series, a threshold that was chosen, or a correction. */
 export function worthKeeping({ photographs }: Strip): boolean {
-  return photographs.length > 1 || photographs.some(({ thresholds }) => Object.keys(thresholds).length > 0);
+  return (
+    photographs.length > 1 ||
+    photographs.some(({ thresholds, corrected }) => Object.keys(thresholds).length > 0 || corrected?.some)
+  );
 }
 
 /** What keeps a photograph from being analysed: its own failure, or a key that another one was refused for. */
@@ -199,7 +211,16 @@ function added(strip: Strip, files: readonly File[]): Strip {
 }
 
 function newPhotograph(id: number, file: File, frame: Frame | null): Photograph {
-  return { id, file, frame, thumbnail: null, progress: { step: "waiting" }, thresholds: {}, cover: null };
+  return {
+    id,
+    file,
+    frame,
+    thumbnail: null,
+    progress: { step: "waiting" },
+    thresholds: {},
+    corrected: null,
+    cover: null,
+  };
 }
 
 /** The photographs of a file behind the first of them, once the server has told how many there are. */

@@ -5,10 +5,11 @@ import { en } from "@/lib/messages/en";
 import type { Photograph, Result } from "@/lib/strip";
 import { sharesOf, stateOf } from "@/lib/worklist";
 
-// The names, and what they mean, are those of `vesselrt measure`: docs/measures.md. `state` is the page's own.
+// The names, and what they mean, are those of `vesselrt measure`: docs/measures.md. `state` and `corrected` are the
+// page's own.
 const PHOTOGRAPH = ["file", "frame", "state", "width", "height"];
 const FIELD = ["field_diameter_px", "scale", "um_per_px"];
-const MODEL = ["model", "model_version", "device", "precision", "threshold"];
+const MODEL = ["model", "model_version", "device", "precision", "threshold", "corrected"];
 const DOUBTS = ["reasons", "quality", "quality_reasons", "warnings", "error"];
 const FORMULA = /^[=+\-@\t\r]/; // what spreadsheets would compute
 const NOT_COUNTED = "its pixels are not counted yet";
@@ -17,8 +18,8 @@ type Row = Readonly<Record<string, string | number | null>>;
 
 /**
  * All photographs as CSV (RFC 4180, UTF-8 with a mark for spreadsheets), a row for each. What is unknown is empty: `reasons`,
- * or of a photograph without a result `error`, tells why. `measured`: what the server has measured, by the photographs' ids. In
- * English whatever the page speaks, for programs read it too.
+ * or of a photograph without a result `error`, tells why. `measured`: what the server has measured, by the photographs' ids. `corrected` is
+ * "yes" where a person has corrected the mask. In English whatever the page speaks, for programs read it too.
  */
 export function tableOf(
   photographs: readonly Photograph[],
@@ -50,6 +51,7 @@ function rowOf(photograph: Photograph, measured: Measured | undefined): Row {
     device: result.device,
     precision: result.precision,
     threshold: thresholdOf(photograph),
+    corrected: photograph.corrected?.some ? "yes" : null,
     ...(measured && "document" in measured ? figuresOf(measured.document) : densitiesOf(photograph, measured?.why)),
     quality: result.quality?.verdict ?? null,
     quality_reasons: result.quality?.reasons.join(" ") ?? null,

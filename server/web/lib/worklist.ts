@@ -1,3 +1,4 @@
+import { type Corrected, resultAsCorrected, versionOf } from "@/lib/corrected";
 import { density } from "@/lib/probability";
 import { layersOf } from "@/lib/settings";
 import type { Photograph } from "@/lib/strip";
@@ -19,17 +20,17 @@ export function stateOf({ progress }: Photograph): State {
 }
 
 /** Of each class, or of the vessels, the share of the field of view at the photograph's thresholds; null: not known. */
-export function sharesOf({ progress, thresholds, cover }: Photograph): readonly number[] | null {
+export function sharesOf({ progress, thresholds, corrected, cover }: Photograph): readonly number[] | null {
   if (progress.step !== "done") return null;
-  const { result } = progress;
-  const layers = layersOf(result, thresholds, NO_COLOURS);
-  if (result.counts) return [density(result.counts, layers[0]!.threshold)];
-  return cover?.of === thresholdsKey(layers) ? cover.shares : null;
+  const { counts } = resultAsCorrected(progress.result, corrected);
+  const layers = layersOf(progress.result, thresholds, NO_COLOURS);
+  if (counts) return [density(counts, layers[0]!.threshold)];
+  return cover?.of === coverKey(layers, corrected) ? cover.shares : null;
 }
 
-/** Thresholds as a text that is the same where they are. */
-export function thresholdsKey(layers: readonly { readonly threshold: number }[]): string {
-  return layers.map(({ threshold }) => threshold).join();
+/** Thresholds and correction as a text that is the same where they are. */
+export function coverKey(layers: readonly { readonly threshold: number }[], corrected: Corrected | null): string {
+  return layers.map(({ threshold }) => threshold).join() + versionOf(corrected);
 }
 
 /** The same in another order; of equals, and by name, as people sort names: eye-2 before eye-10. */

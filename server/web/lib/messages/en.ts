@@ -1,5 +1,6 @@
 import type { ReactNode } from "react";
 
+import { correct } from "./correct/en";
 import { grammarOf } from "./grammar";
 import { KEEPING } from "./keeping";
 
@@ -69,11 +70,22 @@ export const en = {
     overlay: { name: "Overlays", kind: "ZIP of PNG" },
     geojson: { name: "Outlines", kind: "ZIP of GeoJSON" },
     csv: { name: "Table", kind: "CSV: density, threshold, model, warnings" },
-    preparing: { mask: "Preparing masks", overlay: "Preparing overlays", geojson: "Preparing outlines" },
+    training: { name: "Training set", kind: "ZIP of images and masks, for vesselrt train" },
+    preparing: {
+      mask: "Preparing masks",
+      overlay: "Preparing overlays",
+      geojson: "Preparing outlines",
+      training: "Preparing masks",
+    },
     saved: {
       mask: (count: number) => plural(count, { one: `${count} mask saved.`, other: `${count} masks saved.` }),
       overlay: (count: number) => plural(count, { one: `${count} overlay saved.`, other: `${count} overlays saved.` }),
       geojson: (count: number) => plural(count, { one: `${count} outline saved.`, other: `${count} outlines saved.` }),
+      training: (count: number, corrected: number) =>
+        plural(count, {
+          one: `Training set of ${count} photograph saved, ${corrected} corrected.`,
+          other: `Training set of ${count} photographs saved, ${corrected} corrected.`,
+        }),
       csv: "Table saved.",
     },
     missing: (names: string) => `The server made none of ${names}.`,
@@ -146,6 +158,7 @@ export const en = {
     colourOf: (name: string) => `Colour of ${name}`,
     show: (name: string) => `Show ${name}`,
   },
+  correct: correct({ number, plural }),
   download: {
     title: "Download",
     mask: "Mask",
@@ -185,6 +198,7 @@ export const en = {
     title: "Keys and gestures",
     close: "Close",
     gestures: "Wheel or pinch to zoom, drag to move, double click for 100 % and back.",
+    drawing: "While correcting: one finger or a pen draws, two fingers or the middle mouse button move the picture.",
     singleKeys: "Single keys are shortcuts",
     rule: "A pixel is vessel where its probability reaches the threshold.",
     density:
@@ -192,7 +206,7 @@ export const en = {
     medical: "Not a medical device: not for diagnosis or treatment.",
     sample: "Sample photograph: Häggström, CC0.",
     licences: (link: (text: string) => ReactNode): ReactNode => [link("Licences"), " of what this page is made with."],
-    keys: { enter: "Enter", escape: "Esc", delete: "Delete", undo: "Ctrl Z" },
+    keys: { enter: "Enter", escape: "Esc", delete: "Delete", undo: "Ctrl Z", redo: "Ctrl Shift Z", space: "Space" },
     does: {
       step: "Threshold down, up by 0.01",
       leap: "Threshold down, up by 0.1",
@@ -211,6 +225,12 @@ export const en = {
       undo: "Undo",
       add: "Add photographs",
       save: "Download the mask",
+      correct: "Correct the mask, and end that",
+      tools: "Brush, eraser, fill a gap",
+      brushSize: "While correcting: brush smaller, larger",
+      brushDown: "Put the brush down, lift it; arrow keys move it, with Shift by a pixel",
+      clean: "Remove specks, fill holes",
+      redo: "Do again",
       help: "This help",
     },
   },
