@@ -5,7 +5,7 @@ import type { SaveAll, Saving } from "@/hooks/useSaveAll";
 
 import styles from "./SaveMenu.module.css";
 
-const WAYS: readonly Saving[] = ["mask", "overlay", "geojson", "csv", "measured", "pdf"];
+const WAYS: readonly Saving[] = ["mask", "overlay", "geojson", "training", "csv", "measured", "pdf"];
 
 interface Props {
   readonly saving: SaveAll;

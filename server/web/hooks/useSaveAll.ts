@@ -11,8 +11,9 @@ import { filesOfAll } from "@/lib/saveAll";
 import type { Settings } from "@/lib/settings";
 import type { Photograph } from "@/lib/strip";
 import { tableOf } from "@/lib/table";
+import { trainingSetOf } from "@/lib/trainingSet";
 
-export type Saving = Exclude<Format, "svg"> | "csv" | "measured" | "pdf";
+export type Saving = Exclude<Format, "svg"> | "training" | "csv" | "measured" | "pdf";
 
 export interface SaveAll {
   /** Hands files of all photographs that have a result to the browser's downloads. One at a time. */
@@ -23,7 +24,7 @@ export interface SaveAll {
   readonly said: string;
 }
 
-const NAMES = { mask: "masks", overlay: "overlays", geojson: "outlines" } as const; // of files
+const NAMES = { mask: "masks", overlay: "overlays", geojson: "outlines", training: "training" } as const; // of files
 
 export function useSaveAll(photographs: readonly Photograph[], settings: Settings): SaveAll {
   const running = useRef<AbortController | null>(null);
@@ -34,11 +35,18 @@ export function useSaveAll(photographs: readonly Photograph[], settings: Setting
   const all = photographs.filter(({ progress }) => progress.step === "done").length;
 
   const saveFiles = async (format: keyof typeof NAMES, tell: (count: number) => void, signal: AbortSignal) => {
-    const { zips, failed } = await filesOfAll(photographs, format, settings, tell, signal);
+    const { zips, failed } =
+      format === "training"
+        ? await trainingSetOf(photographs, settings, tell, signal)
+        : await filesOfAll(photographs, format, settings, tell, signal);
+    const corrected = photographs.filter((one) => one.corrected?.some).length;
     for (const [number, zip] of zips.entries())
       save(zip, `vessels-${NAMES[format]}${number ? `-${number + 1}` : ""}.zip`);
     const missing = failed.join(", ");
-    say(({ saveAll }) => saveAll.saved[format](all - failed.length) + (missing && ` ${saveAll.missing(missing)}`));
+    say(
+      ({ saveAll }) =>
+        saveAll.saved[format](all - failed.length, corrected) + (missing && ` ${saveAll.missing(missing)}`),
+    );
   };
   const saveMeasured = async (tell: (count: number) => void, signal: AbortSignal) => {
     const measured = await measureAll(photographs, tell, signal);

@@ -1,4 +1,7 @@
 import { type Format, predictBatch, queryOf } from "@/lib/api";
+import { predictCorrected } from "@/lib/corrected";
+import { crcOfFile } from "@/lib/crc";
+import { ApiError } from "@/lib/errors";
 import { nameOf } from "@/lib/frames";
 import { layersOf, type Settings } from "@/lib/settings";
 import type { Photograph } from "@/lib/strip";
@@ -18,8 +21,8 @@ export interface Saved {
 
 /**
  * The files of a format of all photographs that have a result, each at its thresholds, as the server writes them. Few requests
- * are made, of several photographs each. `onDone` is called with how many are there. Rejects with ApiError, or the signal's
- * reason.
+ * are made, of several photographs each; one for each that a person has corrected. `onDone` is called with how many are there.
+ * Rejects with ApiError, or the signal's reason.
  */
 export async function filesOfAll(
   photographs: readonly Photograph[],
@@ -28,10 +31,52 @@ export async function filesOfAll(
   onDone: (count: number) => void,
   signal?: AbortSignal,
 ): Promise<Saved> {
-  const found = new Map<number, ZipEntry>();
   const done = photographs.filter(({ progress }) => progress.step === "done");
+  const found = await fileOfEach(done, format, settings, onDone, { signal });
+  return savedOf(
+    done.flatMap(({ id }) => found.get(id) ?? []),
+    done.filter(({ id }) => !found.has(id)),
+  );
+}
+
+/** Files to save, with names that no file system takes for one, and what is missing among them. */
+export function savedOf(entries: readonly ZipEntry[], missing: readonly Photograph[]): Saved {
+  return {
+    zips: portions(distinct(entries)).map((some) => zipOf(some)),
+    failed: missing.map(nameOf),
+  };
+}
+
+interface EachOptions {
+  /** The class that is in the files; left out: all that are shown. */
+  readonly only?: string | undefined;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** The file of each photograph that has a result, by its number. Rejects as `filesOfAll` does. */
+export async function fileOfEach(
+  photographs: readonly Photograph[],
+  format: Format,
+  settings: Settings,
+  onDone: (count: number) => void,
+  { only, signal }: EachOptions,
+): Promise<ReadonlyMap<number, ZipEntry>> {
+  const found = new Map<number, ZipEntry>();
+  const [corrected, plain] = [true, false].map((some) =>
+    photographs.filter((one) => (one.corrected?.some ?? false) === some),
+  ) as [Photograph[], Photograph[]];
   let count = 0;
-  for (const { query, members } of requestsFor(done, settings)) {
+  for (const photograph of corrected) {
+    const made = await correctedFile(photograph, format, settings, { only, signal }).catch((error: unknown) => {
+      signal?.throwIfAborted();
+      // What the server refuses is missing; where it can't be reached the others would be missing too.
+      if (error instanceof ApiError && error.type === "Unreachable") throw error;
+      return null;
+    });
+    if (made) found.set(photograph.id, made);
+    onDone(++count);
+  }
+  for (const { query, members } of requestsFor(plain, settings, only)) {
     const zip = await predictBatch(
       members.map(({ file }) => file),
       { format, ...query },
@@ -46,11 +91,20 @@ export async function filesOfAll(
     count += members.length;
     onDone(count);
   }
-  const entries = done.flatMap(({ id }) => found.get(id) ?? []);
-  return {
-    zips: portions(distinct(entries)).map((some) => zipOf(some)),
-    failed: done.filter(({ id }) => !found.has(id)).map(nameOf),
-  };
+  return found;
+}
+
+async function correctedFile(
+  { file, frame, progress, thresholds, corrected }: Photograph,
+  format: Format,
+  settings: Settings,
+  { only, signal }: EachOptions,
+): Promise<ZipEntry | null> {
+  if (progress.step !== "done") return null;
+  const look = { layers: layersOf(progress.result, thresholds, settings), opacity: settings.opacity };
+  const options = { signal, frame: frame?.number, ...(only !== undefined && { only }) };
+  const made = await predictCorrected(file, format, look, corrected, options);
+  return { name: made.name, crc: await crcOfFile(made.file), content: made.file };
 }
 
 interface BatchRequest {
@@ -59,14 +113,14 @@ interface BatchRequest {
 }
 
 /** Photographs of the same thresholds, and of the same place in their files, go together, as many as one request may hold. */
-export function requestsFor(photographs: readonly Photograph[], settings: Settings): BatchRequest[] {
+export function requestsFor(photographs: readonly Photograph[], settings: Settings, only?: string): BatchRequest[] {
   const open = new Map<string, BatchRequest & { bytes: number }>();
   const requests: BatchRequest[] = [];
   for (const photograph of photographs) {
     const { progress, thresholds, file, frame } = photograph;
     if (progress.step !== "done") continue;
     const look = { layers: layersOf(progress.result, thresholds, settings), opacity: settings.opacity };
-    const query = { ...queryOf(look), ...(frame && { frame: String(frame.number) }) };
+    const query = { ...queryOf(look, only), ...(frame && { frame: String(frame.number) }) };
     const key = JSON.stringify(query);
     let request = open.get(key);
     if (!request || request.members.length === MOST_FILES || request.bytes + file.size > MOST_BYTES) {
