@@ -46,6 +46,7 @@ export default defineConfig({
         "dicom",
         "unsure",
         "undo",
+        "correct",
         "series",
         "trouble",
         "screens",

@@ -11,7 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
+import cv2
 import httpx
+import numpy as np
 import pytest
 import uvicorn
 from prometheus_client.parser import text_string_to_metric_families
@@ -55,6 +57,9 @@ def address() -> Iterator[str]:
 def folder(tmp_path: Path, fundus_jpeg: bytes, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("photo", "left", "right"):
         (tmp_path / f"{name}.jpg").write_bytes(fundus_jpeg)
+    photo = cv2.imdecode(np.frombuffer(fundus_jpeg, np.uint8), cv2.IMREAD_GRAYSCALE)
+    assert photo is not None
+    cv2.imwrite(str(tmp_path / "mask.png"), cv2.threshold(photo, 90, 255, cv2.THRESH_BINARY)[1])
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -2,7 +2,7 @@ import { useState } from "react";
 
 import { useMessages } from "@/hooks/useMessages";
 import { type Format, type Look, queryOf } from "@/lib/api";
-import { type Corrected, predictCorrected, versionOf } from "@/lib/corrected";
+import { predictCorrected, versionOf } from "@/lib/corrected";
 import { adviceOf, trouble } from "@/lib/errors";
 import { save } from "@/lib/files";
 import type { Saying } from "@/lib/messages";

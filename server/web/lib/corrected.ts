@@ -29,10 +29,10 @@ export function insideFor(result: Result): Uint8Array | null {
   return result.counts && result.outlines.length ? insideOf(result.outlines, result) : null;
 }
 
-/** A correction after a change. */
-export function correctedBy(correction: Correction, before: Corrected | null): Corrected {
-  const { counts, marks } = correction;
-  return { correction, version: (before?.version ?? 0) + 1, counts, some: marks.count > 0 };
+/** A correction as it is now. */
+export function correctedBy(correction: Correction): Corrected {
+  const { version, counts, marks } = correction;
+  return { correction, version, counts, some: marks.count > 0 };
 }
 
 /** A result with the figures of its corrected map. */

@@ -27,6 +27,8 @@ interface Attached {
  */
 export class Correction implements Edits {
   readonly marks: Marks;
+  /** Another number after each change. */
+  version = 0;
   private done: Step[] = [];
   private undone: Step[] = [];
   private open: Step | null = null;
@@ -147,6 +149,7 @@ export class Correction implements Edits {
 
   /** Runs of marks of any class, as they are. */
   write(runs: Iterable<Run>): void {
+    this.version++;
     let [left, top, right, bottom] = [Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY, 0, 0];
     for (const run of runs) {
       this.writeRun(run);

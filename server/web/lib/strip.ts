@@ -149,10 +149,8 @@ export function reduceStrip(strip: Strip, action: StripAction): Strip {
       return arranged({ ...strip, sort: action.by });
     case "thresholds":
       return changed(strip, action.id, { thresholds: action.thresholds });
-    case "corrected": {
-      const before = strip.photographs.find(({ id }) => id === action.id)?.corrected ?? null;
-      return changed(strip, action.id, { corrected: correctedBy(action.correction, before) });
-    }
+    case "corrected":
+      return changed(strip, action.id, { corrected: correctedBy(action.correction) });
     case "apply":
       return applied(strip, action.thresholds);
     case "remove":

@@ -48,3 +48,5 @@ export const correct = ({ number, plural }: Grammar) => ({
   },
   dismiss: "Dismiss",
 });
+
+export type CorrectWords = ReturnType<typeof correct>;
