@@ -120,7 +120,7 @@ test("what is painted and erased is on the screen, in the density and in every f
   const query = new URLSearchParams({ format: "json", threshold: "0.5" });
   const answer = await page.request.post(`/predict?${query}`, { multipart: { ...files, correction } });
   const { statistics } = await answer.json();
-  await expect(density(page)).toHaveText((100 * statistics.vessel_density).toFixed(1));
+  await expect(density(page)).toHaveText(`${(100 * statistics.vessel_density).toFixed(1)} %`);
 });
 
 test("what was painted stays when the threshold moves; undo and redo go through all steps, a discard too", async ({

@@ -153,7 +153,7 @@ test("a table of all is saved: what spreadsheets read, with what failed and why"
   expect(name).toBe("vessels.csv");
   const [head, ...rows] = content.toString("utf8").replace("\ufeff", "").trim().split("\r\n");
   expect(head).toBe(
-    "file,state,width,height,model,model_version,device,precision,threshold,density," +
+    "file,state,width,height,model,model_version,device,precision,threshold,corrected,density," +
       "reasons,quality,quality_reasons,warnings,error",
   );
   const { statistics } = JSON.parse(String(await fromApi(page, "json", 0.5)));
@@ -161,12 +161,12 @@ test("a table of all is saved: what spreadsheets read, with what failed and why"
   const good = rows.find((row) => row.startsWith("eye-10.jpg"))!.split(",");
   expect(good.slice(1, 4)).toEqual(["done", "900", "900"]);
   expect(good.slice(4, 9)).toEqual([health.model, health.model_version, health.device, health.precision, "0.5"]);
-  expect(Number(good[9])).toBeCloseTo(statistics.vessel_density, 12);
-  expect(good.slice(10)).toEqual(["", "good", "", "", ""]);
+  expect(Number(good[10])).toBeCloseTo(statistics.vessel_density, 12);
+  expect(good.slice(11)).toEqual(["", "good", "", "", ""]);
   const doubtful = rows.find((row) => row.startsWith("eye-2.tif"))!;
   expect(doubtful).toContain("eye-2.tif,check,");
   expect(doubtful).toContain("blurred");
-  expect(rows.find((row) => row.startsWith("notes.pdf"))).toMatch(/,failed,{13}This file could not be opened/);
+  expect(rows.find((row) => row.startsWith("notes.pdf"))).toMatch(/,failed,{14}This file could not be opened/);
 });
 
 test("the menu of Save all is one: arrows, Escape, and nothing to save is told", async ({ page }) => {

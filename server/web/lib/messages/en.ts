@@ -208,7 +208,7 @@ export const en = {
     licences: (link: (text: string) => ReactNode): ReactNode => [link("Licences"), " of what this page is made with."],
     keys: { enter: "Enter", escape: "Esc", delete: "Delete", undo: "Ctrl Z", redo: "Ctrl Shift Z", space: "Space" },
     does: {
-      step: "Threshold down, up by 0.01",
+      step: "Threshold down, up by 0.01; while correcting, the brush smaller, larger",
       leap: "Threshold down, up by 0.1",
       reset: "The model’s own threshold",
       view: "Vessels, original, mask, probability. O held: the original for that long",
@@ -227,7 +227,6 @@ export const en = {
       save: "Download the mask",
       correct: "Correct the mask, and end that",
       tools: "Brush, eraser, fill a gap",
-      brushSize: "While correcting: brush smaller, larger",
       brushDown: "Put the brush down, lift it; arrow keys move it, with Shift by a pixel",
       clean: "Remove specks, fill holes",
       redo: "Do again",
