@@ -1,3 +1,4 @@
+import { correct } from "./correct/ar";
 import type { Messages } from "./en";
 import { grammarOf } from "./grammar";
 import { KEEPING } from "./keeping";
@@ -97,7 +98,9 @@ export const ar: Messages = {
     overlay: { name: "الصور المركّبة", kind: "ملف ZIP من صور PNG" },
     geojson: { name: "حدود الأوعية", kind: "ملف ZIP من GeoJSON" },
     csv: { name: "جدول", kind: "ملف CSV: الكثافة والعتبة والنموذج والتنبيهات" },
+    training: { name: "مجموعة تدريب", kind: "ملف ZIP من الصور والأقنعة، لأمر vesselrt train" },
     preparing: {
+      training: "جارٍ تحضير الأقنعة",
       mask: "جارٍ تحضير الأقنعة",
       overlay: "جارٍ تحضير الصور المركّبة",
       geojson: "جارٍ تحضير حدود الأوعية",
@@ -106,6 +109,8 @@ export const ar: Messages = {
       mask: (count) => `تم حفظ ${counted(count, MASKS)}.`,
       overlay: (count) => `تم حفظ ${counted(count, OVERLAYS)}.`,
       geojson: (count) => `تم حفظ ${counted(count, OUTLINES)}.`,
+      training: (count, corrected = 0) =>
+        `تم حفظ مجموعة التدريب. عدد الصور: ${number(count)}، المصحَّح منها: ${number(corrected)}.`,
       csv: "تم حفظ الجدول.",
     },
     missing: (names) => `لم يُنشئ الخادم ملفًا لـ ${isolated(names)}.`,
@@ -174,6 +179,7 @@ export const ar: Messages = {
     colourOf: (name) => `لون ${isolated(name)}`,
     show: (name) => `إظهار ${isolated(name)}`,
   },
+  correct: correct(number),
   download: {
     title: "تنزيل",
     mask: "القناع",
@@ -212,15 +218,16 @@ export const ar: Messages = {
     title: "المفاتيح والإيماءات",
     close: "إغلاق",
     gestures: "عجلة الفأرة أو إصبعان للتكبير، والسحب للتحريك، والنقر المزدوج للحجم 100% والعودة.",
+    drawing: "أثناء التصحيح: إصبع واحد أو قلم يرسم، وإصبعان أو زر الفأرة الأوسط يحركان الصورة.",
     singleKeys: "المفاتيح المفردة اختصارات",
     rule: "يُعدّ البكسل وعاءً إذا بلغ احتماله العتبة.",
     density: "الكثافة هي نسبة الأوعية من منطقة التصوير؛ ويتعرّف الخادم على هذه المنطقة من الحافة الداكنة للصورة.",
     medical: "ليس جهازًا طبيًا: غير مخصص للتشخيص أو العلاج.",
     sample: `صورة المثال: ${ltr("Häggström, CC0")}.`,
     licences: (link) => [link("تراخيص"), " مكوّنات هذه الصفحة."],
-    keys: { enter: "Enter", escape: "Esc", delete: "Delete", undo: "Ctrl Z" },
+    keys: { enter: "Enter", escape: "Esc", delete: "Delete", undo: "Ctrl Z", redo: "Ctrl Shift Z", space: "Space" },
     does: {
-      step: "خفض العتبة أو رفعها بمقدار 0.01",
+      step: "خفض العتبة أو رفعها بمقدار 0.01؛ وأثناء التصحيح تصغير الفرشاة وتكبيرها",
       leap: "خفض العتبة أو رفعها بمقدار 0.1",
       reset: "عتبة النموذج",
       view: "الأوعية، الأصل، القناع، الاحتمال. مع إبقاء O مضغوطًا: الأصل ما دام مضغوطًا",
@@ -237,6 +244,11 @@ export const ar: Messages = {
       undo: "تراجع",
       add: "إضافة صور",
       save: "تنزيل القناع",
+      correct: "تصحيح القناع وإنهاء التصحيح",
+      tools: "فرشاة، ممحاة، ملء فجوة",
+      brushDown: "إنزال الفرشاة ورفعها؛ الأسهم تحركها، ومع Shift بكسلًا واحدًا",
+      clean: "إزالة البقع، ملء الثقوب",
+      redo: "إعادة",
       help: "هذه المساعدة",
     },
   },

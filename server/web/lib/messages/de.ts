@@ -1,3 +1,4 @@
+import { correct } from "./correct/de";
 import type { Messages } from "./en";
 import { grammarOf } from "./grammar";
 import { KEEPING } from "./keeping";
@@ -68,7 +69,9 @@ export const de: Messages = {
     overlay: { name: "Überlagerungen", kind: "PNG im ZIP" },
     geojson: { name: "Umrisse", kind: "GeoJSON im ZIP" },
     csv: { name: "Tabelle", kind: "CSV: Dichte, Schwellenwert, Modell, Hinweise" },
+    training: { name: "Trainingsdatensatz", kind: "ZIP mit Bildern und Masken, für vesselrt train" },
     preparing: {
+      training: "Masken werden vorbereitet",
       mask: "Masken werden erstellt",
       overlay: "Überlagerungen werden erstellt",
       geojson: "Umrisse werden erstellt",
@@ -79,6 +82,8 @@ export const de: Messages = {
         plural(count, { one: `${count} Überlagerung gespeichert.`, other: `${count} Überlagerungen gespeichert.` }),
       geojson: (count) =>
         plural(count, { one: `${count} Umrissdatei gespeichert.`, other: `${count} Umrissdateien gespeichert.` }),
+      training: (count, corrected = 0) =>
+        `Trainingsdatensatz mit ${number(count)} Aufnahmen gespeichert, davon ${number(corrected)} korrigiert.`,
       csv: "Tabelle gespeichert.",
     },
     missing: (names) => `Keine Datei vom Server für ${names}.`,
@@ -152,6 +157,7 @@ export const de: Messages = {
     colourOf: (name) => `Farbe von ${name}`,
     show: (name) => `${name} anzeigen`,
   },
+  correct: correct(number),
   download: {
     title: "Herunterladen",
     mask: "Maske",
@@ -191,6 +197,8 @@ export const de: Messages = {
     title: "Tasten und Gesten",
     close: "Schließen",
     gestures: "Mausrad oder zwei Finger zum Zoomen, Ziehen zum Verschieben, Doppelklick für 100 % und zurück.",
+    drawing:
+      "Beim Korrigieren: Ein Finger oder Stift zeichnet, zwei Finger oder die mittlere Maustaste bewegen das Bild.",
     singleKeys: "Einzelne Tasten sind Kurzbefehle",
     rule: "Ein Pixel gilt als Gefäß, wenn seine Wahrscheinlichkeit den Schwellenwert erreicht.",
     density:
@@ -198,9 +206,16 @@ export const de: Messages = {
     medical: "Kein Medizinprodukt: nicht für Diagnose oder Behandlung.",
     sample: "Beispielaufnahme: Häggström, CC0.",
     licences: (link) => [link("Lizenzen"), " der Bestandteile dieser Seite."],
-    keys: { enter: "Eingabe", escape: "Esc", delete: "Entf", undo: "Strg Z" },
+    keys: {
+      enter: "Eingabe",
+      escape: "Esc",
+      delete: "Entf",
+      undo: "Strg Z",
+      redo: "Strg Umschalt Z",
+      space: "Leertaste",
+    },
     does: {
-      step: "Schwellenwert um 0,01 senken, erhöhen",
+      step: "Schwellenwert um 0,01 senken, erhöhen; beim Korrigieren Pinsel kleiner, größer",
       leap: "Schwellenwert um 0,1 senken, erhöhen",
       reset: "Schwellenwert des Modells",
       view: "Gefäße, Original, Maske, Wahrscheinlichkeit. O gehalten: so lange das Original",
@@ -217,6 +232,11 @@ export const de: Messages = {
       undo: "Rückgängig",
       add: "Aufnahmen hinzufügen",
       save: "Maske herunterladen",
+      correct: "Maske korrigieren und das beenden",
+      tools: "Pinsel, Radierer, Lücke füllen",
+      brushDown: "Pinsel aufsetzen, abheben; Pfeiltasten bewegen ihn, mit Umschalt um ein Pixel",
+      clean: "Flecken entfernen, Löcher füllen",
+      redo: "Wiederholen",
       help: "Diese Hilfe",
     },
   },

@@ -81,7 +81,7 @@ export const en = {
       mask: (count: number) => plural(count, { one: `${count} mask saved.`, other: `${count} masks saved.` }),
       overlay: (count: number) => plural(count, { one: `${count} overlay saved.`, other: `${count} overlays saved.` }),
       geojson: (count: number) => plural(count, { one: `${count} outline saved.`, other: `${count} outlines saved.` }),
-      training: (count: number, corrected: number) =>
+      training: (count: number, corrected = 0) =>
         plural(count, {
           one: `Training set of ${count} photograph saved, ${corrected} corrected.`,
           other: `Training set of ${count} photographs saved, ${corrected} corrected.`,

@@ -1,3 +1,4 @@
+import { correct } from "./correct/es";
 import type { Messages } from "./en";
 import { grammarOf } from "./grammar";
 import { KEEPING } from "./keeping";
@@ -65,7 +66,9 @@ export const es: Messages = {
     overlay: { name: "Superposiciones", kind: "ZIP de PNG" },
     geojson: { name: "Contornos", kind: "ZIP de GeoJSON" },
     csv: { name: "Tabla", kind: "CSV: densidad, umbral, modelo, avisos" },
+    training: { name: "Conjunto de entrenamiento", kind: "ZIP de imágenes y máscaras, para vesselrt train" },
     preparing: {
+      training: "Preparando máscaras",
       mask: "Preparando máscaras",
       overlay: "Preparando superposiciones",
       geojson: "Preparando contornos",
@@ -75,6 +78,8 @@ export const es: Messages = {
       overlay: (count) => counted(count, `${count} superposición guardada.`, `${count} superposiciones guardadas.`),
       geojson: (count) =>
         counted(count, `${count} archivo de contornos guardado.`, `${count} archivos de contornos guardados.`),
+      training: (count, corrected = 0) =>
+        `Conjunto de entrenamiento guardado. Fotografías: ${number(count)}, corregidas: ${number(corrected)}.`,
       csv: "Tabla guardada.",
     },
     missing: (names) => `El servidor no entregó ningún archivo de ${names}.`,
@@ -142,6 +147,7 @@ export const es: Messages = {
     colourOf: (name) => `Color de ${name}`,
     show: (name) => `Mostrar ${name}`,
   },
+  correct: correct(number),
   download: {
     title: "Descargar",
     mask: "Máscara",
@@ -180,6 +186,7 @@ export const es: Messages = {
     title: "Teclas y gestos",
     close: "Cerrar",
     gestures: "Rueda o dos dedos para acercar, arrastrar para mover, doble clic para 100 % y volver.",
+    drawing: "Al corregir: un dedo o un lápiz dibuja; dos dedos o el botón central del ratón mueven la imagen.",
     singleKeys: "Las teclas sueltas son atajos",
     rule: "Un píxel es vaso si su probabilidad alcanza el umbral.",
     density:
@@ -187,9 +194,9 @@ export const es: Messages = {
     medical: "No es un dispositivo médico: no apto para diagnóstico ni tratamiento.",
     sample: "Imagen de ejemplo: Häggström, CC0.",
     licences: (link) => [link("Licencias"), " de los componentes de esta página."],
-    keys: { enter: "Intro", escape: "Esc", delete: "Supr", undo: "Ctrl Z" },
+    keys: { enter: "Intro", escape: "Esc", delete: "Supr", undo: "Ctrl Z", redo: "Ctrl Mayús Z", space: "Espacio" },
     does: {
-      step: "Bajar, subir el umbral 0,01",
+      step: "Bajar, subir el umbral 0,01; al corregir, pincel más pequeño, más grande",
       leap: "Bajar, subir el umbral 0,1",
       reset: "Umbral del modelo",
       view: "Vasos, original, máscara, probabilidad. O mantenida: el original mientras tanto",
@@ -206,6 +213,11 @@ export const es: Messages = {
       undo: "Deshacer",
       add: "Añadir imágenes",
       save: "Descargar la máscara",
+      correct: "Corregir la máscara y terminar",
+      tools: "Pincel, borrador, rellenar un hueco",
+      brushDown: "Apoyar el pincel, levantarlo; las flechas lo mueven, con Mayús un píxel",
+      clean: "Quitar motas, rellenar huecos",
+      redo: "Rehacer",
       help: "Esta ayuda",
     },
   },

@@ -1,3 +1,4 @@
+import { correct } from "./correct/zh";
 import type { Messages } from "./en";
 import { grammarOf } from "./grammar";
 import { KEEPING } from "./keeping";
@@ -55,11 +56,14 @@ export const zh: Messages = {
     overlay: { name: "叠加图", kind: "ZIP（PNG）" },
     geojson: { name: "轮廓", kind: "ZIP（GeoJSON）" },
     csv: { name: "表格", kind: "CSV：密度、阈值、模型、提示" },
-    preparing: { mask: "正在生成掩膜", overlay: "正在生成叠加图", geojson: "正在生成轮廓" },
+    training: { name: "训练集", kind: "图像与掩膜的 ZIP，供 vesselrt train 使用" },
+    preparing: { training: "正在生成掩膜", mask: "正在生成掩膜", overlay: "正在生成叠加图", geojson: "正在生成轮廓" },
     saved: {
       mask: (count) => `已保存 ${count} 个掩膜。`,
       overlay: (count) => `已保存 ${count} 张叠加图。`,
       geojson: (count) => `已保存 ${count} 个轮廓文件。`,
+      training: (count, corrected = 0) =>
+        `已保存 ${number(count)} 张照片的训练集，其中 ${number(corrected)} 张已修正。`,
       csv: "表格已保存。",
     },
     missing: (names) => `服务器未能生成：${names}。`,
@@ -120,6 +124,7 @@ export const zh: Messages = {
     colourOf: (name) => `${name} 的颜色`,
     show: (name) => `显示 ${name}`,
   },
+  correct: correct(number),
   download: {
     title: "下载",
     mask: "掩膜",
@@ -158,15 +163,16 @@ export const zh: Messages = {
     title: "按键与手势",
     close: "关闭",
     gestures: "滚轮或双指缩放，拖动平移，双击切换 100%。",
+    drawing: "修正时：单指或笔绘制，双指或鼠标中键移动图像。",
     singleKeys: "启用单键快捷键",
     rule: "像素的概率达到阈值即判为血管。",
     density: "密度是血管在成像区域中所占的比例；服务器根据照片的黑色边缘识别成像区域。",
     medical: "非医疗器械：不得用于诊断或治疗。",
     sample: "示例照片：Häggström，CC0。",
     licences: (link) => ["本页面所用组件的", link("许可证"), "。"],
-    keys: { enter: "Enter", escape: "Esc", delete: "Delete", undo: "Ctrl Z" },
+    keys: { enter: "Enter", escape: "Esc", delete: "Delete", undo: "Ctrl Z", redo: "Ctrl Shift Z", space: "空格" },
     does: {
-      step: "阈值降低、提高 0.01",
+      step: "阈值降低、提高 0.01；修正时画笔变小、变大",
       leap: "阈值降低、提高 0.1",
       reset: "恢复模型阈值",
       view: "血管、原图、掩膜、概率。按住 O：期间显示原图",
@@ -183,6 +189,11 @@ export const zh: Messages = {
       undo: "撤销",
       add: "添加照片",
       save: "下载掩膜",
+      correct: "修正掩膜、结束修正",
+      tools: "画笔、橡皮擦、填充空隙",
+      brushDown: "落下、抬起画笔；方向键移动，加 Shift 移动一个像素",
+      clean: "去除斑点、填充孔洞",
+      redo: "重做",
       help: "本帮助",
     },
   },
