@@ -319,9 +319,9 @@ test("a training set has the photographs as they came, and their masks, correcte
     ["left", await vesselPixels(corrected)],
     ["right", await vesselPixels(files.get("masks/right.png")!)],
   ]);
-  const [head, left, right] = (await save(/Table/)).toString("utf8").replace("\ufeff", "").trim().split("\r\n");
-  expect(head).toMatch(/,corrected$/);
-  expect([left, right].map((row) => row!.split(",").at(-1))).toEqual(["yes", ""]);
+  const [head, left, right] = (await save(/Table CSV/)).toString("utf8").replace("\ufeff", "").trim().split("\r\n");
+  const column = head!.split(",").indexOf("corrected");
+  expect([left, right].map((row) => row!.split(",")[column])).toEqual(["yes", ""]);
 });
 
 for (const [where, viewport, media] of [

@@ -143,15 +143,17 @@ export interface MeasuredDocument {
   };
 }
 
-/** Asks for the figures of a photograph's vessels at a threshold. Rejects with ApiError, or the signal's reason. */
+/** Asks for the figures of a photograph's vessels, as corrected, at a threshold. Rejects with ApiError, or the signal's reason. */
 export async function predictMeasured(
   photograph: File,
   threshold: string,
   frame: Frame | null,
+  correction: Blob | null,
   signal: AbortSignal,
 ): Promise<MeasuredDocument> {
   const form = new FormData();
   form.append("image", photograph);
+  if (correction) form.append("correction", correction, "correction.png");
   const which = frame && { frame: String(frame.number) };
   const query = { format: "json", measure: "true", threshold, ...which };
   return (await post("predict", form, query, "application/json", signal)).json() as Promise<MeasuredDocument>;

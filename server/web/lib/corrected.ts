@@ -1,9 +1,9 @@
 import { type Format, type Look, type Prediction, type PredictOptions, predictFile } from "@/lib/api";
 import { Correction } from "@/lib/correction";
-import { PAINTED } from "@/lib/correctionMarks";
+import { type Mark, PAINTED } from "@/lib/correctionMarks";
 import { ApiError } from "@/lib/errors";
 import { insideOf } from "@/lib/field";
-import { greyPng } from "@/lib/png";
+import { type Grey, greyPng } from "@/lib/png";
 import type { Histogram } from "@/lib/probability";
 import type { Result } from "@/lib/strip";
 
@@ -40,9 +40,47 @@ export function resultAsCorrected(result: Result, corrected: Corrected | null): 
   return corrected?.some ? { ...result, counts: result.counts && corrected.counts } : result;
 }
 
+/** The maps of a photograph's classes with what was corrected in them; where nothing was, the same. */
+export function correctedMaps(own: readonly Grey[], corrected: Corrected | null): readonly Grey[] {
+  return corrected?.some ? corrected.correction.applied(own) : own;
+}
+
 /** What a correction is called where something was made of it. */
 export function versionOf(corrected: Corrected | null): string {
   return corrected?.some ? ` corrected ${corrected.version}` : "";
+}
+
+/** A correction as plain data: what is marked, without the steps that led to it. */
+export interface PlainCorrection {
+  /** Row, first pixel, the pixel after the last, and mark of each run. */
+  readonly runs: Uint32Array;
+  readonly counts: Histogram | null;
+}
+
+const plain = new WeakMap<Corrected, PlainCorrection>();
+
+/** The same for the same; null: nothing is marked. */
+export function plainOf(corrected: Corrected | null): PlainCorrection | null {
+  if (!corrected?.some) return null;
+  const before = plain.get(corrected);
+  if (before) return before;
+  const runs = [...corrected.correction.marks.runs()].flatMap(({ row, from, to, mark }) => [row, from, to, mark]);
+  const made = { runs: Uint32Array.from(runs), counts: corrected.counts };
+  plain.set(corrected, made);
+  return made;
+}
+
+/** The correction of a result that `plainOf` has made plain. */
+export function correctedFrom(kept: PlainCorrection, result: Result): Corrected {
+  const correction = correctionFor({ ...result, counts: result.counts && kept.counts });
+  const { runs } = kept;
+  for (let place = 0; place < runs.length; place += 4) {
+    const [row, from, to, mark] = runs.subarray(place, place + 4) as unknown as [number, number, number, Mark];
+    correction.marks.set({ row, from, to, mark }, () => undefined);
+  }
+  const corrected = correctedBy(correction);
+  plain.set(corrected, kept);
+  return corrected;
 }
 
 const AS_THE_MODEL = 128;

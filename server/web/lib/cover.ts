@@ -1,5 +1,5 @@
 import { densities, type Layer, type Maps } from "@/lib/classes";
-import type { Corrected } from "@/lib/corrected";
+import { type Corrected, correctedMaps } from "@/lib/corrected";
 import { winnerOf } from "@/lib/coverage";
 import { mapOf, mapsOf } from "@/lib/decoded";
 import { insideOf } from "@/lib/field";
@@ -15,8 +15,7 @@ export const REDUCED = 640;
 /** The vessels of a result, as the worklist lays them over the reduced copy. `layers`: of all its classes. */
 export async function coverOf(result: Result, layers: readonly Layer[], corrected: Corrected | null): Promise<Cover> {
   const { exclusive, outlines, width, height } = result;
-  const own = mapsOf(await mapOf(result.map), layers.length);
-  const maps = corrected?.some ? corrected.correction.applied(own) : own;
+  const maps = correctedMaps(mapsOf(await mapOf(result.map), layers.length), corrected);
   const size = { width: REDUCED, height: Math.max(1, Math.round((REDUCED * height) / width)) };
   const shares = await vesselShares(
     { maps, exclusive },

@@ -1,11 +1,14 @@
+import { correctedFrom, type PlainCorrection, plainOf } from "@/lib/corrected";
 import type { Photograph, Progress, Strip } from "@/lib/strip";
 import { type Sort, sortedBy } from "@/lib/worklist";
 
 /**
  * What is kept of a photograph in this browser: all of it but what is made again from the rest. Whatever else a photograph
- * gets, such as a correction, is kept with it, as far as it is plain data and blobs.
+ * gets is kept with it, as far as it is plain data and blobs. A correction is made plain.
  */
-export type Kept = Omit<Photograph, "id" | "key" | "thumbnail" | "cover">;
+export type Kept = Omit<Photograph, "id" | "key" | "thumbnail" | "cover" | "corrected"> & {
+  readonly correction?: PlainCorrection | null; // what was kept before there were corrections has none
+};
 
 /** Raise it where what is kept of a photograph gets another shape: what an earlier page has kept is then dropped. */
 const VERSION = 1;
@@ -16,7 +19,8 @@ const SORTED = "vesselrt-keep";
 
 const WAITING: Progress = { step: "waiting" };
 
-export function keptOf({ id, key, thumbnail, cover, ...kept }: Photograph): Kept {
+export function keptOf({ id, key, thumbnail, cover, corrected, ...rest }: Photograph): Kept {
+  const kept = { ...rest, correction: plainOf(corrected) };
   return kept.progress.step === "working" ? { ...kept, progress: WAITING } : kept;
 }
 
@@ -32,11 +36,17 @@ export function restored(strip: Strip, kept: ReadonlyMap<string, Kept>, sort: So
   const here = new Set(strip.photographs.map(({ key }) => key));
   const back = [...kept]
     .filter(([key]) => !here.has(key))
-    .map(([key, one], index) => ({ ...one, key, id: strip.nextId + index, thumbnail: null, cover: null }));
+    .map(([key, one], index) => photographOf(one, key, strip.nextId + index));
   const photographs = sortedBy(sort, [...strip.photographs, ...back]);
   const screen = photographs.length > 1 ? "worklist" : strip.screen;
   const selected = strip.selected ?? photographs[0]!.id;
   return { ...strip, photographs, sort, screen, selected, nextId: strip.nextId + back.length };
+}
+
+function photographOf({ correction, ...kept }: Kept, key: string, id: number): Photograph {
+  const { progress } = kept;
+  const corrected = correction && progress.step === "done" ? correctedFrom(correction, progress.result) : null;
+  return { ...kept, key, id, thumbnail: null, cover: null, corrected };
 }
 
 /** How photographs are sorted that are kept; null where none are, or the browser forbids it. */

@@ -1,5 +1,6 @@
 import { patiently } from "@/lib/analyse";
 import { type MeasuredDocument, predictMeasured } from "@/lib/api";
+import { correctionFile, versionOf } from "@/lib/corrected";
 import { ApiError, trouble, wordsOf } from "@/lib/errors";
 import { en } from "@/lib/messages/en";
 import { layersOf } from "@/lib/settings";
@@ -11,7 +12,7 @@ const NO_LOOK = { colour: "", classes: {} };
 export type Measured = { readonly document: MeasuredDocument } | { readonly why: string };
 
 /** What was measured, by the photographs' results, as long as they are there. */
-const kept = new WeakMap<Result, { readonly threshold: string; readonly document: MeasuredDocument }>();
+const kept = new WeakMap<Result, { readonly of: string; readonly document: MeasuredDocument }>();
 
 /** Its thresholds as the server takes and tells them: "0.5", or of several classes "artery:0.4,vein:0.6". */
 export function thresholdOf({ progress, thresholds }: Photograph): string {
@@ -19,15 +20,20 @@ export function thresholdOf({ progress, thresholds }: Photograph): string {
   return layers.map(({ name, threshold }) => (name ? `${name}:${threshold}` : String(threshold))).join();
 }
 
-/** What was measured of a photograph already, at the thresholds that it has now. */
+/** Thresholds and correction as a text that is the same where they are. */
+function masksKey(photograph: Photograph): string {
+  return thresholdOf(photograph) + versionOf(photograph.corrected);
+}
+
+/** What was measured of a photograph already, at the thresholds and with the correction that it has now. */
 export function measuredOf(photograph: Photograph): MeasuredDocument | null {
   const { progress } = photograph;
   const found = progress.step === "done" && kept.get(progress.result);
-  return found && found.threshold === thresholdOf(photograph) ? found.document : null;
+  return found && found.of === masksKey(photograph) ? found.document : null;
 }
 
 /**
- * Measures all photographs that have a result, one after the other, each at its thresholds; by their ids. `onDone` is called
+ * Measures all photographs that have a result, one after the other, each at its thresholds and as corrected; by their ids. `onDone` is called
  * with how many are done. A server that can't measure is asked once. Rejects with the signal's reason alone.
  */
 export async function measureAll(
@@ -61,9 +67,10 @@ export async function measureAll(
 async function measure(photograph: Photograph, signal: AbortSignal): Promise<MeasuredDocument> {
   const before = measuredOf(photograph);
   if (before) return before;
-  const threshold = thresholdOf(photograph);
-  const document = await patiently(() => predictMeasured(photograph.file, threshold, photograph.frame, signal), signal);
-  if (photograph.progress.step === "done") kept.set(photograph.progress.result, { threshold, document });
+  const { file, frame, corrected, progress } = photograph;
+  const [of, threshold, correction] = [masksKey(photograph), thresholdOf(photograph), await correctionFile(corrected)];
+  const document = await patiently(() => predictMeasured(file, threshold, frame, correction, signal), signal);
+  if (progress.step === "done") kept.set(progress.result, { of, document });
   return document;
 }
 

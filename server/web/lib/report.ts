@@ -1,4 +1,5 @@
 import type { Layer } from "@/lib/classes";
+import { type Corrected, correctedMaps } from "@/lib/corrected";
 import { vesselShares } from "@/lib/cover";
 import { mapsOf } from "@/lib/decoded";
 import { nameOf } from "@/lib/frames";
@@ -57,7 +58,7 @@ async function pageOf(photograph: Photograph, result: Result, settings: Settings
   context.drawImage(original, first, y);
   context.drawImage(original, second, y);
   context.globalAlpha = settings.opacity;
-  for (const layer of await vesselsOf(result, layers, size)) context.drawImage(layer, second, y);
+  for (const layer of await vesselsOf(result, photograph.corrected, layers, size)) context.drawImage(layer, second, y);
   context.globalAlpha = 1;
   y += size.height + DOTS;
   const { print } = words;
@@ -106,8 +107,13 @@ async function originalOf({ photograph, width }: Result, size: Size): Promise<Of
 }
 
 /** Of each class that is shown its vessels in its colour, as opaque as the share of them below a pixel. */
-async function vesselsOf(result: Result, layers: readonly Layer[], size: Size): Promise<OffscreenCanvas[]> {
-  const maps = mapsOf(await decodeGreyPng(result.map), layers.length);
+async function vesselsOf(
+  result: Result,
+  corrected: Corrected | null,
+  layers: readonly Layer[],
+  size: Size,
+): Promise<OffscreenCanvas[]> {
+  const maps = correctedMaps(mapsOf(await decodeGreyPng(result.map), layers.length), corrected);
   const cuts = layers.map(({ threshold }) => cut(threshold));
   const shares = await vesselShares({ maps, exclusive: result.exclusive }, cuts, size);
   const breathe = breather();

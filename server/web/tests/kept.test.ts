@@ -1,5 +1,7 @@
 import { expect, test } from "vitest";
 
+import { correctedBy, correctionFor } from "@/lib/corrected";
+import { ERASED, PAINTED } from "@/lib/correctionMarks";
 import { isKept, type Kept, keptOf, sameKept } from "@/lib/kept";
 import { EMPTY, type Photograph, type Result, reduceStrip } from "@/lib/strip";
 
@@ -26,7 +28,8 @@ test("kept is what can't be made again; what was under way is sent again", () =>
     progress: { step: "done", result: RESULT },
     thresholds: { "": 0.3 },
   };
-  const { id, key, thumbnail, cover, ...rest } = done;
+  const { id, key, thumbnail, cover, corrected, ...same } = done;
+  const rest = { ...same, correction: null };
   expect(keptOf(done)).toEqual(rest);
   expect(keptOf({ ...done, progress: { step: "working", sent: 0.5 } }).progress).toEqual({ step: "waiting" });
   expect(isKept(keptOf(done))).toBe(true);
@@ -56,4 +59,27 @@ test("what was kept comes back beside what was added meanwhile, in its order, an
   expect(again.photographs).toHaveLength(3);
   expect(again.sort).toBe("state");
   expect(reduceStrip(back, { type: "clear" })).toMatchObject({ photographs: [], selected: null, undo: [] });
+});
+
+test("a correction is kept as plain data and comes back as it was; what was kept before has none", () => {
+  const result = { ...RESULT, width: 70, height: 3 } as Result;
+  const correction = correctionFor(result);
+  correction.attach([{ width: 70, height: 3, values: new Uint8Array(210) }], null);
+  correction.begin();
+  correction.mark([{ row: 1, from: 60, to: 70 }], 0, PAINTED);
+  correction.mark([{ row: 2, from: 0, to: 2 }], 0, ERASED);
+  correction.end();
+  const [one] = added("a.jpg");
+  const done: Photograph = { ...one!, progress: { step: "done", result }, corrected: correctedBy(correction) };
+  const kept = structuredClone({ ...keptOf(done), progress: null });
+  const back = (correction: Kept["correction"]) => {
+    const all = new Map([["k", { ...keptOf(done), correction } as Kept]]);
+    return reduceStrip(EMPTY, { type: "restore", kept: all, sort: "name" }).photographs[0]!;
+  };
+  const { corrected, ...rest } = back(kept.correction);
+  expect([...corrected!.correction.marks.runs()]).toEqual([...correction.marks.runs()]);
+  expect(corrected!.some).toBe(true);
+  expect(keptOf({ ...rest, corrected }).correction).toEqual(keptOf(done).correction);
+  expect(sameKept(keptOf({ ...done }), keptOf(done))).toBe(true);
+  expect(back(undefined).corrected).toBeNull();
 });

@@ -1,5 +1,7 @@
 import { afterEach, expect, test, vi } from "vitest";
 
+import { correctedBy, correctionFor } from "@/lib/corrected";
+import { PAINTED } from "@/lib/correctionMarks";
 import { measureAll, measuredOf, reasonsOf, thresholdOf } from "@/lib/measurements";
 import { EMPTY, type Photograph, type Result, reduceStrip } from "@/lib/strip";
 import { tableOf } from "@/lib/table";
@@ -62,11 +64,11 @@ test("the table has a row for each, escapes what is no plain text, and lets no s
     photograph(3, "d.jpg", { thresholds: { "": 0.9 } }, doubtful as Result),
   ];
   expect(tableOf(all)).toBe(
-    "\ufefffile,state,width,height,model,model_version,device,precision,threshold,density," +
+    "\ufefffile,state,width,height,model,model_version,device,precision,threshold,corrected,density," +
       "reasons,quality,quality_reasons,warnings,error\r\n" +
-      '"\'=a,""b"".jpg",done,5,2,my fundus,1.2.0,cpu,int8,0.5,0.5,,,,,\r\n' +
-      "c.jpg,failed,,,,,,,,,,,,,No retina could be found\r\n" +
-      "d.jpg,check,5,2,my fundus,1.2.0,cpu,int8,0.9,0.1,,usable,blurred cut,It is blurred.,\r\n",
+      '"\'=a,""b"".jpg",done,5,2,my fundus,1.2.0,cpu,int8,0.5,,0.5,,,,,\r\n' +
+      "c.jpg,failed,,,,,,,,,,,,,,No retina could be found\r\n" +
+      "d.jpg,check,5,2,my fundus,1.2.0,cpu,int8,0.9,,0.1,,usable,blurred cut,It is blurred.,\r\n",
   );
 });
 
@@ -76,9 +78,9 @@ test("several classes have a column each, and what is not counted is empty, with
   const [head, counted, not] = tableOf([photograph(1, "a", { cover }, result), photograph(2, "b", {}, result)]).split(
     "\r\n",
   );
-  expect(head).toContain(",threshold,artery_density,vein_density,reasons,");
-  expect(counted).toContain(',"artery:0.4,vein:0.4",0.125,0.25,,');
-  expect(not).toContain(',"artery:0.4,vein:0.4",,,artery_density vein_density: its pixels are not counted yet,');
+  expect(head).toContain(",threshold,corrected,artery_density,vein_density,reasons,");
+  expect(counted).toContain(',"artery:0.4,vein:0.4",,0.125,0.25,,');
+  expect(not).toContain(',"artery:0.4,vein:0.4",,,,artery_density vein_density: its pixels are not counted yet,');
 });
 
 test("figures stand in the table, and what can't be had is empty with its reason, never 0", async () => {
@@ -103,7 +105,7 @@ test("figures stand in the table, and what can't be had is empty with its reason
   expect(cell(2, "error")).toBe("No retina could be found");
 });
 
-test("what was measured is not asked for again, unless the threshold is another one", async () => {
+test("what was measured is not asked for again, unless the threshold or the correction is another one", async () => {
   const asked = answering([200, DOCUMENT]);
   const one = photograph(1, "a");
   const { signal } = new AbortController();
@@ -116,6 +118,17 @@ test("what was measured is not asked for again, unless the threshold is another 
   expect(measuredOf(moved)).toBeNull();
   await measureAll([moved], () => undefined, signal);
   expect(asked).toHaveLength(2);
+  const correction = correctionFor(RESULT);
+  correction.attach([{ width: 5, height: 2, values: new Uint8Array(10) }], null);
+  correction.begin();
+  correction.mark([{ row: 1, from: 0, to: 2 }], 0, PAINTED);
+  correction.end();
+  const corrected = { ...moved, corrected: correctedBy(correction) };
+  expect(measuredOf(corrected)).toBeNull();
+  await measureAll([corrected], () => undefined, signal);
+  expect(asked).toHaveLength(3);
+  expect(measuredOf(corrected)).toEqual(DOCUMENT);
+  expect(tableOf([corrected])).toContain(",0.7,yes,");
 });
 
 test("a server that can't measure is asked once, and its sentence is the reason", async () => {
