@@ -1,4 +1,4 @@
-import type { ReactNode } from "react";
+import { type ReactNode, useEffect, useRef } from "react";
 
 import { type CorrectControl, LARGEST_BRUSH, type Tool } from "@/hooks/useCorrection";
 import { useMessages } from "@/hooks/useMessages";
@@ -21,8 +21,10 @@ export function CorrectBar({ correct }: { readonly correct: CorrectControl }) {
   const { correct: words } = useMessages();
   const { tools, choose } = correct;
   const all = useMessages();
+  const bar = useRef<HTMLDivElement>(null);
+  useEffect(() => bar.current!.scrollIntoView({ block: "nearest" }), []); // enlarged, a page scrolls
   return (
-    <div className={styles.bar} role="group" aria-label={words.bar}>
+    <div ref={bar} className={styles.bar} role="group" aria-label={words.bar}>
       <fieldset className={styles.tools}>
         <legend className={styles.hidden}>{words.bar}</legend>
         {TOOLS.map(([tool, key, path]) => (

@@ -20,10 +20,11 @@ interface Props {
   readonly layers: readonly Layer[];
   readonly densities: readonly (number | undefined)[];
   readonly opacity: number;
+  readonly corrected: boolean;
 }
 
 /** What is printed of a photograph, on one page: as it is, with its vessels, and what is told of them. */
-export function PrintSheet({ name, picture, result, layers, densities, opacity }: Props) {
+export function PrintSheet({ name, picture, result, layers, densities, opacity, corrected }: Props) {
   const messages = useMessages();
   const words = messages.print;
   const original = useRef<HTMLCanvasElement>(null);
@@ -55,19 +56,21 @@ export function PrintSheet({ name, picture, result, layers, densities, opacity }
         </figure>
       </div>
       <dl>
-        {printedFacts(result, layers, densities, null, messages).map(({ name, value, colour, lang }) => (
-          <div key={name + value}>
-            <dt>{name}</dt>
-            <dd {...(lang && { lang, dir: "ltr" })}>
-              {colour && (
-                <svg viewBox="0 0 10 10" aria-hidden="true">
-                  <circle cx="5" cy="5" r="4" fill={colour} />
-                </svg>
-              )}
-              {value}
-            </dd>
-          </div>
-        ))}
+        {printedFacts(result, layers, { shares: densities, measured: null, corrected }, messages).map(
+          ({ name, value, colour, lang }) => (
+            <div key={name + value}>
+              <dt>{name}</dt>
+              <dd {...(lang && { lang, dir: "ltr" })}>
+                {colour && (
+                  <svg viewBox="0 0 10 10" aria-hidden="true">
+                    <circle cx="5" cy="5" r="4" fill={colour} />
+                  </svg>
+                )}
+                {value}
+              </dd>
+            </div>
+          ),
+        )}
       </dl>
       <p>
         <strong>{messages.notMedical}</strong> {messages.notForDiagnosis}

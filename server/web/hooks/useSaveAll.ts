@@ -35,17 +35,21 @@ export function useSaveAll(photographs: readonly Photograph[], settings: Setting
   const all = photographs.filter(({ progress }) => progress.step === "done").length;
 
   const saveFiles = async (format: keyof typeof NAMES, tell: (count: number) => void, signal: AbortSignal) => {
-    const { zips, failed } =
+    const { zips, count, failed, several } =
       format === "training"
         ? await trainingSetOf(photographs, settings, tell, signal)
-        : await filesOfAll(photographs, format, settings, tell, signal);
+        : { ...(await filesOfAll(photographs, format, settings, tell, signal)), several: [] };
     const corrected = photographs.filter((one) => one.corrected?.some).length;
     for (const [number, zip] of zips.entries())
       save(zip, `vessels-${NAMES[format]}${number ? `-${number + 1}` : ""}.zip`);
-    const missing = failed.join(", ");
-    say(
-      ({ saveAll }) =>
-        saveAll.saved[format](all - failed.length, corrected) + (missing && ` ${saveAll.missing(missing)}`),
+    say(({ saveAll }) =>
+      [
+        saveAll.saved[format](count, corrected),
+        failed.length ? saveAll.missing(failed.join(", ")) : "",
+        several.length ? saveAll.several(several.join(", ")) : "",
+      ]
+        .filter(Boolean)
+        .join(" "),
     );
   };
   const saveMeasured = async (tell: (count: number) => void, signal: AbortSignal) => {

@@ -13,16 +13,22 @@ export interface PrintedFact {
   readonly lang?: "en";
 }
 
-/**
- * All that is told of a photograph on paper. Figures have the names of the table. `shares`: of each layer, 0..1; null where they are not known. `measured`: what the
- * server has measured, where it was asked to.
- */
+/** What is known of a photograph's vessels. */
+interface Told {
+  /** Of each layer, 0..1; null where they are not known. */
+  readonly shares: readonly (number | undefined)[] | null;
+  /** What the server has measured, where it was asked to. */
+  readonly measured: MeasuredDocument | null;
+  /** Whether a person has corrected them. */
+  readonly corrected: boolean;
+}
+
+/** All that is told of a photograph on paper. Figures have the names of the table. */
 export function printedFacts(
   result: Result,
   layers: readonly Layer[],
-  shares: readonly (number | undefined)[] | null,
-  measured: MeasuredDocument | null,
-  { print, region, keeping }: Messages,
+  { shares, measured, corrected }: Told,
+  { print, region, keeping, correct }: Messages,
 ): PrintedFact[] {
   const figures = Object.entries(measured?.measurements.figures ?? {}).flatMap(([name, figure]) =>
     figure === null ? [] : `${name} ${threeDigits(figure)}`,
@@ -31,7 +37,10 @@ export function printedFacts(
   return [
     ...layers.map(({ name, colour, threshold, shown }, at) => ({
       name: name || print.vessels,
-      value: print.density(shares?.[at], region[result.region], threshold) + (shown ? "" : print.notShown),
+      value:
+        print.density(shares?.[at], region[result.region], threshold) +
+        (shown ? "" : print.notShown) +
+        (corrected ? ` · ${correct.corrected}` : ""),
       colour,
     })),
     { name: print.model, value: print.on(model, device, precision) },

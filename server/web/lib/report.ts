@@ -48,7 +48,7 @@ export async function reportOf(
 async function pageOf(photograph: Photograph, result: Result, settings: Settings, words: Messages): Promise<PdfPage> {
   const name = nameOf(photograph);
   const layers = layersOf(result, photograph.thresholds, settings);
-  const facts = printedFacts(result, layers, sharesOf(photograph), measuredOf(photograph), words);
+  const facts = printedFacts(result, layers, toldOf(photograph), words);
   const { canvas, context } = emptyPage();
   let y = written(context, isolated(name), MARGIN, MARGIN, PAGE.width - 2 * MARGIN, `650 ${SIZES.title}px`) + GAP;
   const size = pictureSize(result);
@@ -73,6 +73,14 @@ async function pageOf(photograph: Photograph, result: Result, settings: Settings
     ...PAGE,
     title: name,
     text: [name, ...told, words.notMedical, words.notForDiagnosis].join(". "),
+  };
+}
+
+function toldOf(photograph: Photograph) {
+  return {
+    shares: sharesOf(photograph),
+    measured: measuredOf(photograph),
+    corrected: photograph.corrected?.some ?? false,
   };
 }
 

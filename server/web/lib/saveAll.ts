@@ -15,6 +15,8 @@ const MOST_ZIP_BYTES = 2 ** 31; // of one file to save
 export interface Saved {
   /** More than one where one would be too large. */
   readonly zips: readonly Blob[];
+  /** How many photographs have files in them. */
+  readonly count: number;
   /** The names of photographs of which the server made no file. */
   readonly failed: readonly string[];
 }
@@ -35,14 +37,21 @@ export async function filesOfAll(
   const found = await fileOfEach(done, format, settings, onDone, { signal });
   return savedOf(
     done.flatMap(({ id }) => found.get(id) ?? []),
-    done.filter(({ id }) => !found.has(id)),
+    done,
+    ({ id }) => found.has(id),
   );
 }
 
-/** Files to save, with names that no file system takes for one, and what is missing among them. */
-export function savedOf(entries: readonly ZipEntry[], missing: readonly Photograph[]): Saved {
+/** Files to save, with names that no file system takes for one, and what is missing among those that were asked for. */
+export function savedOf(
+  entries: readonly ZipEntry[],
+  asked: readonly Photograph[],
+  isThere: (one: Photograph) => boolean,
+): Saved {
+  const missing = asked.filter((one) => !isThere(one));
   return {
     zips: portions(distinct(entries)).map((some) => zipOf(some)),
+    count: asked.length - missing.length,
     failed: missing.map(nameOf),
   };
 }

@@ -4,6 +4,11 @@ import type { Settings } from "@/lib/settings";
 import type { Photograph } from "@/lib/strip";
 import type { ZipEntry } from "@/lib/zip";
 
+export interface TrainingSet extends Saved {
+  /** The names of files that hold several photographs: such a file can't be the image of one mask. */
+  readonly several: readonly string[];
+}
+
 /**
  * A data set that `vesselrt train` takes as it is: `images/` with the photographs' files as they came, and `masks/` with a mask
  * of the same name for each, 255 for vessel and 0. Of several classes there is a folder of masks for each, and `dataset.json`
@@ -15,18 +20,17 @@ export async function trainingSetOf(
   settings: Settings,
   onDone: (count: number) => void,
   signal: AbortSignal,
-): Promise<Saved> {
-  const done = photographs.filter(({ progress }) => progress.step === "done");
+): Promise<TrainingSet> {
+  const all = photographs.filter(({ progress }) => progress.step === "done");
+  const several = all.filter(holdsSeveral);
+  const done = all.filter((one) => !holdsSeveral(one));
   const classes = classesOf(done);
   const masks = new Map<string, ReadonlyMap<number, ZipEntry>>();
   for (const [number, name] of classes.entries()) {
     const tell = (count: number) => onDone(Math.floor((number * done.length + count) / classes.length));
     masks.set(name, await fileOfEach(done, "mask", settings, tell, { only: name || undefined, signal }));
   }
-  const complete = done.filter(
-    // A file of several photographs can't be the image of one mask.
-    ({ id, frame }) => (frame?.of ?? 1) === 1 && classes.every((name) => masks.get(name)?.has(id)),
-  );
+  const complete = done.filter(({ id }) => classes.every((name) => masks.get(name)?.has(id)));
   const stems = distinctStems(complete.map(({ file }) => stemOf(file.name)));
   const entries: ZipEntry[] = [];
   for (const [index, { id, file }] of complete.entries()) {
@@ -39,10 +43,14 @@ export async function trainingSetOf(
     }
   }
   if (classes[0]) entries.push(await described(classes));
-  return savedOf(
-    entries,
-    done.filter((one) => !complete.includes(one)),
-  );
+  return {
+    ...savedOf(entries, done, (one) => complete.includes(one)),
+    several: [...new Set(several.map(({ file }) => file.name))],
+  };
+}
+
+function holdsSeveral({ frame }: Photograph): boolean {
+  return (frame?.of ?? 1) > 1;
 }
 
 /** Their names; one without a name where the model tells none apart. */

@@ -114,6 +114,7 @@ export const ar: Messages = {
       csv: "تم حفظ الجدول.",
     },
     missing: (names) => `لم يُنشئ الخادم ملفًا لـ ${isolated(names)}.`,
+    several: (names) => `لم تُدرج، لأن الملف الذي يضم عدة صور لا يصلح صورةً لقناع واحد: ${isolated(names)}.`,
   },
   keeping: KEEPING.ar,
   undo: {

@@ -87,6 +87,8 @@ export const de: Messages = {
       csv: "Tabelle gespeichert.",
     },
     missing: (names) => `Keine Datei vom Server für ${names}.`,
+    several: (names) =>
+      `Weggelassen, da eine Datei mit mehreren Aufnahmen nicht das Bild einer Maske sein kann: ${names}.`,
   },
   keeping: KEEPING.de,
   undo: {

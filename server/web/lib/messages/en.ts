@@ -89,6 +89,7 @@ export const en = {
       csv: "Table saved.",
     },
     missing: (names: string) => `The server made none of ${names}.`,
+    several: (names: string) => `Left out, for a file of several photographs can’t be the image of one mask: ${names}.`,
   },
   keeping: KEEPING.en,
   undo: {

@@ -83,6 +83,8 @@ export const es: Messages = {
       csv: "Tabla guardada.",
     },
     missing: (names) => `El servidor no entregó ningún archivo de ${names}.`,
+    several: (names) =>
+      `Sin incluir, pues un archivo con varias fotografías no puede ser la imagen de una máscara: ${names}.`,
   },
   keeping: KEEPING.es,
   undo: {

@@ -67,6 +67,7 @@ export const zh: Messages = {
       csv: "表格已保存。",
     },
     missing: (names) => `服务器未能生成：${names}。`,
+    several: (names) => `未包含以下文件，因为含多张照片的文件不能对应一个掩膜：${names}。`,
   },
   keeping: KEEPING.zh,
   undo: {
