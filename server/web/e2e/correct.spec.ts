@@ -299,6 +299,7 @@ test("a training set has the photographs as they came, and their masks, correcte
   await drag(page, [-80, 30], [80, 30]);
   const corrected = (await saved(page, "Mask PNG")).content;
   await page.keyboard.press("Escape");
+  await expect(page.getByRole("button", { name: "Done" })).toBeHidden();
   await page.keyboard.press("Escape");
   const save = async (what: RegExp) => {
     const downloading = page.waitForEvent("download");
