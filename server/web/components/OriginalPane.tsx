@@ -23,7 +23,10 @@ export function OriginalPane({ picture, renderer, scene, view, name }: Props) {
   const words = useMessages();
   const canvas = useRef<HTMLCanvasElement>(null);
   const size = useCanvasSize(canvas);
-  const bare = useMemo(() => ({ ...picture, maps: [] }), [picture]);
+  const bare = useMemo(() => {
+    const { edits, ...rest } = picture;
+    return { ...rest, maps: [] };
+  }, [picture]);
   const original = useMemo((): Scene => ({ ...scene, view: "original", layers: [], wiper: 0 }), [scene]);
   useRenderer(canvas, renderer, bare, original, size);
   useGestures(canvas, view);

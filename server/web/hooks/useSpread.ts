@@ -54,5 +54,9 @@ export function useSpread(
   }, [wanted, file, number, result]);
 
   const maps = shown?.result === result ? shown?.maps : undefined;
-  return useMemo(() => (wanted && picture ? { ...picture, maps: maps ?? [] } : picture), [wanted, picture, maps]);
+  return useMemo(() => {
+    if (!wanted || !picture) return picture;
+    const { edits, ...rest } = picture; // which are of the maps
+    return { ...rest, maps: maps ?? [] };
+  }, [wanted, picture, maps]);
 }
