@@ -22,7 +22,9 @@ export function CorrectBar({ correct }: { readonly correct: CorrectControl }) {
   const { tools, choose } = correct;
   const all = useMessages();
   const bar = useRef<HTMLDivElement>(null);
-  useEffect(() => bar.current!.scrollIntoView({ block: "nearest" }), []); // enlarged, a page scrolls
+  useEffect(() => {
+    bar.current!.scrollIntoView({ block: "nearest" }); // enlarged, a page scrolls
+  }, []);
   return (
     <div ref={bar} className={styles.bar} role="group" aria-label={words.bar}>
       <fieldset className={styles.tools}>

@@ -178,7 +178,7 @@ test("the keyboard alone corrects: tools, size, drawing, specks, undo, and out a
   await page.keyboard.press("Control+z");
   await expect(page.getByRole("button", { name: /^Undo/ })).toHaveAttribute("aria-disabled", "true");
   await page.keyboard.press("Control+y");
-  await expect(page.getByText("Corrected by a person")).toBeVisible();
+  await expect(page.getByText("Corrected by a person", { exact: true })).toBeVisible();
   await page.keyboard.press("Escape");
   await expect(page.getByRole("group", { name: "Correction tools" })).toHaveCount(0);
   await expect(canvas(page)).toBeFocused();
