@@ -41,7 +41,7 @@ def test_numbers_that_are_none_take_no_time_and_no_memory(value: bytes) -> None:
         assert tracemalloc.get_traced_memory()[1] < 6 * len(body), "objects take 40 times as much"
     finally:
         tracemalloc.stop()
-    assert seconds < 0.5, "a JSON parser holds the interpreter for seconds"
+    assert seconds < 1.5, "a JSON parser holds the interpreter for seconds"
 
 
 @pytest.mark.parametrize("value", [ODD[1], ODD[6]], ids=["nested", "flat"])
