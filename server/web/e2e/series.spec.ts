@@ -105,6 +105,7 @@ test("of a folder that is dropped the photographs in it are taken", async ({ pag
   for (const name of ["right.jpg", "left.jpg"]) writeFileSync(`${folder}/${name}`, JPEG);
   writeFileSync(`${folder}/Thumbs.db`, "none");
   await page.goto("/");
+  await expect(page.getByRole("button", { name: "Show the sample" })).toBeVisible(); // what is hidden takes no drop
   const devtools = await page.context().newCDPSession(page);
   const data = { items: [], files: [folder], dragOperationsMask: 1 };
   const drag = (type: "dragCancel" | "dragEnter" | "dragOver" | "drop") =>

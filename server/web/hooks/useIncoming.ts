@@ -11,10 +11,14 @@ export function useIncoming(add: (files: File[]) => void): boolean {
     let depth = 0;
     const carriesFiles = (event: DragEvent) => event.dataTransfer?.types.includes("Files") ?? false;
     const enter = (event: DragEvent) => {
-      if (carriesFiles(event) && ++depth > 0) setOver(true);
+      if (!carriesFiles(event)) return;
+      depth += 1;
+      setOver(true);
     };
     const leave = (event: DragEvent) => {
-      if (carriesFiles(event) && --depth <= 0) setOver(false);
+      if (!carriesFiles(event)) return;
+      depth = Math.max(0, depth - 1); // it may have entered before the page listened
+      if (depth === 0) setOver(false);
     };
     const allow = (event: DragEvent) => event.preventDefault();
     const drop = (event: DragEvent) => {
