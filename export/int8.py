@@ -6,7 +6,7 @@
   8 bits saturate. Values between operations have one scale and one zero point (NNCF's preset MIXED), and are unsigned.
 - NNCF reads the ranges of values from photographs, and adds to each bias what rounding takes away on average.
 - A transposed convolution whose windows don't overlap is written as a 1×1 convolution first, see `upsampled_by_points`.
-- Where too many pixels flip, values stay in FP32 until few do: see `SensitivitySearch`.
+- Where too many pixels flip, operations stay in FP32 until few do: see `SensitivitySearch`.
 
 In the file, QuantizeLinear and DequantizeLinear stand around FP32 operations (QDQ), which OpenVINO, ONNX Runtime and
 TensorRT read. TensorRT knows no zero points: for it, `symmetric` takes them out.

@@ -107,6 +107,7 @@ class _Rounded:
     def _find_operations(self, original: ModelProto) -> Iterable[Operation]:
         """Each with the rounded values that come to it, if need be by operations that only move them."""
         before = {node.output[0]: node for node in original.graph.node}
+        old, new = ({tensor.name: tensor for tensor in m.graph.initializer} for m in (original, self.model))
         reaching = {value: frozenset({value}) for value in self.values}
         for node in self.model.graph.node:
             if node.output[0] in self.exact or node.output[0] not in before:
@@ -115,12 +116,12 @@ class _Rounded:
             if node.op_type in MOVING:
                 reaching[node.output[0]] = values
             elif values:
-                yield Operation(values, frozenset(self._exact_constants(node, before[node.output[0]], original)))
+                yield Operation(values, frozenset(self._exact_constants(node, before[node.output[0]], old, new)))
 
-    def _exact_constants(self, node: NodeProto, before: NodeProto, original: ModelProto) -> Iterable[str]:
+    def _exact_constants(
+        self, node: NodeProto, before: NodeProto, old: dict[str, TensorProto], new: dict[str, TensorProto]
+    ) -> Iterable[str]:
         """Names of the constants of a node that quantization changed; those of before are put into the graph."""
-        old = {tensor.name: tensor for tensor in original.graph.initializer}
-        new = {tensor.name: tensor for tensor in self.model.graph.initializer}
         for place, name in enumerate(node.input):
             was = before.input[place] if place < len(before.input) else ""
             if name in self.values or (name == was and new.get(name) == old.get(name)):
@@ -142,8 +143,9 @@ class _Rounded:
         copy.CopyFrom(self.model)
         made = {tensor.name for tensor in copy.graph.initializer}
         nodes: list[NodeProto] = [self._switched(name) for name in self.exact if name in made]
+        chosen = {name: _chosen(name) for name in self.exact}
         for node in copy.graph.node:
-            _read_instead(node, {name: _chosen(name) for name in self.exact})
+            _read_instead(node, chosen)
             nodes.append(node)
             nodes += [self._switched(name) for name in node.output if name in self.exact]
         del copy.graph.node[:]
