@@ -1,5 +1,6 @@
 import type { Download } from "@/hooks/useDownload";
 import { useMessages } from "@/hooks/useMessages";
+import { analyst } from "@/lib/analyst";
 import type { Format } from "@/lib/api";
 import type { Layer } from "@/lib/classes";
 
@@ -11,6 +12,7 @@ const FORMATS = [
   ["svg", "outlines", "SVG"],
   ["geojson", "outlines", "GeoJSON"],
 ] as const satisfies readonly (readonly [Format, string, string])[];
+const OFFERED = FORMATS.filter(([format]) => analyst.formats.includes(format));
 
 interface Props {
   readonly download: Download;
@@ -27,7 +29,7 @@ export function Downloads({ download, layers }: Props) {
     <section className={styles.section}>
       <h2>{words.title}</h2>
       <div className={styles.downloads}>
-        {FORMATS.map(([format, name, kind]) => (
+        {OFFERED.map(([format, name, kind]) => (
           <Button
             key={format}
             name={words[count > 1 && format === "mask" ? "labelMap" : name]}

@@ -1,7 +1,7 @@
 import { type FormEvent, useEffect, useRef } from "react";
 
 import { useMessages } from "@/hooks/useMessages";
-import { enterKey } from "@/lib/api";
+import { analyst } from "@/lib/analyst";
 import { type Trouble, wordsOf } from "@/lib/errors";
 import { nameOf } from "@/lib/frames";
 import type { Picture } from "@/lib/renderer";
@@ -48,7 +48,7 @@ export function Notice({ photograph, picture, trouble, again }: Props) {
             {messages.tryAgain}
           </button>
         )}
-        {remedy === "key" && <KeyForm entered={() => again("key")} />}
+        {remedy === "key" && analyst.enterKey && <KeyForm take={analyst.enterKey} entered={() => again("key")} />}
       </div>
     );
   }
@@ -79,13 +79,18 @@ export function Notice({ photograph, picture, trouble, again }: Props) {
   );
 }
 
-function KeyForm({ entered }: { readonly entered: () => void }) {
+interface KeyProps {
+  readonly take: (key: string) => void;
+  readonly entered: () => void;
+}
+
+function KeyForm({ take, entered }: KeyProps) {
   const words = useMessages().notice;
   const field = useRef<HTMLInputElement>(null);
   useEffect(() => field.current?.focus(), []);
   const enter = (event: FormEvent<HTMLFormElement>) => {
     event.preventDefault();
-    enterKey(String(new FormData(event.currentTarget).get("key")));
+    take(String(new FormData(event.currentTarget).get("key")));
     entered();
   };
   return (

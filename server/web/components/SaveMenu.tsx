@@ -2,10 +2,15 @@ import { type FocusEvent, type KeyboardEvent, useEffect, useRef, useState } from
 
 import { useMessages } from "@/hooks/useMessages";
 import type { SaveAll, Saving } from "@/hooks/useSaveAll";
+import { analyst } from "@/lib/analyst";
 
 import styles from "./SaveMenu.module.css";
 
 const WAYS: readonly Saving[] = ["mask", "overlay", "geojson", "training", "csv", "measured", "pdf"];
+const OFFERED = WAYS.filter(
+  (what) =>
+    (what !== "geojson" || analyst.formats.includes(what)) && (what !== "measured" || analyst.predictMeasured !== null),
+);
 
 interface Props {
   readonly saving: SaveAll;
@@ -63,7 +68,7 @@ export function SaveMenu({ saving, off }: Props) {
       </button>
       {open && (
         <div ref={menu} className={styles.menu} role="menu" aria-label={words.title}>
-          {WAYS.map((what) => (
+          {OFFERED.map((what) => (
             <button
               key={what}
               type="button"

@@ -1,6 +1,7 @@
 import { useEffect, useState } from "react";
 
-import { fetchHealth, type Health } from "@/lib/api";
+import { analyst } from "@/lib/analyst";
+import type { Health } from "@/lib/api";
 
 const AGAIN = 1000; // ms until a server that is not ready is asked again
 
@@ -12,7 +13,7 @@ export function useHealth(): Health | null {
     let timer = 0;
     let wanted = true;
     const ask = async () => {
-      const answer = await fetchHealth().catch(() => null);
+      const answer = await analyst.fetchHealth().catch(() => null);
       if (!wanted) return;
       setHealth(answer);
       if (!answer?.ready) timer = window.setTimeout(ask, AGAIN);

@@ -1,6 +1,6 @@
 import { useEffect, useMemo, useState } from "react";
 
-import { fetchModel, predictSpread } from "@/lib/api";
+import { analyst } from "@/lib/analyst";
 import { mapOf, mapsOf } from "@/lib/decoded";
 import type { Grey } from "@/lib/png";
 import type { Picture } from "@/lib/renderer";
@@ -13,7 +13,8 @@ const spreads = new WeakMap<Result, Blob>(); // compressed, as the maps are kept
 export function useMembers(model: string | undefined): number {
   const [known, setKnown] = useState<{ model: string; count: number } | null>(null);
   useEffect(() => {
-    if (!model) return;
+    const { fetchModel } = analyst;
+    if (!model || !fetchModel) return;
     let wanted = true;
     const asked = members.get(model) ?? fetchModel(model).then((report) => report?.members ?? 1);
     members.set(model, asked);
@@ -40,7 +41,8 @@ export function useSpread(
   const number = frame?.number;
 
   useEffect(() => {
-    if (!wanted || !file || !result) return setShown(null);
+    const { predictSpread } = analyst;
+    if (!wanted || !file || !result || !predictSpread) return setShown(null);
     const stop = new AbortController();
     const { signal } = stop;
     const load = async () => {

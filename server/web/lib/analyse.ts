@@ -1,4 +1,5 @@
-import { fetchModel, type Prediction, type PredictOptions, predictFile, predictProbability } from "@/lib/api";
+import { analyst } from "@/lib/analyst";
+import type { Prediction, PredictOptions } from "@/lib/api";
 import type { ModelClass } from "@/lib/classes";
 import { REDUCED } from "@/lib/cover";
 import { mapOf, photographOf } from "@/lib/decoded";
@@ -18,7 +19,7 @@ export async function analyse(file: File, options: PredictOptions): Promise<Resu
   const start = performance.now();
   await checkReadable(file);
   const frame = options.frame ?? ((await isDicom(file)) ? 1 : undefined);
-  const asking = patiently(() => predictProbability(file, { ...options, frame }), options.signal);
+  const asking = patiently(() => analyst.predictProbability(file, { ...options, frame }), options.signal);
   const [prediction, own] = await Promise.all([asking, photographOf(file)]);
   const { classes, exclusive } = await describedClasses(prediction);
   const map = await mapOf(prediction.file);
@@ -62,7 +63,7 @@ async function checkReadable(file: File): Promise<void> {
 /** The classes that a model tells apart, with their colours. */
 async function describedClasses({ classes, model }: Prediction): Promise<Pick<Result, "classes" | "exclusive">> {
   if (!classes.length) return { classes: [], exclusive: false };
-  const report = await fetchModel(model);
+  const report = await analyst.fetchModel?.(model);
   const colourOf = (name: string, number: number) =>
     report?.classes?.find((one) => one.name === name)?.colour ?? COLOURS[number % COLOURS.length]![0];
   const described = classes.map((one, number): ModelClass => ({ ...one, colour: colourOf(one.name, number) }));
@@ -72,7 +73,7 @@ async function describedClasses({ classes, model }: Prediction): Promise<Pick<Re
 /** The photograph as PNG, upright: an overlay of which nothing is seen. Null where the server does not answer. */
 async function asServerReads(file: File, options: PredictOptions): Promise<Blob | null> {
   const unseen = { layers: [{ name: "", threshold: 1, colour: "#000000", shown: true }], opacity: 0 };
-  const answer = await predictFile(file, "overlay", unseen, options).catch(() => null);
+  const answer = await analyst.predictFile(file, "overlay", unseen, options).catch(() => null);
   options.signal?.throwIfAborted();
   return answer?.file ?? null;
 }

@@ -1,4 +1,5 @@
-import { type Format, type Look, type Prediction, type PredictOptions, predictFile } from "@/lib/api";
+import { analyst } from "@/lib/analyst";
+import type { FileOptions, Format, Look, Prediction } from "@/lib/api";
 import { Correction } from "@/lib/correction";
 import { type Mark, PAINTED } from "@/lib/correctionMarks";
 import { ApiError } from "@/lib/errors";
@@ -102,21 +103,22 @@ export async function correctionFile(corrected: Corrected | null): Promise<Blob 
 
 const LOSSLESS = 0.35; // px by which outlines may move and no pixel of the mask changes
 
-/** A finished file, of which the server has applied the correction where there is one. Rejects with ApiError. */
+/** A finished file, in which the correction is applied where there is one. Rejects with ApiError. */
 export async function predictCorrected(
   photograph: File,
   format: Format,
   look: Look,
   corrected: Corrected | null,
-  options: PredictOptions & { readonly only?: string } = {},
+  options: Omit<FileOptions, "simplify" | "correction"> = {},
 ): Promise<Prediction> {
   const correction = await correctionFile(corrected);
-  if (!correction) return predictFile(photograph, format, look, options);
+  if (!correction) return analyst.predictFile(photograph, format, look, options);
   const outlined = format === "svg" || format === "geojson";
   const simplify = outlined ? { simplify: LOSSLESS } : {};
-  return predictFile(photograph, format, look, { ...options, ...simplify, correction }).catch((error: unknown) => {
+  const ask = (more: FileOptions) => analyst.predictFile(photograph, format, look, { ...options, ...more, correction });
+  return ask(simplify).catch((error: unknown) => {
     // Simplifying needs a package that a server may lack.
     if (!outlined || !(error instanceof ApiError) || error.type !== "MissingExtraError") throw error;
-    return predictFile(photograph, format, look, { ...options, correction });
+    return ask({});
   });
 }

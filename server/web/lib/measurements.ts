@@ -1,5 +1,6 @@
 import { patiently } from "@/lib/analyse";
-import { type MeasuredDocument, predictMeasured } from "@/lib/api";
+import { analyst } from "@/lib/analyst";
+import type { MeasuredDocument } from "@/lib/api";
 import { correctionFile, versionOf } from "@/lib/corrected";
 import { ApiError, trouble, wordsOf } from "@/lib/errors";
 import { en } from "@/lib/messages/en";
@@ -67,6 +68,8 @@ export async function measureAll(
 async function measure(photograph: Photograph, signal: AbortSignal): Promise<MeasuredDocument> {
   const before = measuredOf(photograph);
   if (before) return before;
+  const { predictMeasured } = analyst;
+  if (!predictMeasured) throw new ApiError("MissingExtraError", "a server measures, and here is none");
   const { file, frame, corrected, progress } = photograph;
   const [of, threshold, correction] = [masksKey(photograph), thresholdOf(photograph), await correctionFile(corrected)];
   const document = await patiently(() => predictMeasured(file, threshold, frame, correction, signal), signal);

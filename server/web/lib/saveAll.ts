@@ -1,4 +1,5 @@
-import { type Format, predictBatch, queryOf } from "@/lib/api";
+import { analyst } from "@/lib/analyst";
+import { type Format, queryOf } from "@/lib/api";
 import { predictCorrected } from "@/lib/corrected";
 import { crcOfFile } from "@/lib/crc";
 import { ApiError } from "@/lib/errors";
@@ -86,7 +87,7 @@ export async function fileOfEach(
     onDone(++count);
   }
   for (const { query, members } of requestsFor(plain, settings, only)) {
-    const zip = await predictBatch(
+    const zip = await analyst.predictBatch(
       members.map(({ file }) => file),
       { format, ...query },
       signal,

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 
-import { fileName } from "@/lib/api";
+import { fileName } from "@/lib/server";
 
 test("a file has the name that the server gives it, in any letters", () => {
   expect(fileName('inline; filename="photo-mask.png"')).toBe("photo-mask.png");
