@@ -1,8 +1,9 @@
-import { type CSSProperties, memo, type RefObject } from "react";
+import { type CSSProperties, Fragment, memo, type RefObject } from "react";
 
 import { useMessages } from "@/hooks/useMessages";
 import { wordsOf } from "@/lib/errors";
 import { nameOf } from "@/lib/frames";
+import { tellWarning } from "@/lib/messages/doubts";
 import { layersOf, type Settings } from "@/lib/settings";
 import type { Photograph, StripAction } from "@/lib/strip";
 import { sharesOf, stateOf } from "@/lib/worklist";
@@ -26,9 +27,10 @@ export const Card = memo(function Card({ photograph, settings, current, button, 
   const { id, progress, thumbnail } = photograph;
   const name = nameOf(photograph);
   const state = stateOf(photograph);
-  const doubts = progress.step === "done" ? progress.result.warnings.join(" ") : "";
+  const doubts =
+    progress.step === "done" ? progress.result.warnings.map((warning) => tellWarning(warning, words.doubts)) : [];
   const rejected = progress.step === "done" && progress.result.quality?.verdict === "reject";
-  const note = progress.step === "failed" ? wordsOf(progress.trouble, words).title : doubts;
+  const notes = progress.step === "failed" ? [{ text: wordsOf(progress.trouble, words).title }] : doubts;
   return (
     <li className={styles.card} data-state={state}>
       <button
@@ -54,14 +56,14 @@ export const Card = memo(function Card({ photograph, settings, current, button, 
           <span className={styles.state}>{words.state[state]}</span>
         </span>
         {rejected && <span className={styles.note}>{words.panel.quality.reject}</span>}
-        {note && (
-          <>
+        {notes.map(({ text, lang }) => (
+          <Fragment key={text}>
             {" "}
-            <span className={styles.note} lang={doubts ? "en" : undefined} dir="auto">
-              {note}
+            <span className={styles.note} lang={lang} dir="auto">
+              {text}
             </span>
-          </>
-        )}
+          </Fragment>
+        ))}
       </button>
       <button
         type="button"

@@ -5,6 +5,7 @@ import { useMessages } from "@/hooks/useMessages";
 import { nameOf } from "@/lib/frames";
 import { arrowWay } from "@/lib/languages";
 import type { Messages } from "@/lib/messages";
+import { tellWarning } from "@/lib/messages/doubts";
 import type { Photograph, Strip, StripAction } from "@/lib/strip";
 import { sharesOf } from "@/lib/worklist";
 
@@ -47,7 +48,7 @@ export function FilmStrip({ strip: { photographs, selected }, dispatch, onEmpty 
         <li
           key={one.id}
           className={styles.frame}
-          title={[nameOf(one), ...warningsOf(one)].join("\n")}
+          title={[nameOf(one), ...warningsOf(one).map((warning) => tellWarning(warning, words.doubts).text)].join("\n")}
           data-selected={one.id === selected}
           data-step={one.progress.step}
           data-doubtful={warningsOf(one).length > 0}

@@ -1,9 +1,10 @@
-import { type FormEvent, useEffect, useRef } from "react";
+import { type FormEvent, Fragment, useEffect, useRef } from "react";
 
 import { useMessages } from "@/hooks/useMessages";
 import { analyst } from "@/lib/analyst";
 import { type Trouble, wordsOf } from "@/lib/errors";
 import { nameOf } from "@/lib/frames";
+import { tellWarning } from "@/lib/messages/doubts";
 import type { Picture } from "@/lib/renderer";
 import type { Photograph } from "@/lib/strip";
 
@@ -63,7 +64,15 @@ export function Notice({ photograph, picture, trouble, again }: Props) {
       >
         <span className={styles.hidden}>{words.found} </span>
         <span>
-          {warnings.length > 0 && <bdi lang="en">{warnings.join(" ")}</bdi>} {unseen && words.unseen}
+          {warnings.map((warning) => {
+            const { text, lang } = tellWarning(warning, messages.doubts);
+            return (
+              <Fragment key={warning}>
+                <bdi lang={lang}>{text}</bdi>{" "}
+              </Fragment>
+            );
+          })}
+          {unseen && words.unseen}
         </span>
       </p>
     );

@@ -2,7 +2,7 @@ import { expect, type Page, test } from "@playwright/test";
 
 import { LANGUAGES, type Language } from "../lib/languages";
 import { CATALOGUES } from "../lib/messages";
-import { addPhotographs, expectAccessible, JPEG } from "./page";
+import { addPhotographs, expectAccessible, JPEG, smallTiff } from "./page";
 
 const NAMES = ["患者1右.jpg", "صورة العين OD.jpg", "Müller.jpg"];
 const FILES = [...NAMES.map((name) => ({ name, buffer: JPEG })), { name: "leer.jpg", buffer: Buffer.alloc(0) }];
@@ -242,4 +242,17 @@ test("English is never seen before another language is", async ({ browser }) => 
   await expect(body).toHaveCSS("visibility", "visible");
   await expect(page.getByRole("heading", { level: 1 })).toHaveText(CATALOGUES.de.invitation.title);
   await context.close();
+});
+
+test("what the server warns of is said in the page's language, on every sheet too", async ({ browser }) => {
+  const page = await browser.newPage({ locale: "zh-CN" });
+  await page.goto("/");
+  await addPhotographs(page, [{ name: "flat.tif", buffer: smallTiff() }]);
+  const { blurred } = CATALOGUES.zh.doubts;
+  for (const where of [page.getByRole("status"), page.locator("section")])
+    await expect(where.filter({ hasText: blurred }).first()).toBeVisible();
+  await page.emulateMedia({ media: "print" });
+  await expect(page.getByRole("definition").filter({ hasText: blurred })).toBeVisible();
+  await expectTranslated(page, "zh");
+  await page.close();
 });

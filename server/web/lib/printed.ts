@@ -1,6 +1,7 @@
 import type { MeasuredDocument } from "@/lib/api";
 import type { Layer } from "@/lib/classes";
 import type { Messages } from "@/lib/messages";
+import { tellWarning } from "@/lib/messages/doubts";
 import type { Result } from "@/lib/strip";
 
 /** A line of what is printed of a photograph. */
@@ -10,7 +11,7 @@ export interface PrintedFact {
   /** Of the class that it is about. */
   readonly colour?: string;
   /** Of words that the server said. */
-  readonly lang?: "en";
+  readonly lang?: "en" | undefined;
 }
 
 /** What is known of a photograph's vessels. */
@@ -28,7 +29,7 @@ export function printedFacts(
   result: Result,
   layers: readonly Layer[],
   { shares, measured, corrected }: Told,
-  { print, region, keeping, correct }: Messages,
+  { print, region, keeping, correct, doubts }: Messages,
 ): PrintedFact[] {
   const figures = Object.entries(measured?.measurements.figures ?? {}).flatMap(([name, figure]) =>
     figure === null ? [] : `${name} ${threeDigits(figure)}`,
@@ -45,10 +46,11 @@ export function printedFacts(
     })),
     { name: print.model, value: print.on(model, device, precision) },
     { name: print.photograph, value: print.pixels(width, height) },
-    ...(quality
-      ? [{ name: keeping.quality, value: [keeping.verdict[quality.verdict], ...quality.reasons].join(", ") }]
-      : []),
-    ...warnings.map((value) => ({ name: print.warning, value, lang: "en" as const })),
+    ...(quality ? [{ name: keeping.quality, value: keeping.verdict[quality.verdict] }] : []),
+    ...warnings.map((warning) => {
+      const { text: value, lang } = tellWarning(warning, doubts);
+      return { name: print.warning, value, lang };
+    }),
     ...(figures.length ? [{ name: keeping.measurements, value: figures.join(" · ") }] : []),
   ];
 }

@@ -1,4 +1,5 @@
 import { correct } from "./correct/ar";
+import { DOUBTS } from "./doubts";
 import type { Messages } from "./en";
 import { grammarOf } from "./grammar";
 import { KEEPING } from "./keeping";
@@ -116,6 +117,7 @@ export const ar: Messages = {
     missing: (names) => `لم يُنشئ الخادم ملفًا لـ ${isolated(names)}.`,
     several: (names) => `لم تُدرج، لأن الملف الذي يضم عدة صور لا يصلح صورةً لقناع واحد: ${isolated(names)}.`,
   },
+  doubts: DOUBTS.ar,
   keeping: KEEPING.ar,
   undo: {
     undo: "تراجع",

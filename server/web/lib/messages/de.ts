@@ -1,4 +1,5 @@
 import { correct } from "./correct/de";
+import { DOUBTS } from "./doubts";
 import type { Messages } from "./en";
 import { grammarOf } from "./grammar";
 import { KEEPING } from "./keeping";
@@ -90,6 +91,7 @@ export const de: Messages = {
     several: (names) =>
       `Weggelassen, da eine Datei mit mehreren Aufnahmen nicht das Bild einer Maske sein kann: ${names}.`,
   },
+  doubts: DOUBTS.de,
   keeping: KEEPING.de,
   undo: {
     undo: "Rückgängig",

@@ -1,6 +1,7 @@
 import type { ReactNode } from "react";
 
 import { correct } from "./correct/en";
+import { DOUBTS } from "./doubts";
 import { grammarOf } from "./grammar";
 import { KEEPING } from "./keeping";
 
@@ -91,6 +92,7 @@ export const en = {
     missing: (names: string) => `The server made none of ${names}.`,
     several: (names: string) => `Left out, for a file of several photographs can’t be the image of one mask: ${names}.`,
   },
+  doubts: DOUBTS.en,
   keeping: KEEPING.en,
   undo: {
     undo: "Undo",

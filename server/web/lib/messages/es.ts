@@ -1,4 +1,5 @@
 import { correct } from "./correct/es";
+import { DOUBTS } from "./doubts";
 import type { Messages } from "./en";
 import { grammarOf } from "./grammar";
 import { KEEPING } from "./keeping";
@@ -86,6 +87,7 @@ export const es: Messages = {
     several: (names) =>
       `Sin incluir, pues un archivo con varias fotografías no puede ser la imagen de una máscara: ${names}.`,
   },
+  doubts: DOUBTS.es,
   keeping: KEEPING.es,
   undo: {
     undo: "Deshacer",

@@ -1,4 +1,5 @@
 import { correct } from "./correct/zh";
+import { DOUBTS } from "./doubts";
 import type { Messages } from "./en";
 import { grammarOf } from "./grammar";
 import { KEEPING } from "./keeping";
@@ -69,6 +70,7 @@ export const zh: Messages = {
     missing: (names) => `服务器未能生成：${names}。`,
     several: (names) => `未包含以下文件，因为含多张照片的文件不能对应一个掩膜：${names}。`,
   },
+  doubts: DOUBTS.zh,
   keeping: KEEPING.zh,
   undo: {
     undo: "撤销",
