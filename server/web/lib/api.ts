@@ -100,6 +100,8 @@ export interface FileOptions extends PredictOptions {
 export interface Analyst {
   /** Of the finished files that it makes. */
   readonly formats: readonly Format[];
+  /** What files that it reads and no browser knows end with. */
+  readonly suffixes: readonly string[];
   /** The 8-bit probability map of a photograph, to which any threshold is then applied here. */
   readonly predictProbability: (photograph: File, options?: PredictOptions) => Promise<Prediction>;
   /** The 8-bit map of where the model's members differ: 510 × the standard deviation. */

@@ -1,5 +1,7 @@
-/** What the server reads, and outlines that are read back, for file pickers. Phones then offer the camera and the library. */
-export const ACCEPT = "image/*,.tif,.tiff,.dcm,.geojson";
+import { analyst } from "@/lib/analyst";
+
+/** Photographs, and outlines that are read back, for file pickers. Phones then offer the camera and the library. */
+export const ACCEPT = ["image/*", ...analyst.suffixes, ".geojson"].join();
 
 /** The files among these that may be photographs; the server judges their content. */
 export function photographsIn(files: Iterable<File>): File[] {

@@ -55,7 +55,8 @@ export async function greyPng({ width, height }: Size, rows: Uint8Array<ArrayBuf
   return new Blob([Uint8Array.from(SIGNATURE), ...chunks.flat()], { type: "image/png" });
 }
 
-function chunkOf(kind: string, data: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer>[] {
+/** Length, kind, data and check of a chunk. */
+export function chunkOf(kind: string, data: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer>[] {
   const head = new Uint8Array(8);
   new DataView(head.buffer).setUint32(0, data.length);
   head.set(new TextEncoder().encode(kind), 4);

@@ -21,6 +21,7 @@ const KEY = "vesselrt-key";
 /** The HTTP API of vesselrt, from where the page comes. */
 export const server: Analyst = {
   formats: ["mask", "overlay", "svg", "geojson"],
+  suffixes: [".tif", ".tiff", ".dcm"],
   predictProbability,
   predictSpread,
   predictFile,

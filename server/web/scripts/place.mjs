@@ -1,12 +1,12 @@
-// Puts the built page where the server and the wheel find it: what a browser asks for, nothing else of Next's export,
-// and beside it the licences of all that is bundled.
+// Puts the built page where the server and the wheel find it, or into the folder that is named: what a browser asks for,
+// nothing else of Next's export, and beside it the licences of all that is bundled.
 
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
 const WEB = fileURLToPath(new URL("../", import.meta.url));
 const FROM = `${WEB}out/`;
-const TO = fileURLToPath(new URL("../../static/page/", import.meta.url));
+const TO = process.argv[2] ?? fileURLToPath(new URL("../../static/page/", import.meta.url));
 const CHUNKS = "_next/static/chunks/";
 const FONT = "node_modules/@fontsource-variable/inter"; // style sheets tell nothing of the fonts that they name
 const PREFIX = "https://relative.invalid/"; // that of next.config.ts
