@@ -27,16 +27,21 @@ CODE := runtime export server training benchmarks docs examples src tests
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help run web test lint format typecheck tests lowest web-test docs bench wheel lock clean
+.PHONY: help run web web-offline test lint format typecheck tests lowest web-test docs bench wheel lock clean
 
 help: ## list the commands
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | sed 's/:[^#]*##/:/' | awk -F': ' '{printf "make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | sed 's/:[^#]*##/:/' | awk -F': ' '{printf "make %-11s %s\n", $$1, $$2}'
 
 run: $(RUN)/.done ## serve the built-in model at http://127.0.0.1:8000 (ARGS="--port 8080")
 	@$(PAGE_IF_NODE) || echo "The page could not be built: / is the one that is there." >&2
 	$(RUN)/bin/vesselrt serve $(ARGS)
 
 web: $(PAGE) ## build the page at / from server/web (needs Node.js)
+
+web-offline: ## build web-offline/, the page that needs no server (needs Node.js; MODEL=/path/to/model.onnx)
+	@$(NODE) || { echo "$(NO_NODE)" >&2; exit 1; }
+	cd $(WEB)/offline && { test node_modules/.package-lock.json -nt package-lock.json || npm ci --ignore-scripts; }
+	$(NPM) run offline -- $(CURDIR)/web-offline $(abspath $(MODEL))
 
 test: lint typecheck tests ## everything that CI checks, in an environment of its own
 
@@ -59,7 +64,9 @@ web-test: $(RUN)/.done ## lint and test the page, in Debian's Chromium (CHROMIUM
 	$(NPM) run check
 	$(NPM) test
 	@$(MAKE) --no-print-directory web
+	@$(MAKE) --no-print-directory web-offline
 	export VESSELRT="$(CURDIR)/$(RUN)/bin/vesselrt"; $(NPM) run e2e -- $(ARGS)
+	export VESSELRT="$(CURDIR)/$(RUN)/bin/vesselrt"; $(NPM) run e2e -- --config playwright.offline.config.ts
 
 # Two processes, whatever the machine: each test computes on several threads anyway.
 tests: $(TEST)/.done ## pytest (ARGS="-k tiling"; ARGS=--cov counts the lines that ran, and takes longer)
@@ -92,8 +99,8 @@ wheel: $(RUN)/.done ## build dist/vesselrt-*.whl, with the page
 	$(RUN)/bin/python -m pip --disable-pip-version-check wheel --no-deps --no-build-isolation --wheel-dir dist .
 
 clean: ## remove the environments and everything that was built
-	rm -rf $(RUN) $(TEST) $(LOWEST) $(DOCS) site build dist *.egg-info .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks
-	rm -rf .import_linter_cache server/static/page server/web/.next server/web/out server/web/node_modules
+	rm -rf $(RUN) $(TEST) $(LOWEST) $(DOCS) site web-offline build dist *.egg-info .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks
+	rm -rf .import_linter_cache server/static/page server/web/.next server/web/out server/web/node_modules server/web/offline/node_modules
 	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(PAGE): $(PAGE_SOURCES)
