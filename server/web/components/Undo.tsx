@@ -3,6 +3,7 @@ import { type Dispatch, useEffect } from "react";
 import { useMessages } from "@/hooks/useMessages";
 import { nameOf } from "@/lib/frames";
 import type { Messages } from "@/lib/messages";
+import { keyOf } from "@/lib/shortcuts";
 import type { Strip, StripAction, Undoable } from "@/lib/strip";
 
 import styles from "./Undo.module.css";
@@ -24,7 +25,7 @@ export function Undo({ undo, dispatch, onPressed }: Props) {
       const letters = (event.target as Element).closest(
         "input:not([type=range], [type=radio], [type=checkbox], [type=file], [type=color])",
       );
-      if (event.key.toLowerCase() !== "z" || event.shiftKey || !(event.ctrlKey || event.metaKey) || letters) return;
+      if (keyOf(event) !== "z" || event.shiftKey || !(event.ctrlKey || event.metaKey) || letters) return;
       event.preventDefault();
       dispatch({ type: "undo" });
     };

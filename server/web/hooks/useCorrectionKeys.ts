@@ -2,6 +2,7 @@ import { useEffect, useRef } from "react";
 
 import { type CorrectControl, LARGEST_BRUSH } from "@/hooks/useCorrection";
 import { useShortcuts } from "@/hooks/useShortcuts";
+import { keyOf } from "@/lib/shortcuts";
 
 /** The keys of a correction: single ones where they are allowed, and those of undo and redo in any case. */
 export function useCorrectionKeys(correct: CorrectControl, shortcuts: boolean): void {
@@ -31,7 +32,7 @@ export function useCorrectionKeys(correct: CorrectControl, shortcuts: boolean): 
   useEffect(() => {
     if (!on) return;
     const press = (event: KeyboardEvent) => {
-      const letter = event.key.toLowerCase();
+      const letter = keyOf(event);
       const text = (event.target as Element).closest("dialog[open], textarea, input[type=text], input[type=password]");
       if (!(event.ctrlKey || event.metaKey) || event.altKey || text || !["z", "y"].includes(letter)) return;
       // Before the undo of what was removed hears of it.

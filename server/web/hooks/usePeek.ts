@@ -1,6 +1,6 @@
 import { useCallback, useEffect, useRef, useState } from "react";
 
-import { boundTo, takesKeys } from "@/lib/shortcuts";
+import { boundTo, keyOf, takesKeys } from "@/lib/shortcuts";
 
 const KEY = "o";
 const TAP = 300; // ms: what is let go sooner was pressed, and not held
@@ -29,9 +29,9 @@ export function usePeek(choose: () => void, enabled: boolean): Peek {
       since ??= event.timeStamp;
       hold(true);
     };
-    const up = ({ key, timeStamp }: KeyboardEvent) => {
-      if (since === null || key.toLowerCase() !== KEY) return;
-      if (timeStamp - since < TAP) latest.current();
+    const up = (event: KeyboardEvent) => {
+      if (since === null || keyOf(event) !== KEY) return;
+      if (event.timeStamp - since < TAP) latest.current();
       since = null;
       letGo();
     };

@@ -43,12 +43,40 @@ export function takesKeys({ defaultPrevented, target }: Event): boolean {
   return !defaultPrevented && !(target as Element).closest(elsewhere);
 }
 
-type Press = Pick<KeyboardEvent, "key" | "repeat" | "ctrlKey" | "metaKey" | "altKey" | "getModifierState">;
+type Press = Pick<
+  KeyboardEvent,
+  "key" | "code" | "repeat" | "shiftKey" | "ctrlKey" | "metaKey" | "altKey" | "getModifierState"
+>;
+
+/** What the keys that are no letters or digits write on a US keyboard, without and with Shift. */
+const SIGNS: Readonly<Record<string, string>> = {
+  BracketLeft: "[{",
+  BracketRight: "]}",
+  Comma: ",<",
+  Period: ".>",
+  Slash: "/?",
+  Minus: "-_",
+  Equal: "=+",
+};
+
+/** A letter or digit of another script than ours, and the question mark of Arabic. */
+const FOREIGN = /^(?![\p{ASCII}\p{Script=Latin}])[\p{L}\p{M}\p{Nd}؟]+$/u;
+
+/**
+ * The key as shortcuts name it: letters small. On a keyboard of another script, Cyrillic or Arabic, it is what the same place
+ * on a US keyboard writes: there is no other way to press it. Keyboards of our own letters keep theirs, wherever they are.
+ */
+export function keyOf({ key, code, shiftKey }: Pick<Press, "key" | "code" | "shiftKey">): string {
+  const own = key.length === 1 ? key.toLowerCase() : key;
+  if (!FOREIGN.test(key)) return own;
+  const place = /^(?:Key([A-Z])|Digit(\d))$/.exec(code);
+  return place?.[1]?.toLowerCase() ?? place?.[2] ?? SIGNS[code]?.[shiftKey ? 1 : 0] ?? own;
+}
 
 /** What a press of a key is bound to; nothing where Ctrl or the like makes it the browser's own. */
 export function boundTo<T>(press: Press, keys: Readonly<Record<string, T>>): T | undefined {
   // Brackets and braces need AltGr on many keyboards, which some systems report as Ctrl with Alt.
   const modified = (press.ctrlKey || press.metaKey || press.altKey) && !press.getModifierState("AltGraph");
-  const key = press.key.length === 1 ? press.key.toLowerCase() : press.key;
+  const key = keyOf(press);
   return modified || (press.repeat && ONCE.includes(key)) ? undefined : keys[key];
 }
