@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import math
 import re
 import unicodedata
 import zlib
@@ -15,6 +16,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from vesselrt.runtime.manifest import Manifest
+from vesselrt.runtime.measures.measuring import Ruler
 from vesselrt.runtime.output.classes import say_thresholds
 from vesselrt.runtime.output.formats import OutputFormat, format_spec, output_name
 from vesselrt.runtime.segmentation import Segmentation
@@ -80,6 +82,9 @@ class PredictAnswer:
         }
         if place := result.photograph.place:
             headers["X-Vesselrt-Frame"] = "{}/{}".format(*place)
+        um_per_px = Ruler.told(result.photograph.origin, None, None, None).scale_of(result.scales[0])
+        if not math.isnan(um_per_px):
+            headers["X-Vesselrt-Um-Per-Px"] = f"{um_per_px:g}"
         if result.quality is not None:
             headers["X-Vesselrt-Quality"] = str(result.quality)
         if result.warnings:

@@ -142,6 +142,10 @@ PREDICT_HEADERS: dict[str, Any] = {
         "Of a DICOM file: which of its photographs this is, and how many it has.",
         "2/12",
     ),
+    "X-Vesselrt-Um-Per-Px": header_schema(
+        "Of a DICOM file that tells its pixel spacing or its field angle: micrometres of the retina in a pixel.",
+        "7.5",
+    ),
     "X-Vesselrt-Quality": header_schema(
         "good, usable or reject, and after a colon the reasons; not there where it was not asked for.",
         "usable: blurred, dark",

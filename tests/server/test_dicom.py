@@ -54,6 +54,19 @@ def test_a_frame_is_named(client: httpx.Client) -> None:
     assert (status, message) == (422, "frame is '0'. Expected a whole number from 1, such as 2.")
 
 
+def test_the_scale_is_told_where_the_file_tells_it(client: httpx.Client) -> None:
+    def told(data: bytes) -> str | None:
+        header: str | None = client.post("/predict", files=named(data)).headers.get("x-vesselrt-um-per-px")
+        return header
+
+    assert told(SINGLE) == "7.5"
+    by_angle = raw_dicom(EYE, PixelSpacing=[0.0, 0.0])
+    measured = client.post("/predict", params={"format": "json", "measure": "true"}, files=named(by_angle)).json()
+    assert float(told(by_angle) or 0) == pytest.approx(measured["measurements"]["um_per_px"], rel=1e-4)
+    assert told(raw_dicom(EYE, PixelSpacing=[0.0, 0.0], HorizontalFieldOfView=0.0)) is None
+    assert "x-vesselrt-um-per-px" not in client.post("/predict", files={"image": PHOTO}).headers
+
+
 def test_files_of_a_batch_are_called_by_their_frame(client: httpx.Client) -> None:
     answer = client.post("/predict/batch", params={"frame": 2}, files=[("image", named(SERIES)["image"])])
     with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
