@@ -5,8 +5,9 @@ import { useMessages } from "@/hooks/useMessages";
 
 import styles from "./Correct.module.css";
 import { Slider } from "./Slider";
+import { Icon, ToolChoice, type ToolKey } from "./ToolChoice";
 
-const TOOLS: readonly (readonly [Tool, string, string])[] = [
+const TOOLS: readonly ToolKey<Tool>[] = [
   ["brush", "B", "M4 16c0-3 1-4 3-4s3 1 3 2.500S8 17 4 16zM9 11l7-8 1 1-7 8.500"],
   ["eraser", "X", "M3 12l7-8 6 5-6 7H6zM6.500 8l6 5M9 16h8"],
   [
@@ -27,21 +28,13 @@ export function CorrectBar({ correct }: { readonly correct: CorrectControl }) {
   }, []);
   return (
     <div ref={bar} className={styles.bar} role="group" aria-label={words.bar}>
-      <fieldset className={styles.tools}>
-        <legend className={styles.hidden}>{words.bar}</legend>
-        {TOOLS.map(([tool, key, path]) => (
-          <label key={tool} title={words.toolKey(words.tools[tool], key)}>
-            <input
-              type="radio"
-              name="tool"
-              aria-label={words.tools[tool]}
-              checked={tools.tool === tool}
-              onChange={() => choose({ tool })}
-            />
-            <Icon path={path} />
-          </label>
-        ))}
-      </fieldset>
+      <ToolChoice
+        legend={words.bar}
+        tools={TOOLS}
+        names={words.tools}
+        chosen={tools.tool}
+        choose={(tool) => choose({ tool })}
+      />
       <div className={styles.size}>
         <Slider
           id="brush-size"
@@ -97,13 +90,5 @@ function Act({ title, off, onClick, children }: ActProps) {
     >
       {children}
     </button>
-  );
-}
-
-function Icon({ path }: { readonly path: string }) {
-  return (
-    <svg viewBox="0 0 20 20" aria-hidden="true">
-      <path d={path} />
-    </svg>
   );
 }

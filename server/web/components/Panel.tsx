@@ -2,6 +2,8 @@ import type { Dispatch } from "react";
 
 import type { CorrectControl } from "@/hooks/useCorrection";
 import type { Download } from "@/hooks/useDownload";
+import type { GaugeControl } from "@/hooks/useGauges";
+import { useSaveGauges } from "@/hooks/useSaveGauges";
 import type { Health } from "@/lib/api";
 import type { Layer } from "@/lib/classes";
 import { type Settings, sameThresholds, type Thresholds } from "@/lib/settings";
@@ -10,6 +12,7 @@ import type { Photograph, Result, Strip, StripAction } from "@/lib/strip";
 import { ApplyToAll, OverlayControl, ThresholdControl, ViewControl } from "./Controls";
 import { CorrectPanel } from "./CorrectPanel";
 import { Downloads } from "./Downloads";
+import { GaugePanel } from "./GaugePanel";
 import { Legend } from "./Legend";
 import { Density, Facts } from "./Reading";
 import { Warnings } from "./Warnings";
@@ -28,6 +31,7 @@ interface Props {
   readonly download: Download;
   readonly health: Health | null;
   readonly correct: CorrectControl;
+  readonly gauges: GaugeControl;
   /** How many maps the model averages. */
   readonly members: number;
 }
@@ -35,7 +39,8 @@ interface Props {
 /** What was found in the photograph, how it is looked at, and what is saved of it. */
 export function Panel(props: Props) {
   const { strip, dispatch, selected, result, layers, densities, settings, change, download, health } = props;
-  const { members, correct } = props;
+  const { members, correct, gauges } = props;
+  const saveGauges = useSaveGauges(strip.photographs);
   const { photographs } = strip;
   const { thresholds } = selected;
   const several = layers.length > 1;
@@ -65,6 +70,7 @@ export function Panel(props: Props) {
       <ViewControl {...controls} members={members} />
       <OverlayControl {...controls} coloured={!several} />
       <CorrectPanel correct={correct} layers={layers} off={!result} />
+      <GaugePanel {...{ selected, photographs, dispatch }} control={gauges} save={saveGauges} off={!result} />
       {result && <Downloads download={download} layers={layers} />}
       <Facts result={result} health={health} />
     </>

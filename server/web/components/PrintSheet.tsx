@@ -21,10 +21,13 @@ interface Props {
   readonly densities: readonly (number | undefined)[];
   readonly opacity: number;
   readonly corrected: boolean;
+  /** What was measured by hand, in a line. */
+  readonly gauged: string;
 }
 
 /** What is printed of a photograph, on one page: as it is, with its vessels, and what is told of them. */
-export function PrintSheet({ name, picture, result, layers, densities, opacity, corrected }: Props) {
+export function PrintSheet(props: Props) {
+  const { name, picture, result, layers, densities, opacity, corrected, gauged } = props;
   const messages = useMessages();
   const words = messages.print;
   const original = useRef<HTMLCanvasElement>(null);
@@ -56,7 +59,7 @@ export function PrintSheet({ name, picture, result, layers, densities, opacity, 
         </figure>
       </div>
       <dl>
-        {printedFacts(result, layers, { shares: densities, measured: null, corrected }, messages).map(
+        {printedFacts(result, layers, { shares: densities, measured: null, corrected, gauged }, messages).map(
           ({ name, value, colour, lang }) => (
             <div key={name + value}>
               <dt>{name}</dt>

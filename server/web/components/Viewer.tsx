@@ -5,6 +5,8 @@ import { type KeyboardEvent, useEffect, useMemo, useRef, useState } from "react"
 import { useBrush } from "@/hooks/useBrush";
 import { useCanvasSize } from "@/hooks/useCanvasSize";
 import type { CorrectControl } from "@/hooks/useCorrection";
+import { useGaugeDrawing } from "@/hooks/useGaugeDrawing";
+import type { GaugeControl } from "@/hooks/useGauges";
 import { useGestures } from "@/hooks/useGestures";
 import { useMessages } from "@/hooks/useMessages";
 import type { Peek } from "@/hooks/usePeek";
@@ -19,6 +21,8 @@ import type { Settings } from "@/lib/settings";
 
 import correctStyles from "./Correct.module.css";
 import { CorrectBar } from "./CorrectBar";
+import { GaugeBar } from "./GaugeBar";
+import { Gauges } from "./Gauges";
 import { HeatLegend } from "./HeatLegend";
 import { OriginalPane } from "./OriginalPane";
 import { PeekButton } from "./PeekButton";
@@ -39,6 +43,7 @@ interface Props {
   readonly shortcuts: boolean;
   readonly onWiper: (wiper: number) => void;
   readonly correct: CorrectControl;
+  readonly gauges: GaugeControl;
   readonly peek: Peek;
 }
 
@@ -57,6 +62,7 @@ function Stage({
   shortcuts,
   onWiper,
   correct,
+  gauges,
   peek,
   renderer,
   onLost,
@@ -75,14 +81,16 @@ function Stage({
   useRenderer(canvas, renderer, picture, scene, size);
   const cursor = useRef<HTMLSpanElement>(null);
   const { brush, press, blur } = useBrush(canvas, cursor, view, size ?? NOT_YET, picture, correct);
-  useGestures(canvas, view, brush);
+  const gauge = useGaugeDrawing(canvas, view, size ?? NOT_YET, picture, gauges);
+  useGestures(canvas, view, brush ?? gauge.brush);
   const { on: correcting } = correct;
-  const before = useRef(correcting);
+  const drawing = correcting || gauges.tool !== null;
+  const before = useRef(drawing);
   useEffect(() => {
     // Keys draw from the beginning; at the end what was pressed is gone.
-    if (before.current !== correcting) canvas.current?.focus({ preventScroll: true });
-    before.current = correcting;
-  }, [correcting]);
+    if (before.current !== drawing) canvas.current?.focus({ preventScroll: true });
+    before.current = drawing;
+  }, [drawing]);
   useShortcuts(
     {
       "+": () => zoomBy(1.25),
@@ -100,7 +108,7 @@ function Stage({
   }, [onLost]);
 
   const move = (event: KeyboardEvent) => {
-    if (press(event)) {
+    if (press(event) || gauge.press(event)) {
       event.preventDefault();
       return;
     }
@@ -121,7 +129,7 @@ function Stage({
           className={styles.canvas}
           data-fitted={view.fitted}
           data-renderer={renderer}
-          data-correcting={correcting}
+          data-drawing={drawing}
           role="img"
           aria-label={`${name}: ${words.label[look]}.`}
           tabIndex={0}
@@ -129,10 +137,12 @@ function Stage({
           onBlur={blur}
         />
         {correcting && <span ref={cursor} className={correctStyles.cursor} data-tool={correct.tools.tool} hidden />}
+        {size && <Gauges control={gauges} viewport={viewport} size={size} image={picture} canvas={canvas} />}
         {settings.wiper !== null && <Wiper at={settings.wiper} result={names[look]} onMove={onWiper} />}
         {beside && <span className={styles.title}>{names[look]}</span>}
       </div>
       {correcting && <CorrectBar correct={correct} />}
+      {gauges.tool && <GaugeBar control={gauges} />}
       {(look === "probability" || look === "spread") && (
         <HeatLegend view={look} layers={layers} waiting={!picture.maps.length} />
       )}

@@ -8,6 +8,7 @@ import { useCorrectionKeys } from "@/hooks/useCorrectionKeys";
 import { useDensities } from "@/hooks/useDensities";
 import { useDownload } from "@/hooks/useDownload";
 import { useFilmStrip } from "@/hooks/useFilmStrip";
+import { useGauges } from "@/hooks/useGauges";
 import { useHealth } from "@/hooks/useHealth";
 import { useIncoming } from "@/hooks/useIncoming";
 import { useKept } from "@/hooks/useKept";
@@ -23,8 +24,10 @@ import { useMembers, useSpread } from "@/hooks/useSpread";
 import type { Layer } from "@/lib/classes";
 import { resultAsCorrected, versionOf } from "@/lib/corrected";
 import { nameOf } from "@/lib/frames";
+import type { GaugeKind } from "@/lib/gauge";
 import { arrowWay } from "@/lib/languages";
 import type { Messages } from "@/lib/messages";
+import { measuredText } from "@/lib/readings";
 import { compared, hundredths, layersOf, moved, peeked, seen, setBeside } from "@/lib/settings";
 import { selectedOf, troubleOf, worthKeeping } from "@/lib/strip";
 
@@ -86,15 +89,28 @@ export function Workbench() {
   const members = useMembers(result?.model);
   const look = settings.view === "spread" && members === 1 ? { ...settings, view: "probability" as const } : settings;
   const shownPicture = useSpread(selected, picture, look.view === "spread");
+  const gauging = useGauges(selected, result, picture, layers, versionOf(corrected), dispatch);
   const turn = (on: boolean) => {
     correction.turn(on);
+    if (on) gauging.choose(null);
     if (on && (look.view === "original" || look.view === "spread")) change(seen("overlay", settings)); // which show no masks
   };
   const correct = { ...correction, turn };
   const correcting = correct.on && result !== null;
+  const measure = (tool: GaugeKind | null) => {
+    gauging.choose(tool);
+    if (tool) correction.turn(false);
+  };
+  const gauges = { ...gauging, choose: measure };
+  const measureOr = (tool: GaugeKind) => result && measure(gauges.tool === tool ? null : tool);
   const densities = useDensities(result, picture, layers, versionOf(corrected));
   const download = useDownload(selected, { layers, opacity: settings.opacity });
-  const close = () => (correcting ? correct.turn(false) : dispatch({ type: "close" }));
+  const close = () => {
+    if (correcting) correct.turn(false);
+    else if (gauges.drawing) gauges.draw(null);
+    else if (gauges.tool) measure(null);
+    else dispatch({ type: "close" });
+  };
   const move = (by: number | null) => {
     if (!selected || !result) return;
     dispatch({ type: "thresholds", id: selected.id, thresholds: moved(selected.thresholds, layers, by) });
@@ -118,6 +134,10 @@ export function Workbench() {
       j: () => dispatch({ type: "move", by: 1 }),
       k: () => dispatch({ type: "move", by: -1 }),
       e: () => result && turn(!correct.on),
+      l: () => measureOr("length"),
+      t: () => measureOr("width"),
+      a: () => measureOr("rectangle"),
+      n: () => measureOr("ellipse"),
       s: () => result && void download.start("mask"),
     },
     shortcuts && screen === "viewer",
@@ -159,6 +179,7 @@ export function Workbench() {
               peek={peek}
               onWiper={(wiper) => change({ wiper })}
               correct={correct}
+              gauges={gauges}
             />
           )}
           {selected && (
@@ -182,7 +203,7 @@ export function Workbench() {
           <aside className={styles.panel} aria-label={words.panel.title}>
             <Panel
               {...{ strip, dispatch, selected, result, layers, densities, settings: look, change, download, health }}
-              {...{ members, correct }}
+              {...{ members, correct, gauges }}
             />
             <Announcement text={announced(layers, densities, words)} />
           </aside>
@@ -203,6 +224,12 @@ export function Workbench() {
           densities={densities}
           opacity={settings.opacity}
           corrected={corrected?.some ?? false}
+          gauged={measuredText(
+            gauges.gauges.map((one) => [one, gauges.readings.get(one.number)]),
+            layers,
+            gauges.umPerPx,
+            words,
+          )}
         />
       )}
     </>

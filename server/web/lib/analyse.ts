@@ -35,6 +35,7 @@ export async function analyse(file: File, options: PredictOptions): Promise<Resu
     classes,
     exclusive,
     frame: prediction.frame,
+    umPerPx: prediction.umPerPx ?? null,
     counts: prediction.levels,
     outlines: prediction.outlines,
     region: prediction.seen ? "field of view" : "image",

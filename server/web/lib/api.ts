@@ -26,6 +26,8 @@ export interface Prediction {
   readonly outlines: readonly Outline[];
   /** Of a DICOM file; null of others. */
   readonly frame: Frame | null;
+  /** Micrometres of the retina in a pixel, where the file tells them. */
+  readonly umPerPx?: number | null;
   /** What is doubtful about the photograph, in sentences. */
   readonly warnings: readonly string[];
   /** Null where the server does not judge photographs. */
@@ -86,6 +88,14 @@ export interface MeasuredDocument {
   };
 }
 
+/** What is known of a photograph that is measured, beside its threshold. */
+export interface MeasureOptions {
+  readonly frame: Frame | null;
+  readonly correction: Blob | null;
+  /** Micrometres in a pixel; null: what the file tells. */
+  readonly umPerPx: number | null;
+}
+
 export interface FileOptions extends PredictOptions {
   /** The class that is in the file; left out: all that are shown. */
   readonly only?: string;
@@ -116,13 +126,7 @@ export interface Analyst {
   ) => Promise<Blob>;
   /** The figures of a photograph's vessels, as corrected, at a threshold. */
   readonly predictMeasured:
-    | ((
-        photograph: File,
-        threshold: string,
-        frame: Frame | null,
-        correction: Blob | null,
-        signal: AbortSignal,
-      ) => Promise<MeasuredDocument>)
+    | ((photograph: File, threshold: string, options: MeasureOptions, signal: AbortSignal) => Promise<MeasuredDocument>)
     | null;
   readonly fetchHealth: () => Promise<Health>;
   /** What is told of a model by its name and version; nothing where it is there no longer. */

@@ -6,9 +6,12 @@ import { type Sort, sortedBy } from "@/lib/worklist";
  * What is kept of a photograph in this browser: all of it but what is made again from the rest. Whatever else a photograph
  * gets is kept with it, as far as it is plain data and blobs. A correction is made plain.
  */
-export type Kept = Omit<Photograph, "id" | "key" | "thumbnail" | "cover" | "corrected"> & {
+export type Kept = Omit<Photograph, "id" | "key" | "thumbnail" | "cover" | "corrected" | Later> & {
   readonly correction?: PlainCorrection | null; // what was kept before there were corrections has none
-};
+} & Partial<Pick<Photograph, Later>>;
+
+/** What photographs that were kept by an earlier page don't have. */
+type Later = "gauges" | "umPerPx";
 
 /** Raise it where what is kept of a photograph gets another shape: what an earlier page has kept is then dropped. */
 const VERSION = 1;
@@ -46,7 +49,8 @@ export function restored(strip: Strip, kept: ReadonlyMap<string, Kept>, sort: So
 function photographOf({ correction, ...kept }: Kept, key: string, id: number): Photograph {
   const { progress } = kept;
   const corrected = correction && progress.step === "done" ? correctedFrom(correction, progress.result) : null;
-  return { ...kept, key, id, thumbnail: null, cover: null, corrected };
+  const { gauges = [], umPerPx = null } = kept;
+  return { ...kept, key, id, gauges, umPerPx, thumbnail: null, cover: null, corrected };
 }
 
 /** How photographs are sorted that are kept; null where none are, or the browser forbids it. */

@@ -21,16 +21,16 @@ export function thresholdOf({ progress, thresholds }: Photograph): string {
   return layers.map(({ name, threshold }) => (name ? `${name}:${threshold}` : String(threshold))).join();
 }
 
-/** Thresholds and correction as a text that is the same where they are. */
-function masksKey(photograph: Photograph): string {
-  return thresholdOf(photograph) + versionOf(photograph.corrected);
+/** Thresholds, correction and scale as a text that is the same where they are. */
+function figuresKey(photograph: Photograph): string {
+  return `${thresholdOf(photograph)}${versionOf(photograph.corrected)} ${photograph.umPerPx}`;
 }
 
 /** What was measured of a photograph already, at the thresholds and with the correction that it has now. */
 export function measuredOf(photograph: Photograph): MeasuredDocument | null {
   const { progress } = photograph;
   const found = progress.step === "done" && kept.get(progress.result);
-  return found && found.of === masksKey(photograph) ? found.document : null;
+  return found && found.of === figuresKey(photograph) ? found.document : null;
 }
 
 /**
@@ -70,9 +70,10 @@ async function measure(photograph: Photograph, signal: AbortSignal): Promise<Mea
   if (before) return before;
   const { predictMeasured } = analyst;
   if (!predictMeasured) throw new ApiError("MissingExtraError", "a server measures, and here is none");
-  const { file, frame, corrected, progress } = photograph;
-  const [of, threshold, correction] = [masksKey(photograph), thresholdOf(photograph), await correctionFile(corrected)];
-  const document = await patiently(() => predictMeasured(file, threshold, frame, correction, signal), signal);
+  const { file, frame, corrected, progress, umPerPx } = photograph;
+  const [of, threshold] = [figuresKey(photograph), thresholdOf(photograph)];
+  const options = { frame, correction: await correctionFile(corrected), umPerPx };
+  const document = await patiently(() => predictMeasured(file, threshold, options, signal), signal);
   if (progress.step === "done") kept.set(progress.result, { of, document });
   return document;
 }

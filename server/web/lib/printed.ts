@@ -22,14 +22,16 @@ interface Told {
   readonly measured: MeasuredDocument | null;
   /** Whether a person has corrected them. */
   readonly corrected: boolean;
+  /** What was measured on it by hand, in a line; empty where nothing was. */
+  readonly gauged: string;
 }
 
 /** All that is told of a photograph on paper. Figures have the names of the table. */
 export function printedFacts(
   result: Result,
   layers: readonly Layer[],
-  { shares, measured, corrected }: Told,
-  { print, region, keeping, correct, doubts }: Messages,
+  { shares, measured, corrected, gauged }: Told,
+  { print, region, keeping, correct, gauge, doubts }: Messages,
 ): PrintedFact[] {
   const figures = Object.entries(measured?.measurements.figures ?? {}).flatMap(([name, figure]) =>
     figure === null ? [] : `${name} ${threeDigits(figure)}`,
@@ -51,6 +53,7 @@ export function printedFacts(
       const { text: value, lang } = tellWarning(warning, doubts);
       return { name: print.warning, value, lang };
     }),
+    ...(gauged ? [{ name: gauge.list, value: gauged }] : []),
     ...(figures.length ? [{ name: keeping.measurements, value: figures.join(" · ") }] : []),
   ];
 }

@@ -10,6 +10,7 @@ import { type PdfPage, pdfOf } from "@/lib/pdf";
 import { decodeGreyPng } from "@/lib/png";
 import { type PrintedFact, printedFacts } from "@/lib/printed";
 import { cut } from "@/lib/probability";
+import { measuredText, readingsOf, scaleOf } from "@/lib/readings";
 import { halvesOf, reducedFor } from "@/lib/reduce";
 import { layersOf, rgb, type Settings } from "@/lib/settings";
 import type { Photograph, Result } from "@/lib/strip";
@@ -48,7 +49,8 @@ export async function reportOf(
 async function pageOf(photograph: Photograph, result: Result, settings: Settings, words: Messages): Promise<PdfPage> {
   const name = nameOf(photograph);
   const layers = layersOf(result, photograph.thresholds, settings);
-  const facts = printedFacts(result, layers, toldOf(photograph), words);
+  const gauged = measuredText(await readingsOf(photograph), layers, scaleOf(photograph), words);
+  const facts = printedFacts(result, layers, { ...toldOf(photograph), gauged }, words);
   const { canvas, context } = emptyPage();
   let y = written(context, isolated(name), MARGIN, MARGIN, PAGE.width - 2 * MARGIN, `650 ${SIZES.title}px`) + GAP;
   const size = pictureSize(result);

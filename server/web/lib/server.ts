@@ -5,6 +5,7 @@ import {
   type Health,
   type Look,
   type MeasuredDocument,
+  type MeasureOptions,
   type ModelReport,
   type Prediction,
   type PredictOptions,
@@ -12,7 +13,7 @@ import {
 } from "@/lib/api";
 import { ApiError, failure } from "@/lib/errors";
 import { outlinesOf } from "@/lib/field";
-import { type Frame, frameOf } from "@/lib/frames";
+import { frameOf } from "@/lib/frames";
 import { histogramOf } from "@/lib/probability";
 import { qualityOf } from "@/lib/quality";
 
@@ -71,15 +72,15 @@ async function predictBatch(
 async function predictMeasured(
   photograph: File,
   threshold: string,
-  frame: Frame | null,
-  correction: Blob | null,
+  { frame, correction, umPerPx }: MeasureOptions,
   signal: AbortSignal,
 ): Promise<MeasuredDocument> {
   const form = new FormData();
   form.append("image", photograph);
   if (correction) form.append("correction", correction, "correction.png");
   const which = frame && { frame: String(frame.number) };
-  const query = { format: "json", measure: "true", threshold, ...which };
+  const scale = umPerPx !== null && { um_per_px: String(umPerPx) };
+  const query = { format: "json", measure: "true", threshold, ...which, ...scale };
   return (await post("predict", form, query, "application/json", signal)).json() as Promise<MeasuredDocument>;
 }
 
@@ -171,6 +172,7 @@ function prediction(request: XMLHttpRequest): Prediction {
     levels: histogramOf(header("X-Vesselrt-Levels")),
     outlines: outlinesOf(header("X-Vesselrt-Fields-Of-View")),
     frame: frameOf(header("X-Vesselrt-Frame")),
+    umPerPx: Number(header("X-Vesselrt-Um-Per-Px")) || null,
     warnings: header("X-Vesselrt-Warnings").split(" | ").filter(Boolean),
     quality: qualityOf(header("X-Vesselrt-Quality")),
     seen: !header("X-Vesselrt-Scale").includes("guessed"),

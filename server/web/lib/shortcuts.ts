@@ -26,6 +26,8 @@ export const SHORTCUTS: readonly (readonly [keys: readonly string[], does: keyof
   [["space"], "brushDown"],
   [["D", "G"], "clean"],
   [["redo"], "redo"],
+  [["L", "T"], "measure"],
+  [["A", "N"], "regions"],
   [["?"], "help"],
 ];
 
@@ -35,7 +37,7 @@ export function keyName(key: string, names: Help["keys"]): string {
 }
 
 /** What a key that is held does once only. */
-const ONCE = ["2", "c", "e", "d", "g", "s", "u", "?"];
+const ONCE = ["2", "a", "c", "d", "e", "g", "l", "n", "s", "t", "u", "?"];
 
 /** Whether a key may be bound to something where it was pressed: not in a text field, nor in a dialogue. */
 export function takesKeys({ defaultPrevented, target }: Event): boolean {

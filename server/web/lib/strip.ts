@@ -4,6 +4,7 @@ import type { Correction } from "@/lib/correction";
 import type { Trouble } from "@/lib/errors";
 import type { Outline } from "@/lib/field";
 import type { Frame } from "@/lib/frames";
+import type { Gauge } from "@/lib/gauge";
 import { type Kept, restored } from "@/lib/kept";
 import type { Histogram } from "@/lib/probability";
 import type { Quality } from "@/lib/quality";
@@ -23,6 +24,8 @@ export interface Result {
   readonly exclusive: boolean;
   /** Of a DICOM file; null of others. */
   readonly frame: Frame | null;
+  /** Micrometres of the retina in a pixel, where the file tells them; left out of results that were kept before they were. */
+  readonly umPerPx?: number | null;
   /** Of a model of one class; null where something between the server and here has taken them away. */
   readonly counts: Histogram | null;
   /** Of the fields of view, of a model of several classes. */
@@ -63,6 +66,10 @@ export interface Photograph {
   readonly thresholds: Thresholds;
   /** What a person has changed; null where nobody has begun to. */
   readonly corrected: Corrected | null;
+  /** What was put on it to measure there. */
+  readonly gauges: readonly Gauge[];
+  /** Micrometres in a pixel, as a person says; null: nobody has said so. */
+  readonly umPerPx: number | null;
   /** What the worklist lays over the reduced copy; null before it is made. */
   readonly cover: Cover | null;
 }
@@ -106,6 +113,8 @@ export type StripAction =
   | { readonly type: "sort"; readonly by: Sort }
   | { readonly type: "thresholds"; readonly id: number; readonly thresholds: Thresholds }
   | { readonly type: "corrected"; readonly id: number; readonly correction: Correction }
+  | { readonly type: "gauges"; readonly id: number; readonly gauges: readonly Gauge[] }
+  | { readonly type: "scale"; readonly id: number | "all"; readonly umPerPx: number | null }
   | { readonly type: "apply"; readonly thresholds: Thresholds }
   | { readonly type: "again"; readonly remedy: NonNullable<Trouble["remedy"]> }
   | { readonly type: "remove"; readonly id: number }
@@ -151,6 +160,10 @@ export function reduceStrip(strip: Strip, action: StripAction): Strip {
       return changed(strip, action.id, { thresholds: action.thresholds });
     case "corrected":
       return changed(strip, action.id, { corrected: correctedBy(action.correction) });
+    case "gauges":
+      return changed(strip, action.id, { gauges: action.gauges });
+    case "scale":
+      return scaled(strip, action.id, action.umPerPx);
     case "apply":
       return applied(strip, action.thresholds);
     case "remove":
@@ -170,11 +183,13 @@ export function selectedOf({ photographs, selected }: Strip): Photograph | undef
   return photographs.find(({ id }) => id === selected);
 }
 
-/** Whether it takes more than a moment to have the same again: a series, a threshold that was chosen, or a correction. */
+/** Whether it takes more than a moment to have the same again: a series, a chosen threshold, a correction, or what was measured. */
 export function worthKeeping({ photographs }: Strip): boolean {
   return (
     photographs.length > 1 ||
-    photographs.some(({ thresholds, corrected }) => Object.keys(thresholds).length > 0 || corrected?.some)
+    photographs.some(
+      ({ thresholds, corrected, gauges }) => Object.keys(thresholds).length > 0 || corrected?.some || gauges.length > 0,
+    )
   );
 }
 
@@ -217,6 +232,8 @@ function newPhotograph(id: number, file: File, frame: Frame | null): Photograph 
     progress: { step: "waiting" },
     thresholds: {},
     corrected: null,
+    gauges: [],
+    umPerPx: null,
     cover: null,
   };
 }
@@ -271,6 +288,11 @@ function applied(strip: Strip, thresholds: Thresholds): Strip {
     photographs: strip.photographs.map((one) => ({ ...one, thresholds })),
     undo: [...strip.undo, { type: "applied", before }],
   };
+}
+
+function scaled(strip: Strip, id: number | "all", umPerPx: number | null): Strip {
+  if (id !== "all") return changed(strip, id, { umPerPx });
+  return { ...strip, photographs: strip.photographs.map((one) => ({ ...one, umPerPx })) };
 }
 
 /** Its neighbour, the right one first, is looked at next. */

@@ -14,7 +14,7 @@ const DOUBTS = ["reasons", "quality", "quality_reasons", "warnings", "error"];
 const FORMULA = /^[=+\-@\t\r]/; // what spreadsheets would compute
 const NOT_COUNTED = "its pixels are not counted yet";
 
-type Row = Readonly<Record<string, string | number | null>>;
+export type Row = Readonly<Record<string, string | number | null>>;
 
 /**
  * All photographs as CSV (RFC 4180, UTF-8 with a mark for spreadsheets), a row for each. What is unknown is empty: `reasons`,
@@ -31,6 +31,11 @@ export function tableOf(
   const frames = rows.some(({ frame }) => frame); // few files have them
   const all = [...PHOTOGRAPH, ...(measured ? FIELD : []), ...MODEL, ...figures, ...DOUBTS];
   const head = all.filter((name) => frames || name !== "frame");
+  return csvOf(head, rows);
+}
+
+/** CSV (RFC 4180, UTF-8 with a mark for spreadsheets) of some columns. */
+export function csvOf(head: readonly string[], rows: readonly Row[]): string {
   const lines = [head, ...rows.map((row) => head.map((name) => cell(row[name])))];
   return `\ufeff${lines.map((line) => line.join()).join("\r\n")}\r\n`;
 }

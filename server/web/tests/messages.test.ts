@@ -18,7 +18,7 @@ const ENGLISH = new Map(entriesOf(CATALOGUES.en as unknown as Catalogue));
 const OTHERS = (Object.keys(LANGUAGES) as Language[]).filter((language) => language !== "en");
 /** The same in both languages, which chance may bring about, or a name: "Original", "Zoom", "DICOM". */
 const ALIKE =
-  /^(view\.original|viewer\.(label\.original|zoom)|print\.original|panel\.colours\.magenta|size|help\.keys\..*|worklist\.by\.name|place)$/;
+  /^(view\.original|viewer\.(label\.original|zoom)|print\.original|panel\.colours\.magenta|size|help\.keys\..*|worklist\.by\.name|gauge\.kinds\.ellipse|place)$/;
 const COUNTS = [0, 1, 2, 3, 10, 11, 21, 100, 101, 1_000_000];
 
 test("English is as ever: milliseconds below a second, tenths of a second above", () => {

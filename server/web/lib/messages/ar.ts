@@ -1,6 +1,7 @@
 import { correct } from "./correct/ar";
 import { DOUBTS } from "./doubts";
 import type { Messages } from "./en";
+import { gauge } from "./gauge/ar";
 import { grammarOf } from "./grammar";
 import { KEEPING } from "./keeping";
 
@@ -183,6 +184,7 @@ export const ar: Messages = {
     show: (name) => `إظهار ${isolated(name)}`,
   },
   correct: correct(number),
+  gauge,
   download: {
     title: "تنزيل",
     mask: "القناع",
@@ -252,6 +254,8 @@ export const ar: Messages = {
       brushDown: "إنزال الفرشاة ورفعها؛ الأسهم تحركها، ومع Shift بكسلًا واحدًا",
       clean: "إزالة البقع، ملء الثقوب",
       redo: "إعادة",
+      measure: "المسطرة وقُطر الوعاء: بدء القياس وإنهاؤه",
+      regions: "الكثافة في مستطيل أو شكل بيضوي",
       help: "هذه المساعدة",
     },
   },

@@ -1,6 +1,7 @@
 import { correct } from "./correct/de";
 import { DOUBTS } from "./doubts";
 import type { Messages } from "./en";
+import { gauge } from "./gauge/de";
 import { grammarOf } from "./grammar";
 import { KEEPING } from "./keeping";
 
@@ -162,6 +163,7 @@ export const de: Messages = {
     show: (name) => `${name} anzeigen`,
   },
   correct: correct(number),
+  gauge,
   download: {
     title: "Herunterladen",
     mask: "Maske",
@@ -241,6 +243,8 @@ export const de: Messages = {
       brushDown: "Pinsel aufsetzen, abheben; Pfeiltasten bewegen ihn, mit Umschalt um ein Pixel",
       clean: "Flecken entfernen, Löcher füllen",
       redo: "Wiederholen",
+      measure: "Lineal, Gefäßbreite: beginnen und beenden",
+      regions: "Dichte in einem Rechteck, in einer Ellipse",
       help: "Diese Hilfe",
     },
   },

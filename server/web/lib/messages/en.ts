@@ -2,6 +2,7 @@ import type { ReactNode } from "react";
 
 import { correct } from "./correct/en";
 import { DOUBTS } from "./doubts";
+import { gauge } from "./gauge/en";
 import { grammarOf } from "./grammar";
 import { KEEPING } from "./keeping";
 
@@ -162,6 +163,7 @@ export const en = {
     show: (name: string) => `Show ${name}`,
   },
   correct: correct({ number, plural }),
+  gauge,
   download: {
     title: "Download",
     mask: "Mask",
@@ -233,6 +235,8 @@ export const en = {
       brushDown: "Put the brush down, lift it; arrow keys move it, with Shift by a pixel",
       clean: "Remove specks, fill holes",
       redo: "Do again",
+      measure: "Ruler, vessel width: begin, and end that",
+      regions: "Density of a rectangle, of an ellipse",
       help: "This help",
     },
   },

@@ -1,6 +1,7 @@
 import { correct } from "./correct/es";
 import { DOUBTS } from "./doubts";
 import type { Messages } from "./en";
+import { gauge } from "./gauge/es";
 import { grammarOf } from "./grammar";
 import { KEEPING } from "./keeping";
 
@@ -152,6 +153,7 @@ export const es: Messages = {
     show: (name) => `Mostrar ${name}`,
   },
   correct: correct(number),
+  gauge,
   download: {
     title: "Descargar",
     mask: "Máscara",
@@ -222,6 +224,8 @@ export const es: Messages = {
       brushDown: "Apoyar el pincel, levantarlo; las flechas lo mueven, con Mayús un píxel",
       clean: "Quitar motas, rellenar huecos",
       redo: "Rehacer",
+      measure: "Regla, calibre del vaso: empezar y terminar",
+      regions: "Densidad en un rectángulo, en una elipse",
       help: "Esta ayuda",
     },
   },

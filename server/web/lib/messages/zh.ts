@@ -1,6 +1,7 @@
 import { correct } from "./correct/zh";
 import { DOUBTS } from "./doubts";
 import type { Messages } from "./en";
+import { gauge } from "./gauge/zh";
 import { grammarOf } from "./grammar";
 import { KEEPING } from "./keeping";
 
@@ -128,6 +129,7 @@ export const zh: Messages = {
     show: (name) => `显示 ${name}`,
   },
   correct: correct(number),
+  gauge,
   download: {
     title: "下载",
     mask: "掩膜",
@@ -197,6 +199,8 @@ export const zh: Messages = {
       brushDown: "落下、抬起画笔；方向键移动，加 Shift 移动一个像素",
       clean: "去除斑点、填充孔洞",
       redo: "重做",
+      measure: "标尺、血管管径：开始和结束",
+      regions: "矩形区域、椭圆区域的密度",
       help: "本帮助",
     },
   },
