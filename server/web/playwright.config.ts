@@ -47,6 +47,7 @@ export default defineConfig({
         "unsure",
         "undo",
         "correct",
+        "measure",
         "series",
         "trouble",
         "screens",

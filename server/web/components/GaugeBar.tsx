@@ -24,7 +24,7 @@ const TOOLS: readonly ToolKey<GaugeKind>[] = [
 export function GaugeBar({ control }: { readonly control: GaugeControl }) {
   const words = useMessages();
   const { gauge } = words;
-  const { tool, choose, gauges, readings, layers, umPerPx, focus } = control;
+  const { tool, choose, gauges, readings, layers, umPerPx, focus, missed } = control;
   const bar = useRef<HTMLDivElement>(null);
   useEffect(() => {
     bar.current!.scrollIntoView({ block: "nearest" }); // enlarged, a page scrolls
@@ -37,7 +37,9 @@ export function GaugeBar({ control }: { readonly control: GaugeControl }) {
       <button type="button" className={styles.done} title={words.correct.endKey} onClick={() => choose(null)}>
         {words.correct.end}
       </button>
-      <p className={styles.said}>{tool && gauge.how[tool]}</p>
+      <p className={styles.said} role="status">
+        {missed ? gauge.noVessel : tool && gauge.how[tool]}
+      </p>
       <Announcement text={text && last ? `${gauge.name(gauge.kinds[last.kind], last.number)}: ${text}` : ""} />
     </div>
   );

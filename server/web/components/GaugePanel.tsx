@@ -39,6 +39,7 @@ export function GaugePanel({ control, selected, photographs, dispatch, save, off
       >
         {gauge.start} <kbd>L</kbd>
       </button>
+      {on && <p className={panel.hint}>{gauge.keys}</p>}
       {gauges.length > 0 && (
         <ol className={styles.list} aria-label={gauge.list}>
           {gauges.map(({ number, kind }) => (

@@ -9,6 +9,7 @@ import { origin, type Point, type Size, type Viewport } from "@/lib/viewport";
 
 import styles from "./Gauge.module.css";
 
+const EDGE = 0.85; // of the canvas: further right there is no room for a figure on the right
 const FAR = 10; // px of the photograph that an arrow key moves a part with Shift
 
 interface Props {
@@ -61,13 +62,14 @@ export function Gauges({ control, viewport, size, image, canvas }: Props) {
       </svg>
       {gauges.map((gauge) => {
         const text = readingText(readings.get(gauge.number), layers, umPerPx, words);
-        const [at, side] = labelPlace(gauge, readings.get(gauge.number));
+        const [at, wanted] = labelPlace(gauge, readings.get(gauge.number));
+        const side = wanted === "right" && onCanvas(at).x > EDGE * size.width ? "left" : wanted;
         const number = gauges.length > 1 ? `${words.number(gauge.number)}: ` : "";
         return (
           <span key={gauge.number} className={styles.label} data-side={side} style={place(at)} aria-hidden="true">
             <span>
               {number}
-              {text || "…"}
+              {isRead(readings.get(gauge.number)) ? text : "–"}
             </span>
           </span>
         );
@@ -83,6 +85,7 @@ export function Gauges({ control, viewport, size, image, canvas }: Props) {
               type="button"
               className={styles.part}
               data-part={`${gauge.number} ${part}`}
+              data-kind={gauge.kind}
               style={place(at)}
               aria-label={told(called, parts[part], readingText(reading, layers, umPerPx, words))}
               aria-keyshortcuts="ArrowLeft ArrowRight ArrowUp ArrowDown Delete"
@@ -112,6 +115,7 @@ function Shape({ gauge, reading, onCanvas }: ShapeProps) {
 }
 
 const JAW = 7; // CSS px of a mark at an end, to each side
+const TAIL = 10; // CSS px of a calliper's arms, outside of its jaws
 
 function pathOf(gauge: Gauge, reading: Reading | undefined, onCanvas: (at: Point) => Point): string {
   if (isRegion(gauge)) {
@@ -125,17 +129,29 @@ function pathOf(gauge: Gauge, reading: Reading | undefined, onCanvas: (at: Point
   if (gauge.kind === "width" && !calibre) return crossAt(onCanvas(gauge.from));
   const [from, to] = [onCanvas((calibre ?? gauge).from), onCanvas((calibre ?? gauge).to)];
   const length = Math.hypot(to.x - from.x, to.y - from.y) || 1;
-  const jaw = JAW * (globalThis.devicePixelRatio || 1);
-  const [u, v] = [((to.y - from.y) / length) * jaw, ((from.x - to.x) / length) * jaw];
-  const jawAt = ({ x, y }: Point) => `M${x - u} ${y - v}L${x + u} ${y + v}`;
+  const [u, v] = [(to.x - from.x) / length, (to.y - from.y) / length]; // along it
+  const [jaw, tail] = [cssPixels(JAW), cssPixels(TAIL)];
+  const jawAt = ({ x, y }: Point) => `M${x + v * jaw} ${y - u * jaw}L${x - v * jaw} ${y + u * jaw}`;
+  const line = (from: Point, x: number, y: number) => `M${from.x} ${from.y}L${x} ${y}`;
+  if (!calibre) return jawAt(from) + line(from, to.x, to.y) + jawAt(to);
   // The jaws of a calliper stand at the edges, and what lies between them stays free to be seen.
-  const between = calibre ? "" : `M${from.x} ${from.y}L${to.x} ${to.y}`;
-  return jawAt(from) + between + jawAt(to);
+  const arms = line(from, from.x - u * tail, from.y - v * tail) + line(to, to.x + u * tail, to.y + v * tail);
+  return jawAt(from) + arms + jawAt(to);
+}
+
+function cssPixels(count: number): number {
+  return count * (globalThis.devicePixelRatio || 1);
 }
 
 function crossAt({ x, y }: Point): string {
-  const arm = JAW * (globalThis.devicePixelRatio || 1);
+  const arm = cssPixels(JAW);
   return `M${x - arm} ${y - arm}L${x + arm} ${y + arm}M${x - arm} ${y + arm}L${x + arm} ${y - arm}`;
+}
+
+/** Whether there is a figure. */
+function isRead(reading: Reading | undefined): boolean {
+  if (reading?.kind === "width") return reading.calibre !== null;
+  return reading !== undefined && (reading.kind === "length" || reading.shares !== null);
 }
 
 /** Where the figure stands, and on which side of it. */

@@ -25,8 +25,8 @@ export const DISCS = [
   [150, 60, 30],
 ] as const;
 
-/** A DICOM file of photographs of a disc on black: Secondary Capture in colour, without compression. */
-export function discsDicom(discs: readonly (readonly number[])[]): Buffer {
+/** A DICOM file of photographs of a disc on black: Secondary Capture in colour, without compression. `millimetres`: in a pixel. */
+export function discsDicom(discs: readonly (readonly number[])[], millimetres?: number): Buffer {
   const side = 400;
   const pixels = discs.map((colour) => {
     const frame = Buffer.alloc(side * side * 3);
@@ -47,6 +47,7 @@ export function discsDicom(discs: readonly (readonly number[])[]): Buffer {
     element(0x0028_0008, "IS", String(discs.length)),
     element(0x0028_0010, "US", side),
     element(0x0028_0011, "US", side),
+    ...(millimetres ? [element(0x0028_0030, "DS", `${millimetres}\\${millimetres}`)] : []),
     element(0x0028_0100, "US", 8),
     element(0x0028_0101, "US", 8),
     element(0x0028_0102, "US", 7),

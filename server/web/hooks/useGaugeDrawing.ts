@@ -90,8 +90,9 @@ export function useGaugeDrawing(
       if (!held.current) return;
       const { gauge, part, second, moved } = held.current;
       held.current = null;
-      const isNew = !second && gauge.number === control.next;
-      if (isNew && !moved && part === "to") waiting.current = gauge;
+      const isNew = gauge.number === control.next;
+      if (isNew && !second && !moved && part === "to") waiting.current = gauge;
+      else if (isNew) control.offer(gauge, part);
       else control.keep(gauge, part);
     },
     cancel: () => {

@@ -3,7 +3,7 @@ import { type Dispatch, useMemo, useState } from "react";
 import { useReadings } from "@/hooks/useReadings";
 import type { Layer } from "@/lib/classes";
 import { type Gauge, type GaugeKind, type GaugePart, isEmpty, nextNumber, type Reading } from "@/lib/gauge";
-import { scaleOf } from "@/lib/readings";
+import { readingAt, scaleOf } from "@/lib/readings";
 import type { Picture } from "@/lib/renderer";
 import type { Photograph, Result, StripAction } from "@/lib/strip";
 
@@ -30,6 +30,10 @@ export interface GaugeControl {
   readonly drawing: boolean;
   /** Keeps a gauge, in place of the one with its number, and gives the focus to a part of it. */
   readonly keep: (gauge: Gauge, part: GaugePart) => void;
+  /** The same for a new one, if it reads something: a press beside all vessels leaves no calliper. */
+  readonly offer: (gauge: Gauge, part: GaugePart) => void;
+  /** Whether the last one that was offered was not kept. */
+  readonly missed: boolean;
   readonly remove: (number: number) => void;
   readonly focus: GaugeFocus | null;
 }
@@ -47,20 +51,30 @@ export function useGauges(
 ): GaugeControl {
   const [tool, choose] = useState<GaugeKind | null>(null);
   const [draft, setDraft] = useState<{ readonly id: number; readonly gauge: Gauge } | null>(null);
+  const [missed, setMissed] = useState(false);
   const [focus, setFocus] = useState<GaugeFocus | null>(null);
   const { id, gauges: own = NONE } = selected ?? {};
   const drawn = tool && draft && draft.id === id ? draft.gauge : null; // another photograph may be looked at by now
   const gauges = useMemo(() => (drawn ? put(own, drawn) : own), [own, drawn]);
   const readings = useReadings(gauges, result, picture, layers, version);
 
+  const draw = (gauge: Gauge | null) => {
+    setMissed(false);
+    setDraft(gauge && id !== undefined ? { id, gauge } : null);
+  };
   const change = (gauges: readonly Gauge[]) => {
-    setDraft(null);
+    draw(null);
     if (id !== undefined) dispatch({ type: "gauges", id, gauges });
+  };
+  const keep = (gauge: Gauge, part: GaugePart) => {
+    if (isEmpty(gauge)) return draw(null);
+    change(put(own, gauge));
+    setFocus({ number: gauge.number, part });
   };
   return {
     tool: result && tool,
     choose: (tool) => {
-      setDraft(null);
+      draw(null);
       choose(tool);
     },
     gauges,
@@ -68,13 +82,16 @@ export function useGauges(
     layers,
     umPerPx: selected ? scaleOf(selected) : null,
     next: nextNumber(own),
-    draw: (gauge) => setDraft(gauge && id !== undefined ? { id, gauge } : null),
+    draw,
     drawing: drawn !== null,
-    keep: (gauge, part) => {
-      if (isEmpty(gauge)) return setDraft(null);
-      change(put(own, gauge));
-      setFocus({ number: gauge.number, part });
+    keep,
+    offer: (gauge, part) => {
+      const reading = picture?.maps.length ? readingAt(gauge, picture, layers) : null;
+      if (reading?.kind !== "width" || reading.calibre) return keep(gauge, part);
+      draw(null);
+      setMissed(true);
     },
+    missed,
     remove: (number) => change(own.filter((one) => one.number !== number)),
     focus,
   };
