@@ -54,7 +54,7 @@ export function Gauges({ control, viewport, size, image, canvas }: Props) {
     event.preventDefault();
   };
   return (
-    <div ref={layer} className={styles.gauges}>
+    <div ref={layer} className={styles.gauges} {...(tool && { role: "group", "aria-label": words.gauge.list })}>
       <svg viewBox={`0 0 ${size.width} ${size.height}`} preserveAspectRatio="none" aria-hidden="true">
         {gauges.map((gauge) => (
           <Shape key={gauge.number} gauge={gauge} reading={readings.get(gauge.number)} onCanvas={onCanvas} />

@@ -40,7 +40,7 @@ interface Props {
 export function Panel(props: Props) {
   const { strip, dispatch, selected, result, layers, densities, settings, change, download, health } = props;
   const { members, correct, gauges } = props;
-  const saveGauges = useSaveGauges(strip.photographs);
+  const saveGauges = useSaveGauges(strip.photographs, settings);
   const { photographs } = strip;
   const { thresholds } = selected;
   const several = layers.length > 1;

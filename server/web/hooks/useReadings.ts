@@ -7,6 +7,11 @@ import { type Region, regionBelow } from "@/lib/regionDensity";
 import type { Picture } from "@/lib/renderer";
 import type { Result } from "@/lib/strip";
 
+interface Counted {
+  readonly of: Result | null;
+  readonly found: ReadonlyMap<number, Reading>;
+}
+
 /**
  * What each gauge reads now, by its number; left out: not known yet. `version`: of the picture's maps, where they change.
  * Lengths and widths are read as the page is drawn; regions are counted beside it, most of them before the next frame.
@@ -18,7 +23,7 @@ export function useReadings(
   layers: readonly Layer[],
   version: string,
 ): ReadonlyMap<number, Reading> {
-  const [counted, setCounted] = useState<ReadonlyMap<number, Reading>>(new Map());
+  const [counted, setCounted] = useState<Counted | null>(null);
   const maps = picture?.maps.length === layers.length && result ? picture : null;
   const some = gauges.some(isRegion);
   const field = useMemo(() => (some && result ? fieldOf(result) : null), [some, result]);
@@ -38,18 +43,19 @@ export function useReadings(
         if (!wanted) return;
         if (reading) found.set(gauge.number, reading);
       }
-      setCounted(found);
+      setCounted({ of: result, found });
     };
     void count();
     return () => {
       wanted = false;
     };
-  }, [gauges, maps, layers, field, regions, some]);
+  }, [gauges, result, maps, layers, field, regions, some]);
 
   if (!maps) return new Map();
+  const before = counted?.of === result ? counted?.found : undefined; // of a region that moves, until it is counted again
   const atOnce = gauges.flatMap((gauge) => {
     if (!read.has(gauge)) read.set(gauge, readingAt(gauge, maps, layers));
-    const reading = read.get(gauge) ?? counted.get(gauge.number);
+    const reading = read.get(gauge) ?? before?.get(gauge.number);
     return reading?.kind === gauge.kind ? [[gauge.number, reading] as const] : [];
   });
   return new Map(atOnce);

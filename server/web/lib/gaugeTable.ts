@@ -1,7 +1,7 @@
 import type { Gauge, Reading } from "@/lib/gauge";
 import { thresholdOf } from "@/lib/measurements";
 import { readingsOf, scaleOf } from "@/lib/readings";
-import { layersOf } from "@/lib/settings";
+import { layersOf, type Settings } from "@/lib/settings";
 import type { Photograph } from "@/lib/strip";
 import { csvOf, type Row } from "@/lib/table";
 import type { Point } from "@/lib/viewport";
@@ -15,9 +15,13 @@ const NO_LOOK = { colour: "", classes: {} };
 
 /**
  * What was measured on photographs as CSV, a row for each ruler and calliper, and for each class of a region. Points are
- * pixels of the photograph: a calliper's are on the vessel's edges. What can't be read is empty. English, for programs.
+ * pixels of the photograph: a calliper's are on the vessel's edges, of a class that is shown. What can't be read is empty.
+ * English, for programs.
  */
-export async function gaugeTableOf(photographs: readonly Photograph[]): Promise<string> {
+export async function gaugeTableOf(
+  photographs: readonly Photograph[],
+  look: Pick<Settings, "colour" | "classes">,
+): Promise<string> {
   const rows: Row[] = [];
   for (const photograph of photographs) {
     const { file, frame, corrected } = photograph;
@@ -27,7 +31,7 @@ export async function gaugeTableOf(photographs: readonly Photograph[]): Promise<
       threshold: thresholdOf(photograph),
       corrected: corrected?.some ? "yes" : null,
     };
-    for (const [gauge, reading] of await readingsOf(photograph))
+    for (const [gauge, reading] of await readingsOf(photograph, look))
       for (const row of rowsOf(gauge, reading, photograph)) rows.push({ ...head, ...row, ...foot });
   }
   return csvOf(HEAD, rows);

@@ -6,10 +6,8 @@ import { insideOf } from "@/lib/field";
 import { distance, type Gauge, isRegion, type Reading } from "@/lib/gauge";
 import type { Messages } from "@/lib/messages";
 import { type Region, regionBelow, sharesIn } from "@/lib/regionDensity";
-import { layersOf } from "@/lib/settings";
+import { layersOf, type Settings } from "@/lib/settings";
 import type { Photograph, Result } from "@/lib/strip";
-
-const NO_LOOK = { colour: "", classes: {} };
 
 /** Micrometres in a pixel: what a person says goes before what the file tells; null: not known. */
 export function scaleOf({ umPerPx, progress }: Photograph): number | null {
@@ -38,11 +36,14 @@ export async function countedIn(
 }
 
 /** What everything reads that was put on a photograph, at its thresholds and as corrected: its map is decoded for it. */
-export async function readingsOf(photograph: Photograph): Promise<(readonly [Gauge, Reading])[]> {
+export async function readingsOf(
+  photograph: Photograph,
+  look: Pick<Settings, "colour" | "classes">,
+): Promise<(readonly [Gauge, Reading])[]> {
   const { progress, gauges, thresholds, corrected } = photograph;
   if (progress.step !== "done" || !gauges.length) return [];
   const { result } = progress;
-  const layers = layersOf(result, thresholds, NO_LOOK);
+  const layers = layersOf(result, thresholds, look);
   const own = mapsOf(await mapOf(result.map), layers.length);
   const maps = { maps: correctedMaps(own, corrected), exclusive: result.exclusive };
   const field = gauges.some(isRegion) ? fieldOf(result) : null;

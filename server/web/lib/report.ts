@@ -49,7 +49,7 @@ export async function reportOf(
 async function pageOf(photograph: Photograph, result: Result, settings: Settings, words: Messages): Promise<PdfPage> {
   const name = nameOf(photograph);
   const layers = layersOf(result, photograph.thresholds, settings);
-  const gauged = measuredText(await readingsOf(photograph), layers, scaleOf(photograph), words);
+  const gauged = measuredText(await readingsOf(photograph, settings), layers, scaleOf(photograph), words);
   const facts = printedFacts(result, layers, { ...toldOf(photograph), gauged }, words);
   const { canvas, context } = emptyPage();
   let y = written(context, isolated(name), MARGIN, MARGIN, PAGE.width - 2 * MARGIN, `650 ${SIZES.title}px`) + GAP;

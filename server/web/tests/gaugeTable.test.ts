@@ -5,6 +5,7 @@ import { gaugeTableOf } from "@/lib/gaugeTable";
 import { CATALOGUES } from "@/lib/messages";
 import { greyPng } from "@/lib/png";
 import { measuredText, readingsOf, readingText, scaleOf } from "@/lib/readings";
+import { DEFAULTS } from "@/lib/settings";
 import { EMPTY, type Photograph, type Result, reduceStrip } from "@/lib/strip";
 
 const SIZE = { width: 64, height: 48 };
@@ -25,7 +26,7 @@ async function photograph(change: Partial<Photograph> = {}, result: Partial<Resu
   return { ...bare!, progress: { step: "done", result: done as unknown as Result }, gauges: GAUGES, ...change };
 }
 
-const lines = async (...all: Photograph[]) => (await gaugeTableOf(all)).slice(1).trimEnd().split("\r\n");
+const lines = async (...all: Photograph[]) => (await gaugeTableOf(all, DEFAULTS)).slice(1).trimEnd().split("\r\n");
 
 test("the table has a row for each, with what it reads at the photograph's own threshold, in µm where the scale is told", async () => {
   expect(await lines(await photograph({ umPerPx: 7.5 }))).toEqual([
@@ -56,13 +57,13 @@ test("a person's scale goes before the file's, and without either there is none"
   const told = await photograph({}, { umPerPx: 6 });
   expect([scaleOf(told), scaleOf({ ...told, umPerPx: 8 }), scaleOf(await photograph())]).toEqual([6, 8, null]);
   const waiting: Photograph = { ...told, progress: { step: "waiting" } };
-  expect([scaleOf(waiting), await readingsOf(waiting)]).toEqual([null, []]);
+  expect([scaleOf(waiting), await readingsOf(waiting, DEFAULTS)]).toEqual([null, []]);
 });
 
 test("figures have their units, and what has none its reason", async () => {
   const { en, de } = CATALOGUES;
   const layers = [{ name: "", threshold: 0.5, colour: "#000000", shown: true }];
-  const readings = await readingsOf(await photograph());
+  const readings = await readingsOf(await photograph(), DEFAULTS);
   const texts = readings.map(([, reading]) => readingText(reading, layers, 7.5, en));
   expect(texts).toEqual(["50.0 px · 375 µm", "4.5 px · 33 µm", "20.0 %", "No vessel here at this threshold"]);
   expect(readingText(readings[0]![1], layers, null, de)).toBe("50,0\u00a0px");
