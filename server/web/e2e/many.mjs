@@ -1,7 +1,8 @@
 // What many photographs of 12 megapixels cost the page, in Chromium on this machine: its memory, and every task of its main
 // thread that took more than 50 ms after it was loaded.
 //
-//   node e2e/many.mjs http://127.0.0.1:8000 [200]     for a server that is running, and so many photographs
+//   node e2e/many.mjs http://127.0.0.1:8000 [200 [3840x2160]]     for a server that is running, so many photographs, and a
+//   window of that size
 //
 // The server analyses the first photograph. Its answer is given for the others too, so that the page is measured and not the
 // server. A task counts with the time that its thread worked: on a machine that does other work too, a clock on the wall
@@ -16,7 +17,7 @@ import { chromium } from "@playwright/test";
 
 import { enlarged } from "./enlarged.mjs";
 
-const [url = "http://127.0.0.1:8000", count = "200"] = process.argv.slice(2);
+const [url = "http://127.0.0.1:8000", count = "200", window = "1280x800"] = process.argv.slice(2);
 const LONG = 50; // ms
 const MIB = 2 ** 20;
 const PATIENT = { timeout: 3_000_000, polling: 1000 };
@@ -105,8 +106,9 @@ const executablePath = process.env.CHROMIUM || "/usr/bin/chromium";
 const server = await standIn(url);
 const folder = mkdtempSync(join(tmpdir(), "vesselrt-many-"));
 const browser = await chromium.launchServer({ executablePath, args: ["--no-sandbox", "--disable-gpu"] });
+const [width, height] = window.split("x").map(Number);
 const client = await chromium.connect(browser.wsEndpoint());
-const page = await client.newPage({ viewport: { width: 1280, height: 800 } });
+const page = await client.newPage({ viewport: { width, height } });
 const session = await page.context().newCDPSession(page);
 const heap = async () => (await session.send("Runtime.getHeapUsage")).usedSize;
 const seen = { memory: 0, heap: 0 };

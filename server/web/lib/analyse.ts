@@ -1,7 +1,7 @@
 import { analyst } from "@/lib/analyst";
 import type { Prediction, PredictOptions } from "@/lib/api";
 import type { ModelClass } from "@/lib/classes";
-import { REDUCED } from "@/lib/cover";
+import { copyWidth } from "@/lib/copies";
 import { mapOf, photographOf } from "@/lib/decoded";
 import { ApiError } from "@/lib/errors";
 import { isDicom } from "@/lib/frames";
@@ -98,9 +98,10 @@ export async function thumbnail(file: Blob): Promise<string> {
   // Not remembered: all of them would not fit. It is not reduced as it is decoded: browsers do that on the page's own thread.
   const photograph = await createImageBitmap(file).catch(() => null);
   if (!photograph) return "";
-  const scale = REDUCED / photograph.width;
-  const canvas = new OffscreenCanvas(REDUCED, Math.max(1, Math.round(photograph.height * scale)));
-  const { image, smooth } = reducedFor(photograph, await halvesOf(photograph, REDUCED / 2), scale);
+  const across = copyWidth();
+  const scale = across / photograph.width;
+  const canvas = new OffscreenCanvas(across, Math.max(1, Math.round(photograph.height * scale)));
+  const { image, smooth } = reducedFor(photograph, await halvesOf(photograph, across / 2), scale);
   const context = canvas.getContext("2d")!;
   context.imageSmoothingQuality = smooth;
   context.drawImage(image, 0, 0, canvas.width, canvas.height);

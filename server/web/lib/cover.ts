@@ -1,4 +1,5 @@
 import { densities, type Layer, type Maps } from "@/lib/classes";
+import { copyWidth } from "@/lib/copies";
 import { type Corrected, correctedMaps } from "@/lib/corrected";
 import { winnerOf } from "@/lib/coverage";
 import { mapOf, mapsOf } from "@/lib/decoded";
@@ -9,14 +10,12 @@ import type { Cover, Result } from "@/lib/strip";
 import type { Size } from "@/lib/viewport";
 import { coverKey } from "@/lib/worklist";
 
-/** Pixels from side to side of what the worklist shows of a photograph; large screens show no more of them. */
-export const REDUCED = 640;
-
 /** The vessels of a result, as the worklist lays them over the reduced copy. `layers`: of all its classes. */
 export async function coverOf(result: Result, layers: readonly Layer[], corrected: Corrected | null): Promise<Cover> {
   const { exclusive, outlines, width, height } = result;
   const maps = correctedMaps(mapsOf(await mapOf(result.map), layers.length), corrected);
-  const size = { width: REDUCED, height: Math.max(1, Math.round((REDUCED * height) / width)) };
+  const across = copyWidth();
+  const size = { width: across, height: Math.max(1, Math.round((across * height) / width)) };
   const shares = await vesselShares(
     { maps, exclusive },
     layers.map(({ threshold }) => cut(threshold)),
