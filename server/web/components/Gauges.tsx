@@ -34,6 +34,9 @@ export function Gauges({ control, viewport, size, image, canvas }: Props) {
   }, [focus]);
 
   const corner = origin(viewport, size);
+  const rem = gauges.length
+    ? Number.parseFloat(getComputedStyle(document.documentElement).fontSize) * devicePixelRatio
+    : 0;
   const onCanvas = ({ x, y }: Point): Point => ({
     x: (x - corner.x) * viewport.scale,
     y: (y - corner.y) * viewport.scale,
@@ -57,7 +60,7 @@ export function Gauges({ control, viewport, size, image, canvas }: Props) {
     <div ref={layer} className={styles.gauges} {...(tool && { role: "group", "aria-label": words.gauge.list })}>
       <svg viewBox={`0 0 ${size.width} ${size.height}`} preserveAspectRatio="none" aria-hidden="true">
         {gauges.map((gauge) => (
-          <Shape key={gauge.number} gauge={gauge} reading={readings.get(gauge.number)} onCanvas={onCanvas} />
+          <Shape key={gauge.number} gauge={gauge} reading={readings.get(gauge.number)} onCanvas={onCanvas} rem={rem} />
         ))}
       </svg>
       {gauges.map((gauge) => {
@@ -101,11 +104,12 @@ interface ShapeProps {
   readonly gauge: Gauge;
   readonly reading: Reading | undefined;
   readonly onCanvas: (at: Point) => Point;
+  readonly rem: number;
 }
 
 /** Twice the same: a light line on a dark one is seen on whatever lies below. */
-function Shape({ gauge, reading, onCanvas }: ShapeProps) {
-  const path = pathOf(gauge, reading, onCanvas);
+function Shape(props: ShapeProps) {
+  const path = pathOf(props);
   return (
     <>
       <path className={styles.casing} d={path} />
@@ -114,10 +118,11 @@ function Shape({ gauge, reading, onCanvas }: ShapeProps) {
   );
 }
 
-const JAW = 7; // CSS px of a mark at an end, to each side
-const TAIL = 10; // CSS px of a calliper's arms, outside of its jaws
+const JAW = 0.44; // rem of a mark at an end, to each side
+const TAIL = 0.625; // rem of a calliper's arms, outside of its jaws
 
-function pathOf(gauge: Gauge, reading: Reading | undefined, onCanvas: (at: Point) => Point): string {
+/** `rem`: in device pixels. */
+function pathOf({ gauge, reading, onCanvas, rem }: ShapeProps): string {
   if (isRegion(gauge)) {
     const { left, top, right, bottom } = boxOf(gauge);
     const [a, b] = [onCanvas({ x: left, y: top }), onCanvas({ x: right, y: bottom })];
@@ -126,11 +131,11 @@ function pathOf(gauge: Gauge, reading: Reading | undefined, onCanvas: (at: Point
     return `M${a.x} ${y}A${rx} ${ry} 0 0 1 ${b.x} ${y}A${rx} ${ry} 0 0 1 ${a.x} ${y}Z`;
   }
   const calibre = reading?.kind === "width" ? reading.calibre : null;
-  if (gauge.kind === "width" && !calibre) return crossAt(onCanvas(gauge.from));
+  if (gauge.kind === "width" && !calibre) return crossAt(onCanvas(gauge.from), rem);
   const [from, to] = [onCanvas((calibre ?? gauge).from), onCanvas((calibre ?? gauge).to)];
   const length = Math.hypot(to.x - from.x, to.y - from.y) || 1;
   const [u, v] = [(to.x - from.x) / length, (to.y - from.y) / length]; // along it
-  const [jaw, tail] = [cssPixels(JAW), cssPixels(TAIL)];
+  const [jaw, tail] = [JAW * rem, TAIL * rem];
   const jawAt = ({ x, y }: Point) => `M${x + v * jaw} ${y - u * jaw}L${x - v * jaw} ${y + u * jaw}`;
   const line = (from: Point, x: number, y: number) => `M${from.x} ${from.y}L${x} ${y}`;
   if (!calibre) return jawAt(from) + line(from, to.x, to.y) + jawAt(to);
@@ -139,12 +144,8 @@ function pathOf(gauge: Gauge, reading: Reading | undefined, onCanvas: (at: Point
   return jawAt(from) + arms + jawAt(to);
 }
 
-function cssPixels(count: number): number {
-  return count * (globalThis.devicePixelRatio || 1);
-}
-
-function crossAt({ x, y }: Point): string {
-  const arm = cssPixels(JAW);
+function crossAt({ x, y }: Point, rem: number): string {
+  const arm = JAW * rem;
   return `M${x - arm} ${y - arm}L${x + arm} ${y + arm}M${x - arm} ${y + arm}L${x + arm} ${y - arm}`;
 }
 

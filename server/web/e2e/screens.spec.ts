@@ -1,6 +1,6 @@
 import { expect, test } from "@playwright/test";
 
-import { expectAccessible, expectDownloads, openSample, SAMPLE, smallTiff } from "./page";
+import { addPhotographs, expectAccessible, expectDownloads, JPEG, openSample, SAMPLE, smallTiff } from "./page";
 
 test("the plain page, which takes the place of this one where it is not built, tells it too", async ({ page }) => {
   const path = new URL("../../static/fallback.html", import.meta.url).pathname;
@@ -69,5 +69,33 @@ test.describe("on a 4K screen", () => {
     expect(box.width * box.height).toBeGreaterThan(0.6 * 3840 * 2160);
     expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBe(3840);
     await expectAccessible(page);
+  });
+
+  test("the worklist's cards grow with it, and their copies are as sharp as they are shown", async ({ page }) => {
+    await page.goto("/");
+    await addPhotographs(
+      page,
+      ["a", "b", "c", "d", "e", "f"].map((name) => ({ name: `${name}.jpg`, buffer: JPEG })),
+    );
+    await expect(page.getByText("6 of 6 done")).toBeVisible();
+    const cards = page.getByRole("list", { name: "Photographs" }).getByRole("listitem");
+    const tops = () => cards.evaluateAll((all) => all.map((card) => Math.round(card.getBoundingClientRect().top)));
+    expect(new Set((await tops()).slice(0, 5)).size).toBe(1);
+    expect((await tops())[5]).toBeGreaterThan((await tops())[0]!);
+    const sharp = () =>
+      cards.first().evaluate(async (card) => {
+        const image = card.querySelector("img")!;
+        const mask = new Image();
+        mask.src = /url\("(.*)"\)/.exec(
+          getComputedStyle(card.querySelector<HTMLElement>("[style*=mask]")!).maskImage,
+        )![1]!;
+        await mask.decode();
+        return [image.naturalWidth, mask.naturalWidth].every((pixels) => pixels >= image.clientWidth);
+      });
+    await expect(cards.first().locator("[style*=mask]")).toBeAttached();
+    expect(await sharp()).toBe(true);
+    await page.setViewportSize({ width: 1920, height: 1080 });
+    expect(new Set(await tops()).size).toBe(1); // six of them side by side
+    expect(await sharp()).toBe(true);
   });
 });
