@@ -48,6 +48,7 @@ export default defineConfig({
         "undo",
         "correct",
         "measure",
+        "scale",
         "series",
         "trouble",
         "screens",

@@ -1,60 +1,12 @@
-import { readFileSync } from "node:fs";
-
 import { expect, type Page, test } from "@playwright/test";
 
 import { insideOf, outlinesOf } from "../lib/field";
 import { decodeGreyPng, greyPng } from "../lib/png";
 import { cut } from "../lib/probability";
-import { DISCS, discsDicom } from "./dicom";
-import { addPhotographs, expectAccessible, JPEG, openFirst, openSample, smallTiff } from "./page";
+import { at, atFullSize, canvas, click, drag, measured, part, placeOf, table } from "./gauges";
+import { expectAccessible, JPEG, openSample } from "./page";
 
 const SIDE = 900; // px of the sample
-const canvas = (page: Page) => page.locator("main canvas").first();
-const measured = (page: Page) => page.getByRole("list", { name: "Measured" }).getByRole("listitem");
-const part = (page: Page, name: string | RegExp) => page.locator("main").getByRole("button", { name });
-const scale = (page: Page) => page.getByLabel("µm per pixel");
-
-/** A place of the screen so many CSS px from the middle of the canvas. */
-async function at(page: Page, x: number, y: number): Promise<readonly [number, number]> {
-  const box = (await canvas(page).boundingBox())!;
-  return [Math.round(box.x + box.width / 2) + x, Math.round(box.y + box.height / 2) + y];
-}
-
-async function drag(page: Page, from: readonly [number, number], to: readonly [number, number]): Promise<void> {
-  await page.mouse.move(...(await at(page, ...from)));
-  await page.mouse.down();
-  await page.mouse.move(...(await at(page, ...to)), { steps: 4 });
-  await page.mouse.up();
-}
-
-async function click(page: Page, x: number, y: number): Promise<void> {
-  await page.mouse.click(...(await at(page, x, y)));
-}
-
-/** The middle of a part of a gauge, from that of the canvas. */
-async function placeOf(page: Page, name: string | RegExp): Promise<[number, number]> {
-  const { x, y, width, height } = (await part(page, name).boundingBox())!;
-  const [left, top] = await at(page, 0, 0);
-  return [x + width / 2 - left, y + height / 2 - top];
-}
-
-async function atFullSize(page: Page): Promise<void> {
-  await page.keyboard.press("1"); // a pixel of the photograph is one of the screen
-  await page.waitForTimeout(300);
-}
-
-/** The rows of the table that is saved, by the names of its columns. */
-async function table(page: Page): Promise<Record<string, string>[]> {
-  const downloading = page.waitForEvent("download");
-  await page.getByRole("button", { name: "Save what is measured" }).click();
-  const download = await downloading;
-  expect(download.suggestedFilename()).toBe("measured.csv");
-  const [head, ...rows] = readFileSync(await download.path(), "utf8")
-    .trim()
-    .split("\r\n");
-  const names = head!.split(",");
-  return rows.map((row) => Object.fromEntries(row.split(",").map((cell, column) => [names[column]!, cell])));
-}
 
 /** Answers with a map of vessels that the test knows, in place of the model's. `byte`: at the middle of a pixel. */
 async function withMap(page: Page, byte: (x: number, y: number) => number): Promise<void> {
@@ -224,66 +176,6 @@ test("a region has the density of its pixels in the field of view, by the server
     ["y2", 0],
   ] as const)
     expect(Number(before[name]) - Number(after[name])).toBeCloseTo(by, 5);
-});
-
-test("the scale is the photograph's own, or that of all; it is in the figures, the table, and what the server measures", async ({
-  page,
-}) => {
-  await page.goto("/");
-  await addPhotographs(page, [
-    { name: "eye-1.jpg", buffer: JPEG },
-    { name: "eye-2.tif", buffer: smallTiff() },
-  ]);
-  await expect(page.getByText("2 of 2 done")).toBeVisible();
-  await openFirst(page);
-  await atFullSize(page);
-  await page.keyboard.press("l");
-  await drag(page, [-50, 0], [50, 0]);
-  await expect(measured(page)).toHaveText([/^Ruler 1100\.0 px×/]);
-  await expect(page.getByText("Not known. Enter it to read µm too.")).toBeVisible();
-  await scale(page).fill("7.5");
-  await expect(measured(page)).toHaveText([/^Ruler 1100\.0 px · 750 µm/]);
-  await scale(page).fill("-3");
-  await expect(measured(page)).toHaveText([/^Ruler 1100\.0 px×/]);
-  await scale(page).fill("8");
-  await page.keyboard.press("Tab");
-  await page.keyboard.press("j");
-  await expect(page.locator("header bdi")).toHaveText("eye-2.tif");
-  await expect(measured(page)).toHaveCount(0);
-  await expect(scale(page)).toHaveValue("");
-  await page.keyboard.press("k");
-  await page.getByRole("button", { name: "This scale for all 2" }).click();
-  await page.keyboard.press("j");
-  await expect(scale(page)).toHaveValue("8");
-  expect(await table(page)).toEqual([
-    expect.objectContaining({ file: "eye-1.jpg", kind: "ruler", length_px: "100", length_um: "800", um_per_px: "8" }),
-  ]);
-  await page.keyboard.press("Escape");
-  await page.keyboard.press("Escape");
-  const asking = page.waitForRequest(/measure=true/);
-  await page.getByRole("button", { name: "Save all" }).click();
-  await page.getByRole("menuitem", { name: /Table with measurements/ }).click();
-  expect(new URL((await asking).url()).searchParams.get("um_per_px")).toBe("8");
-});
-
-test("a DICOM file tells its own scale; what is measured is kept where photographs are", async ({ page }) => {
-  await page.goto("/");
-  await addPhotographs(page, [{ name: "eye.dcm", buffer: discsDicom(DISCS.slice(0, 1), 0.0062) }]);
-  await expect(page.getByRole("button", { name: /Mask PNG/ })).toBeVisible();
-  await page.keyboard.press("l");
-  await expect(scale(page)).toHaveValue("6.2");
-  await expect(page.getByText("As the file tells it.")).toBeVisible();
-  await atFullSize(page);
-  await drag(page, [-50, 0], [50, 0]);
-  await expect(measured(page)).toHaveText([/100\.0 px · 620 µm/]);
-  await page.getByRole("button", { name: "Change" }).click();
-  await page.getByLabel("Keep photographs", { exact: true }).check();
-  await page.getByRole("dialog").getByRole("button", { name: "Close" }).click();
-  await page.waitForTimeout(500);
-  await page.reload();
-  await expect(measured(page)).toHaveText([/100\.0 px · 620 µm/]);
-  await page.getByRole("button", { name: "Change" }).click();
-  await page.getByRole("button", { name: "Forget everything" }).click();
 });
 
 test("a pen and fingers measure; two fingers move the picture, and leave nothing", async ({ page }) => {

@@ -3,8 +3,8 @@ import { type KeyboardEvent, type RefObject, useEffect, useRef } from "react";
 import type { Brush } from "@/hooks/useBrush";
 import type { GaugeControl } from "@/hooks/useGauges";
 import type { ViewportControl } from "@/hooks/useViewport";
-import { distance, type Gauge, type GaugePart, movedTo, partsOf } from "@/lib/gauge";
-import { origin, type Point, type Size } from "@/lib/viewport";
+import { distance, type Gauge, type GaugeKind, type GaugePart, isRegion, movedTo, partsOf } from "@/lib/gauge";
+import { origin, type Point, type Size, type Viewport } from "@/lib/viewport";
 
 const REACH = { mouse: 10, pen: 14, touch: 22 } as const; // CSS px from a part that is held there
 const MOVED = 4; // CSS px: less is a press, and its other end comes with the next one
@@ -109,23 +109,16 @@ export function useGaugeDrawing(
 
   const press = ({ key, ctrlKey, metaKey, altKey }: KeyboardEvent): boolean => {
     if (!tool || (key !== " " && key !== "Enter") || ctrlKey || metaKey || altKey) return false;
-    const { x, y } = viewport.centre;
-    const [dx, dy] = [size.width, size.height].map((all) => (SHARE * all) / viewport.scale / 2) as [number, number];
-    const ends = {
-      length: [-dx, 0, dx, 0],
-      width: [0, 0, 0, 0],
-      rectangle: [-dx, -dy, dx, dy],
-      ellipse: [-dx, -dy, dx, dy],
-    }[tool] as [number, number, number, number];
-    const [left, top, right, bottom] = ends;
-    const gauge = {
-      number: control.next,
-      kind: tool,
-      from: { x: x + left, y: y + top },
-      to: { x: x + right, y: y + bottom },
-    };
-    control.keep(movedTo(gauge, "whole", { x, y }, image), tool === "length" ? "from" : "whole");
+    const gauge = inTheMiddle(tool, control.next, viewport, size);
+    control.keep(movedTo(gauge, "whole", viewport.centre, image), tool === "length" ? "from" : "whole");
     return true;
   };
   return { brush: tool ? brush : null, press };
+}
+
+/** A gauge in the middle of what is seen. */
+function inTheMiddle(kind: GaugeKind, number: number, { scale, centre: { x, y } }: Viewport, size: Size): Gauge {
+  const dx = kind === "width" ? 0 : (SHARE * size.width) / scale / 2;
+  const dy = isRegion({ kind }) ? (SHARE * size.height) / scale / 2 : 0;
+  return { number, kind, from: { x: x - dx, y: y - dy }, to: { x: x + dx, y: y + dy } };
 }
