@@ -4,8 +4,9 @@
 //   node e2e/offline.mjs ../../web-offline PHOTO...     for the folder that `make web-offline` has built
 //
 // Each photograph goes through the page's worker, on as many threads as there are cores, and in turn to `vesselrt serve`.
-// Times are from the file's bytes to the map of the whole photograph: the least of three. ONE=1 gives the worker one thread;
-// DEVICE and PRECISION are those of the server, which else has the page's library and precision.
+// Times are from the file's bytes to the map of the whole photograph, the least of three. Variables: TIMES=1 for another
+// number than three; ONE=1 gives the worker one thread; WHOLE=1 makes a browser of it that decodes no JPEG at a part of its
+// size; DEVICE and PRECISION are those of the server, which else has the page's library and precision.
 
 import { spawn } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
@@ -16,22 +17,28 @@ import { chromium } from "@playwright/test";
 import { serve } from "./static.mjs";
 
 const [PORT, API_PORT] = [8771, 8772];
-const TIMES = 3;
+const TIMES = Number(process.env.TIMES || 3);
 const [folder, ...photographs] = process.argv.slice(2);
 const vesselrt = process.env.VESSELRT || "../../.venv/bin/vesselrt";
-const parts = `offline/${readdirSync(join(folder, "offline"))[0]}`;
+const address = `http://127.0.0.1:${PORT}/vessels/offline/${readdirSync(join(folder, "offline"))[0]}/worker.js`;
+const whole = Boolean(process.env.WHOLE);
 const percent = (share) => `${(100 * share).toFixed(4)} %`;
 
-/** In the page: starts the worker, which answers `ask`. */
-async function start(parts) {
-  const worker = new Worker(`${parts}/worker.js`, { type: "module" });
-  window.ask = (question) =>
+/** In the page: starts the worker, which answers `ask`. `whole`: as in a browser that decodes no JPEG at a part of its size. */
+async function start({ address, whole }) {
+  const script = `${whole ? "delete self.ImageDecoder;" : ""} import("${address}").then(() => postMessage("started"))`;
+  const worker = new Worker(URL.createObjectURL(new Blob([script], { type: "text/javascript" })), { type: "module" });
+  const answer = () =>
     new Promise((resolve, reject) => {
       worker.addEventListener("error", ({ message }) => reject(new Error(message)), { once: true });
       worker.addEventListener("message", ({ data }) => resolve(data), { once: true });
-      worker.postMessage(question);
     });
+  window.ask = (question) => {
+    worker.postMessage(question);
+    return answer();
+  };
   window.blobOf = (text) => new Blob([Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0))]);
+  await answer();
   return (await window.ask({})).ready.device;
 }
 
@@ -101,7 +108,7 @@ try {
   await ready();
   const page = await browser.newPage();
   await page.goto(`http://127.0.0.1:${PORT}/vessels/licences.txt`); // of the folder, and without the page's own worker
-  console.log(`Chromium ${browser.version()}, ${await page.evaluate(start, `/vessels/${parts}`)}`);
+  console.log(`Chromium ${browser.version()}, ${await page.evaluate(start, { address, whole })}`);
   for (const path of photographs) {
     const bytes = readFileSync(path);
     const [own, servers] = [[], []];
