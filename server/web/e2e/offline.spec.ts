@@ -8,6 +8,7 @@ import { expect, type Page, test } from "@playwright/test";
 import { decodeGreyPng, type Grey, pngTexts } from "../lib/png";
 import { zipEntries } from "../lib/zip";
 import { enlarged } from "./enlarged.mjs";
+import { drag, measured } from "./gauges";
 import { addPhotographs, expectAccessible, JPEG, openFirst, smallTiff } from "./page";
 
 const MOST_FLIPPED = 1e-4; // of the pixels, against the runtime with the same model file
@@ -104,6 +105,9 @@ test("says where photographs stay, and offers what it can make itself", async ({
   await expect(page.getByRole("button", { name: "Overlay PNG" })).toBeVisible();
   await expect(page.getByRole("button", { name: /SVG|GeoJSON/ })).toHaveCount(0);
   await expect(page.getByText(/for the analysis/)).toBeVisible();
+  await page.keyboard.press("l");
+  await drag(page, [-60, -30], [60, 60]);
+  await expect(measured(page)).toHaveText([/^Ruler 1/]);
   await expectAccessible(page);
 });
 
@@ -111,11 +115,7 @@ test("corrects a mask and saves what was drawn", async ({ page }) => {
   await analyse(page, { name: "sample.jpg", buffer: JPEG });
   const { content: before } = await savedMask(page);
   await page.getByRole("button", { name: /Correct the mask/ }).click();
-  const box = (await page.locator("main canvas").first().boundingBox())!;
-  await page.mouse.move(box.x + box.width / 2 - 40, box.y + box.height / 2);
-  await page.mouse.down();
-  await page.mouse.move(box.x + box.width / 2 + 40, box.y + box.height / 2, { steps: 5 });
-  await page.mouse.up();
+  await drag(page, [-40, 0], [40, 0]);
   await expect(page.getByText("Corrected by a person").first()).toBeVisible();
   const { content } = await savedMask(page);
   const [own, drawn] = [await decodeGreyPng(blobOf(before)), await decodeGreyPng(blobOf(content))];

@@ -35,7 +35,7 @@ export async function analyse(file: File, options: PredictOptions): Promise<Resu
     classes,
     exclusive,
     frame: prediction.frame,
-    umPerPx: prediction.umPerPx ?? null,
+    umPerPx: prediction.umPerPx,
     counts: prediction.levels,
     outlines: prediction.outlines,
     region: prediction.seen ? "field of view" : "image",

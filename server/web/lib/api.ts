@@ -26,8 +26,8 @@ export interface Prediction {
   readonly outlines: readonly Outline[];
   /** Of a DICOM file; null of others. */
   readonly frame: Frame | null;
-  /** Micrometres of the retina in a pixel, where the file tells them. */
-  readonly umPerPx?: number | null;
+  /** Micrometres of the retina in a pixel; null where the file does not tell them. */
+  readonly umPerPx: number | null;
   /** What is doubtful about the photograph, in sentences. */
   readonly warnings: readonly string[];
   /** Null where the server does not judge photographs. */

@@ -63,6 +63,7 @@ async function predictProbability(photograph: File, options: PredictOptions = {}
     levels,
     outlines,
     frame: null,
+    umPerPx: null,
     warnings: warningsOf(outlines.length, seen),
     quality: null,
     seen,
