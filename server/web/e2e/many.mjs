@@ -108,6 +108,7 @@ const folder = mkdtempSync(join(tmpdir(), "vesselrt-many-"));
 const browser = await chromium.launchServer({ executablePath, args: ["--no-sandbox", "--disable-gpu"] });
 const [width, height] = window.split("x").map(Number);
 const client = await chromium.connect(browser.wsEndpoint());
+// What it waits for is code in text, which the rules of the page (CSP) forbid.
 const page = await client.newPage({ viewport: { width, height }, bypassCSP: true });
 const session = await page.context().newCDPSession(page);
 const heap = async () => (await session.send("Runtime.getHeapUsage")).usedSize;
