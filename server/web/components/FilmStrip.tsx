@@ -1,4 +1,4 @@
-import { type Dispatch, type KeyboardEvent, useEffect, useRef } from "react";
+import { type Dispatch, type KeyboardEvent, memo, type RefObject, useCallback, useEffect, useRef } from "react";
 import { flushSync } from "react-dom";
 
 import { useMessages } from "@/hooks/useMessages";
@@ -29,11 +29,14 @@ export function FilmStrip({ strip: { photographs, selected }, dispatch, onEmpty 
   }, [selected]);
 
   /** After what takes a button away, or chooses another one, the focus is on the chosen one. */
-  const act = (action: StripAction) => {
-    flushSync(() => dispatch(action));
-    if (current.current) current.current.focus();
-    else onEmpty();
-  };
+  const act = useCallback(
+    (action: StripAction) => {
+      flushSync(() => dispatch(action));
+      if (current.current) current.current.focus();
+      else onEmpty();
+    },
+    [dispatch, onEmpty],
+  );
   const press = (event: KeyboardEvent) => {
     const by = arrowWay(event.key) ?? ({ ArrowUp: -1, ArrowDown: 1 } as const)[event.key as "ArrowUp"];
     if (by) act({ type: "move", by });
@@ -45,49 +48,73 @@ export function FilmStrip({ strip: { photographs, selected }, dispatch, onEmpty 
   return (
     <ol className={styles.strip} aria-label={words.photographs} onKeyDown={press}>
       {photographs.map((one) => (
-        <li
+        <Frame
           key={one.id}
-          className={styles.frame}
-          title={[nameOf(one), ...warningsOf(one).map((warning) => tellWarning(warning, words.doubts).text)].join("\n")}
-          data-selected={one.id === selected}
-          data-step={one.progress.step}
-          data-doubtful={warningsOf(one).length > 0}
-        >
-          <button
-            ref={one.id === selected ? current : null}
-            type="button"
-            className={styles.choose}
-            tabIndex={one.id === selected ? 0 : -1}
-            aria-current={one.id === selected}
-            onClick={() => dispatch({ type: "select", id: one.id })}
-          >
-            {one.thumbnail ? <img src={one.thumbnail} alt="" /> : <span className={styles.blank} />}
-            {one.progress.step === "working" && (
-              <progress
-                className={styles.progress}
-                aria-hidden="true"
-                {...(one.progress.sent < 1 ? { value: one.progress.sent } : {})}
-              />
-            )}
-            <span className={styles.name}>
-              <bdi>{nameOf(one)}</bdi>
-            </span>{" "}
-            <span className={styles.state}>{told(one, words)}</span>
-          </button>
-          <button
-            type="button"
-            className={styles.remove}
-            tabIndex={one.id === selected ? 0 : -1}
-            aria-label={words.remove(nameOf(one))}
-            onClick={() => act({ type: "remove", id: one.id })}
-          >
-            ×
-          </button>
-        </li>
+          photograph={one}
+          selected={one.id === selected}
+          button={one.id === selected ? current : null}
+          dispatch={dispatch}
+          act={act}
+        />
       ))}
     </ol>
   );
 }
+
+interface FrameProps {
+  readonly photograph: Photograph;
+  readonly selected: boolean;
+  readonly button: RefObject<HTMLButtonElement | null> | null;
+  readonly dispatch: Dispatch<StripAction>;
+  readonly act: (action: StripAction) => void;
+}
+
+const Frame = memo(function Frame({ photograph, selected, button, dispatch, act }: FrameProps) {
+  const words = useMessages();
+  const { id, progress, thumbnail } = photograph;
+  const name = nameOf(photograph);
+  const warnings = warningsOf(photograph);
+  return (
+    <li
+      className={styles.frame}
+      title={[name, ...warnings.map((warning) => tellWarning(warning, words.doubts).text)].join("\n")}
+      data-selected={selected}
+      data-step={progress.step}
+      data-doubtful={warnings.length > 0}
+    >
+      <button
+        ref={button}
+        type="button"
+        className={styles.choose}
+        tabIndex={selected ? 0 : -1}
+        aria-current={selected}
+        onClick={() => dispatch({ type: "select", id })}
+      >
+        {thumbnail ? <img src={thumbnail} alt="" /> : <span className={styles.blank} />}
+        {progress.step === "working" && (
+          <progress
+            className={styles.progress}
+            aria-hidden="true"
+            {...(progress.sent < 1 ? { value: progress.sent } : {})}
+          />
+        )}
+        <span className={styles.name}>
+          <bdi>{name}</bdi>
+        </span>{" "}
+        <span className={styles.state}>{told(photograph, words)}</span>
+      </button>
+      <button
+        type="button"
+        className={styles.remove}
+        tabIndex={selected ? 0 : -1}
+        aria-label={words.remove(name)}
+        onClick={() => act({ type: "remove", id })}
+      >
+        ×
+      </button>
+    </li>
+  );
+}); // of many frames one changes at a time
 
 function warningsOf({ progress }: Photograph): readonly string[] {
   return progress.step === "done" ? progress.result.warnings : [];
