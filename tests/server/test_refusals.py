@@ -308,7 +308,9 @@ def test_openapi_documents_every_answer(client: httpx.Client) -> None:
         assert content["schema"] == {"$ref": "#/components/schemas/ErrorBody"}
         assert set(content["example"]["error"]) == {"type", "message"}
     headers = post(client, "multipart").headers
-    sometimes = {f"X-Vesselrt-{name}" for name in ("Warnings", "Levels", "Classes", "Fields-Of-View", "Frame")}
+    sometimes = {
+        f"X-Vesselrt-{name}" for name in ("Warnings", "Levels", "Classes", "Fields-Of-View", "Frame", "Um-Per-Px")
+    }
     missing = [name for name in predict["responses"]["200"]["headers"].keys() - sometimes if name not in headers]
     assert missing == []
     assert [p["schema"]["enum"] for p in predict["parameters"] if p["name"] == "format"] == [list(FORMATS)]

@@ -2,6 +2,7 @@ import { type Dispatch, type KeyboardEvent, memo, type RefObject, useCallback, u
 import { flushSync } from "react-dom";
 
 import { useMessages } from "@/hooks/useMessages";
+import { useNearFirst } from "@/hooks/useNearFirst";
 import { nameOf } from "@/lib/frames";
 import { arrowWay } from "@/lib/languages";
 import type { Messages } from "@/lib/messages";
@@ -22,11 +23,12 @@ interface Props {
 export function FilmStrip({ strip: { photographs, selected }, dispatch, onEmpty }: Props) {
   const words = useMessages();
   const current = useRef<HTMLButtonElement>(null);
+  const { shown, whole } = useNearFirst(photographs, selected);
 
-  // biome-ignore lint/correctness/useExhaustiveDependencies: it is another one's button
+  // biome-ignore lint/correctness/useExhaustiveDependencies: it is another one's button, or at another place
   useEffect(() => {
     current.current?.scrollIntoView({ block: "nearest", inline: "nearest" });
-  }, [selected]);
+  }, [selected, whole]);
 
   /** After what takes a button away, or chooses another one, the focus is on the chosen one. */
   const act = useCallback(
@@ -47,7 +49,7 @@ export function FilmStrip({ strip: { photographs, selected }, dispatch, onEmpty 
 
   return (
     <ol className={styles.strip} aria-label={words.photographs} onKeyDown={press}>
-      {photographs.map((one) => (
+      {shown.map((one) => (
         <Frame
           key={one.id}
           photograph={one}

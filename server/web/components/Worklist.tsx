@@ -3,6 +3,7 @@ import { flushSync } from "react-dom";
 
 import { useCovers } from "@/hooks/useCovers";
 import { useMessages } from "@/hooks/useMessages";
+import { useNearFirst } from "@/hooks/useNearFirst";
 import type { SaveAll } from "@/hooks/useSaveAll";
 import { isRightToLeft } from "@/lib/languages";
 import type { Settings } from "@/lib/settings";
@@ -79,7 +80,12 @@ function Grid({ strip, dispatch, settings, onEmpty }: Props) {
   const { photographs, selected } = strip;
   const grid = useRef<HTMLOListElement>(null);
   const current = useRef<HTMLButtonElement>(null);
+  const { shown, whole } = useNearFirst(photographs, selected);
   useCovers(strip, dispatch);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: then there are more cards before it
+  useEffect(() => {
+    if (current.current === document.activeElement) current.current?.scrollIntoView({ block: "nearest" });
+  }, [whole]);
 
   // Whatever had the focus before this came is gone: a button of the viewer, or of the invitation.
   useEffect(() => {
@@ -107,7 +113,7 @@ function Grid({ strip, dispatch, settings, onEmpty }: Props) {
 
   return (
     <ol ref={grid} className={styles.grid} aria-label={words.photographs} onKeyDown={press}>
-      {photographs.map((one) => (
+      {shown.map((one) => (
         <Card
           key={one.id}
           photograph={one}
