@@ -59,14 +59,15 @@ format: $(TEST)/.done ## let ruff mend what it can
 typecheck: $(TEST)/.done ## mypy --strict
 	$(TEST)/bin/mypy
 
-web-test: $(RUN)/.done ## lint and test the page, in Debian's Chromium (CHROMIUM=/path/to/another)
+# With the environment of the tests: the page also asks for what extras do, measurements and DICOM.
+web-test: $(TEST)/.done ## lint and test the page, in Debian's Chromium (CHROMIUM=/path/to/another)
 	@$(NODE) || { echo "$(NO_NODE)" >&2; exit 1; }
 	$(NPM) run check
 	$(NPM) test
 	@$(MAKE) --no-print-directory web
 	@$(MAKE) --no-print-directory web-offline
-	export VESSELRT="$(CURDIR)/$(RUN)/bin/vesselrt"; $(NPM) run e2e -- $(ARGS)
-	export VESSELRT="$(CURDIR)/$(RUN)/bin/vesselrt"; $(NPM) run e2e -- --config playwright.offline.config.ts
+	export VESSELRT="$(CURDIR)/$(TEST)/bin/vesselrt"; $(NPM) run e2e -- $(ARGS)
+	export VESSELRT="$(CURDIR)/$(TEST)/bin/vesselrt"; $(NPM) run e2e -- --config playwright.offline.config.ts
 
 # Two processes, whatever the machine: each test computes on several threads anyway.
 tests: $(TEST)/.done ## pytest (ARGS="-k tiling"; ARGS=--cov counts the lines that ran, and takes longer)
