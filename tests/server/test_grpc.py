@@ -155,7 +155,7 @@ def test_a_caller_that_leaves_ends_its_work(caplog: pytest.LogCaptureFixture) ->
     gate.shut()
     with client_of(segmenter(gate)) as client:
         try:
-            status, _ = refused(client, "test", [image_of(picture())], client_timeout=0.3)
+            status, _ = refused(client, "test", [image_of(picture())], client_timeout=2)
             assert status == "DEADLINE_EXCEEDED"
             wait_until(lambda: " POST /v2/models/test/infer 499 " in caplog.text)
         finally:
