@@ -1,6 +1,5 @@
-import { type Dispatch, type KeyboardEvent, memo, type RefObject, useCallback, useEffect, useRef } from "react";
-import { flushSync } from "react-dom";
-
+import { type Dispatch, type KeyboardEvent, memo, type RefObject, useEffect, useRef } from "react";
+import { useFocusedDispatch } from "@/hooks/useFocusedDispatch";
 import { useMessages } from "@/hooks/useMessages";
 import { useNearFirst } from "@/hooks/useNearFirst";
 import { nameOf } from "@/lib/frames";
@@ -23,6 +22,7 @@ interface Props {
 export function FilmStrip({ strip: { photographs, selected }, dispatch, onEmpty }: Props) {
   const words = useMessages();
   const current = useRef<HTMLButtonElement>(null);
+  const act = useFocusedDispatch(current, dispatch, onEmpty);
   const { shown, whole } = useNearFirst(photographs, selected);
 
   // biome-ignore lint/correctness/useExhaustiveDependencies: it is another one's button, or at another place
@@ -30,15 +30,6 @@ export function FilmStrip({ strip: { photographs, selected }, dispatch, onEmpty 
     current.current?.scrollIntoView({ block: "nearest", inline: "nearest" });
   }, [selected, whole]);
 
-  /** After what takes a button away, or chooses another one, the focus is on the chosen one. */
-  const act = useCallback(
-    (action: StripAction) => {
-      flushSync(() => dispatch(action));
-      if (current.current) current.current.focus();
-      else onEmpty();
-    },
-    [dispatch, onEmpty],
-  );
   const press = (event: KeyboardEvent) => {
     const by = arrowWay(event.key) ?? ({ ArrowUp: -1, ArrowDown: 1 } as const)[event.key as "ArrowUp"];
     if (by) act({ type: "move", by });

@@ -1,7 +1,7 @@
-import { type Dispatch, type KeyboardEvent, useCallback, useEffect, useRef } from "react";
-import { flushSync } from "react-dom";
+import { type Dispatch, type KeyboardEvent, useEffect, useRef } from "react";
 
 import { useCovers } from "@/hooks/useCovers";
+import { useFocusedDispatch } from "@/hooks/useFocusedDispatch";
 import { useMessages } from "@/hooks/useMessages";
 import { useNearFirst } from "@/hooks/useNearFirst";
 import type { SaveAll } from "@/hooks/useSaveAll";
@@ -80,6 +80,7 @@ function Grid({ strip, dispatch, settings, onEmpty }: Props) {
   const { photographs, selected } = strip;
   const grid = useRef<HTMLOListElement>(null);
   const current = useRef<HTMLButtonElement>(null);
+  const act = useFocusedDispatch(current, dispatch, onEmpty);
   const { shown, whole } = useNearFirst(photographs, selected);
   useCovers(strip, dispatch);
   // biome-ignore lint/correctness/useExhaustiveDependencies: then there are more cards before it
@@ -92,15 +93,6 @@ function Grid({ strip, dispatch, settings, onEmpty }: Props) {
     if (document.activeElement === document.body) current.current?.focus();
   }, []);
 
-  /** After what takes a card away, or chooses another one, the focus is on the chosen one. */
-  const act = useCallback(
-    (action: StripAction) => {
-      flushSync(() => dispatch(action));
-      if (current.current) current.current.focus();
-      else onEmpty();
-    },
-    [dispatch, onEmpty],
-  );
   const press = (event: KeyboardEvent) => {
     const at = photographs.findIndex(({ id }) => id === selected);
     const next = { ...steps(grid.current!, at), Home: 0, End: photographs.length - 1 }[event.key];

@@ -4,20 +4,13 @@ import { expect, type Page, test } from "@playwright/test";
 
 import { zipEntries } from "../lib/zip";
 import { DISCS, discsDicom } from "./dicom";
-import { addPhotographs } from "./page";
+import { addPhotographs, pixelsInTheMiddle } from "./page";
 
 /** The colour in the middle of the photograph that is looked at. */
 async function colourInTheMiddle(page: Page): Promise<number[]> {
   await page.keyboard.press("o");
   await page.waitForTimeout(500);
-  const shot = (await page.locator("main canvas").first().screenshot()).toString("base64");
-  return page.evaluate(async (base64) => {
-    const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
-    const bitmap = await createImageBitmap(new Blob([bytes]));
-    const context = new OffscreenCanvas(bitmap.width, bitmap.height).getContext("2d")!;
-    context.drawImage(bitmap, 0, 0);
-    return [...context.getImageData(bitmap.width / 2, bitmap.height / 2, 1, 1).data.subarray(0, 3)];
-  }, shot);
+  return (await pixelsInTheMiddle(page, await page.locator("main canvas").first().screenshot(), 1))[0]!;
 }
 
 test("a photograph in DICOM is seen, though no browser shows such files", async ({ page }) => {

@@ -83,6 +83,22 @@ type Inks = Readonly<Record<number, readonly [number, number, number]>>;
 
 const WHITE: Inks = { 255: [255, 255, 255] };
 
+/** Red, green and blue of a PNG's pixels in the middle, row by row. */
+export async function pixelsInTheMiddle(page: Page, png: Buffer, side: number): Promise<number[][]> {
+  return page.evaluate(
+    async ([base64, side]) => {
+      const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
+      const bitmap = await createImageBitmap(new Blob([bytes]));
+      const context = new OffscreenCanvas(bitmap.width, bitmap.height).getContext("2d")!;
+      context.drawImage(bitmap, 0, 0);
+      const [left, top] = [bitmap.width, bitmap.height].map((length) => Math.floor((length - side) / 2));
+      const { data } = context.getImageData(left!, top!, side, side);
+      return Array.from({ length: side * side }, (_, pixel) => [...data.subarray(4 * pixel, 4 * pixel + 3)]);
+    },
+    [png.toString("base64"), side] as const,
+  );
+}
+
 /** Asserts that what the canvas shows at 100 % is, pixel by pixel, the mask of the API. */
 export async function expectMaskOnScreen(page: Page, threshold: number | string, inks = WHITE): Promise<void> {
   await page.keyboard.press("m");

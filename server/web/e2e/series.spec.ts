@@ -2,7 +2,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 
 import { expect, type JSHandle, test } from "@playwright/test";
 
-import { JPEG, openFirst, smallTiff } from "./page";
+import { JPEG, openFirst, pixelsInTheMiddle, smallTiff } from "./page";
 
 test("in a series the zoom stays, the focus is never lost, and the chosen frame is in view", async ({ page }) => {
   await page.goto("/");
@@ -86,14 +86,7 @@ test("what the browser can't read is shown as the server reads it", async ({ pag
   await page.keyboard.press("o");
   await page.waitForTimeout(500);
   const seen = await page.locator("main canvas").screenshot();
-  const brightest = await page.evaluate(async (base64) => {
-    const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
-    const bitmap = await createImageBitmap(new Blob([bytes]));
-    const context = new OffscreenCanvas(bitmap.width, bitmap.height).getContext("2d")!;
-    context.drawImage(bitmap, 0, 0);
-    const { data } = context.getImageData(bitmap.width / 2 - 9, bitmap.height / 2 - 9, 18, 18);
-    return [data[0], data[1], data[2]];
-  }, seen.toString("base64"));
+  const [brightest] = await pixelsInTheMiddle(page, seen, 18);
   expect(brightest).toEqual([200, 90, 40]);
   await expect(page.getByText("of the field of view", { exact: true })).toBeVisible();
   await expect(page.getByRole("button", { name: /^scan\.tif / }).locator("img")).toBeVisible();
