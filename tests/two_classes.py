@@ -1,5 +1,7 @@
 """Serves a model of two classes that has no weights, for the tests of the page: python two_classes.py PORT EXCLUSIVE.
 
+With the name of a built-in model behind that, this one is served first, and the other is called "two".
+
 A vessel is what is darker than its surroundings; of an artery red tells it, of a vein the lack of it.
 """
 
@@ -8,13 +10,15 @@ from typing import Any
 
 import cv2
 import numpy as np
+import uvicorn
 from numpy.typing import NDArray
 
 from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.backends.fake import FakeBackend
 from vesselrt.runtime.manifest import Manifest
 from vesselrt.runtime.segmenter import Segmenter
-from vesselrt.server import ServerSettings, serve
+from vesselrt.server import ServerSettings, create_app, serve
+from vesselrt.server.work.models import ServedModel, models_from_settings
 
 FIELDS: dict[str, Any] = {
     "name": "two",
@@ -43,4 +47,9 @@ def _of_one(image: Image) -> NDArray[np.float32]:
 
 if __name__ == "__main__":
     manifest = Manifest.from_fields(FIELDS | {"exclusive": sys.argv[2] == "exclusive"}, source="two classes")
-    serve(ServerSettings(port=int(sys.argv[1])), Segmenter(manifest, FakeBackend(probabilities)))
+    settings, two = ServerSettings(port=int(sys.argv[1])), Segmenter(manifest, FakeBackend(probabilities))
+    if sys.argv[3:]:
+        models = [*models_from_settings(ServerSettings(models=(sys.argv[3],))), ServedModel("two", two)]
+        uvicorn.run(create_app(models, settings), port=settings.port, log_config=None)
+    else:
+        serve(settings, two)

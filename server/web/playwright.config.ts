@@ -4,7 +4,7 @@ import { dirname, join } from "node:path";
 
 import { defineConfig } from "@playwright/test";
 
-import { EXCLUSIVE, KEY } from "./e2e/page";
+import { EXCLUSIVE, KEY, SEVERAL } from "./e2e/page";
 
 const PORT = 8764;
 const LOCKED = 8765; // a server that asks for a key
@@ -59,6 +59,7 @@ export default defineConfig({
     },
     { name: "classes", testMatch: "classes.spec.ts", use: { baseURL: addressOf(CLASSES) } },
     { name: "exclusive", testMatch: "classes.spec.ts", use: { baseURL: addressOf(EXCLUSIVE) } },
+    { name: "models", testMatch: "models.spec.ts", use: { baseURL: addressOf(SEVERAL) } },
     { name: "key", testMatch: "key.spec.ts", use: { baseURL: addressOf(LOCKED) } },
     {
       name: "webgl",
@@ -73,5 +74,6 @@ export default defineConfig({
     { port: LOCKED, command: `${vesselrt} serve --port ${LOCKED}`, env: { VESSELRT_API_KEY: KEY } },
     { port: CLASSES, command: `${python} ../../tests/two_classes.py ${CLASSES} independent` },
     { port: EXCLUSIVE, command: `${python} ../../tests/two_classes.py ${EXCLUSIVE} exclusive` },
+    { port: SEVERAL, command: `${python} ../../tests/two_classes.py ${SEVERAL} independent fundus` },
   ].map(({ port, ...server }) => ({ ...server, url: `${addressOf(port)}/health/ready`, timeout: 120_000 })),
 });

@@ -1,11 +1,13 @@
-import type { ChangeEvent, ReactNode, RefObject } from "react";
+import type { ChangeEvent, Dispatch, ReactNode, RefObject } from "react";
 
 import sample from "@/assets/sample.jpg";
 import vessels from "@/assets/sample-vessels.webp";
 import { useMessages } from "@/hooks/useMessages";
+import type { ModelReport } from "@/lib/api";
 import { ACCEPT } from "@/lib/files";
-
+import type { StripAction } from "@/lib/strip";
 import styles from "./Adding.module.css";
+import { ModelChoice } from "./ModelChoice";
 
 interface PickerProps {
   readonly add: (files: File[]) => void;
@@ -38,10 +40,14 @@ export function Picker({ add, camera = false, input, className, children }: Pick
 interface Props {
   readonly add: (files: File[]) => void;
   readonly addSample: () => void;
+  readonly models: readonly ModelReport[];
+  /** Of photographs that come. */
+  readonly model: string | null;
+  readonly dispatch: Dispatch<StripAction>;
 }
 
 /** What is seen before there is a photograph. */
-export function Invitation({ add, addSample }: Props) {
+export function Invitation({ add, addSample, models, model, dispatch }: Props) {
   const words = useMessages().invitation;
   return (
     <div className={styles.invitation}>
@@ -56,6 +62,9 @@ export function Invitation({ add, addSample }: Props) {
           <Picker add={add} camera className={styles.camera}>
             {words.take}
           </Picker>
+        </div>
+        <div className={styles.model}>
+          <ModelChoice models={models} model={model} id="all" dispatch={dispatch} />
         </div>
         <p className={styles.small}>{words.formats}</p>
       </div>

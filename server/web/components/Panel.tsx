@@ -4,7 +4,7 @@ import type { CorrectControl } from "@/hooks/useCorrection";
 import type { Download } from "@/hooks/useDownload";
 import type { GaugeControl } from "@/hooks/useGauges";
 import { useSaveGauges } from "@/hooks/useSaveGauges";
-import type { Health } from "@/lib/api";
+import { type Health, type ModelReport, membersOf } from "@/lib/api";
 import type { Layer } from "@/lib/classes";
 import { type Settings, sameThresholds, type Thresholds } from "@/lib/settings";
 import type { Photograph, Result, Strip, StripAction } from "@/lib/strip";
@@ -14,6 +14,7 @@ import { CorrectPanel } from "./CorrectPanel";
 import { Downloads } from "./Downloads";
 import { GaugePanel } from "./GaugePanel";
 import { Legend } from "./Legend";
+import { ModelSection } from "./ModelChoice";
 import { Density, Facts } from "./Reading";
 import { Warnings } from "./Warnings";
 
@@ -32,17 +33,17 @@ interface Props {
   readonly health: Health | null;
   readonly correct: CorrectControl;
   readonly gauges: GaugeControl;
-  /** How many maps the model averages. */
-  readonly members: number;
+  readonly models: readonly ModelReport[];
 }
 
 /** What was found in the photograph, how it is looked at, and what is saved of it. */
 export function Panel(props: Props) {
   const { strip, dispatch, selected, result, layers, densities, settings, change, download, health } = props;
-  const { members, correct, gauges } = props;
+  const { models, correct, gauges } = props;
   const saveGauges = useSaveGauges(strip.photographs, settings);
   const { photographs } = strip;
-  const { thresholds } = selected;
+  const { thresholds, model } = selected;
+  const alike = photographs.filter((one) => one.model === model);
   const several = layers.length > 1;
   const choose = (thresholds: Thresholds) => dispatch({ type: "thresholds", id: selected.id, thresholds });
   const controls = { settings, change, off: !result };
@@ -50,6 +51,7 @@ export function Panel(props: Props) {
     <>
       {result && <Density result={result} layers={layers} densities={densities} />}
       {result && result.warnings.length > 0 && <Warnings {...result} />}
+      <ModelSection {...{ models, selected, photographs, dispatch }} />
       {result && several ? (
         <Legend {...controls} result={result} layers={layers} thresholds={thresholds} choose={choose} />
       ) : (
@@ -60,14 +62,14 @@ export function Panel(props: Props) {
           modelThreshold={result?.threshold ?? null}
         />
       )}
-      {photographs.length > 1 && (
+      {alike.length > 1 && (
         <ApplyToAll
-          count={photographs.length}
-          off={!result || photographs.every((one) => sameThresholds(one.thresholds, thresholds))}
-          apply={() => dispatch({ type: "apply", thresholds })}
+          count={alike.length}
+          off={!result || alike.every((one) => sameThresholds(one.thresholds, thresholds))}
+          apply={() => dispatch({ type: "apply", model, thresholds })}
         />
       )}
-      <ViewControl {...controls} members={members} />
+      <ViewControl {...controls} members={membersOf(models, model)} />
       <OverlayControl {...controls} coloured={!several} />
       <CorrectPanel correct={correct} layers={layers} off={!result} />
       <GaugePanel {...{ selected, photographs, dispatch }} control={gauges} save={saveGauges} off={!result} />

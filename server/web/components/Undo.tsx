@@ -4,7 +4,8 @@ import { useMessages } from "@/hooks/useMessages";
 import { nameOf } from "@/lib/frames";
 import type { Messages } from "@/lib/messages";
 import { keyOf } from "@/lib/shortcuts";
-import type { Strip, StripAction, Undoable } from "@/lib/strip";
+import type { Strip, StripAction } from "@/lib/strip";
+import type { Undoable } from "@/lib/undoable";
 
 import styles from "./Undo.module.css";
 
@@ -17,7 +18,8 @@ interface Props {
 
 /** What was done last and can be undone: it stays until it is undone or forgotten, for who reads slowly too. */
 export function Undo({ undo, dispatch, onPressed }: Props) {
-  const words = useMessages().undo;
+  const all = useMessages();
+  const words = all.undo;
   const last = undo.at(-1);
   const some = last !== undefined;
   useEffect(() => {
@@ -41,7 +43,7 @@ export function Undo({ undo, dispatch, onPressed }: Props) {
     <div className={styles.undo} data-empty={!last} role="status">
       {last && (
         <>
-          <p>{toldOf(last, words)}</p>
+          <p>{toldOf(last, all)}</p>
           <button type="button" onClick={() => act("undo")}>
             {words.undo}
           </button>
@@ -54,7 +56,8 @@ export function Undo({ undo, dispatch, onPressed }: Props) {
   );
 }
 
-function toldOf(last: Undoable, words: Messages["undo"]) {
+function toldOf(last: Undoable, { undo: words, models }: Messages) {
   if (last.type === "applied") return words.applied(last.before.size);
+  if (last.type === "asked") return models.asked(last.before.size);
   return words.removed(<bdi key="name">{nameOf(last.photograph)}</bdi>);
 }

@@ -14,13 +14,15 @@ import { useIncoming } from "@/hooks/useIncoming";
 import { useKept } from "@/hooks/useKept";
 import { useLeaveWarning } from "@/hooks/useLeaveWarning";
 import { useMessages, useTranslatedPage } from "@/hooks/useMessages";
+import { useModels } from "@/hooks/useModels";
 import { usePeek } from "@/hooks/usePeek";
 import { usePicture } from "@/hooks/usePicture";
 import { useReadBack } from "@/hooks/useReadBack";
 import { useSaveAll } from "@/hooks/useSaveAll";
 import { useSettings } from "@/hooks/useSettings";
 import { useShortcuts } from "@/hooks/useShortcuts";
-import { useMembers, useSpread } from "@/hooks/useSpread";
+import { useSpread } from "@/hooks/useSpread";
+import { membersOf } from "@/lib/api";
 import type { Layer } from "@/lib/classes";
 import { resultAsCorrected, versionOf } from "@/lib/corrected";
 import { nameOf } from "@/lib/frames";
@@ -86,8 +88,9 @@ export function Workbench() {
   const layers = useMemo(() => layersOf(result, selected?.thresholds ?? {}, settings), [result, selected, settings]);
   const correction = useCorrection(selected, own, layers, dispatch);
   const { picture } = correction;
-  const members = useMembers(result?.model);
-  const look = settings.view === "spread" && members === 1 ? { ...settings, view: "probability" as const } : settings;
+  const models = useModels(result?.model);
+  const agreed = membersOf(models, selected?.model ?? null) === 1;
+  const look = settings.view === "spread" && agreed ? { ...settings, view: "probability" as const } : settings;
   const shownPicture = useSpread(selected, picture, look.view === "spread");
   const gauging = useGauges(selected, result, picture, layers, versionOf(corrected), dispatch);
   const turn = (on: boolean) => {
@@ -165,10 +168,10 @@ export function Workbench() {
       <div className={styles.page} data-screen={screen}>
         <Header strip={strip} input={input} add={add} close={close} help={() => help.current?.showModal()} />
         <main ref={stage} className={styles.stage} data-dragging={dragging} tabIndex={-1} onKeyDown={goOn}>
-          {screen === "empty" && <Invitation add={add} addSample={() => void addSample()} />}
-          {screen === "worklist" && (
-            <Worklist strip={strip} dispatch={dispatch} settings={settings} saving={saving} onEmpty={toInput} />
+          {screen === "empty" && (
+            <Invitation {...{ add, models, dispatch }} model={strip.model} addSample={() => void addSample()} />
           )}
+          {screen === "worklist" && <Worklist {...{ strip, dispatch, models, settings, saving }} onEmpty={toInput} />}
           {selected && picture && (
             <Viewer
               picture={shownPicture ?? picture}
@@ -203,7 +206,7 @@ export function Workbench() {
           <aside className={styles.panel} aria-label={words.panel.title}>
             <Panel
               {...{ strip, dispatch, selected, result, layers, densities, settings: look, change, download, health }}
-              {...{ members, correct, gauges }}
+              {...{ models, correct, gauges }}
             />
             <Announcement text={announced(layers, densities, words)} />
           </aside>

@@ -5,6 +5,7 @@ import { useFocusedDispatch } from "@/hooks/useFocusedDispatch";
 import { useMessages } from "@/hooks/useMessages";
 import { useNearFirst } from "@/hooks/useNearFirst";
 import type { SaveAll } from "@/hooks/useSaveAll";
+import type { ModelReport } from "@/lib/api";
 import { isRightToLeft } from "@/lib/languages";
 import type { Settings } from "@/lib/settings";
 import type { Photograph, Strip, StripAction } from "@/lib/strip";
@@ -12,6 +13,7 @@ import { type Sort, tallyOf } from "@/lib/worklist";
 
 import { Announcement } from "./Announcement";
 import { Card } from "./Card";
+import { ModelChoice } from "./ModelChoice";
 import { SaveMenu } from "./SaveMenu";
 import styles from "./Worklist.module.css";
 
@@ -25,8 +27,13 @@ interface Props {
   readonly onEmpty: () => void;
 }
 
+interface WorklistProps extends Props {
+  readonly models: readonly ModelReport[];
+  readonly saving: SaveAll;
+}
+
 /** All photographs side by side, under what is told and saved of all of them. */
-export function Worklist({ strip, dispatch, settings, saving, onEmpty }: Props & { readonly saving: SaveAll }) {
+export function Worklist({ strip, dispatch, models, settings, saving, onEmpty }: WorklistProps) {
   const { place, tryAgain, keeping, worklist: words } = useMessages();
   const { photographs, sort } = strip;
   const { all, done, attention } = tallyOf(photographs);
@@ -51,6 +58,7 @@ export function Worklist({ strip, dispatch, settings, saving, onEmpty }: Props &
             {keeping.cancel}
           </button>
         )}
+        <ModelChoice models={models} model={sharedModel(photographs)} id="all" dispatch={dispatch} />
         <label className={styles.sort}>
           {words.sort}
           <select value={sort} onChange={({ target }) => dispatch({ type: "sort", by: target.value as Sort })}>
@@ -67,6 +75,12 @@ export function Worklist({ strip, dispatch, settings, saving, onEmpty }: Props &
       <Grid strip={strip} dispatch={dispatch} settings={settings} onEmpty={onEmpty} />
     </div>
   );
+}
+
+/** What all photographs are analysed by; undefined where that differs. */
+function sharedModel(photographs: readonly Photograph[]): string | null | undefined {
+  const [first] = photographs;
+  return photographs.every((one) => one.model === first?.model) ? first?.model : undefined;
 }
 
 /** Whether another try may help. */

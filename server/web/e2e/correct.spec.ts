@@ -293,7 +293,7 @@ test("a training set has the photographs as they came, and their masks, correcte
     { name: "right.jpg", buffer: JPEG },
     { name: "left.jpg", buffer: JPEG },
   ]);
-  await expect(page.getByText("2 of 2 done")).toBeVisible();
+  await expect(page.getByText("2 of 2 done").first()).toBeVisible();
   await openFirst(page);
   await startCorrecting(page);
   await drag(page, [-80, 30], [80, 30]);

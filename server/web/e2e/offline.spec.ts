@@ -127,7 +127,7 @@ test("corrects a mask and saves what was drawn", async ({ page }) => {
 test("saves files of many, and tells what it can't read", async ({ page }) => {
   const files = ["a.jpg", "b.jpg"].map((name) => ({ name, buffer: JPEG }));
   await analyse(page, ...files, { name: "c.tif", buffer: smallTiff() });
-  await expect(page.getByText("2 of 3 done")).toBeVisible({ timeout: 240_000 });
+  await expect(page.getByText("2 of 3 done").first()).toBeVisible({ timeout: 240_000 });
   await expect(page.getByText("This file could not be opened as a photograph")).toBeVisible();
   const menu = page.getByRole("menuitem");
   const save = async (what: RegExp) => {

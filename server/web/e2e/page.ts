@@ -11,6 +11,9 @@ export const JPEG = readFileSync(SAMPLE);
 /** The port of the server of a model of two classes, of which a pixel belongs to one at most. */
 export const EXCLUSIVE = 8767;
 
+/** The port of the server of two models: fundus, and one of two classes. */
+export const SEVERAL = 8768;
+
 /** How the page shows vessels before another look is chosen. */
 export const LOOK = { colour: "#33ccff", opacity: "0.75" };
 

@@ -12,7 +12,7 @@ test("the scale is the photograph's own, or that of all; it is in the figures, t
     { name: "eye-1.jpg", buffer: JPEG },
     { name: "eye-2.tif", buffer: smallTiff() },
   ]);
-  await expect(page.getByText("2 of 2 done")).toBeVisible();
+  await expect(page.getByText("2 of 2 done").first()).toBeVisible();
   await openFirst(page);
   await atFullSize(page);
   await page.keyboard.press("l");

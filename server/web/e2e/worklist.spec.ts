@@ -16,7 +16,7 @@ async function openThree(page: Page): Promise<void> {
     { name: "eye-2.tif", buffer: smallTiff() },
     { name: "notes.pdf", buffer: Buffer.from("%PDF-1.7\n1 0 obj\n") },
   ]);
-  await expect(page.getByText("2 of 3 done")).toBeVisible();
+  await expect(page.getByText("2 of 3 done").first()).toBeVisible();
   await expect(card(page, "notes.pdf failed")).toBeVisible();
 }
 
@@ -82,7 +82,7 @@ test("the keyboard goes through it: arrows, Enter, on with arrows, back with Esc
     page,
     Array.from({ length: 7 }, (_, i) => ({ name: `eye-${i + 1}.jpg`, buffer: JPEG })),
   );
-  await expect(page.getByText("7 of 7 done")).toBeVisible();
+  await expect(page.getByText("7 of 7 done").first()).toBeVisible();
   const focused = page.locator("main ol button:focus");
   await expect(focused).toContainText("eye-1.jpg"); // and not lost with the button that is gone
   await page.keyboard.press("ArrowRight");
@@ -127,7 +127,7 @@ test("masks, overlays and outlines of all are saved at once, byte for byte the A
     { name: "scan.dcm", buffer: Buffer.from("DICM") },
   ]);
   await expect(card(page, "scan.dcm failed")).toBeVisible();
-  await expect(page.getByText("3 of 4 done")).toBeVisible();
+  await expect(page.getByText("3 of 4 done").first()).toBeVisible();
   const requests: string[] = [];
   page.on("request", (request) => request.method() === "POST" && requests.push(new URL(request.url()).pathname));
   for (const [what, format, suffix, look] of [

@@ -1,7 +1,7 @@
 import { useState } from "react";
 
 import { useMessages } from "@/hooks/useMessages";
-import { type Format, type Look, queryOf } from "@/lib/api";
+import { type Format, type Look, queryOf, whichOf } from "@/lib/api";
 import { predictCorrected, versionOf } from "@/lib/corrected";
 import { adviceOf, trouble } from "@/lib/errors";
 import { save } from "@/lib/files";
@@ -17,17 +17,17 @@ export interface Download {
 
 /** Downloads of a photograph's results, as they are seen. */
 export function useDownload(photograph: Photograph | undefined, look: Look): Download {
-  const { id, file, frame, corrected = null } = photograph ?? {};
+  const { id, file, corrected = null } = photograph ?? {};
   const words = useMessages();
   const { threshold, classes } = queryOf(look);
-  const seen = `${threshold} of ${classes}${versionOf(corrected)}`;
+  const seen = `${threshold} of ${classes}${versionOf(corrected)} by ${photograph?.model}`;
   const [last, setLast] = useState<{ id: number; seen: string | null; said: Saying } | null>(null);
 
   const start = async (format: Format, only?: string) => {
-    if (id === undefined || !file) return;
+    if (!photograph || id === undefined || !file) return;
     setLast({ id, seen, said: ({ download }) => download.preparing });
     try {
-      const options = { frame: frame?.number, ...(only !== undefined && { only }) };
+      const options = { ...whichOf(photograph), ...(only !== undefined && { only }) };
       const { file: made, name } = await predictCorrected(file, format, look, corrected, options);
       save(made, name);
       setLast({ id, seen, said: ({ download }) => download.saved(name) });

@@ -1,27 +1,37 @@
 import { type Dispatch, useEffect, useReducer, useRef } from "react";
 
 import { analyse, thumbnail } from "@/lib/analyse";
+import { whichOf } from "@/lib/api";
+import { revokeCover } from "@/lib/cover";
 import { forget } from "@/lib/decoded";
 import { trouble } from "@/lib/errors";
-import { EMPTY, nextToSend, type Photograph, reduceStrip, type Strip, type StripAction } from "@/lib/strip";
+import {
+  EMPTY,
+  nextToSend,
+  type Photograph,
+  type Progress,
+  reduceStrip,
+  type Strip,
+  type StripAction,
+} from "@/lib/strip";
 
 /** The photographs; whatever waits is sent to the server, one at a time. */
 export function useFilmStrip(): [Strip, Dispatch<StripAction>] {
   const [strip, dispatch] = useReducer(reduceStrip, EMPTY);
   const { photographs, undo } = strip;
-  const running = useRef<{ id: number; controller: AbortController } | null>(null);
+  const running = useRef<(Pick<Photograph, "id" | "model"> & { controller: AbortController }) | null>(null);
   const before = useRef<readonly Photograph[]>([]);
 
   useEffect(() => {
     const { current } = running;
-    if (current && !strip.photographs.some(({ id }) => id === current.id)) {
+    if (current && !strip.photographs.some(({ id, model }) => id === current.id && model === current.model)) {
       current.controller.abort();
       running.current = null;
     }
     const next = nextToSend(strip);
     if (!next || running.current) return;
     const controller = new AbortController();
-    running.current = { id: next.id, controller };
+    running.current = { id: next.id, model: next.model, controller };
     void send(next, controller.signal, dispatch).finally(() => {
       if (running.current?.controller === controller) running.current = null;
     });
@@ -43,34 +53,39 @@ export function useFilmStrip(): [Strip, Dispatch<StripAction>] {
     };
   }, [id, shown]);
 
-  // Nothing stays in memory of a photograph that was removed, once that can't be undone any more.
+  // Nothing stays in memory of a photograph that was removed, once that can't be undone any more, or of what another cover replaced.
   useEffect(() => {
     const kept = [...photographs, ...undo.flatMap((one) => (one.type === "removed" ? one.photograph : []))];
-    for (const one of before.current) if (!kept.some(({ id }) => id === one.id)) letGo(one);
+    for (const one of before.current) {
+      const now = kept.find(({ id }) => id === one.id);
+      if (now?.cover !== one.cover) revokeCover(one.cover);
+      if (!now) letGo(one);
+    }
     before.current = kept;
   }, [photographs, undo]);
 
   return [strip, dispatch];
 }
 
-function letGo({ file, thumbnail, cover, progress }: Photograph): void {
+function letGo({ file, thumbnail, progress }: Photograph): void {
   if (thumbnail) URL.revokeObjectURL(thumbnail);
-  for (const mask of cover?.masks ?? []) URL.revokeObjectURL(mask);
   forget(file);
   if (progress.step !== "done") return;
   forget(progress.result.map);
   if (progress.result.photograph) forget(progress.result.photograph);
 }
 
-async function send({ id, file, frame }: Photograph, signal: AbortSignal, dispatch: Dispatch<StripAction>) {
-  const report = (sent: number) => dispatch({ type: "progress", id, progress: { step: "working", sent } });
+async function send(photograph: Photograph, signal: AbortSignal, dispatch: Dispatch<StripAction>) {
+  const { id, file, model } = photograph;
+  const tell = (progress: Progress) => dispatch({ type: "progress", id, model, progress });
+  const report = (sent: number) => tell({ step: "working", sent });
   report(0);
   try {
-    const result = await analyse(file, { signal, onSent: report, frame: frame?.number });
-    dispatch({ type: "progress", id, progress: { step: "done", result } });
+    const result = await analyse(file, { signal, onSent: report, ...whichOf(photograph) });
+    tell({ step: "done", result });
     const copy = result.photograph !== file && result.photograph;
     if (copy) void thumbnail(copy).then((url) => dispatch({ type: "thumbnail", id, url }));
   } catch (error) {
-    if (!signal.aborted) dispatch({ type: "progress", id, progress: { step: "failed", trouble: trouble(error) } });
+    if (!signal.aborted) tell({ step: "failed", trouble: trouble(error) });
   }
 }

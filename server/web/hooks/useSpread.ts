@@ -6,28 +6,7 @@ import type { Grey } from "@/lib/png";
 import type { Picture } from "@/lib/renderer";
 import type { Photograph, Result } from "@/lib/strip";
 
-const members = new Map<string, Promise<number>>();
 const spreads = new WeakMap<Result, Blob>(); // compressed, as the maps are kept
-
-/** How many maps a model averages, by its name and version; 1 before it is known. */
-export function useMembers(model: string | undefined): number {
-  const [known, setKnown] = useState<{ model: string; count: number } | null>(null);
-  useEffect(() => {
-    const { fetchModel } = analyst;
-    if (!model || !fetchModel) return;
-    let wanted = true;
-    const asked = members.get(model) ?? fetchModel(model).then((report) => report?.members ?? 1);
-    members.set(model, asked);
-    asked.then(
-      (count) => wanted && setKnown({ model, count }),
-      () => members.delete(model),
-    );
-    return () => {
-      wanted = false;
-    };
-  }, [model]);
-  return known?.model === model ? (known?.count ?? 1) : 1;
-}
 
 /** The same picture with the spreads of a model's members in place of its maps; without any before they are there. */
 export function useSpread(
@@ -37,7 +16,7 @@ export function useSpread(
 ): Picture | null {
   const result = photograph?.progress.step === "done" ? photograph.progress.result : undefined;
   const [shown, setShown] = useState<{ result: Result; maps: readonly Grey[] } | null>(null);
-  const { file, frame } = photograph ?? {};
+  const { file, frame, model = null } = photograph ?? {};
   const number = frame?.number;
 
   useEffect(() => {
@@ -46,14 +25,15 @@ export function useSpread(
     const stop = new AbortController();
     const { signal } = stop;
     const load = async () => {
-      const spread = spreads.get(result) ?? (await predictSpread(file, { signal, frame: number })).file;
+      const spread =
+        spreads.get(result) ?? (await predictSpread(file, { signal, frame: number, model: model ?? undefined })).file;
       spreads.set(result, spread);
       const maps = mapsOf(await mapOf(spread), result.classes.length || 1);
       if (!signal.aborted) setShown({ result, maps });
     };
     void load().catch(() => undefined); // the photograph stays alone, as while it is waited for
     return () => stop.abort();
-  }, [wanted, file, number, result]);
+  }, [wanted, file, number, model, result]);
 
   const maps = shown?.result === result ? shown?.maps : undefined;
   return useMemo(() => {

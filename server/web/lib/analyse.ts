@@ -1,5 +1,5 @@
 import { analyst } from "@/lib/analyst";
-import type { Prediction, PredictOptions } from "@/lib/api";
+import { modelOf, type Prediction, type PredictOptions } from "@/lib/api";
 import type { ModelClass } from "@/lib/classes";
 import { copyWidth } from "@/lib/copies";
 import { mapOf, photographOf } from "@/lib/decoded";
@@ -21,12 +21,12 @@ export async function analyse(file: File, options: PredictOptions): Promise<Resu
   const frame = options.frame ?? ((await isDicom(file)) ? 1 : undefined);
   const asking = patiently(() => analyst.predictProbability(file, { ...options, frame }), options.signal);
   const [prediction, own] = await Promise.all([asking, photographOf(file)]);
-  const { classes, exclusive } = await describedClasses(prediction);
+  const { classes, exclusive } = await describedClasses(prediction, options.model ?? null);
   const map = await mapOf(prediction.file);
   const height = map.height / (classes.length || 1);
   // Where the browser can't read the file, or reads it otherwise, the map has its place on what the server reads.
   const same = own?.width === map.width && own.height === height;
-  const shown = same ? file : await asServerReads(file, { signal: options.signal, frame });
+  const shown = same ? file : await asServerReads(file, { signal: options.signal, frame, model: options.model });
   return {
     map: prediction.file,
     photograph: shown,
@@ -62,9 +62,12 @@ async function checkReadable(file: File): Promise<void> {
 }
 
 /** The classes that a model tells apart, with their colours. */
-async function describedClasses({ classes, model }: Prediction): Promise<Pick<Result, "classes" | "exclusive">> {
+async function describedClasses(
+  { classes }: Prediction,
+  model: string | null,
+): Promise<Pick<Result, "classes" | "exclusive">> {
   if (!classes.length) return { classes: [], exclusive: false };
-  const report = await analyst.fetchModel?.(model);
+  const report = modelOf((await analyst.fetchModels?.()) ?? [], model);
   const colourOf = (name: string, number: number) =>
     report?.classes?.find((one) => one.name === name)?.colour ?? COLOURS[number % COLOURS.length]![0];
   const described = classes.map((one, number): ModelClass => ({ ...one, colour: colourOf(one.name, number) }));

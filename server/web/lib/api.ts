@@ -56,12 +56,17 @@ export interface PredictOptions {
   readonly onSent?: (share: number) => void;
   /** Which photograph of its file, from 1; without it the only one. */
   readonly frame?: number | undefined;
+  /** What it is called by those that `fetchModels` tells; without it the one that is asked where none is named. */
+  readonly model?: string | undefined;
 }
 
-/** A model of GET /models. */
+/** A model of GET /models. What is not known before it is loaded is left out. */
 export interface ModelReport {
-  readonly model?: string;
-  readonly version?: string;
+  /** What requests call it. */
+  readonly name: string;
+  /** Whether it is asked where a request names none. */
+  readonly default: boolean;
+  readonly description?: string;
   /** Left out where it is one. */
   readonly classes?: readonly ModelClass[];
   readonly exclusive?: boolean;
@@ -91,6 +96,8 @@ export interface MeasuredDocument {
 /** What is known of a photograph that is measured, beside its threshold. */
 export interface MeasureOptions {
   readonly frame: Frame | null;
+  /** Which model; null: the one that is asked where none is named. */
+  readonly model: string | null;
   readonly correction: Blob | null;
   /** Micrometres in a pixel; null: what the file tells. */
   readonly umPerPx: number | null;
@@ -129,8 +136,8 @@ export interface Analyst {
     | ((photograph: File, threshold: string, options: MeasureOptions, signal: AbortSignal) => Promise<MeasuredDocument>)
     | null;
   readonly fetchHealth: () => Promise<Health>;
-  /** What is told of a model by its name and version; nothing where it is there no longer. */
-  readonly fetchModel: ((nameAndVersion: string) => Promise<ModelReport | undefined>) | null;
+  /** The models that can be asked; null where it is always the same one, of one class and one member. */
+  readonly fetchModels: (() => Promise<readonly ModelReport[]>) | null;
   /** Takes a key that it asks for, and remembers it until this tab is closed. */
   readonly enterKey: ((key: string) => void) | null;
 }
@@ -147,4 +154,19 @@ export function queryOf({ layers, opacity }: Look, only?: string): Record<string
     opacity: String(opacity),
     ...(wanted.length < layers.length && { classes: wanted.map(({ name }) => name).join() }),
   };
+}
+
+/** What a request tells of a photograph beside its file: which one of the file it is, and which model is asked. */
+export function whichOf({ frame, model }: { readonly frame: Frame | null; readonly model: string | null }) {
+  return { ...(frame && { frame: frame.number }), ...(model !== null && { model }) };
+}
+
+/** How many maps a model averages; 1 before it is known. */
+export function membersOf(models: readonly ModelReport[], name: string | null): number {
+  return modelOf(models, name)?.members ?? 1;
+}
+
+/** The model of that name, or the one that is asked where none is named; nothing where it is there no longer. */
+export function modelOf(models: readonly ModelReport[], name: string | null): ModelReport | undefined {
+  return models.find((one) => (name === null ? one.default : one.name === name));
 }

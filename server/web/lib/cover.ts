@@ -8,10 +8,13 @@ import { breather } from "@/lib/idle";
 import { cut } from "@/lib/probability";
 import type { Cover, Result } from "@/lib/strip";
 import type { Size } from "@/lib/viewport";
-import { coverKey } from "@/lib/worklist";
 
 /** The vessels of a result, as the worklist lays them over the reduced copy. `layers`: of all its classes. */
-export async function coverOf(result: Result, layers: readonly Layer[], corrected: Corrected | null): Promise<Cover> {
+export async function coverOf(
+  result: Result,
+  layers: readonly Layer[],
+  corrected: Corrected | null,
+): Promise<Omit<Cover, "of">> {
   const { exclusive, outlines, width, height } = result;
   const maps = correctedMaps(mapsOf(await mapOf(result.map), layers.length), corrected);
   const across = copyWidth();
@@ -24,10 +27,13 @@ export async function coverOf(result: Result, layers: readonly Layer[], correcte
   const masks = await Promise.all(shares.map((values) => maskImage(values, size)));
   const inside = result.counts || !outlines.length ? null : insideOf(outlines, { width, height });
   return {
-    of: coverKey(layers, corrected),
     masks: masks.map((mask) => URL.createObjectURL(mask)),
     shares: inside && (await densities({ maps, exclusive }, layers, inside)),
   };
+}
+
+export function revokeCover(cover: Omit<Cover, "of"> | null): void {
+  for (const mask of cover?.masks ?? []) URL.revokeObjectURL(mask);
 }
 
 /** Of each class and each pixel of a reduced copy the share of the map's pixels below it that are vessel, 0..255. */

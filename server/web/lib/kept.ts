@@ -11,7 +11,7 @@ export type Kept = Omit<Photograph, "id" | "key" | "thumbnail" | "cover" | "corr
 } & Partial<Pick<Photograph, Later>>;
 
 /** What photographs that were kept by an earlier page don't have. */
-type Later = "gauges" | "umPerPx";
+type Later = "gauges" | "umPerPx" | "model";
 
 /** Raise it where what is kept of a photograph gets another shape: what an earlier page has kept is then dropped. */
 const VERSION = 1;
@@ -49,8 +49,8 @@ export function restored(strip: Strip, kept: ReadonlyMap<string, Kept>, sort: So
 function photographOf({ correction, ...kept }: Kept, key: string, id: number): Photograph {
   const { progress } = kept;
   const corrected = correction && progress.step === "done" ? correctedFrom(correction, progress.result) : null;
-  const { gauges = [], umPerPx = null } = kept;
-  return { ...kept, key, id, gauges, umPerPx, thumbnail: null, cover: null, corrected };
+  const { gauges = [], umPerPx = null, model = null } = kept;
+  return { ...kept, key, id, gauges, umPerPx, model, thumbnail: null, cover: null, corrected };
 }
 
 /** How photographs are sorted that are kept; null where none are, or the browser forbids it. */

@@ -70,9 +70,9 @@ async function measure(photograph: Photograph, signal: AbortSignal): Promise<Mea
   if (before) return before;
   const { predictMeasured } = analyst;
   if (!predictMeasured) throw new ApiError("MissingExtraError", "a server measures, and here is none");
-  const { file, frame, corrected, progress, umPerPx } = photograph;
+  const { file, frame, model, corrected, progress, umPerPx } = photograph;
   const [of, threshold] = [figuresKey(photograph), thresholdOf(photograph)];
-  const options = { frame, correction: await correctionFile(corrected), umPerPx };
+  const options = { frame, model, correction: await correctionFile(corrected), umPerPx };
   const document = await patiently(() => predictMeasured(file, threshold, options, signal), signal);
   if (progress.step === "done") kept.set(progress.result, { of, document });
   return document;

@@ -1,5 +1,5 @@
 import { analyst } from "@/lib/analyst";
-import { type Format, queryOf } from "@/lib/api";
+import { type Format, queryOf, whichOf } from "@/lib/api";
 import { predictCorrected } from "@/lib/corrected";
 import { crcOfFile } from "@/lib/crc";
 import { ApiError } from "@/lib/errors";
@@ -105,14 +105,15 @@ export async function fileOfEach(
 }
 
 async function correctedFile(
-  { file, frame, progress, thresholds, corrected }: Photograph,
+  photograph: Photograph,
   format: Format,
   settings: Settings,
   { only, signal }: EachOptions,
 ): Promise<ZipEntry | null> {
+  const { file, progress, thresholds, corrected } = photograph;
   if (progress.step !== "done") return null;
   const look = { layers: layersOf(progress.result, thresholds, settings), opacity: settings.opacity };
-  const options = { signal, frame: frame?.number, ...(only !== undefined && { only }) };
+  const options = { signal, ...whichOf(photograph), ...(only !== undefined && { only }) };
   const made = await predictCorrected(file, format, look, corrected, options);
   return { name: made.name, crc: await crcOfFile(made.file), content: made.file };
 }
@@ -122,15 +123,16 @@ interface BatchRequest {
   readonly members: Photograph[];
 }
 
-/** Photographs of the same thresholds, and of the same place in their files, go together, as many as one request may hold. */
+/** Photographs of the same model, thresholds and place in their files go together, as many as one request may hold. */
 export function requestsFor(photographs: readonly Photograph[], settings: Settings, only?: string): BatchRequest[] {
   const open = new Map<string, BatchRequest & { bytes: number }>();
   const requests: BatchRequest[] = [];
   for (const photograph of photographs) {
-    const { progress, thresholds, file, frame } = photograph;
+    const { progress, thresholds, file } = photograph;
     if (progress.step !== "done") continue;
     const look = { layers: layersOf(progress.result, thresholds, settings), opacity: settings.opacity };
-    const query = { ...queryOf(look, only), ...(frame && { frame: String(frame.number) }) };
+    const which = Object.entries(whichOf(photograph)).map(([name, value]) => [name, String(value)]);
+    const query = { ...queryOf(look, only), ...Object.fromEntries(which) };
     const key = JSON.stringify(query);
     let request = open.get(key);
     if (!request || request.members.length === MOST_FILES || request.bytes + file.size > MOST_BYTES) {

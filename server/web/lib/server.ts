@@ -29,7 +29,7 @@ export const server: Analyst = {
   predictBatch,
   predictMeasured,
   fetchHealth,
-  fetchModel,
+  fetchModels,
   enterKey,
 };
 
@@ -72,13 +72,13 @@ async function predictBatch(
 async function predictMeasured(
   photograph: File,
   threshold: string,
-  { frame, correction, umPerPx }: MeasureOptions,
+  { frame, model, correction, umPerPx }: MeasureOptions,
   signal: AbortSignal,
 ): Promise<MeasuredDocument> {
   const form = new FormData();
   form.append("image", photograph);
   if (correction) form.append("correction", correction, "correction.png");
-  const which = frame && { frame: String(frame.number) };
+  const which = { ...(frame && { frame: String(frame.number) }), ...(model !== null && { model }) };
   const scale = umPerPx !== null && { um_per_px: String(umPerPx) };
   const query = { format: "json", measure: "true", threshold, ...which, ...scale };
   return (await post("predict", form, query, "application/json", signal)).json() as Promise<MeasuredDocument>;
@@ -108,15 +108,14 @@ async function fetchHealth(): Promise<Health> {
   return (await answer.json()) as Health;
 }
 
-/** What GET /models tells of a model by its name and version; nothing where it is served no longer. Rejects with ApiError. */
-async function fetchModel(nameAndVersion: string): Promise<ModelReport | undefined> {
-  const answer = await fetchModels();
+/** What GET /models tells. Rejects with ApiError. */
+async function fetchModels(): Promise<readonly ModelReport[]> {
+  const answer = await askForModels();
   if (!answer.ok) throw failure(answer.status, await answer.text(), keyHeader() !== undefined);
-  const { models } = (await answer.json()) as { models: ModelReport[] };
-  return models.find(({ model, version }) => `${model} ${version}` === nameAndVersion);
+  return ((await answer.json()) as { models: ModelReport[] }).models;
 }
 
-function fetchModels(): Promise<Response> {
+function askForModels(): Promise<Response> {
   const headers = keyHeader();
   return fetch("models", { cache: "no-store", ...(headers && { headers }) });
 }
@@ -128,14 +127,14 @@ function keyHeader(): { "X-API-Key": string } | undefined {
 
 /** XMLHttpRequest, because fetch does not tell how much has been sent. Rejects with ApiError, or the signal's reason. */
 function predict(photograph: File, query: Record<string, string>, options: PredictOptions = {}): Promise<Prediction> {
-  const { signal, correction, onSent, frame } = options;
+  const { signal, correction, onSent, frame, model } = options;
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     const form = new FormData();
     form.append("image", photograph);
     if (correction) form.append("correction", correction, "correction.png");
-    const which = frame === undefined ? query : { ...query, frame: String(frame) };
-    request.open("POST", `predict?${new URLSearchParams(which)}`);
+    const which = { ...(frame !== undefined && { frame: String(frame) }), ...(model !== undefined && { model }) };
+    request.open("POST", `predict?${new URLSearchParams({ ...query, ...which })}`);
     request.responseType = "blob";
     const key = keyHeader();
     if (key) request.setRequestHeader("X-API-Key", key["X-API-Key"]);
@@ -196,7 +195,7 @@ export function fileName(disposition: string): string | undefined {
  */
 async function connectionError(): Promise<ApiError> {
   try {
-    const answer = await fetchModels();
+    const answer = await askForModels();
     if (answer.status === 401) return failure(401, await answer.text(), keyHeader() !== undefined);
     if (answer.status >= 500) return failure(answer.status, await answer.text(), false);
   } catch {

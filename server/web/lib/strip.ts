@@ -9,6 +9,7 @@ import { type Kept, restored } from "@/lib/kept";
 import type { Histogram } from "@/lib/probability";
 import type { Quality } from "@/lib/quality";
 import type { Thresholds } from "@/lib/settings";
+import { applied, asked, removed, type Undoable, undone } from "@/lib/undoable";
 import { type Sort, sortedBy } from "@/lib/worklist";
 
 /** What is known of a photograph once the server has answered. The map stays compressed; one at a time is decoded. */
@@ -60,6 +61,8 @@ export interface Photograph {
   readonly file: File;
   /** Which photograph of a DICOM file; null of others, and before the server has told how many there are. */
   readonly frame: Frame | null;
+  /** What it is analysed by, as requests call it; null: the model that is asked where none is named. */
+  readonly model: string | null;
   /** A reduced copy to show; null until it is made, empty where the browser can't show the file. */
   readonly thumbnail: string | null;
   readonly progress: Progress;
@@ -84,11 +87,6 @@ export interface Cover {
   readonly shares: readonly number[] | null;
 }
 
-/** What can be undone: a photograph was removed from a place, or thresholds were given to all. */
-export type Undoable =
-  | { readonly type: "removed"; readonly photograph: Photograph; readonly index: number }
-  | { readonly type: "applied"; readonly before: ReadonlyMap<number, Thresholds> };
-
 /** The photographs in the order in which they are shown, and the one that is looked at, or was. */
 export interface Strip {
   readonly photographs: readonly Photograph[];
@@ -97,6 +95,8 @@ export interface Strip {
   /** All of them, or the selected one. */
   readonly screen: "worklist" | "viewer";
   readonly sort: Sort;
+  /** Of photographs that come. */
+  readonly model: string | null;
   /** The last one is undone first. */
   readonly undo: readonly Undoable[];
 }
@@ -105,7 +105,7 @@ export type StripAction =
   | { readonly type: "add"; readonly files: readonly File[] }
   | { readonly type: "thumbnail"; readonly id: number; readonly url: string }
   | { readonly type: "cover"; readonly id: number; readonly cover: Cover }
-  | { readonly type: "progress"; readonly id: number; readonly progress: Progress }
+  | { readonly type: "progress"; readonly id: number; readonly model: string | null; readonly progress: Progress }
   | { readonly type: "select"; readonly id: number }
   | { readonly type: "move"; readonly by: 1 | -1 }
   | { readonly type: "open"; readonly id: number }
@@ -115,7 +115,8 @@ export type StripAction =
   | { readonly type: "corrected"; readonly id: number; readonly correction: Correction }
   | { readonly type: "gauges"; readonly id: number; readonly gauges: readonly Gauge[] }
   | { readonly type: "scale"; readonly id: number | "all"; readonly umPerPx: number | null }
-  | { readonly type: "apply"; readonly thresholds: Thresholds }
+  | { readonly type: "apply"; readonly model: string | null; readonly thresholds: Thresholds }
+  | { readonly type: "ask"; readonly id: number | "all"; readonly model: string | null }
   | { readonly type: "again"; readonly remedy: NonNullable<Trouble["remedy"]> }
   | { readonly type: "remove"; readonly id: number }
   | { readonly type: "restore"; readonly kept: ReadonlyMap<string, Kept>; readonly sort: Sort }
@@ -129,6 +130,7 @@ export const EMPTY: Strip = {
   nextId: 1,
   screen: "viewer",
   sort: "name",
+  model: null,
   undo: [],
 };
 
@@ -141,7 +143,7 @@ export function reduceStrip(strip: Strip, action: StripAction): Strip {
     case "cover":
       return arranged(changed(strip, action.id, { cover: action.cover }));
     case "progress":
-      return progressed(strip, action.id, action.progress);
+      return progressed(strip, action.id, action.model, action.progress);
     case "again":
       return { ...strip, photographs: strip.photographs.map((one) => waiting(one, action.remedy)) };
     case "select":
@@ -165,15 +167,17 @@ export function reduceStrip(strip: Strip, action: StripAction): Strip {
     case "scale":
       return scaled(strip, action.id, action.umPerPx);
     case "apply":
-      return applied(strip, action.thresholds);
+      return applied(strip, action.model, action.thresholds);
+    case "ask":
+      return arranged(asked(strip, action.id, action.model));
     case "remove":
       return removed(strip, action.id);
     case "restore":
       return restored(strip, action.kept, action.sort);
     case "clear":
-      return { ...EMPTY, nextId: strip.nextId, sort: strip.sort };
+      return { ...EMPTY, nextId: strip.nextId, sort: strip.sort, model: strip.model };
     case "undo":
-      return undone(strip);
+      return arranged(undone(strip));
     case "forget":
       return { ...strip, undo: [] };
   }
@@ -216,18 +220,19 @@ export function nextToSend({ photographs, selected }: Strip): Photograph | undef
 /** The first of the new photographs is looked at: one alone in the viewer, several among all. */
 function added(strip: Strip, files: readonly File[]): Strip {
   if (!files.length) return strip;
-  const photographs = files.map((file, index) => newPhotograph(strip.nextId + index, file, null));
+  const photographs = files.map((file, index) => newPhotograph(strip.nextId + index, file, null, strip.model));
   const screen = files.length > 1 ? "worklist" : strip.screen;
   const all = inOrder({ ...strip, photographs: [...strip.photographs, ...photographs], screen });
   const first = all.photographs.find(({ id }) => id >= strip.nextId);
   return { ...all, selected: first!.id, nextId: strip.nextId + files.length };
 }
 
-function newPhotograph(id: number, file: File, frame: Frame | null): Photograph {
+function newPhotograph(id: number, file: File, frame: Frame | null, model: string | null): Photograph {
   return {
     id,
     file,
     frame,
+    model,
     thumbnail: null,
     progress: { step: "waiting" },
     thresholds: {},
@@ -246,7 +251,7 @@ function unfolded(strip: Strip, id: number): Strip {
   if (!first || first.frame || !frame) return strip;
   const { nextId } = strip;
   const others = Array.from({ length: frame.of - 1 }, (_, place) =>
-    newPhotograph(nextId + place, first.file, { number: place + 2, of: frame.of }),
+    newPhotograph(nextId + place, first.file, { number: place + 2, of: frame.of }, first.model),
   );
   const photographs = strip.photographs.toSpliced(index, 1, { ...first, frame }, ...others);
   const alone = others.length > 0 && strip.photographs.length === 1;
@@ -266,8 +271,12 @@ function changed(strip: Strip, id: number, change: Partial<Photograph>): Strip {
   return { ...strip, photographs: strip.photographs.map((one) => (one.id === id ? { ...one, ...change } : one)) };
 }
 
-/** Where a key is asked for nothing goes on before it is entered: that photograph is opened. */
-function progressed(strip: Strip, id: number, progress: Progress): Strip {
+/**
+ * How far a photograph has come with a model; nothing where it has got another one meanwhile. Where a key is asked for nothing goes
+ * on before it is entered: that photograph is opened.
+ */
+function progressed(strip: Strip, id: number, model: string | null, progress: Progress): Strip {
+  if (!strip.photographs.some((one) => one.id === id && one.model === model)) return strip;
   const after = arranged(unfolded(changed(strip, id, { progress }), id));
   const locked = progress.step === "failed" && progress.trouble.remedy === "key";
   return locked ? { ...after, screen: "viewer", selected: id } : after;
@@ -280,53 +289,7 @@ function waiting(photograph: Photograph, remedy: Trouble["remedy"]): Photograph 
   return helped ? { ...photograph, progress: { step: "waiting" } } : photograph;
 }
 
-/** The same thresholds for all photographs. */
-function applied(strip: Strip, thresholds: Thresholds): Strip {
-  const before = new Map(strip.photographs.map(({ id, thresholds }) => [id, thresholds]));
-  return {
-    ...strip,
-    photographs: strip.photographs.map((one) => ({ ...one, thresholds })),
-    undo: [...strip.undo, { type: "applied", before }],
-  };
-}
-
 function scaled(strip: Strip, id: number | "all", umPerPx: number | null): Strip {
   if (id !== "all") return changed(strip, id, { umPerPx });
   return { ...strip, photographs: strip.photographs.map((one) => ({ ...one, umPerPx })) };
-}
-
-/** Its neighbour, the right one first, is looked at next. */
-function removed(strip: Strip, id: number): Strip {
-  const index = strip.photographs.findIndex((one) => one.id === id);
-  const photograph = strip.photographs[index];
-  if (!photograph) return strip;
-  const photographs = strip.photographs.filter((one) => one.id !== id);
-  const neighbour = photographs[Math.min(index, photographs.length - 1)]?.id ?? null;
-  return {
-    ...strip,
-    photographs,
-    selected: strip.selected === id ? neighbour : strip.selected,
-    undo: [...strip.undo, { type: "removed", photograph: stopped(photograph), index }],
-  };
-}
-
-/** What was under way when it was removed has to be sent again. */
-function stopped(photograph: Photograph): Photograph {
-  return photograph.progress.step === "working" ? { ...photograph, progress: { step: "waiting" } } : photograph;
-}
-
-/** What is back is looked at. */
-function undone(strip: Strip): Strip {
-  const last = strip.undo.at(-1);
-  const undo = strip.undo.slice(0, -1);
-  if (!last) return strip;
-  if (last.type === "removed") {
-    const photographs = strip.photographs.toSpliced(last.index, 0, last.photograph);
-    return arranged({ ...strip, photographs, selected: last.photograph.id, undo });
-  }
-  const photographs = strip.photographs.map((one) => ({
-    ...one,
-    thresholds: last.before.get(one.id) ?? one.thresholds,
-  }));
-  return { ...strip, photographs, undo };
 }

@@ -1,4 +1,4 @@
-import { type Corrected, resultAsCorrected, versionOf } from "@/lib/corrected";
+import { resultAsCorrected, versionOf } from "@/lib/corrected";
 import { density } from "@/lib/probability";
 import { layersOf } from "@/lib/settings";
 import type { Photograph } from "@/lib/strip";
@@ -20,17 +20,21 @@ export function stateOf({ progress }: Photograph): State {
 }
 
 /** Of each class, or of the vessels, the share of the field of view at the photograph's thresholds; null: not known. */
-export function sharesOf({ progress, thresholds, corrected, cover }: Photograph): readonly number[] | null {
+export function sharesOf(photograph: Photograph): readonly number[] | null {
+  const { progress, thresholds, corrected, cover } = photograph;
   if (progress.step !== "done") return null;
   const { counts } = resultAsCorrected(progress.result, corrected);
   const layers = layersOf(progress.result, thresholds, NO_COLOURS);
   if (counts) return [density(counts, layers[0]!.threshold)];
-  return cover?.of === coverKey(layers, corrected) ? cover.shares : null;
+  return cover?.of === coverKey(photograph, layers) ? cover.shares : null;
 }
 
-/** Thresholds and correction as a text that is the same where they are. */
-export function coverKey(layers: readonly { readonly threshold: number }[], corrected: Corrected | null): string {
-  return layers.map(({ threshold }) => threshold).join() + versionOf(corrected);
+/** Model, thresholds and correction as a text that is the same where they are. */
+export function coverKey(
+  { model, corrected }: Pick<Photograph, "model" | "corrected">,
+  layers: readonly { readonly threshold: number }[],
+): string {
+  return `${layers.map(({ threshold }) => threshold).join()}${versionOf(corrected)} by ${model}`;
 }
 
 /** The same in another order; of equals, and by name, as people sort names: eye-2 before eye-10. */

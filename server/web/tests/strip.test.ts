@@ -30,7 +30,12 @@ function seen(strip: Strip): string | undefined {
 }
 
 function step(id: number, step: "working" | "failed"): StripAction {
-  return { type: "progress", id, progress: step === "working" ? { step, sent: 0 } : { step, trouble: TROUBLE } };
+  return {
+    type: "progress",
+    id,
+    model: null,
+    progress: step === "working" ? { step, sent: 0 } : { step, trouble: TROUBLE },
+  };
 }
 
 test("the first of new photographs is shown", () => {
@@ -83,7 +88,7 @@ test("a remedy lets all pass that failed for want of it, and nothing else", () =
     [2, TROUBLE],
     [3, locked],
   ] as const)
-    strip = reduceStrip(strip, { type: "progress", id, progress: { step: "failed", trouble } });
+    strip = reduceStrip(strip, { type: "progress", id, model: null, progress: { step: "failed", trouble } });
   const steps = (remedy: "key" | "retry") =>
     reduceStrip(strip, { type: "again", remedy }).photographs.map(({ progress }) => progress.step);
   expect(steps("key")).toEqual(["waiting", "failed", "waiting"]);
@@ -92,7 +97,12 @@ test("a remedy lets all pass that failed for want of it, and nothing else", () =
 
 test("what was refused for want of a key holds the others back, and is told of them", () => {
   const locked: Trouble = { ...TROUBLE, remedy: "key" };
-  const strip = after(add("a", "b"), { type: "progress", id: 1, progress: { step: "failed", trouble: locked } });
+  const strip = after(add("a", "b"), {
+    type: "progress",
+    id: 1,
+    model: null,
+    progress: { step: "failed", trouble: locked },
+  });
   expect(nextToSend(strip)).toBeUndefined();
   expect(strip.photographs.map((one) => troubleOf(strip.photographs, one))).toEqual([locked, locked]);
   const entered = reduceStrip(strip, { type: "again", remedy: "key" });
@@ -112,7 +122,12 @@ test("several photographs come among all, one alone in the viewer, and one of th
 
 test("where a key is asked for, that photograph is opened", () => {
   const locked: Trouble = { ...TROUBLE, remedy: "key" };
-  const strip = after(add("a", "b"), { type: "progress", id: 2, progress: { step: "failed", trouble: locked } });
+  const strip = after(add("a", "b"), {
+    type: "progress",
+    id: 2,
+    model: null,
+    progress: { step: "failed", trouble: locked },
+  });
   expect([strip.screen, seen(strip)]).toEqual(["viewer", "b"]);
 });
 
@@ -133,7 +148,7 @@ test("thresholds are each photograph's own, given to all at a word, and taken ba
   const chosen = after(add("a", "b"), { type: "thresholds", id: 1, thresholds: { "": 0.3 } });
   const thresholds = (strip: Strip) => strip.photographs.map((one) => one.thresholds[""]);
   expect(thresholds(chosen)).toEqual([0.3, undefined]);
-  const all = reduceStrip(chosen, { type: "apply", thresholds: { "": 0.3 } });
+  const all = reduceStrip(chosen, { type: "apply", model: null, thresholds: { "": 0.3 } });
   expect(thresholds(all)).toEqual([0.3, 0.3]);
   expect(thresholds(reduceStrip(all, { type: "undo" }))).toEqual([0.3, undefined]);
 });
@@ -149,22 +164,22 @@ test("a file of several photographs unfolds once the server has told how many th
   const done = (number: number): Photograph["progress"] => {
     return { step: "done", result: { warnings: [], frame: { number, of: 3 } } as unknown as Result };
   };
-  const strip = after(add("b.dcm"), { type: "progress", id: 1, progress: done(1) });
+  const strip = after(add("b.dcm"), { type: "progress", id: 1, model: null, progress: done(1) });
   expect(strip.photographs.map(nameOf)).toEqual(["b.dcm · 1/3", "b.dcm · 2/3", "b.dcm · 3/3"]);
   expect(strip.screen).toBe("worklist");
   expect(nextToSend(strip)).toMatchObject({ id: 2, frame: { number: 2, of: 3 } });
-  const again = reduceStrip(strip, { type: "progress", id: 2, progress: done(2) });
+  const again = reduceStrip(strip, { type: "progress", id: 2, model: null, progress: done(2) });
   expect(again.photographs).toHaveLength(3);
   const removed = reduceStrip(again, { type: "remove", id: 1 });
   expect(reduceStrip(removed, { type: "undo" }).photographs.map(({ id }) => id)).toEqual([1, 2, 3]);
-  const among = after(add("b.dcm"), add("a.jpg"), { type: "progress", id: 1, progress: done(1) });
+  const among = after(add("b.dcm"), add("a.jpg"), { type: "progress", id: 1, model: null, progress: done(1) });
   expect(among.screen).toBe("viewer");
   expect(seen(among)).toBe("a.jpg");
 });
 
 test("a file of one photograph keeps its name", () => {
   const result = { warnings: [], frame: { number: 1, of: 1 } } as unknown as Result;
-  const strip = after(add("b.dcm"), { type: "progress", id: 1, progress: { step: "done", result } });
+  const strip = after(add("b.dcm"), { type: "progress", id: 1, model: null, progress: { step: "done", result } });
   expect(strip.photographs.map(nameOf)).toEqual(["b.dcm"]);
   expect(strip.screen).toBe("viewer");
 });

@@ -5,6 +5,7 @@ import { PAINTED } from "@/lib/correctionMarks";
 import { measureAll, measuredOf, reasonsOf, thresholdOf } from "@/lib/measurements";
 import { EMPTY, type Photograph, type Result, reduceStrip } from "@/lib/strip";
 import { tableOf } from "@/lib/table";
+import { coverKey } from "@/lib/worklist";
 
 const RESULT = {
   classes: [],
@@ -74,7 +75,8 @@ test("the table has a row for each, escapes what is no plain text, and lets no s
 
 test("several classes have a column each, and what is not counted is empty, with the reason", () => {
   const result = { ...RESULT, classes: CLASSES, counts: null };
-  const cover = { of: "0.4,0.4", masks: [], shares: [0.125, 0.25] };
+  const of = coverKey({ model: null, corrected: null }, CLASSES);
+  const cover = { of, masks: [], shares: [0.125, 0.25] };
   const [head, counted, not] = tableOf([photograph(1, "a", { cover }, result), photograph(2, "b", {}, result)]).split(
     "\r\n",
   );

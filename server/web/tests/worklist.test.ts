@@ -5,7 +5,7 @@ import type { Quality } from "@/lib/quality";
 import { distinct, requestsFor } from "@/lib/saveAll";
 import { DEFAULTS } from "@/lib/settings";
 import { EMPTY, type Photograph, type Result, reduceStrip } from "@/lib/strip";
-import { sharesOf, sortedBy, stateOf, tallyOf } from "@/lib/worklist";
+import { coverKey, sharesOf, sortedBy, stateOf, tallyOf } from "@/lib/worklist";
 import { zipEntries, zipOf } from "@/lib/zip";
 
 /** Ten pixels, one of each of 25, 50 … 250. */
@@ -71,7 +71,7 @@ test("a density is that of the photograph's own threshold; of several classes th
   expect(sharesOf(photograph(1, "a", failed))).toBeNull();
   const classes = [{ name: "vein", colour: "#000000", threshold: 0.4 }];
   const result = { ...RESULT, classes, counts: null };
-  const cover = { of: "0.4", masks: [], shares: [0.2] };
+  const cover = { of: coverKey({ model: null, corrected: null }, [{ threshold: 0.4 }]), masks: [], shares: [0.2] };
   expect(sharesOf(photograph(1, "a", { cover }, result))).toEqual([0.2]);
   expect(sharesOf(photograph(1, "a", { cover, thresholds: { vein: 0.5 } }, result))).toBeNull();
 });

@@ -4,6 +4,7 @@ import type { Messages } from "./en";
 import { gauge } from "./gauge/ar";
 import { grammarOf } from "./grammar";
 import { KEEPING } from "./keeping";
+import { MODELS } from "./models";
 
 /** With the digits of file names, of units and of devices, which are read beside them. */
 const { number, percent, duration, plural } = grammarOf<"zero" | "one" | "two" | "few" | "many" | "other">(
@@ -120,6 +121,7 @@ export const ar: Messages = {
   },
   doubts: DOUBTS.ar,
   keeping: KEEPING.ar,
+  models: MODELS.ar,
   undo: {
     undo: "تراجع",
     dismiss: "إغلاق",

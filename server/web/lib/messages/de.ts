@@ -4,6 +4,7 @@ import type { Messages } from "./en";
 import { gauge } from "./gauge/de";
 import { grammarOf } from "./grammar";
 import { KEEPING } from "./keeping";
+import { MODELS } from "./models";
 
 const { number, percent, duration, plural } = grammarOf<"one" | "other">("de", {
   percent: "\u00a0%",
@@ -94,6 +95,7 @@ export const de: Messages = {
   },
   doubts: DOUBTS.de,
   keeping: KEEPING.de,
+  models: MODELS.de,
   undo: {
     undo: "Rückgängig",
     dismiss: "Schließen",

@@ -5,6 +5,7 @@ import { DOUBTS } from "./doubts";
 import { gauge } from "./gauge/en";
 import { grammarOf } from "./grammar";
 import { KEEPING } from "./keeping";
+import { MODELS } from "./models";
 
 const { number, percent, duration, plural } = grammarOf<"one" | "other">("en", {
   percent: " %",
@@ -95,6 +96,7 @@ export const en = {
   },
   doubts: DOUBTS.en,
   keeping: KEEPING.en,
+  models: MODELS.en,
   undo: {
     undo: "Undo",
     dismiss: "Dismiss",

@@ -4,6 +4,7 @@ import type { Messages } from "./en";
 import { gauge } from "./gauge/es";
 import { grammarOf } from "./grammar";
 import { KEEPING } from "./keeping";
+import { MODELS } from "./models";
 
 const { number, percent, duration, plural } = grammarOf<"one" | "many" | "other">("es", {
   percent: "\u00a0%",
@@ -90,6 +91,7 @@ export const es: Messages = {
   },
   doubts: DOUBTS.es,
   keeping: KEEPING.es,
+  models: MODELS.es,
   undo: {
     undo: "Deshacer",
     dismiss: "Cerrar",

@@ -4,6 +4,7 @@ import type { Messages } from "./en";
 import { gauge } from "./gauge/zh";
 import { grammarOf } from "./grammar";
 import { KEEPING } from "./keeping";
+import { MODELS } from "./models";
 
 const { number, percent, duration } = grammarOf<"other">("zh", {
   percent: "%",
@@ -73,6 +74,7 @@ export const zh: Messages = {
   },
   doubts: DOUBTS.zh,
   keeping: KEEPING.zh,
+  models: MODELS.zh,
   undo: {
     undo: "撤销",
     dismiss: "关闭",

@@ -16,7 +16,7 @@ export const analyst: Analyst = {
   predictBatch,
   predictMeasured: null,
   fetchHealth: () => Promise.race([health(), later(LOADING)]),
-  fetchModel: null, // the build refuses models of several classes, and takes one file
+  fetchModels: null, // the build refuses models of several classes, and takes one file
   enterKey: null,
 };
 
