@@ -26,6 +26,7 @@ class VesselNet(nn.Module):
 
     `encoder` and `decoder` are the 3×3 convolutions of each level, from the finest: 2 are a residual block, 1 trains as
     several branches (`Branched`), 0 is none. Left out: 2 everywhere. The coarsest level belongs to the encoder.
+    `inner` are the channels between the two convolutions of a residual block, of each level; left out: as `widths`.
 
     Input (N, C, H, W) float, H and W multiples of `stride`; output (N, `logits`, H, W): a channel of each class, and of
     classes that exclude each other one of the background before them.
@@ -39,6 +40,7 @@ class VesselNet(nn.Module):
         widths: Sequence[int] = (16, 32, 64, 128),
         encoder: Sequence[int] | None = None,
         decoder: Sequence[int] | None = None,
+        inner: Sequence[int] | None = None,
         logits: int = 1,
     ) -> None:
         super().__init__()
@@ -49,14 +51,17 @@ class VesselNet(nn.Module):
                 f"convolutions of {len(encoder)} and {len(decoder)} levels. Expected {len(widths)} in the encoder and "
                 f"{len(widths) - 1} in the decoder, as there are {len(widths)} widths"
             )
+        inner = widths if inner is None else inner
+        if len(inner) != len(widths):
+            raise ValueError(f"inner channels of {len(inner)} levels. Expected {len(widths)}, as there are widths")
         self.stride = 2 ** len(widths)
         self.stem = nn.Sequential(
             nn.Conv2d(channels, widths[0], 4, stride=2, padding=1, bias=False), nn.BatchNorm2d(widths[0]), nn.ReLU()
         )
-        self.encoder = nn.ModuleList(_level_block(w, n) for w, n in zip(widths, encoder, strict=True))
+        self.encoder = nn.ModuleList(map(_level_block, widths, encoder, inner))
         self.down = nn.ModuleList(_conv_block(a, b, stride=2) for a, b in pairwise(widths))
         self.up = nn.ModuleList(nn.ConvTranspose2d(b, a, 2, stride=2) for a, b in pairwise(widths))
-        self.decoder = nn.ModuleList(_level_block(w, n) for w, n in zip(widths[:-1], decoder, strict=True))
+        self.decoder = nn.ModuleList(map(_level_block, widths, decoder, inner))
         # Not a transposed convolution: with one output channel it fills one of eight or more vector lanes.
         self.head = nn.Sequential(nn.Conv2d(widths[0], 4 * logits, 3, padding=1), nn.PixelShuffle(2))
 
@@ -75,12 +80,12 @@ class VesselNet(nn.Module):
 
 
 class Residual(nn.Module):
-    """Two 3×3 convolutions around which the input is added (He et al., 2016)."""
+    """Two 3×3 convolutions with `inner` channels between them, around which the input is added (He et al., 2016)."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, inner: int) -> None:
         super().__init__()
-        self.first = _conv_block(width, width)
-        self.second = nn.Sequential(nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width))
+        self.first = _conv_block(width, inner)
+        self.second = nn.Sequential(nn.Conv2d(inner, width, 3, padding=1, bias=False), nn.BatchNorm2d(width))
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.relu(x + self.second(self.first(x)))
@@ -251,7 +256,7 @@ class TransUNet(nn.Module):
         self.stem = nn.Sequential(
             nn.Conv2d(channels, widths[0], 4, stride=2, padding=1, bias=False), nn.BatchNorm2d(widths[0]), nn.ReLU()
         )
-        self.encoder = nn.ModuleList(Residual(w) for w in widths)
+        self.encoder = nn.ModuleList(Residual(w, w) for w in widths)
         self.down = nn.ModuleList(_conv_block(a, b, stride=2) for a, b in pairwise(widths))
         self.embed = nn.Conv2d(widths[-1], embedding, 1)
         self.position = nn.Parameter(torch.zeros(1, (tile // self.stride) ** 2, embedding))
@@ -261,7 +266,7 @@ class TransUNet(nn.Module):
         )
         levels = (*widths[:-1], embedding)
         self.up = nn.ModuleList(nn.ConvTranspose2d(b, a, 2, stride=2) for a, b in pairwise(levels))
-        self.decoder = nn.ModuleList(Residual(w) for w in widths[:-1])
+        self.decoder = nn.ModuleList(Residual(w, w) for w in widths[:-1])
         self.project = nn.ModuleList(nn.Conv2d(w, widths[0], 1, bias=False) for w in levels)
         self.enlarge = nn.ModuleList(
             nn.Upsample(scale_factor=2**n, mode="bilinear") if n else nn.Identity() for n in range(len(levels))
@@ -324,10 +329,10 @@ def _conv_block(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
     )
 
 
-def _level_block(width: int, convolutions: int) -> nn.Module:
+def _level_block(width: int, convolutions: int, inner: int) -> nn.Module:
     """The block of one level. Raises ValueError for another number of convolutions than 0, 1 or 2."""
     if convolutions == 2:
-        return Residual(width)
+        return Residual(width, inner)
     if convolutions == 1:
         return nn.Sequential(Branched(width), nn.BatchNorm2d(width), nn.ReLU())
     if convolutions == 0:

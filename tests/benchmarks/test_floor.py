@@ -87,9 +87,10 @@ def test_the_count_is_that_of_torch() -> None:
     pytest.importorskip("onnx", reason="the floor needs the extra bench")
     from torch.utils.flop_counter import FlopCounterMode
 
-    from vesselrt.training.networks import VesselNet
+    from vesselrt.training.fit.recipe import BUILT_IN, Recipe
+    from vesselrt.training.networks import fold_branches
 
-    network = VesselNet(channels=1, widths=(16, 32, 64, 128)).to("meta").eval()  # that of the built-in model
+    network = fold_branches(Recipe.read(BUILT_IN / "fundus.yaml").network.build(fresh=False)).to("meta").eval()
     with FlopCounterMode(display=False) as counter:
         network(torch.empty((2, 1, 128, 192), device="meta"))
     work = floor.count_work(find_model_file("fundus"), (2, 1, 128, 192))

@@ -6,7 +6,7 @@ from torch import nn
 
 from vesselrt.training.fit import recipe
 from vesselrt.training.fit.recipe import Recipe
-from vesselrt.training.networks import VesselNet
+from vesselrt.training.networks import Residual, VesselNet
 
 
 @pytest.mark.parametrize(("channels", "widths"), [(1, (4, 8)), (3, (4, 8, 8)), (1, (16, 32, 64, 128))])
@@ -28,6 +28,14 @@ def test_vessel_net_has_the_convolutions_it_is_told(encoder: tuple[int, ...], de
     assert len(square) == sum(encoder) + sum(decoder)
     with torch.inference_mode():
         assert network(torch.zeros(2, 1, 16, 24)).shape == (2, 1, 16, 24)
+
+
+def test_vessel_net_has_the_inner_channels_it_is_told() -> None:
+    network = VesselNet(1, (8, 12), [2, 2], [2], inner=[4, 6])
+    between = [m.first[0].out_channels for m in network.modules() if isinstance(m, Residual)]
+    assert between == [4, 6, 4]
+    with pytest.raises(ValueError, match=r"inner channels of 1 levels. Expected 2, as there are widths"):
+        VesselNet(1, (8, 12), inner=[4])
 
 
 @pytest.mark.parametrize(

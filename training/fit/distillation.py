@@ -17,7 +17,7 @@ from vesselrt.runtime.devices import open_backend
 from vesselrt.runtime.errors import DataError
 from vesselrt.runtime.modelfile import find_model_file, read_manifest
 from vesselrt.training.fit.recipe import Recipe
-from vesselrt.training.networks import Branched, VesselNet
+from vesselrt.training.networks import Branched, Residual, VesselNet
 
 _FIT_PLACES = 40_000  # pixels that a convolution is fitted to
 _FIT_ROUNDS = 12
@@ -30,7 +30,7 @@ class Teacher:
         """Raises DataError when the recipe names no teacher, or one of another preparation, crop size or classes."""
         if recipe.distillation is None:
             raise DataError("the recipe names no teacher. Name one in distillation.")
-        self.path = find_model_file(recipe.distillation.teacher)
+        self.path, self._turned = find_model_file(recipe.distillation.teacher), recipe.distillation.turned
         self._backend: Backend | None = None
         self.manifest = read_manifest(self.path)
         preparation, tile = self.manifest.preparation, self.manifest.tile
@@ -53,8 +53,18 @@ class Teacher:
         """`hash_photograph` of each photograph that it was trained on."""
         return {digest for data in self.manifest.provenance.data for digest in data.photographs}
 
-    def answer(self, pixels: Image) -> NDArray[np.float32]:
-        """The probability of each class, (K, h, w) in 0..1, of a crop (h, w, C) uint8."""
+    def answer(self, pixels: Image, random: np.random.Generator) -> NDArray[np.float32]:
+        """The probability of each class, (K, h, w) in 0..1, of a square crop (h, w, C) uint8.
+
+        `random` draws how the crop is turned, where the recipe says so; the answer is turned back.
+        """
+        if not self._turned:
+            return self._answer(pixels)
+        quarters, across = int(random.integers(4)), int(random.choice((-1, 1)))
+        shown = np.rot90(pixels, quarters)[:, ::across]
+        return np.rot90(self._answer(shown)[..., ::across], -quarters, (1, 2))
+
+    def _answer(self, pixels: Image) -> NDArray[np.float32]:
         if self._backend is None:  # not OpenVINO: it can't start in a forked process when it ran in its parent
             _, self._backend = open_backend(self.path, "cpu:onnxruntime", "f32", threads=1)
         (levels,) = self._backend.infer([np.ascontiguousarray(pixels.transpose(2, 0, 1))[None]])
@@ -71,8 +81,9 @@ def inherit_weights(recipe: Recipe, teacher: Teacher, windows: Tensor) -> dict[s
     them.
 
     What both have is copied. A single convolution in the place of a residual block, or of a stem or down convolution
-    and the block after it, is fitted to what these made of `windows`, by least squares. Batch norms begin with the
-    statistics of `windows`, so that the network answers while it trains as it does afterwards.
+    and the block after it, is fitted to what these made of `windows`, by least squares. A residual block of fewer inner
+    channels keeps those that count most, and its second convolution is fitted in the same way (He et al., 2017). Batch
+    norms begin with the statistics of `windows`, so that the network answers while it trains as it does afterwards.
 
     Raises DataError when the network is no VesselNet, or the teacher none of the same widths.
     """
@@ -95,6 +106,11 @@ def inherit_weights(recipe: Recipe, teacher: Teacher, windows: Tensor) -> dict[s
                 _fit_convolution(
                     block, _record_pass(network, block, windows)[0], _record_pass(source, taught, windows)[1]
                 )
+            if isinstance(block, Residual) and block.first[0].out_channels < taught.first[0].out_channels:
+                _keep_channels(block, taught, _record_pass(source, taught.first, windows)[1])
+                given = _record_pass(network, block, windows)[0]
+                wanted = _record_pass(source, taught, windows)[0] + _record_pass(source, taught.second, windows)[1]
+                _fit_convolution(block.second, block.first(given), wanted, given)
         _refresh_norms(network, windows)
     weights: dict[str, Tensor] = network.state_dict()
     return weights
@@ -146,7 +162,25 @@ def _convolution_names(network: VesselNet, channels: int) -> list[str]:
 def _copy_shared_weights(teacher: VesselNet, network: VesselNet) -> None:
     """Copies the weights of all parts that both have."""
     state = teacher.state_dict()
-    network.load_state_dict({key: state.get(key, value) for key, value in network.state_dict().items()})
+    own = network.state_dict()
+    network.load_state_dict({k: state[k] if k in state and state[k].shape == own[k].shape else own[k] for k in own})
+
+
+def _keep_channels(block: Residual, taught: Residual, between: Tensor) -> None:
+    """Fills the first convolution with the teacher's channels of most effect: their RMS times the weights after them.
+
+    `between` (N, inner of the teacher, h, w) is what the teacher's first convolution makes.
+    """
+    weights = cast(nn.Conv2d, taught.second[0]).weight * _slopes(taught.second[1])[:, None, None, None]
+    effects = between.square().mean((0, 2, 3)) * weights.square().sum((0, 2, 3))
+    kept = effects.topk(cast(nn.Conv2d, block.first[0]).out_channels).indices.sort().values
+    for own, other in zip(block.first.state_dict().values(), taught.first.state_dict().values(), strict=True):
+        own.copy_(other[kept] if other.ndim else other)
+
+
+def _slopes(norm: nn.Module) -> Tensor:
+    norm = cast(nn.BatchNorm2d, norm)
+    return norm.weight / (cast(Tensor, norm.running_var) + norm.eps).sqrt()
 
 
 def _record_pass(network: nn.Module, part: nn.Module, windows: Tensor) -> tuple[Tensor, Tensor]:
@@ -158,10 +192,11 @@ def _record_pass(network: nn.Module, part: nn.Module, windows: Tensor) -> tuple[
     return found[0]
 
 
-def _fit_convolution(block: nn.Sequential, given: Tensor, wanted: Tensor) -> None:
-    """Sets convolution, batch norm and ReLU so that they make `wanted` (N, O, h, w) from `given` (N, I, H, W).
+def _fit_convolution(block: nn.Sequential, given: Tensor, wanted: Tensor, added: Tensor | None = None) -> None:
+    """Sets convolution and batch norm so that with a ReLU they make `wanted` (N, O, h, w) from `given` (N, I, H, W).
 
-    Where `wanted` is 0, every value below 0 is right too: there the last fit's own value is the aim of the next one.
+    `added`, like `wanted`, is what a residual block adds before its ReLU. `wanted` is before or after the ReLU: where
+    it is not above 0, every value below 0 is right, and the last fit's own value is the aim of the next one.
     """
     convolution, norm = cast(nn.Conv2d, block[0]), cast(nn.BatchNorm2d, block[1])
     size, stride, padding = convolution.kernel_size[0], convolution.stride[0], int(convolution.padding[0])
@@ -170,13 +205,16 @@ def _fit_convolution(block: nn.Sequential, given: Tensor, wanted: Tensor) -> Non
     ]
     columns = [functional.unfold(g[None], size, 1, padding, stride)[0, :, places] for g in given]
     rows = functional.pad(torch.cat(columns, 1).T, (0, 1), value=1.0).double()  # (P, I·k·k + 1)
-    target = wanted.flatten(2)[:, :, places].transpose(1, 2).flatten(0, 1).double()  # (P, O)
+    offset, target = (
+        images.flatten(2)[:, :, places].transpose(1, 2).flatten(0, 1).double()  # (P, O)
+        for images in (torch.zeros_like(wanted) if added is None else added, wanted)
+    )
     squares = rows.T @ rows
     squares.diagonal().add_(1e-6 * squares.diagonal().mean())
     factor = torch.linalg.cholesky(squares)
-    solution = torch.cholesky_solve(rows.T @ target, factor)  # (I·k·k + 1, O)
+    solution = torch.cholesky_solve(rows.T @ (target - offset), factor)  # (I·k·k + 1, O)
     for _ in range(_FIT_ROUNDS):
-        aim = torch.where(target > 0, target, (rows @ solution).clamp(max=0))
+        aim = torch.where(target > 0, target, (rows @ solution + offset).clamp(max=0)) - offset
         solution = torch.cholesky_solve(rows.T @ aim, factor)
     kernel = solution[:-1].T.reshape(norm.num_features, -1, size, size).float()
     if isinstance(convolution, Branched):

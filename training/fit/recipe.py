@@ -102,6 +102,8 @@ class Distillation(Facts):
     """Name of a built-in model or path of a model file, of the recipe's preparation."""
     share: Annotated[float, Field(ge=0, le=1)] = 0.5
     """In the first stage: share of the truth that is the teacher's probability. The rest is the annotation."""
+    turned: bool = False
+    """Show the teacher each crop flipped and turned at random: over many steps, that is the mean of all eight ways."""
     inherit: bool = False
     """Begin with the teacher's weights, where both are a VesselNet of the same widths."""
 

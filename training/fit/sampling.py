@@ -47,7 +47,8 @@ class Crops(Dataset[Crop]):
         pixels, truth = self.draw(index + self.start)
         maps = truth.reshape(-1, *truth.shape[-2:])
         if self.teacher is not None:
-            share, answer = self.stage.teacher_share, self.teacher.answer(pixels)  # (K, h, w)
+            random = np.random.default_rng((self.stage.seed, index + self.start, 1))
+            share, answer = self.stage.teacher_share, self.teacher.answer(pixels, random)  # (K, h, w)
             taught = (1 - share) * maps[: len(answer)] + share * answer
             maps = np.concatenate([taught, maps[len(answer) :]])
         return np.ascontiguousarray(pixels.transpose(2, 0, 1)), maps

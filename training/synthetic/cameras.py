@@ -10,7 +10,7 @@ see in the picture how wide its annotation is drawn, so that 0.5 stays the right
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import NormalDist
 from typing import Annotated, Any
@@ -28,6 +28,7 @@ from vesselrt.runtime.manifest import Facts, Preparation
 from vesselrt.runtime.photo.preparation import scale
 from vesselrt.training.data.finding import list_samples, resolve_kind
 from vesselrt.training.data.samples import Sample, read_pair
+from vesselrt.training.data.splits import Split
 from vesselrt.training.synthetic.pyramid import PhotoPyramid, map_each, pyramid_from_photo
 
 Float = NDArray[np.floating[Any]]
@@ -260,11 +261,15 @@ HELD_OUT = {
 }
 
 
-def write_held_out_data_sets(samples: Iterable[Sample], folder: Path) -> None:
-    """Each photograph as every held-out camera shows it: of each camera a data set of the kind `folder`."""
+def write_held_out_data_sets(samples: Iterable[Sample], folder: Path, brush: float | None = None) -> None:
+    """Each photograph as every held-out camera shows it: of each camera a data set of the kind `folder`.
+
+    `brush` takes the place of the cameras' own.
+    """
     for number, sample in enumerate(samples):
         source = pyramid_from_photo(*read_pair(sample))
-        for name, camera in HELD_OUT.items():
+        for name, held_out in HELD_OUT.items():
+            camera = held_out if brush is None else replace(held_out, brush=brush)
             shown, painted = camera.photograph(source, number)
             for kind, pixels in (("images", shown[:, :, ::-1]), ("masks", painted.astype(np.uint8) * 255)):
                 with atomic_write(folder / name / kind / f"{sample.name}.png") as path:
@@ -274,10 +279,15 @@ def write_held_out_data_sets(samples: Iterable[Sample], folder: Path) -> None:
 def main(
     data: Annotated[Path, typer.Argument(help="Folder of the data set.")],
     folder: Annotated[Path, typer.Argument(help="Folder to make: in it a data set of each camera.")],
+    split: Annotated[Split, typer.Option(help="Which photographs.")] = "test",
+    brush: Annotated[
+        float | None,
+        typer.Option(min=0, help="Sensor pixels by which vessels are painted wider than they are. Default: 0.8."),
+    ] = None,
 ) -> None:
-    """Write the test photographs of a data set as each held-out camera shows them."""
+    """Write the photographs of a data set as each held-out camera shows them, and as its annotator paints them."""
     with as_command():
-        write_held_out_data_sets(list_samples(resolve_kind("auto", data), data, "test"), folder)
+        write_held_out_data_sets(list_samples(resolve_kind("auto", data), data, split), folder, brush)
 
 
 if __name__ == "__main__":

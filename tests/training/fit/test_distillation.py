@@ -71,11 +71,14 @@ def teacher(tmp_path_factory: pytest.TempPathFactory) -> tuple[VesselNet, Path]:
         if isinstance(part, Residual):  # of what is positive, its ReLU is the identity
             for weight in part.second.parameters():
                 nn.init.zeros_(weight)
-    network.eval()
-    path = tmp_path_factory.mktemp("teacher") / "teacher.onnx"
+    return network, write_teacher(network, tmp_path_factory.mktemp("teacher"))
+
+
+def write_teacher(network: VesselNet, folder: Path) -> Path:
+    path = folder / "teacher.onnx"
     manifest = Manifest.from_fields({**FACTS, "name": "teacher", "tolerance": {"f32": 1e-4}}, source="test")
-    export_model(network, manifest, path, [], Head(shift=0.5))
-    return network, path
+    export_model(network.eval(), manifest, path, [], Head(shift=0.5))
+    return path
 
 
 def windows_of(recipe: Recipe) -> tuple[NDArray[np.uint8], Tensor]:
@@ -93,7 +96,7 @@ def test_the_teacher_answers_as_its_network_does(teacher: tuple[VesselNet, Path]
     assert expected.std() > 0.02
     taught = Teacher(checked)
     for crop, probability in zip(pixels, expected, strict=True):
-        answer = taught.answer(crop)
+        answer = taught.answer(crop, np.random.default_rng(0))
         assert answer.dtype == np.float32
         np.testing.assert_allclose(answer, probability, rtol=0, atol=0.51 / 255)
 
@@ -106,8 +109,27 @@ def test_its_share_of_the_truth_is_the_teachers(teacher: tuple[VesselNet, Path],
     for number in range(4):
         (pixels, mixed), (same, truth) = mixed_crops[number], crops[number]
         np.testing.assert_array_equal(pixels, same)
-        answer = asked.answer(pixels.transpose(1, 2, 0))
+        answer = asked.answer(pixels.transpose(1, 2, 0), np.random.default_rng(0))
         np.testing.assert_allclose(mixed[0], 0.25 * truth[0] + 0.75 * answer[0], rtol=0, atol=1e-6)
+
+
+def test_a_turned_teacher_sees_every_way_and_its_answer_is_turned_back(teacher: tuple[VesselNet, Path]) -> None:
+    path = teacher[1]
+    plain, turned = (
+        Teacher(recipe_of(path, distillation={"teacher": str(path), "turned": turned})) for turned in (False, True)
+    )
+    crop = np.random.default_rng(0).integers(0, 256, (32, 32, 1), dtype=np.uint8)
+    random = np.random.default_rng(0)
+    answers = [turned.answer(crop, random) for _ in range(60)]
+    ways = {}
+    for quarters in range(4):
+        for flipped in (False, True):
+            seen = np.rot90(crop, quarters)
+            answer = plain.answer(np.ascontiguousarray(seen[:, ::-1] if flipped else seen), random)
+            ways[quarters, flipped] = np.rot90(answer[:, :, ::-1] if flipped else answer, -quarters, (1, 2))
+    found = [[way for way, expected in ways.items() if np.array_equal(answer, expected)] for answer in answers]
+    assert all(len(one) == 1 for one in found)  # the eight differ
+    assert {one[0] for one in found} == set(ways)
 
 
 @pytest.mark.parametrize(
@@ -135,6 +157,24 @@ def test_what_one_convolution_can_do_is_inherited(
         obtained = heir.train(training)(windows)
     assert expected.std() > 0.3
     torch.testing.assert_close(obtained, expected, rtol=0, atol=tolerance)
+
+
+def test_a_block_of_fewer_inner_channels_inherits_those_that_count(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = VesselNet(1, (4, 8, 8))
+    for part in network.modules():
+        if isinstance(part, Residual):
+            weights = dict(part.named_parameters())
+            nn.init.normal_(weights["first.1.bias"], 0.3, 0.1)
+            nn.init.zeros_(weights["second.0.weight"][:, ::2])  # half of the channels are for nothing
+    checked = recipe_of(write_teacher(network, tmp_path), {"inner": [2, 4, 4]})
+    _, windows = windows_of(checked)
+    heir = checked.network.build()
+    heir.load_state_dict(inherit_weights(checked, Teacher(checked), windows))
+    with torch.inference_mode():
+        expected, obtained = network(windows) + 0.5, heir.eval()(windows)
+    assert expected.std() > 0.1
+    torch.testing.assert_close(obtained, expected, rtol=0, atol=2e-3)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Simulated cameras: what a seed gives, what is left of the truth, and how much wider an annotator paints."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, cast, get_args
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from vesselrt.runtime.manifest import Preparation
 from vesselrt.training.data.finding import Kind, list_samples
+from vesselrt.training.synthetic import cameras
 from vesselrt.training.synthetic.cameras import (
     HELD_OUT,
     CameraFamily,
@@ -275,6 +277,25 @@ def test_every_held_out_camera_makes_a_data_set(tmp_path: Path, fundus_photo: Ca
         assert seen.name == "Image_11L"
         np.testing.assert_array_equal(seen.read_image(), image)
         np.testing.assert_array_equal(seen.read_truth(), painted)
+
+
+def test_the_annotators_brush_widens_the_vessels_and_leaves_the_photograph(
+    tmp_path: Path, fundus_photo: Callable[[int, int, int], Photo], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cameras, "HELD_OUT", {"coarse": replace(HELD_OUT["coarse-ccd"], sensor=60)})
+    pixels, truth = fundus_photo(150, 120, 2)
+    for suffix, picture in ((".jpg", pixels), ("_1stHO.png", truth.astype(np.uint8) * 255)):
+        assert cv2.imwrite(str(tmp_path / f"Image_11L{suffix}"), picture)
+    (sample,) = list_samples("chase_db1", tmp_path, "test")
+    painted = []
+    for brush in (None, 0, 4):
+        write_held_out_data_sets([sample], tmp_path / str(brush), brush)
+        painted += list_samples("folder", tmp_path / str(brush) / "coarse", "test")
+    own, narrow, wide = (one.read_truth() for one in painted)
+    assert narrow.sum() < own.sum() < wide.sum()
+    assert wide[narrow].all()
+    for one in painted[1:]:
+        np.testing.assert_array_equal(one.read_image(), painted[0].read_image())
 
 
 NOWHERE = f"nowhere: no data set of a known layout ({', '.join(get_args(Kind))}). Name a folder that holds one."
