@@ -107,10 +107,10 @@ def inherit_weights(recipe: Recipe, teacher: Teacher, windows: Tensor) -> dict[s
                     block, _record_pass(network, block, windows)[0], _record_pass(source, taught, windows)[1]
                 )
             if isinstance(block, Residual) and block.first[0].out_channels < taught.first[0].out_channels:
-                _keep_channels(block, taught, _record_pass(source, taught.first, windows)[1])
-                given = _record_pass(network, block, windows)[0]
-                wanted = _record_pass(source, taught, windows)[0] + _record_pass(source, taught.second, windows)[1]
-                _fit_convolution(block.second, block.first(given), wanted, given)
+                shown, given = (_record_pass(n, part, windows)[0] for n, part in ((source, taught), (network, block)))
+                between = taught.first(shown)
+                _keep_channels(block, taught, between)
+                _fit_convolution(block.second, block.first(given), shown + taught.second(between), given)
         _refresh_norms(network, windows)
     weights: dict[str, Tensor] = network.state_dict()
     return weights
@@ -240,7 +240,7 @@ def _refresh_norms(network: nn.Module, windows: Tensor) -> None:
     def measure(module: nn.Module, given: tuple[Tensor, ...]) -> None:
         norm = cast(nn.BatchNorm2d, module)
         mean, variance = cast(Tensor, norm.running_mean), cast(Tensor, norm.running_var)
-        slope = norm.weight / (variance + norm.eps).sqrt()
+        slope = _slopes(norm)
         offset = norm.bias - mean * slope
         variance, mean = torch.var_mean(given[0], dim=(0, 2, 3))
         _set_norm(

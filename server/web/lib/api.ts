@@ -94,10 +94,7 @@ export interface MeasuredDocument {
 }
 
 /** What is known of a photograph that is measured, beside its threshold. */
-export interface MeasureOptions {
-  readonly frame: Frame | null;
-  /** Which model; null: the one that is asked where none is named. */
-  readonly model: string | null;
+export interface MeasureOptions extends Pick<PredictOptions, "frame" | "model"> {
   readonly correction: Blob | null;
   /** Micrometres in a pixel; null: what the file tells. */
   readonly umPerPx: number | null;
@@ -164,6 +161,11 @@ export function whichOf({ frame, model }: { readonly frame: Frame | null; readon
 /** How many maps a model averages; 1 before it is known. */
 export function membersOf(models: readonly ModelReport[], name: string | null): number {
   return modelOf(models, name)?.members ?? 1;
+}
+
+/** The same as a query has it. */
+export function whichQuery({ frame, model }: Pick<PredictOptions, "frame" | "model">): Record<string, string> {
+  return { ...(frame !== undefined && { frame: String(frame) }), ...(model !== undefined && { model }) };
 }
 
 /** The model of that name, or the one that is asked where none is named; nothing where it is there no longer. */

@@ -1,6 +1,6 @@
 import { patiently } from "@/lib/analyse";
 import { analyst } from "@/lib/analyst";
-import type { MeasuredDocument } from "@/lib/api";
+import { type MeasuredDocument, whichOf } from "@/lib/api";
 import { correctionFile, versionOf } from "@/lib/corrected";
 import { ApiError, trouble, wordsOf } from "@/lib/errors";
 import { en } from "@/lib/messages/en";
@@ -70,9 +70,9 @@ async function measure(photograph: Photograph, signal: AbortSignal): Promise<Mea
   if (before) return before;
   const { predictMeasured } = analyst;
   if (!predictMeasured) throw new ApiError("MissingExtraError", "a server measures, and here is none");
-  const { file, frame, model, corrected, progress, umPerPx } = photograph;
+  const { file, corrected, progress, umPerPx } = photograph;
   const [of, threshold] = [figuresKey(photograph), thresholdOf(photograph)];
-  const options = { frame, model, correction: await correctionFile(corrected), umPerPx };
+  const options = { ...whichOf(photograph), correction: await correctionFile(corrected), umPerPx };
   const document = await patiently(() => predictMeasured(file, threshold, options, signal), signal);
   if (progress.step === "done") kept.set(progress.result, { of, document });
   return document;

@@ -1,5 +1,5 @@
 import { analyst } from "@/lib/analyst";
-import { type Format, queryOf, whichOf } from "@/lib/api";
+import { type Format, queryOf, whichOf, whichQuery } from "@/lib/api";
 import { predictCorrected } from "@/lib/corrected";
 import { crcOfFile } from "@/lib/crc";
 import { ApiError } from "@/lib/errors";
@@ -131,8 +131,7 @@ export function requestsFor(photographs: readonly Photograph[], settings: Settin
     const { progress, thresholds, file } = photograph;
     if (progress.step !== "done") continue;
     const look = { layers: layersOf(progress.result, thresholds, settings), opacity: settings.opacity };
-    const which = Object.entries(whichOf(photograph)).map(([name, value]) => [name, String(value)]);
-    const query = { ...queryOf(look, only), ...Object.fromEntries(which) };
+    const query = { ...queryOf(look, only), ...whichQuery(whichOf(photograph)) };
     const key = JSON.stringify(query);
     let request = open.get(key);
     if (!request || request.members.length === MOST_FILES || request.bytes + file.size > MOST_BYTES) {

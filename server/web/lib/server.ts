@@ -10,6 +10,7 @@ import {
   type Prediction,
   type PredictOptions,
   queryOf,
+  whichQuery,
 } from "@/lib/api";
 import { ApiError, failure } from "@/lib/errors";
 import { outlinesOf } from "@/lib/field";
@@ -72,15 +73,14 @@ async function predictBatch(
 async function predictMeasured(
   photograph: File,
   threshold: string,
-  { frame, model, correction, umPerPx }: MeasureOptions,
+  { correction, umPerPx, ...which }: MeasureOptions,
   signal: AbortSignal,
 ): Promise<MeasuredDocument> {
   const form = new FormData();
   form.append("image", photograph);
   if (correction) form.append("correction", correction, "correction.png");
-  const which = { ...(frame && { frame: String(frame.number) }), ...(model !== null && { model }) };
   const scale = umPerPx !== null && { um_per_px: String(umPerPx) };
-  const query = { format: "json", measure: "true", threshold, ...which, ...scale };
+  const query = { format: "json", measure: "true", threshold, ...whichQuery(which), ...scale };
   return (await post("predict", form, query, "application/json", signal)).json() as Promise<MeasuredDocument>;
 }
 
@@ -127,14 +127,13 @@ function keyHeader(): { "X-API-Key": string } | undefined {
 
 /** XMLHttpRequest, because fetch does not tell how much has been sent. Rejects with ApiError, or the signal's reason. */
 function predict(photograph: File, query: Record<string, string>, options: PredictOptions = {}): Promise<Prediction> {
-  const { signal, correction, onSent, frame, model } = options;
+  const { signal, correction, onSent } = options;
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     const form = new FormData();
     form.append("image", photograph);
     if (correction) form.append("correction", correction, "correction.png");
-    const which = { ...(frame !== undefined && { frame: String(frame) }), ...(model !== undefined && { model }) };
-    request.open("POST", `predict?${new URLSearchParams({ ...query, ...which })}`);
+    request.open("POST", `predict?${new URLSearchParams({ ...query, ...whichQuery(options) })}`);
     request.responseType = "blob";
     const key = keyHeader();
     if (key) request.setRequestHeader("X-API-Key", key["X-API-Key"]);
