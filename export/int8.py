@@ -128,7 +128,39 @@ def _quantized(model: ModelProto, calibration: list[Image]) -> ModelProto:
         return quantized
 
     quantized = quantize()
-    return quantize(QuantizationParameters(per_channel=False)) if _has_misplaced_scales(quantized) else quantized
+    if _has_misplaced_scales(quantized):
+        quantized = quantize(QuantizationParameters(per_channel=False))
+    return _quantized_once(quantized)
+
+
+def _quantized_once(model: ModelProto) -> ModelProto:
+    """The same graph, in which what has 8 bits before `Resize` copies pixels is not brought to 8 bits again after it.
+
+    NNCF (3.4) does that, with the same scale, and OpenVINO (2026.4) computes it in floats: a sixth of the time of a
+    network that enlarges by copies.
+    """
+    copy = ModelProto()
+    copy.CopyFrom(model)
+    makers = {output: node for node in copy.graph.node for output in node.output}
+
+    def already(name: str) -> str:
+        """Of a value that is brought to 8 bits again: the one before; else the value itself."""
+        rounding = makers[name].input[0] if name in makers and makers[name].op_type == "DequantizeLinear" else ""
+        source = makers[rounding].input[0] if rounding in makers else ""
+        if source not in makers or not _copies_pixels(makers[source]):
+            return name
+        earlier = makers.get(makers[source].input[0])
+        return source if earlier is not None and earlier.op_type == "DequantizeLinear" else name
+
+    for node in copy.graph.node:
+        for place, name in enumerate(node.input):
+            node.input[place] = already(name)
+    drop_unused(copy)
+    return copy
+
+
+def _copies_pixels(node: NodeProto) -> bool:
+    return node.op_type == "Resize" and any(a.name == "mode" and a.s == b"nearest" for a in node.attribute)
 
 
 def _has_misplaced_scales(model: ModelProto) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from copy import deepcopy
 from itertools import pairwise
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -28,10 +29,15 @@ class VesselNet(nn.Module):
     several branches (`Branched`), 0 is none. Left out: 2 everywhere. The coarsest level belongs to the encoder.
     `inner` are the channels between the two convolutions of a residual block, of each level; left out: as `widths`.
 
+    `upsampling` says how the decoder doubles the resolution: `transposed`, each pixel gives a block of 2×2 of its own;
+    or `nearest`, all four are the same, and the skip alone tells them apart: in INT8 on a CPU, laying out blocks costs
+    more than computing them.
+
     Input (N, C, H, W) float, H and W multiples of `stride`; output (N, `logits`, H, W): a channel of each class, and of
     classes that exclude each other one of the background before them.
 
-    Raises ValueError for convolutions of other levels than `widths` has, or of another number.
+    Raises ValueError for convolutions of other levels than `widths` has, or of another number, and for another
+    upsampling.
     """
 
     def __init__(
@@ -42,6 +48,7 @@ class VesselNet(nn.Module):
         decoder: Sequence[int] | None = None,
         inner: Sequence[int] | None = None,
         logits: int = 1,
+        upsampling: Literal["transposed", "nearest"] = "transposed",
     ) -> None:
         super().__init__()
         encoder = [2] * len(widths) if encoder is None else encoder
@@ -60,7 +67,7 @@ class VesselNet(nn.Module):
         )
         self.encoder = nn.ModuleList(map(_level_block, widths, encoder, inner))
         self.down = nn.ModuleList(_conv_block(a, b, stride=2) for a, b in pairwise(widths))
-        self.up = nn.ModuleList(nn.ConvTranspose2d(b, a, 2, stride=2) for a, b in pairwise(widths))
+        self.up = nn.ModuleList(_upsampling(b, a, upsampling) for a, b in pairwise(widths))
         self.decoder = nn.ModuleList(map(_level_block, widths, decoder, inner))
         # Not a transposed convolution: with one output channel it fills one of eight or more vector lanes.
         self.head = nn.Sequential(nn.Conv2d(widths[0], 4 * logits, 3, padding=1), nn.PixelShuffle(2))
@@ -338,3 +345,12 @@ def _level_block(width: int, convolutions: int, inner: int) -> nn.Module:
     if convolutions == 0:
         return nn.Identity()
     raise ValueError(f"{convolutions} convolutions at a level. Expected 0, 1 or 2")
+
+
+def _upsampling(inputs: int, outputs: int, kind: str) -> nn.Module:
+    """Doubles the resolution. Raises ValueError for another kind than transposed or nearest."""
+    if kind == "transposed":
+        return nn.ConvTranspose2d(inputs, outputs, 2, stride=2)
+    if kind == "nearest":
+        return nn.Sequential(nn.Conv2d(inputs, outputs, 1), nn.Upsample(scale_factor=2, mode="nearest"))
+    raise ValueError(f"upsampling {kind!r}. Expected transposed or nearest")

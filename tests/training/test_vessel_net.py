@@ -38,6 +38,17 @@ def test_vessel_net_has_the_inner_channels_it_is_told() -> None:
         VesselNet(1, (8, 12), inner=[4])
 
 
+def test_vessel_net_enlarges_by_copies_where_it_is_told() -> None:
+    network = VesselNet(1, (4, 8, 8), encoder=[0, 0, 0], decoder=[0, 0], upsampling="nearest").eval()
+    with torch.inference_mode():
+        enlarged = network.up[0](torch.rand(1, 8, 6, 10))
+        assert network(torch.zeros(2, 1, 16, 24)).shape == (2, 1, 16, 24)
+    assert enlarged.shape == (1, 4, 12, 20)
+    assert torch.equal(enlarged, enlarged[..., ::2, ::2].repeat_interleave(2, 2).repeat_interleave(2, 3))
+    with pytest.raises(ValueError, match=r"upsampling 'cubic'\. Expected transposed or nearest"):
+        VesselNet(1, (4, 8), upsampling="cubic")  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("encoder", "decoder", "message"),
     [

@@ -94,6 +94,9 @@ def inherit_weights(recipe: Recipe, teacher: Teacher, windows: Tensor) -> dict[s
         )
     source = _teacher_network(recipe, teacher.path)
     _copy_shared_weights(source, network)
+    nearest = not isinstance(network.up[0], nn.ConvTranspose2d)
+    if nearest:
+        _average_blocks(source, network)
     network.eval()
     levels = [("encoder", i) for i in range(len(network.encoder))]
     levels += [("decoder", i) for i in reversed(range(len(network.decoder)))]
@@ -106,7 +109,7 @@ def inherit_weights(recipe: Recipe, teacher: Teacher, windows: Tensor) -> dict[s
                 _fit_convolution(
                     block, _record_pass(network, block, windows)[0], _record_pass(source, taught, windows)[1]
                 )
-            if isinstance(block, Residual) and block.first[0].out_channels < taught.first[0].out_channels:
+            if isinstance(block, Residual) and (_has_fewer(block, taught) or (nearest and part == "decoder")):
                 shown, given = (_record_pass(n, part, windows)[0] for n, part in ((source, taught), (network, block)))
                 between = taught.first(shown)
                 _keep_channels(block, taught, between)
@@ -164,6 +167,20 @@ def _copy_shared_weights(teacher: VesselNet, network: VesselNet) -> None:
     state = teacher.state_dict()
     own = network.state_dict()
     network.load_state_dict({k: state[k] if k in state and state[k].shape == own[k].shape else own[k] for k in own})
+
+
+def _average_blocks(teacher: VesselNet, network: VesselNet) -> None:
+    """Where a pixel gives four that are alike, they are the mean of those that the teacher's gives."""
+    for own, other in zip(network.up, teacher.up, strict=True):
+        convolution, transposed = cast(nn.Sequential, own)[0], cast(nn.ConvTranspose2d, other)
+        convolution.load_state_dict(
+            {"weight": transposed.weight.mean((2, 3), keepdim=True).transpose(0, 1), "bias": transposed.bias}
+        )
+
+
+def _has_fewer(block: Residual, taught: Residual) -> bool:
+    first, other = (cast(nn.Conv2d, of.first[0]) for of in (block, taught))
+    return first.out_channels < other.out_channels
 
 
 def _keep_channels(block: Residual, taught: Residual, between: Tensor) -> None:

@@ -177,6 +177,23 @@ def test_a_block_of_fewer_inner_channels_inherits_those_that_count(tmp_path: Pat
     torch.testing.assert_close(obtained, expected, rtol=0, atol=2e-3)
 
 
+def test_what_enlarges_by_copies_inherits_the_mean_of_each_block(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = VesselNet(1, (4, 8, 8))
+    for part in network.modules():
+        if isinstance(part, nn.ConvTranspose2d):
+            with torch.no_grad():  # of four that are alike, the mean is each of them
+                part.weight.copy_(part.weight.mean((2, 3), keepdim=True).expand_as(part.weight))
+    checked = recipe_of(write_teacher(network, tmp_path), {"upsampling": "nearest"})
+    _, windows = windows_of(checked)
+    heir = checked.network.build()
+    heir.load_state_dict(inherit_weights(checked, Teacher(checked), windows))
+    with torch.inference_mode():
+        expected, obtained = network(windows) + 0.5, heir.eval()(windows)
+    assert expected.std() > 0.1
+    torch.testing.assert_close(obtained, expected, rtol=0, atol=2e-3)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
