@@ -1,7 +1,8 @@
 """Makes docs/pictures/: `python docs/tools/pictures.py` (needs the extra `evaluate`).
 
 The plots are drawn from docs/*.json. All else is made of one photograph, server/web/assets/sample.jpg (Häggström, CC0),
-and of a drawing; page.png alone is a screenshot.
+and of a drawing; the vessels that the page shows on that photograph are written beside it. page.png is a screenshot:
+server/web/scripts/picture.mjs.
 """
 
 import hashlib
@@ -26,6 +27,7 @@ PICTURES = DOCS / "pictures"
 SAMPLE = DOCS.parent / "server" / "web" / "assets" / "sample.jpg"
 PANEL = 460  # px: width of each panel of the result
 TILE = 300  # px: height of each picture of the gallery
+VESSELS = 640  # px: both sides of the vessels on the page
 
 Image = NDArray[np.uint8]  # (H, W, 3) RGB
 OURS, OTHERS = "#00796b", ("#9e9e9e", "#cfcfcf")
@@ -39,7 +41,9 @@ def main() -> None:
     save_plot(plot_quality([read(file) for file in quality]), "quality", quality)
     photograph = read_sample()
     with vesselrt.load(precision="f32") as segmenter:  # the same on every processor
-        save(np.hstack(list(panels(segmenter.segment(photograph)))), "result.jpg")
+        found = segmenter.segment(photograph)
+        save(np.hstack(list(panels(found))), "result.jpg")
+        save_vessels(found.mask())
         for name, picture, scale in (*cameras(photograph), *failures(photograph)):
             result = segmenter.segment(picture, scale=scale)
             save(np.hstack([fit(picture), fit(overlay(result))]), f"{name}.jpg")
@@ -164,6 +168,15 @@ def save(picture: Image, name: str) -> None:
     """As JPEG."""
     PICTURES.mkdir(exist_ok=True)
     cv2.imwrite(str(PICTURES / name), picture[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])
+
+
+def save_vessels(mask: NDArray[np.bool_]) -> None:
+    """As WebP of one colour; how much of a pixel is vessel, in quarters, is its opacity."""
+    share = cv2.resize(mask.astype(np.float32), (VESSELS, VESSELS), interpolation=cv2.INTER_AREA)
+    opacity = (np.round(share * 4) * 51).astype(np.uint8)
+    red, green, blue = (np.where(opacity > 0, level, 0).astype(np.uint8) for level in (51, 204, 255))
+    picture = np.dstack([blue, green, red, opacity])  # OpenCV's order
+    cv2.imwrite(str(SAMPLE.with_name("sample-vessels.webp")), picture, [cv2.IMWRITE_WEBP_QUALITY, 101])  # lossless
 
 
 def read(file: Path) -> Any:
