@@ -40,12 +40,13 @@ class VesselNet(nn.Module):
     upsampling.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts of its shape
         self,
         channels: int = 1,
         widths: Sequence[int] = (16, 32, 64, 128),
         encoder: Sequence[int] | None = None,
         decoder: Sequence[int] | None = None,
+        *,
         inner: Sequence[int] | None = None,
         logits: int = 1,
         upsampling: Literal["transposed", "nearest"] = "transposed",

@@ -2,7 +2,7 @@
 
 import json
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,7 +28,7 @@ class _Entry(BaseModel):
 
 _HASHES = TypeAdapter(dict[str, tuple[str, ...]])  # by data set
 _HISTORY = TypeAdapter(list[_Entry])
-_TEACHER: TypeAdapter[Manifest | None] = TypeAdapter(Manifest)
+_ORIGIN: TypeAdapter[Manifest | None] = TypeAdapter(Manifest)
 
 
 def source_from_run(run: Path, data: Path | None) -> Source:
@@ -59,10 +59,14 @@ def source_from_run(run: Path, data: Path | None) -> Source:
 
 def _manifest(run: Path, recipe: Recipe, weights_sha256: str, shift: float) -> Manifest:
     hashes = _read_kept(run / "photographs.json", _HASHES, {})
-    teacher = _read_kept(run / "teacher.json", _TEACHER, None)
+    teacher, start = (_read_kept(run / f"{name}.json", _ORIGIN, None) for name in ("teacher", "start"))
     steps = _steps(run, recipe)
     told = f"{recipe.name} {recipe.version}, seed {recipe.seed}, {steps} steps, calibration {shift:+.3f}"
-    taught = [f"taught by {teacher.name} {teacher.version}"] if teacher else []
+    origins = [
+        f"{how} {origin.name} {origin.version}"
+        for how, origin in (("from the weights of", start), ("taught by", teacher))
+        if origin
+    ]
     return Manifest(
         name=recipe.name,
         version=recipe.version,
@@ -75,13 +79,13 @@ def _manifest(run: Path, recipe: Recipe, weights_sha256: str, shift: float) -> M
         exclusive=recipe.exclusive,
         tolerance=recipe.tolerance,
         provenance=Provenance(
-            recipe=", ".join([told, *taught, *_changes(recipe)]),
-            data=_with_taught(
+            recipe=", ".join([told, *origins, *_changes(recipe)]),
+            data=_with_learned(
                 tuple(
                     DataSource(name=d.name, split="train", terms=d.terms, photographs=hashes.get(d.name, ()))
                     for d in recipe.data
                 ),
-                teacher,
+                [origin for origin in (teacher, start) if origin],
             ),
             weights_sha256=weights_sha256,
             commit=_commit(),
@@ -97,11 +101,14 @@ def _calibrated_classes(run: Path, recipe: Recipe) -> tuple[ClassFacts, ...]:
     return tuple(c.model_copy(update={"threshold": found.get(c.name, c.threshold)}) for c in recipe.classes)
 
 
-def _with_taught(own: tuple[DataSource, ...], teacher: Manifest | None) -> tuple[DataSource, ...]:
-    """And the teacher's data sets: a network that never saw them learned from them."""
-    known = {photograph for data in own for photograph in data.photographs}
-    taught = teacher.provenance.data if teacher else ()
-    return (*own, *(data for data in taught if not data.photographs or not known.issuperset(data.photographs)))
+def _with_learned(own: tuple[DataSource, ...], origins: Iterable[Manifest]) -> tuple[DataSource, ...]:
+    """And the data sets of the models that it comes from: a network that never saw them learned from them."""
+    found = own
+    for data in (data for origin in origins for data in origin.provenance.data):
+        known = {photograph for other in found for photograph in other.photographs}
+        if data not in found and not (data.photographs and known.issuperset(data.photographs)):
+            found += (data,)
+    return found
 
 
 def _read_kept(path: Path, kind: TypeAdapter[T], absent: T) -> T:

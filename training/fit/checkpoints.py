@@ -1,6 +1,7 @@
 """What a run keeps in its folder to go on with: checkpoints, and what the run is of."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from torch import nn
 
 from vesselrt.runtime.errors import DataError, first_line
 from vesselrt.runtime.files import atomic_write
-from vesselrt.training.fit.distillation import Teacher
+from vesselrt.training.fit.distillation import Origin
 from vesselrt.training.fit.recipe import Recipe
 
 
@@ -40,8 +41,10 @@ def load_network(recipe: Recipe, path: Path, device: torch.device) -> tuple[nn.M
     return network, float(state.get("shift", 0.0))
 
 
-def claim_run_folder(folder: Path, recipe: Recipe, photographs: dict[str, list[str]], teacher: Teacher | None) -> None:
-    """Writes what the run is of: recipe, photographs (data set → hashes) and the teacher's manifest.
+def claim_run_folder(
+    folder: Path, recipe: Recipe, photographs: dict[str, list[str]], origins: Mapping[str, Origin]
+) -> None:
+    """Writes what the run is of: recipe, photographs (data set → hashes) and the manifest of each origin, by its name.
 
     Raises DataError where a checkpoint there is of something else.
     """
@@ -49,15 +52,15 @@ def claim_run_folder(folder: Path, recipe: Recipe, photographs: dict[str, list[s
         "of another recipe": (folder / "recipe.json", recipe.model_dump_json(indent=1)),
         "on other photographs": (folder / "photographs.json", json.dumps(photographs, indent=1)),
     }
-    if teacher is not None:
-        texts["with another teacher"] = (folder / "teacher.json", teacher.manifest.model_dump_json(indent=1))
+    for role, origin in origins.items():
+        texts[f"with another {role}"] = (folder / f"{role}.json", origin.manifest.model_dump_json(indent=1))
     if (folder / recipe.stages[0].checkpoint_file).exists():
         for other, (kept, text) in texts.items():
             if kept.exists() and not _holds(kept, text):
                 raise DataError(f"{folder}: holds a run {other}. Name another folder with --run, or delete this one.")
     else:  # without a checkpoint there is nothing to lose, and no final stage to go on with
-        for stale in folder.glob("final-*-last.pt"):
-            stale.unlink()
+        for stale in (*folder.glob("final-*-last.pt"), folder / "teacher.json", folder / "start.json"):
+            stale.unlink(missing_ok=True)
     for kept, text in texts.values():
         with atomic_write(kept) as name:
             name.write_text(text, "utf-8")

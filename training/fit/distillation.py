@@ -1,7 +1,7 @@
 """A network learns from a finished model: from its answers, and it may begin with its weights."""
 
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import onnx
@@ -17,22 +17,36 @@ from vesselrt.runtime.devices import open_backend
 from vesselrt.runtime.errors import DataError
 from vesselrt.runtime.modelfile import find_model_file, read_manifest
 from vesselrt.training.fit.recipe import Recipe
-from vesselrt.training.networks import Branched, Residual, VesselNet
+from vesselrt.training.networks import Branched, Residual, VesselNet, fold_branches
 
 _FIT_PLACES = 40_000  # pixels that a convolution is fitted to
 _FIT_ROUNDS = 12
 
 
-class Teacher:
+class Origin:
+    """A model file that a network has its weights from. What it was trained on, the network has learned from too."""
+
+    def __init__(self, model: str) -> None:
+        """`model`: the name of a built-in model, or the path of a model file. Raises ModelError."""
+        self.path = find_model_file(model)
+        self.manifest = read_manifest(self.path)
+
+    @property
+    def photographs(self) -> set[str]:
+        """`hash_photograph` of each photograph that it was trained on."""
+        return {digest for data in self.manifest.provenance.data for digest in data.photographs}
+
+
+class Teacher(Origin):
     """A model file that answers for crops. Each process loads it at its first question, on one thread."""
 
     def __init__(self, recipe: Recipe) -> None:
         """Raises DataError when the recipe names no teacher, or one of another preparation, crop size or classes."""
         if recipe.distillation is None:
             raise DataError("the recipe names no teacher. Name one in distillation.")
-        self.path, self._turned = find_model_file(recipe.distillation.teacher), recipe.distillation.turned
+        super().__init__(recipe.distillation.teacher)
+        self._turned = recipe.distillation.turned
         self._backend: Backend | None = None
-        self.manifest = read_manifest(self.path)
         preparation, tile = self.manifest.preparation, self.manifest.tile
         if preparation != recipe.preparation:
             raise DataError(
@@ -47,11 +61,6 @@ class Teacher:
             if crop % tile.multiple or (tile.fixed and crop != tile.size):
                 expected = tile.size if tile.fixed else f"a multiple of {tile.multiple}"
                 raise DataError(f"{self.path}: can't answer for crops of {crop} px. Set crop to {expected}.")
-
-    @property
-    def photographs(self) -> set[str]:
-        """`hash_photograph` of each photograph that it was trained on."""
-        return {digest for data in self.manifest.provenance.data for digest in data.photographs}
 
     def answer(self, pixels: Image, random: np.random.Generator) -> NDArray[np.float32]:
         """The probability of each class, (K, h, w) in 0..1, of a square crop (h, w, C) uint8.
@@ -76,6 +85,29 @@ def _describe_classes(names: tuple[str, ...], exclusive: bool) -> str:
     return f"{', '.join(names)}{', exclusive' if exclusive else ''}"
 
 
+def start_weights(recipe: Recipe, start: Origin, windows: Tensor) -> dict[str, Tensor]:
+    """The weights in a model file, for the recipe's network; `windows` as `inherit_weights` takes them.
+
+    Raises DataError when the network is no VesselNet, or the file none of the same shape and input.
+    """
+    network, told = _build_vessel_net(recipe), start.manifest
+    if (told.preparation.channels, told.input) != (recipe.preparation.channels, recipe.input):
+        raise DataError(
+            f"{start.path}: takes {told.preparation.channels} with {told.input}, the recipe "
+            f"{recipe.preparation.channels} with {recipe.input}. Expected the same."
+        )
+    source = _read_network(recipe, start.path, recipe.network.arguments)
+    network.load_state_dict(network.state_dict() | source.state_dict())
+    network.eval()
+    with torch.no_grad():
+        for part in network.modules():
+            if isinstance(part, Branched):  # the file has the sum of its branches
+                part.weight.sub_(part.kernel() - part.weight)
+        _refresh_norms(network, windows)
+    weights: dict[str, Tensor] = network.state_dict()
+    return weights
+
+
 def inherit_weights(recipe: Recipe, teacher: Teacher, windows: Tensor) -> dict[str, Tensor]:
     """The weights of the recipe's network, made from the teacher's. `windows`: (N, C, h, w) float, as the network takes
     them.
@@ -87,12 +119,8 @@ def inherit_weights(recipe: Recipe, teacher: Teacher, windows: Tensor) -> dict[s
 
     Raises DataError when the network is no VesselNet, or the teacher none of the same widths.
     """
-    network = recipe.network.build(fresh=False)
-    if not isinstance(network, VesselNet):
-        raise DataError(
-            f"a {type(network).__name__} can't inherit. Expected a VesselNet, or distillation.inherit: false."
-        )
-    source = _teacher_network(recipe, teacher.path)
+    network, arguments = _build_vessel_net(recipe), recipe.network.arguments
+    source = _read_network(recipe, teacher.path, {k: arguments[k] for k in ("channels", "widths") if k in arguments})
     _copy_shared_weights(source, network)
     nearest = not isinstance(network.up[0], nn.ConvTranspose2d)
     if nearest:
@@ -119,13 +147,23 @@ def inherit_weights(recipe: Recipe, teacher: Teacher, windows: Tensor) -> dict[s
     return weights
 
 
-def _teacher_network(recipe: Recipe, path: Path) -> VesselNet:
-    """The teacher in PyTorch, for inference; its calibration is in its last bias. Raises DataError."""
-    graph, fields = onnx.load(path).graph, recipe.network.arguments
+def _build_vessel_net(recipe: Recipe) -> VesselNet:
+    network = recipe.network.build(fresh=False)
+    if not isinstance(network, VesselNet):
+        raise DataError(
+            f"a {type(network).__name__} can't begin with the weights of a model file. Expected a VesselNet; or leave "
+            "out start, and distillation.inherit."
+        )
+    return network
+
+
+def _read_network(recipe: Recipe, path: Path, arguments: dict[str, Any]) -> VesselNet:
+    """What a model file computes, in PyTorch, for inference; its calibration is in its last bias. Raises DataError."""
+    graph = onnx.load(path).graph
     given = {tensor.name: torch.tensor(numpy_helper.to_array(tensor)) for tensor in graph.initializer}
     nodes = [node for node in graph.node if node.op_type in ("Conv", "ConvTranspose")]
-    teacher = VesselNet(**{key: fields[key] for key in ("channels", "widths") if key in fields}).eval()
-    names, state = _convolution_names(teacher, len(recipe.input.mean)), teacher.state_dict()
+    network = cast(VesselNet, fold_branches(VesselNet(**arguments)).eval())
+    names, state = _convolution_names(network, len(recipe.input.mean)), network.state_dict()
     try:
         for name, node in zip(names, nodes, strict=True):
             state[f"{name}.weight"] = given[node.input[1]]
@@ -135,17 +173,18 @@ def _teacher_network(recipe: Recipe, path: Path) -> VesselNet:
                 state[f"{norm}.running_var"] -= 1e-5  # which PyTorch adds
             bias = f"{norm if normed else name}.bias"
             state[bias] = given[node.input[2]] if len(node.input) == 3 else torch.zeros_like(state[bias])
-        teacher.load_state_dict(state)
+        network.load_state_dict(state)
     except (ValueError, KeyError, RuntimeError):  # another number, from elsewhere, of another shape
+        shape = ", ".join(f"{name}: {value}" for name, value in arguments.items())
         raise DataError(
-            f"{path}: no VesselNet of the recipe's widths, whose weights could be inherited. Name another teacher, or "
-            "set distillation.inherit to false."
+            f"{path}: no VesselNet of {shape}, whose weights the network could begin with. Name another model, or "
+            "leave out start, and distillation.inherit."
         ) from None
     ends = [node for node in graph.node if node.op_type == "Add" and graph.node[-1].input[0] in node.output]
     shift = float(given[ends[0].input[1]]) if ends else 0.0  # export adds it to the logits
     with torch.no_grad():
-        cast(nn.Parameter, teacher.head[0].bias).add_(shift)
-    return teacher
+        cast(nn.Parameter, network.head[0].bias).add_(shift)
+    return network
 
 
 def _convolution_names(network: VesselNet, channels: int) -> list[str]:

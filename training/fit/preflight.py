@@ -1,5 +1,6 @@
 """What is checked before a run begins: that the network fits, and that no test photograph is trained on."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -9,7 +10,7 @@ from vesselrt.runtime.errors import DataError, first_line
 from vesselrt.training.data.finding import has_test_split, list_unchecked_samples
 from vesselrt.training.data.samples import hash_photograph_and_pixels
 from vesselrt.training.data.splits import Split
-from vesselrt.training.fit.distillation import Teacher
+from vesselrt.training.fit.distillation import Origin
 from vesselrt.training.fit.recipe import Recipe
 from vesselrt.training.fit.validation import normalise_pixels
 
@@ -43,10 +44,10 @@ def check_network(recipe: Recipe) -> None:
             raise DataError(f"{name} makes {given} of crops of shape {shape}. Expected logits of shape {expected}.")
 
 
-def hash_photographs(recipe: Recipe, data: Path, teacher: Teacher | None) -> dict[str, list[str]]:
+def hash_photographs(recipe: Recipe, data: Path, origins: Sequence[Origin]) -> dict[str, list[str]]:
     """Data set → `hash_photograph` of each photograph to train on or to choose by.
 
-    Raises DataError when one of them, or one that the teacher was trained on, is a photograph of a test split, under
+    Raises DataError when one of them, or one that an origin was trained on, is a photograph of a test split, under
     whatever name and in whatever lossless file.
     """
     held_out: dict[str, Path] = {}
@@ -54,8 +55,9 @@ def hash_photographs(recipe: Recipe, data: Path, teacher: Teacher | None) -> dic
         if has_test_split(data_set.kind, data / data_set.path):
             for sample in list_unchecked_samples(data_set.kind, data / data_set.path, "test"):
                 held_out |= dict.fromkeys(hash_photograph_and_pixels(sample.image), sample.image)
-    if teacher and (known := next((held_out[h] for h in teacher.photographs if h in held_out), None)):
-        raise DataError(f"{known}: a test photograph, and {teacher.path} was trained on it. Name another teacher.")
+    for origin in origins:
+        if known := next((held_out[h] for h in origin.photographs if h in held_out), None):
+            raise DataError(f"{known}: a test photograph, and {origin.path} was trained on it. Name another model.")
     used: dict[str, list[str]] = {}
     for data_set in recipe.data:
         used[data_set.name] = []

@@ -126,6 +126,8 @@ class Recipe(Facts):
     """Whether a pixel belongs to one class at most. Then the network ends in a softmax and has a channel more, the
     first, for the background; else in a sigmoid for each class."""
     network: NetworkFactory
+    start: str | None = None
+    """Built-in model or model file whose weights a VesselNet of the same shape begins with; None: at random."""
     cameras: CameraFamily = CameraFamily()
     patches: Patches | None = None
     """Train on patches of the prepared photographs instead of crops through simulated cameras."""
@@ -196,6 +198,8 @@ class Recipe(Facts):
 
     @model_validator(mode="after")
     def _is_consistent(self) -> "Recipe":
+        if self.start is not None and self.distillation is not None and self.distillation.inherit:
+            raise ValueError("start and distillation.inherit both say what the network begins with. Leave out one")
         if self.preparation.normalise is not None:
             raise ValueError("preparation.normalise is for networks that were trained elsewhere. Leave it out")
         channels = 1 if self.preparation.channels == "green" else 3

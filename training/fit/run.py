@@ -3,6 +3,7 @@
 RUN/recipe.json      the recipe as it was run
 RUN/photographs.json the hashes of the photographs that were trained on or chosen by
 RUN/teacher.json     the manifest of the model that it learns from, where there is one
+RUN/start.json       that of the model whose weights it began with
 RUN/last.pt          everything needed to go on after a kill, written every validation and every two minutes
 RUN/best.pt          weights (moving average) with the best validation score, and their calibration
 RUN/thresholds.json  of several classes: the threshold of each
@@ -26,7 +27,7 @@ from vesselrt.runtime.backends import to_bytes
 from vesselrt.runtime.output.classes import ClassLayers, layers_of
 from vesselrt.training.fit.calibration import calibrate
 from vesselrt.training.fit.checkpoints import claim_run_folder, load_network, read_checkpoint, write_checkpoint
-from vesselrt.training.fit.distillation import Teacher, inherit_weights
+from vesselrt.training.fit.distillation import Origin, Teacher, inherit_weights, start_weights
 from vesselrt.training.fit.preflight import check_network, hash_photographs
 from vesselrt.training.fit.recipe import Recipe
 from vesselrt.training.fit.record import RunRecord, draw_predictions
@@ -42,8 +43,8 @@ from vesselrt.training.fit.validation import (
     validate_network,
 )
 
-INHERITED_CROPS = 32
-"""On which a network is fitted to its teacher before it trains."""
+SHOWN_CROPS = 32
+"""That a network sees before it trains, where its weights come from another model."""
 
 
 def train_recipe(
@@ -56,20 +57,21 @@ def train_recipe(
     """Runs the recipe, or goes on where an interrupted run stopped; returns the path of the weights to export.
 
     Raises DataError when data are missing or don't fit together, a photograph of a test split is among those to train
-    on or the teacher's, the network or the teacher does not fit the recipe, or `folder` belongs to another recipe,
-    other photographs or another teacher.
+    on or those of its origins, the network, the teacher or the start does not fit the recipe, or `folder` belongs to
+    another recipe, other photographs or another origin.
     """
     check_network(recipe)
     torch.manual_seed(recipe.seed)  # after the trial, which may draw
     report("reading data")
     teacher = Teacher(recipe) if recipe.distillation else None
-    photographs = hash_photographs(recipe, data, teacher)
+    start = Origin(recipe.start) if recipe.start is not None else None
+    photographs = hash_photographs(recipe, data, [origin for origin in (teacher, start) if origin])
     first, *final = recipe.stages
     if final:
         steps = " + ".join(f"{stage.schedule.steps:,}" for stage in final)
         report(f"{recipe.schedule.steps:,} steps, then {steps} in final stages (--set final.0.steps=N sets the first)")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    run = _Run(recipe, data, folder, teacher, device, report, on_step)
+    run = _Run(recipe, data, folder, teacher, start, device, report, on_step)
     weights = run.select_weights(first, photographs)
     for stage in final:
         weights = run.refine_weights(stage, weights)
@@ -84,6 +86,7 @@ class _Run:
     data: Path
     folder: Path
     teacher: Teacher | None
+    start: Origin | None
     device: torch.device
     report: Callable[[str], None]
     on_step: OnStep
@@ -94,9 +97,10 @@ class _Run:
         cases = list(read_validation_cases(self.recipe, self.data))
         self.report(f"{sum(map(len, sources))} training photographs, {len(cases)} validation photographs")
         self.folder.mkdir(parents=True, exist_ok=True)  # only now: a start that fails leaves nothing behind
-        claim_run_folder(self.folder, self.recipe, photographs, self.teacher)
+        origins = {name: origin for name, origin in (("teacher", self.teacher), ("start", self.start)) if origin}
+        claim_run_folder(self.folder, self.recipe, photographs, origins)
         best, checkpoint = self.folder / stage.weights_file, self.folder / stage.checkpoint_file
-        weights = None if checkpoint.exists() else self._inherit(stage, sources)
+        weights = None if checkpoint.exists() else self._first_weights(stage, sources)
         trainer = Trainer(self.recipe, stage, checkpoint, self.device, weights)
         if trainer.step:
             self.report(f"resuming after step {trainer.step}")
@@ -134,13 +138,16 @@ class _Run:
         write_checkpoint(state, path)
         return path
 
-    def _inherit(self, stage: Stage, sources: list[list[DrawCrop]]) -> dict[str, Tensor] | None:
-        """The weights that the teacher leaves; None where there is nothing to inherit."""
-        if self.teacher is None or self.recipe.distillation is None or not self.recipe.distillation.inherit:
-            return None
-        self.report(f"inheriting the weights of {self.recipe.distillation.teacher}")
-        windows = draw_windows(self.recipe, Crops(stage, sources, 0), INHERITED_CROPS)
-        return inherit_weights(self.recipe, self.teacher, windows)
+    def _first_weights(self, stage: Stage, sources: list[list[DrawCrop]]) -> dict[str, Tensor] | None:
+        """Those of another model, that it begins with; None: those that the network's factory gives."""
+        recipe, shown = self.recipe, partial(draw_windows, self.recipe, Crops(stage, sources, 0), SHOWN_CROPS)
+        if self.start is not None:
+            self.report(f"starting with the weights of {recipe.start}")
+            return start_weights(recipe, self.start, shown())
+        if self.teacher is not None and recipe.distillation is not None and recipe.distillation.inherit:
+            self.report(f"inheriting the weights of {recipe.distillation.teacher}")
+            return inherit_weights(recipe, self.teacher, shown())
+        return None
 
     def _validate(self, trainer: Trainer, cases: list[ValidationCase], record: RunRecord) -> bool:
         """Judges the weights, keeps them if they are the best so far, and tells; False: no better score is expected."""

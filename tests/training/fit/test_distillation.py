@@ -17,12 +17,13 @@ from torch import Tensor, nn
 from vesselrt.export.graph import export_model
 from vesselrt.export.head import Head
 from vesselrt.export.modelfile import write_model_file
+from vesselrt.export.sources.run import source_from_run
 from vesselrt.runtime.errors import DataError
 from vesselrt.runtime.manifest import ClassFacts, DataSource, Manifest, Provenance
 from vesselrt.runtime.modelfile import read_manifest
 from vesselrt.training.data.samples import hash_photograph
 from vesselrt.training.fit import distillation
-from vesselrt.training.fit.distillation import Teacher, inherit_weights
+from vesselrt.training.fit.distillation import Origin, Teacher, inherit_weights, start_weights
 from vesselrt.training.fit.recipe import Recipe
 from vesselrt.training.fit.run import train_recipe
 from vesselrt.training.fit.sampling import Crops, read_sources
@@ -74,10 +75,10 @@ def teacher(tmp_path_factory: pytest.TempPathFactory) -> tuple[VesselNet, Path]:
     return network, write_teacher(network, tmp_path_factory.mktemp("teacher"))
 
 
-def write_teacher(network: VesselNet, folder: Path) -> Path:
+def write_teacher(network: VesselNet, folder: Path, **facts: Any) -> Path:
     path = folder / "teacher.onnx"
-    manifest = Manifest.from_fields({**FACTS, "name": "teacher", "tolerance": {"f32": 1e-4}}, source="test")
-    export_model(network.eval(), manifest, path, [], Head(shift=0.5))
+    manifest = Manifest.from_fields({**FACTS, "name": "teacher", "tolerance": {"f32": 1e-4}, **facts}, source="test")
+    export_model(network.eval(), manifest, path, [], Head(shift=0 if "classes" in facts else 0.5))
     return path
 
 
@@ -213,8 +214,14 @@ def test_a_teacher_that_does_not_fit_is_refused_before_anything_is_read(
 @pytest.mark.parametrize(
     ("network", "message"),
     [
-        ({"factory": NET, "arguments": {"channels": 1, "widths": [4, 8, 16]}}, "no VesselNet of the recipe's widths"),
-        ({"factory": "torch.nn:ReLU", "arguments": {}}, "a ReLU can't inherit. Expected a VesselNet"),
+        (
+            {"factory": NET, "arguments": {"channels": 1, "widths": [4, 8, 16]}},
+            r"no VesselNet of channels: 1, widths: \[4, 8, 16\]",
+        ),
+        (
+            {"factory": "torch.nn:ReLU", "arguments": {}},
+            "a ReLU can't begin with the weights of a model file. Expected a VesselNet",
+        ),
     ],
 )
 def test_weights_that_cannot_be_inherited(
@@ -245,6 +252,78 @@ def test_a_run_begins_with_the_teachers_weights_and_resumes_with_its_own(
     assert not any(line.startswith("inheriting") for line in said)
     assert (tmp_path / "final-1.pt").exists()
     assert Manifest.model_validate_json((tmp_path / "teacher.json").read_text()) == read_manifest(teacher[1])
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        {},
+        {"encoder": [1, 0, 2], "decoder": [2, 1]},
+        {"inner": [2, 4, 6], "upsampling": "nearest"},
+        {"logits": 2, "encoder": [1, 1, 1]},
+    ],
+    ids=["usual", "branched", "nearest", "two classes"],
+)
+@pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])
+def test_a_network_starts_with_the_weights_of_a_model_file(
+    tmp_path: Path, shape: dict[str, Any], training: bool
+) -> None:
+    torch.manual_seed(0)
+    network = VesselNet(1, (4, 8, 8), **shape)
+    for part in network.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            nn.init.uniform_(part.weight, 0.5, 1.5)
+            nn.init.normal_(part.bias, 0.3, 0.1)
+    several = {"classes": ["artery", "vein"]} if shape.get("logits") else {}
+    path = write_teacher(network, tmp_path, **several)
+    checked = recipe_of(path, shape, distillation=None, start=str(path), **several)
+    _, windows = windows_of(checked)
+    heir = checked.network.build()
+    heir.load_state_dict(start_weights(checked, Origin(str(path)), windows))
+    with torch.inference_mode():
+        expected = network.eval()(windows) + (0 if several else 0.5)
+        obtained = heir.train(training)(windows)
+    assert expected.std() > 0.1
+    torch.testing.assert_close(obtained, expected, rtol=0, atol=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"network": {"factory": NET, "arguments": {"channels": 1, "widths": [4, 8]}}}, r"no VesselNet of .*\[4, 8\]"),
+        ({"network": {"factory": "torch.nn:ReLU", "arguments": {}}}, "a ReLU can't begin with the weights of a model"),
+        ({"input": {"mean": [0.0], "std": [0.2]}}, r"takes green with .*0.3.*, the recipe green with .*0.0.* the same"),
+    ],
+)
+def test_a_start_that_does_not_fit(teacher: tuple[VesselNet, Path], changes: dict[str, Any], message: str) -> None:
+    usual = recipe_of(teacher[1], distillation=None, start=str(teacher[1])).model_dump(mode="json")
+    checked = Recipe.model_validate(usual | changes)
+    with pytest.raises(DataError, match=message):
+        start_weights(checked, Origin(str(teacher[1])), torch.zeros(1, 1, 32, 32))
+
+
+def test_a_run_starts_with_another_models_weights_and_its_file_tells_so(
+    teacher: tuple[VesselNet, Path], data: Path, tmp_path: Path
+) -> None:
+    seen = DataSource(name="elsewhere", split="train", terms="CC0-1.0", photographs=("ab",))
+    known = read_manifest(teacher[1]).model_copy(update={"provenance": Provenance(data=(seen,))})
+    model, run = tmp_path / "known.onnx", tmp_path / "run"
+    write_model_file(onnx.load(teacher[1]), known, model)
+    still = {"steps": 1, "batch": 2, "crop": 32, "warmup": 0, "learning_rate": 1e-9, "average": 0.0}
+    said: list[str] = []
+    train_recipe(recipe_of(model, distillation=None, start=str(model), schedule=still), data, run, said.append)
+    assert f"starting with the weights of {model}" in said
+    best = torch.load(run / "best.pt", weights_only=True)["network"]
+    torch.testing.assert_close(best["head.0.weight"], teacher[0].state_dict()["head.0.weight"], rtol=0, atol=1e-6)
+    provenance = source_from_run(run, None).manifest.provenance
+    assert seen in provenance.data
+    assert provenance.recipe is not None
+    assert "from the weights of teacher 0.1" in provenance.recipe
+
+
+def test_a_network_has_one_start() -> None:
+    with pytest.raises(ValueError, match=r"start and distillation.inherit both say what the network begins with"):
+        recipe_of(Path("x"), distillation={"teacher": "x", "inherit": True}, start="y")
 
 
 def test_a_teacher_of_several_classes_is_refused(
