@@ -33,8 +33,8 @@ INT8_SUFFIX = ".int8.onnx"
 def list_models() -> dict[str, Manifest]:
     """The built-in models: name → manifest.
 
-    >>> sorted(vesselrt.models())
-    ['fundus']
+    >>> sorted(vesselrt.models())  # another version than the usual one has it in its name
+    ['fundus', 'fundus@2.0.0-rc.1']
     """
     return {path.stem: read_manifest(path) for path in _built_in()}
 
@@ -46,7 +46,8 @@ def _built_in() -> list[Path]:
 def find_model_file(model: str | Path | None, digest: str | None = None) -> Path:
     """The file of a built-in model, named without suffix (None: the default one), of a path, or of an address.
 
-    Each may be followed by the SHA-256 that the file must have, see vesselrt.runtime.remote; `digest`: the same beside
+    A built-in model may be named with its version, so that a later vesselrt does not take another: `fundus@1.2.0`. Each
+    may be followed by the SHA-256 that the file must have, see vesselrt.runtime.remote; `digest`: the same beside
     the name. Raises ModelNotFoundError, ModelError for another file or one that can't be fetched, OptionError.
     """
     name, digest = split_hash(str(model or DEFAULT_MODEL), digest)
@@ -59,13 +60,21 @@ def find_model_file(model: str | Path | None, digest: str | None = None) -> Path
 
 
 def _find_local_file(name: str) -> Path:
-    built_in = BUILT_IN / f"{name}.onnx"
-    if "/" not in name and built_in.is_file():
+    if "/" not in name and (built_in := _find_built_in(name)) is not None:
         return built_in
     if Path(name).is_file():
         return Path(name)
     offered = ", ".join(path.stem for path in _built_in())
     raise ModelNotFoundError(f"no model {name}: neither a file nor a built-in model. Built-in: {offered}.")
+
+
+def _find_built_in(name: str) -> Path | None:
+    file = BUILT_IN / f"{name}.onnx"
+    if file.is_file():
+        return file
+    base, _, version = name.partition("@")
+    newest = BUILT_IN / f"{base}.onnx"
+    return newest if newest.is_file() and read_manifest(newest).version == version else None
 
 
 def int8_path(path: Path) -> Path:

@@ -43,7 +43,9 @@ def test_the_built_in_models_are_named_as_their_files() -> None:
     assert DEFAULT_MODEL in found
     for name, manifest in found.items():
         assert find_model_file(name).name == f"{name}.onnx"
-        assert manifest.name == name
+        versioned = f"{manifest.name}@{manifest.version}"
+        assert name in (manifest.name, versioned)
+        assert find_model_file(versioned) == find_model_file(name)
         assert read_manifest(find_model_file(name)) == manifest
 
 
@@ -58,7 +60,7 @@ def test_a_model_is_found_by_name_or_path(path: Path, monkeypatch: pytest.Monkey
     assert find_model_file(DEFAULT_MODEL).suffix == ".onnx"
 
 
-@pytest.mark.parametrize("name", ["nowhere", "nowhere.onnx", "some/where.onnx", "."])
+@pytest.mark.parametrize("name", ["nowhere", "nowhere.onnx", "some/where.onnx", ".", "fundus@0.9.0", "fundus@"])
 def test_a_model_that_is_not_there(name: str) -> None:
     with pytest.raises(ModelNotFoundError) as caught:
         find_model_file(name)

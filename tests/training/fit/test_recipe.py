@@ -18,7 +18,7 @@ from vesselrt.training.fit.stages import equivalent_steps
 @pytest.mark.parametrize("path", sorted(recipe.BUILT_IN.glob("*.yaml")), ids=lambda p: p.stem)
 def test_built_in_recipes_are_valid_and_their_networks_small(path: Path) -> None:
     checked = Recipe.read(path)
-    assert checked.name == path.stem
+    assert path.stem in (checked.name, f"{checked.name}-2")  # the recipe of the next version stands beside it
     network = checked.network.build()
     assert sum(p.numel() for p in network.parameters()) <= 5_000_000
     channels, tile = len(checked.input.mean), checked.tile
