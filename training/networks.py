@@ -19,25 +19,22 @@ BACKBONES = tuple(f"efficientnet-b{size}" for size in range(8))
 class VesselNet(nn.Module):
     """A U-Net that works at half resolution: made for two CPU cores and for one TensorRT tile.
 
-    The costly part of a U-Net is its convolutions at full resolution, with the fewest channels per
-    memory access. Here a strided 4×4 convolution enters at half resolution, and at the end each of its
-    pixels gives a block of 2×2 (Shi et al., 2016), so that fine vessels keep full-resolution input and
-    output; skips are added, not concatenated (half the multiplications in the decoder); every operation
-    is local (convolution, batch norm, ReLU), so a tiled result can equal the whole-image one.
+    The costly part of a U-Net is its convolutions at full resolution, with the fewest channels per memory access. Here
+    a strided 4×4 convolution enters at half resolution, and at the end each of its pixels gives a block of 2×2 (Shi et
+    al., 2016), so that fine vessels keep full-resolution input and output; skips are added, not concatenated (half the
+    multiplications in the decoder); every operation is local (convolution, batch norm, ReLU), so a tiled result can
+    equal the whole-image one.
 
     `encoder` and `decoder` are the 3×3 convolutions of each level, from the finest: 2 are a residual block, 1 trains as
     several branches (`Branched`), 0 is none. Left out: 2 everywhere. The coarsest level belongs to the encoder.
     `inner` are the channels between the two convolutions of a residual block, of each level; left out: as `widths`.
-
-    `upsampling` says how the decoder doubles the resolution: `transposed`, each pixel gives a block of 2×2 of its own;
-    or `nearest`, all four are the same, and the skip alone tells them apart: in INT8 on a CPU, laying out blocks costs
-    more than computing them.
+    `upsampling`: `transposed`, each pixel gives a block of 2×2 of its own; or `nearest`, four copies, which the skip
+    alone tells apart: in INT8 on a CPU, laying out blocks costs more than computing them.
 
     Input (N, C, H, W) float, H and W multiples of `stride`; output (N, `logits`, H, W): a channel of each class, and of
     classes that exclude each other one of the background before them.
 
-    Raises ValueError for convolutions of other levels than `widths` has, or of another number, and for another
-    upsampling.
+    Raises ValueError for other levels than `widths` has, another number of convolutions, or another upsampling.
     """
 
     def __init__(  # noqa: PLR0913 - the parts of its shape
@@ -52,14 +49,13 @@ class VesselNet(nn.Module):
         upsampling: Literal["transposed", "nearest"] = "transposed",
     ) -> None:
         super().__init__()
-        encoder = [2] * len(widths) if encoder is None else encoder
-        decoder = [2] * (len(widths) - 1) if decoder is None else decoder
+        encoder, decoder = encoder or [2] * len(widths), decoder or [2] * (len(widths) - 1)
         if (len(encoder), len(decoder)) != (len(widths), len(widths) - 1):
             raise ValueError(
                 f"convolutions of {len(encoder)} and {len(decoder)} levels. Expected {len(widths)} in the encoder and "
                 f"{len(widths) - 1} in the decoder, as there are {len(widths)} widths"
             )
-        inner = widths if inner is None else inner
+        inner = inner or widths
         if len(inner) != len(widths):
             raise ValueError(f"inner channels of {len(inner)} levels. Expected {len(widths)}, as there are widths")
         self.stride = 2 ** len(widths)
@@ -231,9 +227,7 @@ class TransUNet(nn.Module):
     Fusion: the transformer's output and all three decoder levels (strides 16, 8, 4 and 2) are each projected to
     `widths[0]` channels by a 1 × 1 convolution, enlarged bilinearly to half of the window's resolution, and summed: the
     same as a 1 × 1 convolution of all of them side by side, at a fraction of the cost. From this sum a transposed
-    convolution makes the logits. Coarse levels say where vessels run, fine ones where they end.
-
-    Nothing is drawn at random while training.
+    convolution makes the logits. Coarse levels say where vessels run, fine ones where they end. Nothing is random.
 
     Input (N, channels, tile, tile) float, no other size (`tile.fixed: true`, `tile.blend: gaussian`); output
     (N, 1, tile, tile) logits. `widths` are the channels at strides 2, 4, 8 and 16, `embedding` those of a token,
@@ -349,7 +343,6 @@ def _level_block(width: int, convolutions: int, inner: int) -> nn.Module:
 
 
 def _upsampling(inputs: int, outputs: int, kind: str) -> nn.Module:
-    """Doubles the resolution. Raises ValueError for another kind than transposed or nearest."""
     if kind == "transposed":
         return nn.ConvTranspose2d(inputs, outputs, 2, stride=2)
     if kind == "nearest":

@@ -28,7 +28,7 @@ class _Entry(BaseModel):
 
 _HASHES = TypeAdapter(dict[str, tuple[str, ...]])  # by data set
 _HISTORY = TypeAdapter(list[_Entry])
-_ORIGIN: TypeAdapter[Manifest | None] = TypeAdapter(Manifest)
+_ANCESTOR: TypeAdapter[Manifest | None] = TypeAdapter(Manifest)
 
 
 def source_from_run(run: Path, data: Path | None) -> Source:
@@ -59,13 +59,13 @@ def source_from_run(run: Path, data: Path | None) -> Source:
 
 def _manifest(run: Path, recipe: Recipe, weights_sha256: str, shift: float) -> Manifest:
     hashes = _read_kept(run / "photographs.json", _HASHES, {})
-    teacher, start = (_read_kept(run / f"{name}.json", _ORIGIN, None) for name in ("teacher", "start"))
+    teacher, start = (_read_kept(run / f"{name}.json", _ANCESTOR, None) for name in ("teacher", "start"))
     steps = _steps(run, recipe)
     told = f"{recipe.name} {recipe.version}, seed {recipe.seed}, {steps} steps, calibration {shift:+.3f}"
-    origins = [
-        f"{how} {origin.name} {origin.version}"
-        for how, origin in (("from the weights of", start), ("taught by", teacher))
-        if origin
+    ancestors = [
+        f"{how} {ancestor.name} {ancestor.version}"
+        for how, ancestor in (("from the weights of", start), ("taught by", teacher))
+        if ancestor
     ]
     return Manifest(
         name=recipe.name,
@@ -79,13 +79,13 @@ def _manifest(run: Path, recipe: Recipe, weights_sha256: str, shift: float) -> M
         exclusive=recipe.exclusive,
         tolerance=recipe.tolerance,
         provenance=Provenance(
-            recipe=", ".join([told, *origins, *_changes(recipe)]),
+            recipe=", ".join([told, *ancestors, *_changes(recipe)]),
             data=_with_learned(
                 tuple(
                     DataSource(name=d.name, split="train", terms=d.terms, photographs=hashes.get(d.name, ()))
                     for d in recipe.data
                 ),
-                [origin for origin in (teacher, start) if origin],
+                [ancestor for ancestor in (teacher, start) if ancestor],
             ),
             weights_sha256=weights_sha256,
             commit=_commit(),
@@ -101,10 +101,10 @@ def _calibrated_classes(run: Path, recipe: Recipe) -> tuple[ClassFacts, ...]:
     return tuple(c.model_copy(update={"threshold": found.get(c.name, c.threshold)}) for c in recipe.classes)
 
 
-def _with_learned(own: tuple[DataSource, ...], origins: Iterable[Manifest]) -> tuple[DataSource, ...]:
+def _with_learned(own: tuple[DataSource, ...], ancestors: Iterable[Manifest]) -> tuple[DataSource, ...]:
     """And the data sets of the models that it comes from: a network that never saw them learned from them."""
     found = own
-    for data in (data for origin in origins for data in origin.provenance.data):
+    for data in (data for ancestor in ancestors for data in ancestor.provenance.data):
         known = {photograph for other in found for photograph in other.photographs}
         if data not in found and not (data.photographs and known.issuperset(data.photographs)):
             found += (data,)

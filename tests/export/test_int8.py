@@ -139,32 +139,6 @@ def test_openvino_computes_joined_values_of_both_signs_as_they_are_written(tmp_p
         assert abs(255 * written - shipped).mean() < 0.6  # of 255: its own rounding
 
 
-def test_copied_pixels_are_not_brought_to_8_bits_again() -> None:
-    random = np.random.default_rng(2)
-    nodes = [
-        helper.make_node("Div", ["value", "most"], ["scaled"]),
-        helper.make_node("Conv", ["scaled", "coarse"], ["a"], "conv_1", pads=[0, 1, 1, 0], strides=[2, 2]),
-        helper.make_node("Resize", ["a", "", "double"], ["b"], "enlarge", mode="nearest"),
-        helper.make_node("Conv", ["scaled", "fine"], ["c"], "conv_2", pads=[1, 1, 1, 1]),
-        helper.make_node("Add", ["b", "c"], ["d"]),
-        helper.make_node("Relu", ["d"], ["e"]),
-        helper.make_node("Conv", ["e", "last"], ["f"], "conv_3", pads=[1, 1, 1, 1]),
-        helper.make_node("Sigmoid", ["f"], ["probability"]),
-    ]
-    coarse, fine = random.normal(0, 0.5, (2, 8, 1, 3, 3)).astype(np.float32)
-    last = random.normal(0, 0.5, (1, 8, 3, 3)).astype(np.float32)
-    double = np.array([1, 1, 2, 2], np.float32)
-    model = model_of(nodes, most=np.float32(255), double=double, coarse=coarse, fine=fine, last=last)
-    quantized = quantized_from(model)
-    makers = {output: node for node in quantized.graph.node for output in node.output}
-    (enlarged,) = (node for node in quantized.graph.node if node.op_type == "Resize")
-    (reader,) = (node for node in quantized.graph.node if enlarged.output[0] in node.input)
-    assert (makers[enlarged.input[0]].op_type, reader.op_type) == ("DequantizeLinear", "Add")
-    assert float_operations(quantized) == ()
-    flips = [flipped_share([answer_of(model, w)], [answer_of(quantized, w)], manifest_of()) for w in windows(3)]
-    assert np.mean(flips) <= parity.MOST_FLIPPED
-
-
 def test_weights_have_seven_bits(files: tuple[Path, Path]) -> None:
     """Two products of 8 bits saturate in 16, where the processor has no VNNI."""
     constants = {t.name: numpy_helper.to_array(t) for t in onnx.load(files[1]).graph.initializer}

@@ -10,7 +10,7 @@ from torch import nn
 
 from vesselrt.runtime.errors import DataError, first_line
 from vesselrt.runtime.files import atomic_write
-from vesselrt.training.fit.distillation import Origin
+from vesselrt.training.fit.distillation import Ancestor
 from vesselrt.training.fit.recipe import Recipe
 
 
@@ -42,9 +42,9 @@ def load_network(recipe: Recipe, path: Path, device: torch.device) -> tuple[nn.M
 
 
 def claim_run_folder(
-    folder: Path, recipe: Recipe, photographs: dict[str, list[str]], origins: Mapping[str, Origin]
+    folder: Path, recipe: Recipe, photographs: dict[str, list[str]], ancestors: Mapping[str, Ancestor]
 ) -> None:
-    """Writes what the run is of: recipe, photographs (data set → hashes) and the manifest of each origin, by its name.
+    """Writes what the run is of: recipe, photographs (data set → hashes) and the manifest of each ancestor.
 
     Raises DataError where a checkpoint there is of something else.
     """
@@ -52,8 +52,8 @@ def claim_run_folder(
         "of another recipe": (folder / "recipe.json", recipe.model_dump_json(indent=1)),
         "on other photographs": (folder / "photographs.json", json.dumps(photographs, indent=1)),
     }
-    for role, origin in origins.items():
-        texts[f"with another {role}"] = (folder / f"{role}.json", origin.manifest.model_dump_json(indent=1))
+    for role, ancestor in ancestors.items():
+        texts[f"with another {role}"] = (folder / f"{role}.json", ancestor.manifest.model_dump_json(indent=1))
     if (folder / recipe.stages[0].checkpoint_file).exists():
         for other, (kept, text) in texts.items():
             if kept.exists() and not _holds(kept, text):

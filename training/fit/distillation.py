@@ -23,7 +23,7 @@ _FIT_PLACES = 40_000  # pixels that a convolution is fitted to
 _FIT_ROUNDS = 12
 
 
-class Origin:
+class Ancestor:
     """A model file that a network has its weights from. What it was trained on, the network has learned from too."""
 
     def __init__(self, model: str) -> None:
@@ -37,7 +37,7 @@ class Origin:
         return {digest for data in self.manifest.provenance.data for digest in data.photographs}
 
 
-class Teacher(Origin):
+class Teacher(Ancestor):
     """A model file that answers for crops. Each process loads it at its first question, on one thread."""
 
     def __init__(self, recipe: Recipe) -> None:
@@ -85,7 +85,7 @@ def _describe_classes(names: tuple[str, ...], exclusive: bool) -> str:
     return f"{', '.join(names)}{', exclusive' if exclusive else ''}"
 
 
-def start_weights(recipe: Recipe, start: Origin, windows: Tensor) -> dict[str, Tensor]:
+def start_weights(recipe: Recipe, start: Ancestor, windows: Tensor) -> dict[str, Tensor]:
     """The weights in a model file, for the recipe's network; `windows` as `inherit_weights` takes them.
 
     Raises DataError when the network is no VesselNet, or the file none of the same shape and input.

@@ -10,7 +10,7 @@ from vesselrt.runtime.errors import DataError, first_line
 from vesselrt.training.data.finding import has_test_split, list_unchecked_samples
 from vesselrt.training.data.samples import hash_photograph_and_pixels
 from vesselrt.training.data.splits import Split
-from vesselrt.training.fit.distillation import Origin
+from vesselrt.training.fit.distillation import Ancestor
 from vesselrt.training.fit.recipe import Recipe
 from vesselrt.training.fit.validation import normalise_pixels
 
@@ -44,10 +44,10 @@ def check_network(recipe: Recipe) -> None:
             raise DataError(f"{name} makes {given} of crops of shape {shape}. Expected logits of shape {expected}.")
 
 
-def hash_photographs(recipe: Recipe, data: Path, origins: Sequence[Origin]) -> dict[str, list[str]]:
+def hash_photographs(recipe: Recipe, data: Path, ancestors: Sequence[Ancestor]) -> dict[str, list[str]]:
     """Data set → `hash_photograph` of each photograph to train on or to choose by.
 
-    Raises DataError when one of them, or one that an origin was trained on, is a photograph of a test split, under
+    Raises DataError when one of them, or one that an ancestor was trained on, is a photograph of a test split, under
     whatever name and in whatever lossless file.
     """
     held_out: dict[str, Path] = {}
@@ -55,9 +55,9 @@ def hash_photographs(recipe: Recipe, data: Path, origins: Sequence[Origin]) -> d
         if has_test_split(data_set.kind, data / data_set.path):
             for sample in list_unchecked_samples(data_set.kind, data / data_set.path, "test"):
                 held_out |= dict.fromkeys(hash_photograph_and_pixels(sample.image), sample.image)
-    for origin in origins:
-        if known := next((held_out[h] for h in origin.photographs if h in held_out), None):
-            raise DataError(f"{known}: a test photograph, and {origin.path} was trained on it. Name another model.")
+    for ancestor in ancestors:
+        if known := next((held_out[h] for h in ancestor.photographs if h in held_out), None):
+            raise DataError(f"{known}: a test photograph, and {ancestor.path} was trained on it. Name another model.")
     used: dict[str, list[str]] = {}
     for data_set in recipe.data:
         used[data_set.name] = []

@@ -27,7 +27,7 @@ from vesselrt.runtime.backends import to_bytes
 from vesselrt.runtime.output.classes import ClassLayers, layers_of
 from vesselrt.training.fit.calibration import calibrate
 from vesselrt.training.fit.checkpoints import claim_run_folder, load_network, read_checkpoint, write_checkpoint
-from vesselrt.training.fit.distillation import Origin, Teacher, inherit_weights, start_weights
+from vesselrt.training.fit.distillation import Ancestor, Teacher, inherit_weights, start_weights
 from vesselrt.training.fit.preflight import check_network, hash_photographs
 from vesselrt.training.fit.recipe import Recipe
 from vesselrt.training.fit.record import RunRecord, draw_predictions
@@ -57,15 +57,15 @@ def train_recipe(
     """Runs the recipe, or goes on where an interrupted run stopped; returns the path of the weights to export.
 
     Raises DataError when data are missing or don't fit together, a photograph of a test split is among those to train
-    on or those of its origins, the network, the teacher or the start does not fit the recipe, or `folder` belongs to
-    another recipe, other photographs or another origin.
+    on or those of its ancestors, the network, the teacher or the start does not fit the recipe, or `folder` belongs to
+    another recipe, other photographs or another ancestor.
     """
     check_network(recipe)
     torch.manual_seed(recipe.seed)  # after the trial, which may draw
     report("reading data")
     teacher = Teacher(recipe) if recipe.distillation else None
-    start = Origin(recipe.start) if recipe.start is not None else None
-    photographs = hash_photographs(recipe, data, [origin for origin in (teacher, start) if origin])
+    start = Ancestor(recipe.start) if recipe.start is not None else None
+    photographs = hash_photographs(recipe, data, [ancestor for ancestor in (teacher, start) if ancestor])
     first, *final = recipe.stages
     if final:
         steps = " + ".join(f"{stage.schedule.steps:,}" for stage in final)
@@ -86,7 +86,7 @@ class _Run:
     data: Path
     folder: Path
     teacher: Teacher | None
-    start: Origin | None
+    start: Ancestor | None
     device: torch.device
     report: Callable[[str], None]
     on_step: OnStep
@@ -97,8 +97,10 @@ class _Run:
         cases = list(read_validation_cases(self.recipe, self.data))
         self.report(f"{sum(map(len, sources))} training photographs, {len(cases)} validation photographs")
         self.folder.mkdir(parents=True, exist_ok=True)  # only now: a start that fails leaves nothing behind
-        origins = {name: origin for name, origin in (("teacher", self.teacher), ("start", self.start)) if origin}
-        claim_run_folder(self.folder, self.recipe, photographs, origins)
+        ancestors = {
+            name: ancestor for name, ancestor in (("teacher", self.teacher), ("start", self.start)) if ancestor
+        }
+        claim_run_folder(self.folder, self.recipe, photographs, ancestors)
         best, checkpoint = self.folder / stage.weights_file, self.folder / stage.checkpoint_file
         weights = None if checkpoint.exists() else self._first_weights(stage, sources)
         trainer = Trainer(self.recipe, stage, checkpoint, self.device, weights)

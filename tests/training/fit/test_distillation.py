@@ -12,51 +12,21 @@ import onnx
 import pytest
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from taught_networks import NET, recipe_of, windows_of, write_teacher
+from torch import nn
 
-from vesselrt.export.graph import export_model
-from vesselrt.export.head import Head
 from vesselrt.export.modelfile import write_model_file
-from vesselrt.export.sources.run import source_from_run
 from vesselrt.runtime.errors import DataError
 from vesselrt.runtime.manifest import ClassFacts, DataSource, Manifest, Provenance
 from vesselrt.runtime.modelfile import read_manifest
 from vesselrt.training.data.samples import hash_photograph
 from vesselrt.training.fit import distillation
-from vesselrt.training.fit.distillation import Origin, Teacher, inherit_weights, start_weights
-from vesselrt.training.fit.recipe import Recipe
+from vesselrt.training.fit.distillation import Teacher, inherit_weights
 from vesselrt.training.fit.run import train_recipe
 from vesselrt.training.fit.sampling import Crops, read_sources
-from vesselrt.training.fit.validation import normalise_pixels
 from vesselrt.training.networks import Residual, VesselNet
 
 Photo = tuple[NDArray[np.uint8], NDArray[np.bool_]]
-
-FACTS: dict[str, Any] = {
-    "version": "0.1",
-    "licence": "CC0-1.0",
-    "description": "Trained on pictures that were never taken.",
-    "preparation": {"channels": "green", "field_of_view": 96},
-    "input": {"mean": [0.3], "std": [0.2]},
-    "tile": {"size": 64, "multiple": 8, "margin": 16},
-}
-NET = "vesselrt.training.networks:VesselNet"
-
-
-def recipe_of(teacher: Path, network: dict[str, Any] | None = None, **changes: Any) -> Recipe:
-    fields = {
-        **FACTS,
-        "name": "tiny",
-        "seed": 7,
-        "data": [{"kind": "folder", "path": "eyes", "name": "eyes", "terms": "CC0-1.0"}],
-        "network": {"factory": NET, "arguments": {"channels": 1, "widths": [4, 8, 8], **(network or {})}},
-        "cameras": {"sensor": [64, 96]},
-        "held_out_cameras": False,
-        "schedule": {"steps": 2, "batch": 2, "crop": 32, "warmup": 1, "average": 0.5, "validate_every": 2},
-        "distillation": {"teacher": str(teacher), "share": 0.75},
-        "precision": "f32",
-    }
-    return Recipe.model_validate({**fields, **changes})
 
 
 @pytest.fixture(scope="module")
@@ -73,19 +43,6 @@ def teacher(tmp_path_factory: pytest.TempPathFactory) -> tuple[VesselNet, Path]:
             for weight in part.second.parameters():
                 nn.init.zeros_(weight)
     return network, write_teacher(network, tmp_path_factory.mktemp("teacher"))
-
-
-def write_teacher(network: VesselNet, folder: Path, **facts: Any) -> Path:
-    path = folder / "teacher.onnx"
-    manifest = Manifest.from_fields({**FACTS, "name": "teacher", "tolerance": {"f32": 1e-4}, **facts}, source="test")
-    export_model(network.eval(), manifest, path, [], Head(shift=0 if "classes" in facts else 0.5))
-    return path
-
-
-def windows_of(recipe: Recipe) -> tuple[NDArray[np.uint8], Tensor]:
-    """Crops (N, h, w, C), and as the network takes them."""
-    pixels = np.random.default_rng(0).integers(0, 256, (6, 32, 48, 1), dtype=np.uint8)
-    return pixels, normalise_pixels(torch.from_numpy(pixels.transpose(0, 3, 1, 2).copy()), recipe)
 
 
 def test_the_teacher_answers_as_its_network_does(teacher: tuple[VesselNet, Path]) -> None:
@@ -252,78 +209,6 @@ def test_a_run_begins_with_the_teachers_weights_and_resumes_with_its_own(
     assert not any(line.startswith("inheriting") for line in said)
     assert (tmp_path / "final-1.pt").exists()
     assert Manifest.model_validate_json((tmp_path / "teacher.json").read_text()) == read_manifest(teacher[1])
-
-
-@pytest.mark.parametrize(
-    "shape",
-    [
-        {},
-        {"encoder": [1, 0, 2], "decoder": [2, 1]},
-        {"inner": [2, 4, 6], "upsampling": "nearest"},
-        {"logits": 2, "encoder": [1, 1, 1]},
-    ],
-    ids=["usual", "branched", "nearest", "two classes"],
-)
-@pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])
-def test_a_network_starts_with_the_weights_of_a_model_file(
-    tmp_path: Path, shape: dict[str, Any], training: bool
-) -> None:
-    torch.manual_seed(0)
-    network = VesselNet(1, (4, 8, 8), **shape)
-    for part in network.modules():
-        if isinstance(part, nn.BatchNorm2d):
-            nn.init.uniform_(part.weight, 0.5, 1.5)
-            nn.init.normal_(part.bias, 0.3, 0.1)
-    several = {"classes": ["artery", "vein"]} if shape.get("logits") else {}
-    path = write_teacher(network, tmp_path, **several)
-    checked = recipe_of(path, shape, distillation=None, start=str(path), **several)
-    _, windows = windows_of(checked)
-    heir = checked.network.build()
-    heir.load_state_dict(start_weights(checked, Origin(str(path)), windows))
-    with torch.inference_mode():
-        expected = network.eval()(windows) + (0 if several else 0.5)
-        obtained = heir.train(training)(windows)
-    assert expected.std() > 0.1
-    torch.testing.assert_close(obtained, expected, rtol=0, atol=2e-3)
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"network": {"factory": NET, "arguments": {"channels": 1, "widths": [4, 8]}}}, r"no VesselNet of .*\[4, 8\]"),
-        ({"network": {"factory": "torch.nn:ReLU", "arguments": {}}}, "a ReLU can't begin with the weights of a model"),
-        ({"input": {"mean": [0.0], "std": [0.2]}}, r"takes green with .*0.3.*, the recipe green with .*0.0.* the same"),
-    ],
-)
-def test_a_start_that_does_not_fit(teacher: tuple[VesselNet, Path], changes: dict[str, Any], message: str) -> None:
-    usual = recipe_of(teacher[1], distillation=None, start=str(teacher[1])).model_dump(mode="json")
-    checked = Recipe.model_validate(usual | changes)
-    with pytest.raises(DataError, match=message):
-        start_weights(checked, Origin(str(teacher[1])), torch.zeros(1, 1, 32, 32))
-
-
-def test_a_run_starts_with_another_models_weights_and_its_file_tells_so(
-    teacher: tuple[VesselNet, Path], data: Path, tmp_path: Path
-) -> None:
-    seen = DataSource(name="elsewhere", split="train", terms="CC0-1.0", photographs=("ab",))
-    known = read_manifest(teacher[1]).model_copy(update={"provenance": Provenance(data=(seen,))})
-    model, run = tmp_path / "known.onnx", tmp_path / "run"
-    write_model_file(onnx.load(teacher[1]), known, model)
-    still = {"steps": 1, "batch": 2, "crop": 32, "warmup": 0, "learning_rate": 1e-9, "average": 0.0}
-    said: list[str] = []
-    train_recipe(recipe_of(model, distillation=None, start=str(model), schedule=still), data, run, said.append)
-    assert f"starting with the weights of {model}" in said
-    best = torch.load(run / "best.pt", weights_only=True)["network"]
-    torch.testing.assert_close(best["head.0.weight"], teacher[0].state_dict()["head.0.weight"], rtol=0, atol=1e-6)
-    provenance = source_from_run(run, None).manifest.provenance
-    assert seen in provenance.data
-    assert provenance.recipe is not None
-    assert "from the weights of teacher 0.1" in provenance.recipe
-
-
-def test_a_network_has_one_start() -> None:
-    with pytest.raises(ValueError, match=r"start and distillation.inherit both say what the network begins with"):
-        recipe_of(Path("x"), distillation={"teacher": "x", "inherit": True}, start="y")
 
 
 def test_a_teacher_of_several_classes_is_refused(
