@@ -205,7 +205,8 @@ def _split_name(given: str) -> tuple[str, str, bool]:
     was_given = separator != "" and not re.search(r"[/#]", name)  # paths and addresses may hold = too
     if not was_given:
         model, (place, _) = given, split_hash(given)
-        name = PurePath(urlsplit(place).path if is_address(place) else place).name.partition(".")[0]
+        file = PurePath(urlsplit(place).path if is_address(place) else place).name
+        name = re.split("[.@]", file)[0]  # fundus@1.2.0 is a version of fundus
     if not _NAME.fullmatch(name):
         raise OptionError(f"a model's name is {name!r}. Expected letters, digits, dots and dashes: NAME=MODEL.")
     return name, model, was_given

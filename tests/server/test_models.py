@@ -77,6 +77,7 @@ def test_a_changed_file_takes_over_without_an_error(tmp_path: Path) -> None:
 def test_models_are_named_apart() -> None:
     named = models_from_settings(ServerSettings(models=["a=fundus", "fundus"]))
     assert [model.name for model in named] == ["a", "fundus"]
+    assert [model.name for model in models_from_settings(ServerSettings(models=["fundus@1.2.0"]))] == ["fundus"]
     with pytest.raises(OptionError, match=r"^two models are named fundus"):
         models_from_settings(ServerSettings(models=["fundus", "fundus"]))
     with pytest.raises(OptionError, match=r"^a model's name is 'b=fundus'"):
