@@ -2,7 +2,7 @@
 // node scripts/picture.mjs DATA/CHASE_DB1 [http://127.0.0.1:8000]
 
 import { readdirSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 import { chromium } from "@playwright/test";
@@ -20,10 +20,17 @@ const browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] }
 const page = await browser.newPage({ viewport: { width: 1280, height: 880 } });
 await page.goto(address);
 await page.locator("input[type=file]").first().setInputFiles(photographs);
-// Each has its density, and the one that is open has it twice.
+// Each has its density.
 await page
   .getByText(/^\d+\.\d %$/)
-  .nth(PHOTOGRAPHS)
+  .nth(PHOTOGRAPHS - 1)
   .waitFor();
+await page
+  .getByRole("button", { name: new RegExp(basename(photographs[0])) })
+  .first()
+  .click();
+await page.getByTestId("density").waitFor();
+await page.getByText("Compare with the original").click();
+await page.waitForTimeout(1000); // the picture has its place
 await page.screenshot({ path: fileURLToPath(new URL("../../../docs/pictures/page.png", import.meta.url)) });
 await browser.close();
