@@ -22,8 +22,7 @@ class VesselNet(nn.Module):
     The costly part of a U-Net is its convolutions at full resolution, with the fewest channels per memory access. Here
     a strided 4×4 convolution enters at half resolution, and at the end each of its pixels gives a block of 2×2 (Shi et
     al., 2016), so that fine vessels keep full-resolution input and output; skips are added, not concatenated (half the
-    multiplications in the decoder); every operation is local (convolution, batch norm, ReLU), so a tiled result can
-    equal the whole-image one.
+    multiplications in the decoder); every operation is local, so a tiled result can equal the whole-image one.
 
     `encoder` and `decoder` are the 3×3 convolutions of each level, from the finest: 2 are a residual block, 1 trains as
     several branches (`Branched`), 0 is none. Left out: 2 everywhere. The coarsest level belongs to the encoder.
@@ -49,13 +48,14 @@ class VesselNet(nn.Module):
         upsampling: Literal["transposed", "nearest"] = "transposed",
     ) -> None:
         super().__init__()
-        encoder, decoder = encoder or [2] * len(widths), decoder or [2] * (len(widths) - 1)
+        encoder = [2] * len(widths) if encoder is None else encoder
+        decoder = [2] * (len(widths) - 1) if decoder is None else decoder
         if (len(encoder), len(decoder)) != (len(widths), len(widths) - 1):
             raise ValueError(
                 f"convolutions of {len(encoder)} and {len(decoder)} levels. Expected {len(widths)} in the encoder and "
                 f"{len(widths) - 1} in the decoder, as there are {len(widths)} widths"
             )
-        inner = inner or widths
+        inner = widths if inner is None else inner
         if len(inner) != len(widths):
             raise ValueError(f"inner channels of {len(inner)} levels. Expected {len(widths)}, as there are widths")
         self.stride = 2 ** len(widths)

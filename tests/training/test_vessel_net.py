@@ -54,6 +54,7 @@ def test_vessel_net_enlarges_by_copies_where_it_is_told() -> None:
     [
         ((2, 2), (2, 2), "convolutions of 2 and 2 levels. Expected 3 in the encoder and 2 in the decoder"),
         ((2, 2, 2), (2, 2, 2), "convolutions of 3 and 3 levels. Expected 3 in the encoder and 2 in the decoder"),
+        ((), (2, 2), "convolutions of 0 and 2 levels. Expected 3 in the encoder and 2 in the decoder"),
         ((2, 2, 3), (2, 2), "3 convolutions at a level. Expected 0, 1 or 2"),
     ],
 )

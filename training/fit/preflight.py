@@ -1,6 +1,6 @@
 """What is checked before a run begins: that the network fits, and that no test photograph is trained on."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -44,7 +44,7 @@ def check_network(recipe: Recipe) -> None:
             raise DataError(f"{name} makes {given} of crops of shape {shape}. Expected logits of shape {expected}.")
 
 
-def hash_photographs(recipe: Recipe, data: Path, ancestors: Sequence[Ancestor]) -> dict[str, list[str]]:
+def hash_photographs(recipe: Recipe, data: Path, ancestors: Iterable[Ancestor]) -> dict[str, list[str]]:
     """Data set → `hash_photograph` of each photograph to train on or to choose by.
 
     Raises DataError when one of them, or one that an ancestor was trained on, is a photograph of a test split, under

@@ -12,7 +12,7 @@ and what vesselrt.training.fit.record writes for people.
 """
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -65,14 +65,15 @@ def train_recipe(
     report("reading data")
     teacher = Teacher(recipe) if recipe.distillation else None
     start = Ancestor(recipe.start) if recipe.start is not None else None
-    photographs = hash_photographs(recipe, data, [ancestor for ancestor in (teacher, start) if ancestor])
+    ancestors = {role: ancestor for role, ancestor in (("teacher", teacher), ("start", start)) if ancestor}
+    photographs = hash_photographs(recipe, data, ancestors.values())
     first, *final = recipe.stages
     if final:
         steps = " + ".join(f"{stage.schedule.steps:,}" for stage in final)
         report(f"{recipe.schedule.steps:,} steps, then {steps} in final stages (--set final.0.steps=N sets the first)")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     run = _Run(recipe, data, folder, teacher, start, device, report, on_step)
-    weights = run.select_weights(first, photographs)
+    weights = run.select_weights(first, photographs, ancestors)
     for stage in final:
         weights = run.refine_weights(stage, weights)
     return weights
@@ -91,15 +92,14 @@ class _Run:
     report: Callable[[str], None]
     on_step: OnStep
 
-    def select_weights(self, stage: Stage, photographs: dict[str, list[str]]) -> Path:
+    def select_weights(
+        self, stage: Stage, photographs: dict[str, list[str]], ancestors: Mapping[str, Ancestor]
+    ) -> Path:
         """Trains without the validation part, keeps the weights that do best on it, and calibrates them."""
         sources = read_sources(self.recipe, stage, self.data)
         cases = list(read_validation_cases(self.recipe, self.data))
         self.report(f"{sum(map(len, sources))} training photographs, {len(cases)} validation photographs")
         self.folder.mkdir(parents=True, exist_ok=True)  # only now: a start that fails leaves nothing behind
-        ancestors = {
-            name: ancestor for name, ancestor in (("teacher", self.teacher), ("start", self.start)) if ancestor
-        }
         claim_run_folder(self.folder, self.recipe, photographs, ancestors)
         best, checkpoint = self.folder / stage.weights_file, self.folder / stage.checkpoint_file
         weights = None if checkpoint.exists() else self._first_weights(stage, sources)

@@ -13,7 +13,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from taught_networks import NET, recipe_of, windows_of, write_teacher
-from torch import nn
+from torch import Tensor, nn
 
 from vesselrt.export.modelfile import write_model_file
 from vesselrt.runtime.errors import DataError
@@ -22,6 +22,7 @@ from vesselrt.runtime.modelfile import read_manifest
 from vesselrt.training.data.samples import hash_photograph
 from vesselrt.training.fit import distillation
 from vesselrt.training.fit.distillation import Teacher, inherit_weights
+from vesselrt.training.fit.recipe import Recipe
 from vesselrt.training.fit.run import train_recipe
 from vesselrt.training.fit.sampling import Crops, read_sources
 from vesselrt.training.networks import Residual, VesselNet
@@ -90,6 +91,14 @@ def test_a_turned_teacher_sees_every_way_and_its_answer_is_turned_back(teacher: 
     assert {one[0] for one in found} == set(ways)
 
 
+def heir_of(recipe: Recipe) -> tuple[nn.Module, Tensor]:
+    """The recipe's network with the weights it inherits, and the windows that it saw for it."""
+    _, windows = windows_of(recipe)
+    heir: nn.Module = recipe.network.build()
+    heir.load_state_dict(inherit_weights(recipe, Teacher(recipe), windows))
+    return heir, windows
+
+
 @pytest.mark.parametrize(
     ("levels", "tolerance"),
     [
@@ -107,9 +116,7 @@ def test_what_one_convolution_can_do_is_inherited(
 ) -> None:
     network, path = teacher
     checked = recipe_of(path, levels)
-    _, windows = windows_of(checked)
-    heir = checked.network.build()
-    heir.load_state_dict(inherit_weights(checked, Teacher(checked), windows))
+    heir, windows = heir_of(checked)
     with torch.inference_mode():
         expected = network(windows) + 0.5
         obtained = heir.train(training)(windows)
@@ -126,9 +133,7 @@ def test_a_block_of_fewer_inner_channels_inherits_those_that_count(tmp_path: Pat
             nn.init.normal_(weights["first.1.bias"], 0.3, 0.1)
             nn.init.zeros_(weights["second.0.weight"][:, ::2])  # half of the channels are for nothing
     checked = recipe_of(write_teacher(network, tmp_path), {"inner": [2, 4, 4]})
-    _, windows = windows_of(checked)
-    heir = checked.network.build()
-    heir.load_state_dict(inherit_weights(checked, Teacher(checked), windows))
+    heir, windows = heir_of(checked)
     with torch.inference_mode():
         expected, obtained = network(windows) + 0.5, heir.eval()(windows)
     assert expected.std() > 0.1
@@ -143,9 +148,7 @@ def test_what_enlarges_by_copies_inherits_the_mean_of_each_block(tmp_path: Path)
             with torch.no_grad():  # of four that are alike, the mean is each of them
                 part.weight.copy_(part.weight.mean((2, 3), keepdim=True).expand_as(part.weight))
     checked = recipe_of(write_teacher(network, tmp_path), {"upsampling": "nearest"})
-    _, windows = windows_of(checked)
-    heir = checked.network.build()
-    heir.load_state_dict(inherit_weights(checked, Teacher(checked), windows))
+    heir, windows = heir_of(checked)
     with torch.inference_mode():
         expected, obtained = network(windows) + 0.5, heir.eval()(windows)
     assert expected.std() > 0.1
