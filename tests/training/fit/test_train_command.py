@@ -80,7 +80,7 @@ def test_every_recipe_goes_from_training_to_an_answer(
         done = CliRunner().invoke(cli.app, list(map(str, command)))
         assert done.exit_code == 0, done.output
     manifest = read_manifest(file)
-    assert manifest.name == path.stem
+    assert manifest.name == checked.name
     assert 0 <= manifest.provenance.metrics["eyes test"]["f1"] <= 1
     with vesselrt.load(file, precision="f32") as segmenter:
         expected = segmenter.segment(photograph).encode("mask")
