@@ -15,12 +15,14 @@ from vesselrt.runtime.arrays import Image
 from vesselrt.runtime.backends import Backend
 from vesselrt.runtime.devices import open_backend
 from vesselrt.runtime.errors import DataError
+from vesselrt.runtime.manifest import Preparation
 from vesselrt.runtime.modelfile import find_model_file, read_manifest
 from vesselrt.training.fit.recipe import Recipe
 from vesselrt.training.networks import Branched, Residual, VesselNet, fold_branches
 
 _FIT_PLACES = 40_000  # pixels that a convolution is fitted to
 _FIT_ROUNDS = 12
+_SCALES_DIFFER = 0.05  # at most, for a teacher to know what it sees
 
 
 class Ancestor:
@@ -48,10 +50,10 @@ class Teacher(Ancestor):
         self._turned = recipe.distillation.turned
         self._backend: Backend | None = None
         preparation, tile = self.manifest.preparation, self.manifest.tile
-        if preparation != recipe.preparation:
+        if not _shows_alike(preparation, recipe.preparation):
             raise DataError(
                 f"{self.path}: its preparation is {preparation}, the recipe's {recipe.preparation}. "
-                "Expected a teacher that sees what the network sees."
+                "Expected a teacher that sees what the network sees: fields of view may differ by a twentieth at most."
             )
         told, wanted = (_describe_classes(of.class_names, of.exclusive) for of in (self.manifest, recipe))
         several = max(len(self.manifest.classes), len(recipe.classes)) > 1
@@ -79,6 +81,14 @@ class Teacher(Ancestor):
         (levels,) = self._backend.infer([np.ascontiguousarray(pixels.transpose(2, 0, 1))[None]])
         probability: NDArray[np.float32] = levels[0] / np.float32(255)
         return probability
+
+
+def _shows_alike(one: Preparation, other: Preparation) -> bool:
+    """Whether photographs look the same after both, but for a scale of some percent: crops are zoomed by more."""
+    if one.field_of_view is None or other.field_of_view is None:
+        return one == other
+    alike = one.model_copy(update={"field_of_view": other.field_of_view}) == other
+    return alike and np.allclose(one.field_of_view, other.field_of_view, rtol=_SCALES_DIFFER)
 
 
 def _describe_classes(names: tuple[str, ...], exclusive: bool) -> str:

@@ -159,6 +159,8 @@ def test_what_enlarges_by_copies_inherits_the_mean_of_each_block(tmp_path: Path)
     ("changes", "message"),
     [
         ({"preparation": {"channels": "green", "field_of_view": 80}}, "Expected a teacher that sees what the network"),
+        ({"preparation": {"channels": "green", "field_of_view": [96, 120]}}, "may differ by a twentieth at most"),
+        ({"preparation": {"channels": "green"}}, "Expected a teacher that sees what the network"),
         ({"schedule": {"steps": 2, "crop": 36}}, r"can't answer for crops of 36 px. Set crop to a multiple of 8"),
     ],
 )
@@ -169,6 +171,13 @@ def test_a_teacher_that_does_not_fit_is_refused_before_anything_is_read(
     with pytest.raises(DataError, match=message):
         train_recipe(checked, tmp_path / "nowhere", tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("field", [92, [96, 100]])
+def test_a_teacher_may_see_photographs_at_a_slightly_other_scale(
+    teacher: tuple[VesselNet, Path], field: int | list[int]
+) -> None:
+    Teacher(recipe_of(teacher[1], preparation={"channels": "green", "field_of_view": field}))
 
 
 @pytest.mark.parametrize(
