@@ -158,14 +158,14 @@ export function whichOf({ frame, model }: { readonly frame: Frame | null; readon
   return { ...(frame && { frame: frame.number }), ...(model !== null && { model }) };
 }
 
+/** What `whichOf` gives, as the query of a request. */
+export function whichQuery({ frame, model }: Pick<PredictOptions, "frame" | "model">): Record<string, string> {
+  return { ...(frame !== undefined && { frame: String(frame) }), ...(model !== undefined && { model }) };
+}
+
 /** How many maps a model averages; 1 before it is known. */
 export function membersOf(models: readonly ModelReport[], name: string | null): number {
   return modelOf(models, name)?.members ?? 1;
-}
-
-/** The same as a query has it. */
-export function whichQuery({ frame, model }: Pick<PredictOptions, "frame" | "model">): Record<string, string> {
-  return { ...(frame !== undefined && { frame: String(frame) }), ...(model !== undefined && { model }) };
 }
 
 /** The model of that name, or the one that is asked where none is named; nothing where it is there no longer. */
