@@ -56,9 +56,19 @@ class Twin(nn.Module):
         for step, node in enumerate(graph.node):
             attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
             _check_form(node.op_type, attributes, path)
+            inputs = list(node.input)
+            if node.op_type == "Resize":
+                inputs, attributes = inputs[:1], {"scale_factor": self._read_scales(inputs, path)}
             # Memory is given back after the last use, as in a module's `forward`.
-            done = [n for n in dict.fromkeys(node.input) if last[n] == step and n not in self._constants]
-            self._steps.append((operations[node.op_type], list(node.input), node.output[0], attributes, done))
+            done = [n for n in dict.fromkeys(inputs) if last[n] == step and n not in self._constants]
+            self._steps.append((operations[node.op_type], inputs, node.output[0], attributes, done))
+
+    def _read_scales(self, inputs: list[str], path: Path) -> tuple[float, ...]:
+        """The factors of height and width. As numbers, so that PyTorch need not ask the GPU for them."""
+        scales = self._constants.get(inputs[2]) if len(inputs) == 3 else None  # a fourth input gives sizes instead
+        if scales is None:
+            raise _unknown_form("Resize", {"inputs": inputs}, path)
+        return tuple(scales.tolist()[2:])
 
     def forward(self, image: Tensor) -> Tensor:
         """(N, C, h, w) of any type, 0..255 → (N, 1, h, w) probability."""
@@ -132,6 +142,7 @@ def _list_operations(memory_format: torch.memory_format) -> dict[str, Callable[.
         "Div": torch.div,
         "Mul": torch.mul,
         "Relu": torch.relu,
+        "Resize": functional.interpolate,  # by copies: `_check_form` again
         "Sigmoid": torch.sigmoid,
         "Sub": torch.sub,
     }
@@ -142,7 +153,13 @@ def _check_form(operation: str, attributes: dict[str, Any], path: Path) -> None:
     automatic = attributes.get("auto_pad", b"NOTSET") != b"NOTSET"
     cast = operation == "Cast" and attributes["to"] != onnx.TensorProto.FLOAT
     shuffle = operation == "DepthToSpace" and attributes.get("mode", b"DCR") != b"CRD"
-    if pads[:2] != pads[2:] or automatic or cast or shuffle or "output_shape" in attributes:
-        raise ModelError(
-            f"{path}: PyTorch's columns do not know this form of {operation}: {attributes}. Run without them."
-        )
+    copies = {"mode": b"nearest", "coordinate_transformation_mode": b"asymmetric", "nearest_mode": b"floor"}
+    resize = operation == "Resize" and not copies.items() <= attributes.items()
+    if pads[:2] != pads[2:] or automatic or cast or shuffle or resize or "output_shape" in attributes:
+        raise _unknown_form(operation, attributes, path)
+
+
+def _unknown_form(operation: str, attributes: dict[str, Any], path: Path) -> ModelError:
+    return ModelError(
+        f"{path}: PyTorch's columns do not know this form of {operation}: {attributes}. Run without them."
+    )

@@ -20,7 +20,7 @@ from vesselrt.benchmarks.photos import Photo
 from vesselrt.runtime.backends import Info
 from vesselrt.runtime.errors import MissingExtraError, ModelError, VesselrtError
 from vesselrt.runtime.manifest import METADATA_KEY, Clahe, ClassFacts, Manifest, Preparation
-from vesselrt.runtime.modelfile import find_model_file
+from vesselrt.runtime.modelfile import find_model_file, list_models
 from vesselrt.runtime.output.classes import ClassLayers, layers_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -147,15 +147,32 @@ def test_peers_scale_by_the_factor_that_vesselrt_found(compare: Any, tmp_path: P
         assert set(np.unique(mask)) <= {0, 255}
 
 
-def test_twin_of_the_built_in_model_gives_its_probabilities(compare: Any) -> None:
+@pytest.mark.parametrize("model", list_models())
+def test_twin_of_a_built_in_model_gives_its_probabilities(compare: Any, model: str) -> None:
     import onnxruntime
 
     pixels = np.random.default_rng(1).integers(0, 256, (2, 1, 48, 80), dtype=np.uint8)
-    (expected,) = onnxruntime.InferenceSession(find_model_file(None)).run(None, {"image": pixels})
+    (expected,) = onnxruntime.InferenceSession(find_model_file(model)).run(None, {"image": pixels})
     with compare.torch.inference_mode():
-        obtained = compare.Twin(find_model_file(None))(compare.torch.from_numpy(pixels)).numpy()
+        obtained = compare.Twin(find_model_file(model))(compare.torch.from_numpy(pixels)).numpy()
     assert expected.std() > 0.001
     assert np.abs(expected - obtained).max() <= compare.TOLERANCE
+
+
+def write_doubling(path: Path) -> Path:
+    """A graph that doubles an image of 8 × 8 by copies of its pixels, told the size and not the factor."""
+    onnx = pytest.importorskip("onnx", reason="needs the package onnx")
+    helper, float32 = onnx.helper, onnx.TensorProto.FLOAT
+    copies = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+    graph = helper.make_graph(
+        [helper.make_node("Resize", ["image", "", "", "sizes"], ["doubled"], **copies)],
+        "doubling",
+        [helper.make_tensor_value_info("image", float32, [1, 1, 8, 8])],
+        [helper.make_tensor_value_info("doubled", float32, [1, 1, 16, 16])],
+        [onnx.numpy_helper.from_array(np.array([1, 1, 16, 16]), "sizes")],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), path)
+    return path
 
 
 def test_networks_that_differ_are_not_timed(compare: Any, tmp_path: Path) -> None:
@@ -171,6 +188,10 @@ def test_graphs_that_the_columns_can_not_run_are_named(compare: Any, tmp_path: P
         compare.Twin(write_model(tmp_path / "hard.onnx", BRIGHT, last="HardSigmoid"))
     with pytest.raises(ModelError, match="do not know this form of DepthToSpace"):  # ONNX's default order, DCR
         twin._check_form("DepthToSpace", {"blocksize": 2}, tmp_path / "blocks.onnx")
+    with pytest.raises(ModelError, match="do not know this form of Resize"):  # ONNX's default coordinates, half_pixel
+        twin._check_form("Resize", {"mode": b"nearest", "nearest_mode": b"floor"}, tmp_path / "halves.onnx")
+    with pytest.raises(ModelError, match="do not know this form of Resize"):
+        compare.Twin(write_doubling(tmp_path / "sizes.onnx"))
     equalised = BRIGHT.model_copy(update={"preparation": Preparation(clahe=Clahe(clip_limit=2, grid=8))})
     with pytest.raises(ModelError, match="asks for CLAHE"):
         compare.Peers(tmp_path / "hard.onnx", equalised, ON_ONE_THREAD)
