@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from vesselrt.runtime.errors import DataError, first_line
 from vesselrt.training.data.finding import has_test_split, list_unchecked_samples
-from vesselrt.training.data.samples import hash_photograph_and_pixels
+from vesselrt.training.data.samples import hash_photograph, hash_photograph_and_pixels
 from vesselrt.training.data.splits import Split
 from vesselrt.training.fit.distillation import Ancestor
 from vesselrt.training.fit.recipe import Recipe
@@ -68,3 +68,10 @@ def hash_photographs(recipe: Recipe, data: Path, ancestors: Iterable[Ancestor]) 
                 raise DataError(f"{sample.image} is the test photograph {twin}. Take it out of what is trained on.")
             used[data_set.name].append(found[0])
     return used
+
+
+def count_seen(recipe: Recipe, data: Path, ancestor: Ancestor) -> int:
+    """How many validation photographs `ancestor` was trained on, or chosen by."""
+    roots = ((data_set.kind, data / data_set.path) for data_set in recipe.data)
+    validation = (sample for kind, root in roots for sample in list_unchecked_samples(kind, root, "validation"))
+    return sum(hash_photograph(sample.image) in ancestor.photographs for sample in validation)

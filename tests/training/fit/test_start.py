@@ -14,6 +14,9 @@ from vesselrt.export.sources.run import source_from_run
 from vesselrt.runtime.errors import DataError
 from vesselrt.runtime.manifest import DataSource, Provenance
 from vesselrt.runtime.modelfile import read_manifest
+from vesselrt.training.data.finding import list_unchecked_samples
+from vesselrt.training.data.samples import hash_photograph
+from vesselrt.training.data.splits import Split
 from vesselrt.training.fit.distillation import Ancestor, start_weights
 from vesselrt.training.fit.recipe import Recipe
 from vesselrt.training.fit.run import train_recipe
@@ -93,6 +96,22 @@ def test_a_run_starts_with_another_models_weights_and_its_file_tells_so(
     assert seen in provenance.data
     assert provenance.recipe is not None
     assert "from the weights of teacher 0.1" in provenance.recipe
+
+
+@pytest.mark.parametrize(("split", "told"), [("validation", True), ("train", False)])
+def test_validation_photographs_that_the_start_has_seen_are_told(
+    model: tuple[VesselNet, Path], data: Path, tmp_path: Path, split: Split, told: bool
+) -> None:
+    photographs = tuple(hash_photograph(s.image) for s in list_unchecked_samples("folder", data / "eyes", split))
+    seen = DataSource(name="eyes", split="train", terms="CC0-1.0", photographs=photographs)
+    known = read_manifest(model[1]).model_copy(update={"provenance": Provenance(data=(seen,))})
+    file = tmp_path / "known.onnx"
+    write_model_file(onnx.load(model[1]), known, file)
+    said: list[str] = []
+    train_recipe(recipe_of(file, distillation=None, start=str(file)), data, tmp_path / "run", said.append)
+    assert len(photographs) > 0
+    line = f"teacher 0.1 has seen {len(photographs)} of the validation photographs: scores on them may be too good"
+    assert (line in said) == told
 
 
 def test_a_network_has_one_start() -> None:
