@@ -1,6 +1,6 @@
 """What is checked before a run begins: that the network fits, and that no test photograph is trained on."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import torch
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from vesselrt.runtime.errors import DataError, first_line
 from vesselrt.training.data.finding import has_test_split, list_unchecked_samples
-from vesselrt.training.data.samples import hash_photograph, hash_photograph_and_pixels
+from vesselrt.training.data.samples import hash_photograph_and_pixels
 from vesselrt.training.data.splits import Split
 from vesselrt.training.fit.distillation import Ancestor
 from vesselrt.training.fit.recipe import Recipe
@@ -44,8 +44,11 @@ def check_network(recipe: Recipe) -> None:
             raise DataError(f"{name} makes {given} of crops of shape {shape}. Expected logits of shape {expected}.")
 
 
-def hash_photographs(recipe: Recipe, data: Path, ancestors: Iterable[Ancestor]) -> dict[str, list[str]]:
-    """Data set → `hash_photograph` of each photograph to train on or to choose by.
+def hash_photographs(
+    recipe: Recipe, data: Path, ancestors: Collection[Ancestor], report: Callable[[str], None]
+) -> dict[str, list[str]]:
+    """Data set → `hash_photograph` of each photograph to train on or to choose by. Reports how many of the latter an
+    ancestor was trained on, or chosen by.
 
     Raises DataError when one of them, or one that an ancestor was trained on, is a photograph of a test split, under
     whatever name and in whatever lossless file.
@@ -59,19 +62,19 @@ def hash_photographs(recipe: Recipe, data: Path, ancestors: Iterable[Ancestor]) 
         if known := next((held_out[h] for h in ancestor.photographs if h in held_out), None):
             raise DataError(f"{known}: a test photograph, and {ancestor.path} was trained on it. Name another model.")
     used: dict[str, list[str]] = {}
+    validation: set[str] = set()
     for data_set in recipe.data:
         used[data_set.name] = []
         root = data / data_set.path
-        for sample in (s for split in _TRAINED_ON for s in list_unchecked_samples(data_set.kind, root, split)):
+        for split, sample in ((p, s) for p in _TRAINED_ON for s in list_unchecked_samples(data_set.kind, root, p)):
             found = hash_photograph_and_pixels(sample.image)
             if twin := next((held_out[h] for h in found if h in held_out), None):
                 raise DataError(f"{sample.image} is the test photograph {twin}. Take it out of what is trained on.")
             used[data_set.name].append(found[0])
+            if split == "validation":
+                validation.add(found[0])
+    for ancestor in ancestors:
+        if seen := len(validation & ancestor.photographs):
+            model = f"{ancestor.manifest.name} {ancestor.manifest.version}"
+            report(f"{model} has seen {seen} of the validation photographs: scores on them may be too good")
     return used
-
-
-def count_seen(recipe: Recipe, data: Path, ancestor: Ancestor) -> int:
-    """How many validation photographs `ancestor` was trained on, or chosen by."""
-    roots = ((data_set.kind, data / data_set.path) for data_set in recipe.data)
-    validation = (sample for kind, root in roots for sample in list_unchecked_samples(kind, root, "validation"))
-    return sum(hash_photograph(sample.image) in ancestor.photographs for sample in validation)

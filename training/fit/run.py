@@ -28,7 +28,7 @@ from vesselrt.runtime.output.classes import ClassLayers, layers_of
 from vesselrt.training.fit.calibration import calibrate
 from vesselrt.training.fit.checkpoints import claim_run_folder, load_network, read_checkpoint, write_checkpoint
 from vesselrt.training.fit.distillation import Ancestor, Teacher, inherit_weights, start_weights
-from vesselrt.training.fit.preflight import check_network, count_seen, hash_photographs
+from vesselrt.training.fit.preflight import check_network, hash_photographs
 from vesselrt.training.fit.recipe import Recipe
 from vesselrt.training.fit.record import RunRecord, draw_predictions
 from vesselrt.training.fit.sampling import Crops, DrawCrop, draw_windows, load_batches, read_sources
@@ -66,11 +66,7 @@ def train_recipe(
     teacher = Teacher(recipe) if recipe.distillation else None
     start = Ancestor(recipe.start) if recipe.start is not None else None
     ancestors = {role: ancestor for role, ancestor in (("teacher", teacher), ("start", start)) if ancestor}
-    photographs = hash_photographs(recipe, data, ancestors.values())
-    for ancestor in ancestors.values():
-        if seen := count_seen(recipe, data, ancestor):
-            known = f"{ancestor.manifest.name} {ancestor.manifest.version}"
-            report(f"{known} has seen {seen} of the validation photographs: scores on them may be too good")
+    photographs = hash_photographs(recipe, data, ancestors.values(), report)
     first, *final = recipe.stages
     if final:
         steps = " + ".join(f"{stage.schedule.steps:,}" for stage in final)

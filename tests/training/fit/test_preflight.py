@@ -127,7 +127,6 @@ def test_a_start_that_fails_leaves_no_folder_and_tells_all_stages(
 
     monkeypatch.setattr(run, "check_network", lambda _: None)
     monkeypatch.setattr(run, "hash_photographs", lambda *_: {})
-    monkeypatch.setattr(run, "count_seen", lambda *_: 0)
     monkeypatch.setattr(recipe.DataSet, "samples", broken)
     said: list[str] = []
     checked = Recipe.read(recipe.BUILT_IN / "fundus.yaml", ["schedule.steps=100"])
