@@ -72,6 +72,8 @@ class CameraFamily(Facts):
     """Largest relative change of brightness across the field."""
     haze: Amounts = (0.0, 0.2)
     """Stray light added everywhere, full scale 1."""
+    exposure: Factors = (1.0, 1.0)
+    """Factor of the light that the sensor gets, stray light included, before its noise."""
     crosstalk: Annotated[float, Field(ge=0, le=1)] = 0.3
     """Largest share of red and of blue light in the green channel."""
     jpeg: Annotated[tuple[_Quality, _Quality], AfterValidator(_check_in_order)] = (35, 95)
@@ -155,6 +157,7 @@ def _photograph(rgb: Float, family: CameraFamily, simulated: bool, random: Rando
     picture = np.clip(level + (picture - level) * _draw_toward_one(random, family.contrast, amount), 0, 1)
     picture = picture ** _draw_toward_one(random, family.gamma, amount)
     picture = picture + random.uniform(*family.haze) * amount * (picture > 0.02)
+    picture = picture * _draw_toward_one(random, family.exposure, amount)
     blur = random.uniform(*family.blur) * amount
     if blur > 0.2:
         picture = cv2.GaussianBlur(picture, (0, 0), blur)
