@@ -36,7 +36,7 @@ class VesselrtError(Exception):
     ...     vesselrt.load("absent")
     ... except vesselrt.VesselrtError as error:
     ...     print(error)
-    no model absent: neither a file nor a built-in model. Built-in: fundus, fundus@2.0.0-rc.2.
+    no model absent: neither a file nor a built-in model. Built-in: fundus, fundus@2.0.0-rc.3.
     """
 
 

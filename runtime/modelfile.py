@@ -34,7 +34,7 @@ def list_models() -> dict[str, Manifest]:
     """The built-in models: name → manifest.
 
     >>> sorted(vesselrt.models())  # another version than the usual one has it in its name
-    ['fundus', 'fundus@2.0.0-rc.2']
+    ['fundus', 'fundus@2.0.0-rc.3']
     """
     return {path.stem: read_manifest(path) for path in _built_in()}
 
