@@ -182,9 +182,6 @@ def test_a_home_crop_keeps_soft_truth_and_a_simulated_one_is_painted() -> None:
     assert levels[1] == {0.0, 1.0}
 
 
-# Annotators
-
-
 @pytest.mark.parametrize(("simulated", "factor"), [(True, 0.125), (False, 0.5)])
 def test_exposure_darkens_scene_and_haze_alike_and_a_crops_own_by_the_cube_root(simulated: bool, factor: float) -> None:
     photo = np.full((8, 8, 3), 0.5, np.float32)
@@ -192,6 +189,9 @@ def test_exposure_darkens_scene_and_haze_alike_and_a_crops_own_by_the_cube_root(
     family = PLAIN.model_copy(update={"haze": (0.2, 0.2), "exposure": (0.125, 0.125)})
     shown = _photograph(photo, family, simulated, np.random.default_rng(0))
     np.testing.assert_allclose(shown, (0.5 + haze) * factor, rtol=0, atol=1e-6)
+
+
+# Annotators
 
 
 def painted(coverage: float, width: int, widening: float) -> list[int]:
